@@ -1,0 +1,3279 @@
+/* SPDX-License-Identifier: MIT OR Unlicense
+ *
+ * harp_impl.c - the whole of harp, to be read from top to bottom
+ *
+ * This file turns a .harp file and some tokens into the next token, and notices when the model hesitates. It is
+ * written to be read: each chapter leans only on the chapters above it, plain C comes first and defines what is
+ * correct, and a comment says why where the code cannot. The manual for users is harp.h; this is the book.
+ *
+ * CONTENTS (search for the tag)
+ *   [CH01] Ground            what the compiler and the platform must give us; the only #if in the file
+ *   [CH02] Failing           statuses and sentences
+ *   [CH03] Memory            one block, carved twice: once to count, once for real
+ *   [CH04] Chance            Philox4x32-10: random numbers as a pure function of a counter
+ *   [CH05] Mathematics       log2, sine and cosine, half precision: ours, because libm differs between machines
+ *   [CH06] Sixteen lanes     the small vocabulary in which every kernel is written
+ *   [CH07] Kernels           exp, norms, int8 products, attention, distributions, over that vocabulary
+ *   [CH08] The file          the .harp format, its reader, the model
+ *   [CH09] Text and tokens   the tokenizers
+ *   [CH10] The session       its memory: key-value streams, scratch, logits
+ *   [CH11] The pass          forward(rows): one function for prompts, decoding and reframed streams
+ *   [CH12] Choosing          from logits to a token
+ *   [CH13] HARP              hesitation, reframing, the blend: the method of the paper
+ *   [CH14] Driving           feed, next, score, rewind, tune, save and restore, generate
+ *
+ * THE CANONICAL ORDER. The same model, tokens and parameters give the same bits everywhere. Floating-point
+ * addition is not associative, so the order of every sum is part of the definition, and these rules fix it:
+ *   R1  An output (a row of a matrix product, the score of a position, a dimension of a mixed value) is one lane of a
+ *       vector. Its terms are added one after another, in order. Lanes never mix, so their number does not matter.
+ *   R2  int8 products are added exactly, in int32, within a group of 32 inputs; the integer is converted to float (it
+ *       is below 2^24, so exactly), multiplied by weight scale * activation scale, and added in group order.
+ *   R3  A sum along a vector itself (norms, softmax, entropy) runs in 16 interleaved partial sums, element i in partial
+ *       sum i mod 16, which are then added in one fixed tree: 8 apart, 4, 2, 1.
+ *   R4  Multiply and add round separately. Division and square root are IEEE. exp, log2, sin and cos are those below.
+ *       Rounding to an integer is to nearest, ties to even.
+ *   R5  Work is split over threads by outputs (matrix rows, heads, batch rows), never across a sum.
+ *
+ * SHAPES are written [rows][columns], last index fastest. "Row" alone means one token of one stream in a pass.
+ * Everything private begins with hp_ or HP_, for this file may be included into one of yours.
+ *
+ * LIBRARY CALLS, all of them: memcpy, memmove, memset, memcmp, strlen, strcmp, sqrtf, fabsf; malloc and free unless
+ * HARP_NO_MALLOC; fopen, fread, fseek, ftell, fclose unless HARP_NO_STDIO; open, fstat, mmap, munmap, close where
+ * files are mapped.
+ */
+#ifndef HARP_IMPL_INCLUDED
+#define HARP_IMPL_INCLUDED
+
+#ifdef __cplusplus
+#error "harp_impl.c is C99: compile it as C; harp.h can be included from C++"
+#endif
+
+#include "harp.h"
+
+/* ================================================================================================================
+ * [CH01] Ground
+ *
+ * What the rest of the file may take for granted. Floating point is the delicate part: rule R4 needs float arithmetic
+ * that rounds after every operation and never fuses a product into a sum. What the preprocessor can see is refused
+ * here; hp_arithmetic_is_sound(), called by harp_open, asks the running machine. Where a compiler evaluates float
+ * expressions in double (FLT_EVAL_METHOD 1, as on s390x), an assignment rounds; so float arithmetic is written with one
+ * operation to a statement throughout, and rounding a double's +, -, *, / or square root to float gives the same bits.
+ * ============================================================================================================== */
+
+#include <float.h>
+#include <limits.h>
+#include <math.h>
+#include <string.h>
+
+#if defined(__FAST_MATH__) || defined(_M_FP_FAST)
+#error "harp needs IEEE arithmetic to give the same bits everywhere: compile harp_impl.c without -ffast-math"
+#endif
+#if FLT_EVAL_METHOD != 0 && FLT_EVAL_METHOD != 1
+#error "harp needs float arithmetic in float precision (on 32-bit x86: -msse2 -mfpmath=sse)"
+#endif
+#if CHAR_BIT != 8 || FLT_RADIX != 2 || FLT_MANT_DIG != 24 || DBL_MANT_DIG != 53
+#error "harp needs 8-bit bytes and IEEE float and double"
+#endif
+
+#if defined(__clang__)
+#pragma STDC FP_CONTRACT OFF
+#elif defined(__GNUC__)
+#pragma GCC push_options
+#pragma GCC optimize("fp-contract=off")
+#elif defined(_MSC_VER)
+#pragma fp_contract(off)
+#endif
+
+#ifndef HARP_NO_MALLOC
+#include <stdlib.h>
+#endif
+#ifndef HARP_NO_STDIO
+#include <stdio.h>
+#endif
+#if !defined(HARP_NO_MMAP) && (defined(__unix__) || defined(__APPLE__))
+#define HP_MMAP 1
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#else
+#define HP_MMAP 0
+#endif
+
+/* Kernels profit from inlining even where the compiler's own judgement says no. */
+#if defined(__GNUC__)
+#define HP_INLINE static inline __attribute__((always_inline))
+#define HP_UNUSED __attribute__((unused))
+#else
+#define HP_INLINE static inline
+#define HP_UNUSED
+#endif
+
+/* Asks the running machine what no macro tells: is a product fused into a sum, are tiny numbers flushed to zero, is
+ * rounding to nearest even. The volatile keeps the compiler from answering for the machine. */
+static int hp_arithmetic_is_sound(void)
+{
+    volatile float a = 1.0f + 1.0f / 4096.0f, c = -(1.0f + 1.0f / 2048.0f), tiny = 1.5e-38f, tenth = 0.1f;
+    volatile float one = 1.0f, half_ulp = 5.9604645e-8f; /* 2^-24 */
+    float x = a, product = x * x, sum = product + c; /* 2^-24 if fused */
+    float even = one + half_ulp, ulp = half_ulp + half_ulp, odd = one + ulp, up = odd + half_ulp, two_ulps = ulp + ulp;
+    float small = tiny * tenth;
+    return sum == 0.0f && small > 0.0f && even == 1.0f && up - 1.0f == two_ulps;
+}
+
+/* Little-endian loads, one byte at a time: right on every machine, and a single load where compilers see it. */
+static uint16_t hp_u16(const uint8_t *p)
+{
+    return (uint16_t)(p[0] | (uint32_t)p[1] << 8);
+}
+
+static uint32_t hp_u32(const uint8_t *p)
+{
+    return p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+}
+
+static uint64_t hp_u64(const uint8_t *p)
+{
+    return hp_u32(p) | (uint64_t)hp_u32(p + 4) << 32;
+}
+
+/* The bits of a float and back: the only way around the type system that C99 defines. */
+HP_INLINE uint32_t hp_bits(float x)
+{
+    uint32_t u;
+    memcpy(&u, &x, sizeof u);
+    return u;
+}
+
+HP_INLINE float hp_float(uint32_t u)
+{
+    float x;
+    memcpy(&x, &u, sizeof x);
+    return x;
+}
+
+static float hp_f32(const uint8_t *p)
+{
+    return hp_float(hp_u32(p));
+}
+
+static int hp_is_finite(float x)
+{
+    return x - x == 0.0f; /* NaN and Inf give NaN */
+}
+
+/* Sizes come from files and callers: every product and sum of them is checked. Return 0 on overflow. */
+static int hp_mul_size(size_t a, size_t b, size_t *product)
+{
+    if (b != 0 && a > SIZE_MAX / b) return 0;
+    *product = a * b;
+    return 1;
+}
+
+static int hp_add_size(size_t a, size_t b, size_t *sum)
+{
+    if (a > SIZE_MAX - b) return 0;
+    *sum = a + b;
+    return 1;
+}
+
+/* n rounded up to a multiple of m; callers bound n well below the overflow. */
+static int32_t hp_round_up(int32_t n, int32_t m)
+{
+    return (n + m - 1) / m * m;
+}
+
+static int32_t hp_min(int32_t a, int32_t b)
+{
+    return a < b ? a : b;
+}
+
+static int32_t hp_max(int32_t a, int32_t b)
+{
+    return a > b ? a : b;
+}
+
+/* ================================================================================================================
+ * [CH02] Failing
+ *
+ * Every failure is a status and a sentence in memory of the caller's. The formatter below knows %s (a string) and
+ * %d (an int64_t): enough for sentences, and it pulls in no stdio on a device that has none.
+ * ============================================================================================================== */
+
+#include <stdarg.h>
+
+HARP_API const char *harp_status_name(harp_status status)
+{
+    static const char *const names[] = {"HARP_OK",         "HARP_ERR_ARGUMENT",    "HARP_ERR_MEMORY",  "HARP_ERR_IO",
+                                        "HARP_ERR_FORMAT", "HARP_ERR_UNSUPPORTED", "HARP_ERR_CONTEXT", "HARP_ERR_CANCELLED",
+                                        "HARP_ERR_NUMBER", "HARP_ERR_BUILD"};
+    size_t i = (size_t)status;
+    return i < sizeof names / sizeof names[0] ? names[i] : "HARP_ERR_UNKNOWN";
+}
+
+typedef struct hp_text { /* a bounded string under construction, always zero-terminated */
+    char *out;
+    size_t used, capacity;
+} hp_text;
+
+static void hp_put(hp_text *t, char c)
+{
+    if (t->used + 1 < t->capacity) t->out[t->used++] = c;
+    t->out[t->used] = 0;
+}
+
+static void hp_put_string(hp_text *t, const char *s)
+{
+    while (*s) hp_put(t, *s++);
+}
+
+static void hp_put_integer(hp_text *t, int64_t value)
+{
+    char digits[20];
+    int n = 0;
+    uint64_t u = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
+    if (value < 0) hp_put(t, '-');
+    do digits[n++] = (char)('0' + u % 10);
+    while ((u /= 10) != 0);
+    while (n > 0) hp_put(t, digits[--n]);
+}
+
+static harp_status hp_fail(harp_error *err, harp_status status, const char *format, ...)
+{
+    hp_text t;
+    va_list args;
+    if (!err) return status;
+    t.out = err->text, t.used = 0, t.capacity = sizeof err->text;
+    err->status = status;
+    va_start(args, format);
+    for (; *format; format++) {
+        if (format[0] == '%' && format[1] == 's') hp_put_string(&t, va_arg(args, const char *)), format++;
+        else if (format[0] == '%' && format[1] == 'd') hp_put_integer(&t, va_arg(args, int64_t)), format++;
+        else hp_put(&t, *format);
+    }
+    va_end(args);
+    return status;
+}
+
+static harp_status hp_ok(harp_error *err)
+{
+    if (err) err->status = HARP_OK, err->text[0] = 0;
+    return HARP_OK;
+}
+
+/* ================================================================================================================
+ * [CH03] Memory
+ *
+ * A session is one block. The function that lays it out runs twice: first over an arena without memory, which only
+ * counts, then over the block. Size and layout come from the same lines and cannot differ. Every piece is aligned to
+ * 64 bytes, a cache line and the widest vector.
+ * ============================================================================================================== */
+
+enum { HP_ALIGN = 64 };
+
+typedef struct hp_arena {
+    uint8_t *base; /* NULL: count only */
+    size_t used;
+    int overflow;  /* a size did not fit size_t */
+} hp_arena;
+
+/* count * size bytes; NULL while counting. */
+static void *hp_carve(hp_arena *a, size_t count, size_t size)
+{
+    size_t bytes = 0, start = a->used;
+    if (!hp_mul_size(count, size, &bytes) || !hp_add_size(bytes, HP_ALIGN - 1, &bytes)
+        || !hp_add_size(start, bytes / HP_ALIGN * HP_ALIGN, &a->used)) {
+        a->overflow = 1;
+        return NULL;
+    }
+    return a->base ? a->base + start : NULL;
+}
+
+/* The first aligned address in a block of any alignment. */
+static uint8_t *hp_aligned(void *block)
+{
+    uintptr_t p = (uintptr_t)block;
+    return (uint8_t *)block + (HP_ALIGN - p % HP_ALIGN) % HP_ALIGN;
+}
+
+#ifndef HARP_NO_MALLOC
+static void *hp_libc_alloc(void *user, size_t bytes)
+{
+    (void)user;
+    return malloc(bytes);
+}
+
+static void hp_libc_free(void *user, void *block, size_t bytes)
+{
+    (void)user, (void)bytes;
+    free(block);
+}
+#else
+static void *hp_libc_alloc(void *user, size_t bytes)
+{
+    (void)user, (void)bytes;
+    return NULL;
+}
+
+static void hp_libc_free(void *user, void *block, size_t bytes)
+{
+    (void)user, (void)block, (void)bytes;
+}
+#endif
+
+static harp_allocator hp_allocator_or_libc(harp_allocator a)
+{
+    if (!a.alloc || !a.free) a.alloc = hp_libc_alloc, a.free = hp_libc_free;
+    return a;
+}
+
+/* ================================================================================================================
+ * [CH04] Chance
+ *
+ * Philox4x32-10 [Salmon, Moraes, Dror, Shaw: Parallel random numbers, as easy as 1, 2, 3; SC11]: ten rounds of
+ * multiplication turn a counter of four words, under a key of two, into four random words. No state: the value at a
+ * counter does not depend on which values were asked for before. So the mask of a position is the same whatever the
+ * schedule, and sampling does not shift when HARP is switched on.
+ *
+ *   masks      counter = (dimension / 4, position, reframing, 0)         frames stream and last; word dimension % 4
+ *              counter = (dimension / 4, position, reframing, 1 + step)  frame redraw; step = newest position
+ *   sampling   counter = (0, position, 0, 2^31)
+ * ============================================================================================================== */
+
+typedef struct hp_random {
+    uint32_t word[4];
+} hp_random;
+
+static const uint32_t hp_sampling_domain = 0x80000000u;
+
+static hp_random hp_philox(uint64_t seed, uint32_t c0, uint32_t c1, uint32_t c2, uint32_t c3)
+{
+    uint32_t key0 = (uint32_t)seed, key1 = (uint32_t)(seed >> 32);
+    hp_random r;
+    int round;
+    for (round = 0; round < 10; round++) {
+        uint64_t p0 = (uint64_t)0xD2511F53u * c0, p1 = (uint64_t)0xCD9E8D57u * c2;
+        c0 = (uint32_t)(p1 >> 32) ^ c1 ^ key0;
+        c2 = (uint32_t)(p0 >> 32) ^ c3 ^ key1;
+        c1 = (uint32_t)p1;
+        c3 = (uint32_t)p0;
+        key0 += 0x9E3779B9u; /* the golden ratio */
+        key1 += 0xBB67AE85u; /* sqrt(3) - 1 */
+    }
+    r.word[0] = c0, r.word[1] = c1, r.word[2] = c2, r.word[3] = c3;
+    return r;
+}
+
+/* A uniform number in [0, 1) for the choice of the token at a position: 24 bits, exact in a float. */
+static float hp_uniform(uint64_t seed, int32_t position)
+{
+    hp_random r = hp_philox(seed, 0, (uint32_t)position, 0, hp_sampling_domain);
+    return (float)(r.word[0] >> 8) * (1.0f / 16777216.0f);
+}
+
+/* ================================================================================================================
+ * [CH05] Mathematics
+ *
+ * libm's functions differ in the last bit between machines, so ours are written out in +, -, *, / alone (rule R4).
+ * These run a few times per row, in double; exp, which runs for every element, is a kernel (next chapters).
+ * ============================================================================================================== */
+
+/* log2(x) for finite x > 0, to about 1e-15. x = m * 2^e with m near 1; ln m = 2 atanh((m - 1) / (m + 1)) converges
+ * fast there: t^2 < 0.03, so eleven terms reach 1e-17. */
+static double hp_log2(double x)
+{
+    double m = x, t, t2, series = 0.0;
+    int e = 0, k;
+    while (m >= 18446744073709551616.0) m *= 1.0 / 18446744073709551616.0, e += 64;
+    while (m < 1.0 / 18446744073709551616.0) m *= 18446744073709551616.0, e -= 64;
+    while (m > 1.4142135623730951) m *= 0.5, e++;
+    while (m < 0.7071067811865476) m *= 2.0, e--;
+    t = (m - 1.0) / (m + 1.0);
+    t2 = t * t;
+    for (k = 10; k >= 0; k--) series = series * t2 + 1.0 / (2 * k + 1);
+    return (double)e + 2.0 * t * series * 1.4426950408889634;
+}
+
+static const double hp_ln2 = 0.6931471805599453;
+
+/* Sine and cosine of an angle up to about 2^51 in size, by reduction to [-pi/4, pi/4] and Taylor series. pi/2 is held
+ * in three parts of which the first two have few enough bits that their products with n are exact up to n = 2^20. */
+static void hp_sine_cosine(double angle, float *sine, float *cosine)
+{
+    double turns = angle * 0.6366197723675814;
+    int64_t n = (int64_t)(turns + (turns < 0 ? -0.5 : 0.5));
+    double r = ((angle - (double)n * 1.57079632673412561417e+00) - (double)n * 6.07710050630396597660e-11)
+               - (double)n * 2.02226624879595063154e-21;
+    double r2 = r * r, s = 0.0, c = 0.0;
+    int k;
+    for (k = 8; k >= 1; k--) s = (1.0 + s) * -r2 / (double)(2 * k * (2 * k + 1));
+    for (k = 8; k >= 1; k--) c = (1.0 + c) * -r2 / (double)(2 * k * (2 * k - 1));
+    s = r * (1.0 + s), c = 1.0 + c;
+    switch ((int)((uint64_t)n & 3u)) {
+    case 0: *sine = (float)s, *cosine = (float)c; break;
+    case 1: *sine = (float)c, *cosine = (float)-s; break;
+    case 2: *sine = (float)-s, *cosine = (float)-c; break;
+    default: *sine = (float)-c, *cosine = (float)s; break;
+    }
+}
+
+/* IEEE half precision: 1 sign, 5 exponent, 10 fraction bits. Below the smallest normal it counts in steps of 2^-24. */
+HP_INLINE float hp_half_to_float(uint16_t h)
+{
+    uint32_t sign = (uint32_t)(h & 0x8000u) << 16, exponent = (h >> 10) & 31u, fraction = h & 1023u;
+    if (exponent == 0) return hp_float(sign | hp_bits((float)fraction * (1.0f / 16777216.0f)));
+    if (exponent == 31) return hp_float(sign | 0x7F800000u | fraction << 13);
+    return hp_float(sign | (exponent + 112u) << 23 | fraction << 13);
+}
+
+/* To nearest, ties to even; too large becomes infinite. Adding a power of two whose last bit is the half's last bit
+ * lets the float adder do the rounding. */
+static uint16_t hp_float_to_half(float x)
+{
+    uint32_t u = hp_bits(x), sign = u >> 16 & 0x8000u, size = u & 0x7FFFFFFFu, exponent;
+    if (size > 0x7F800000u) return (uint16_t)(sign | 0x7E00u);  /* NaN */
+    if (size >= 0x477FF000u) return (uint16_t)(sign | 0x7C00u); /* 65520 and more */
+    if (size < 0x38800000u)                                     /* below 2^-14: count steps of 2^-24 */
+        return (uint16_t)(sign | (hp_bits(hp_float(size) + 0.5f) - 0x3F000000u));
+    exponent = (size >> 23) - 112u;
+    size = (size & 0x7FFFFFu) + 0xFFFu + (size >> 13 & 1u); /* the carry may reach the exponent: that is right */
+    return (uint16_t)(sign | ((exponent << 10) + (size >> 13)));
+}
+
+/* ================================================================================================================
+ * [CH06] Sixteen lanes
+ *
+ * Every kernel is written once, over the few operations below: a vector of sixteen floats (hp_vf) or sixteen int32
+ * (hp_vi). Plain C defines what they mean; an instruction set joins by defining the same names with its own
+ * instructions, as one 512-bit register, two of 256 bits or four of 128. Sixteen is the widest, so the rest fits.
+ * By rule R1 a lane is an output: lanes meet only in hp_vf_sum and hp_vf_top.
+ * ============================================================================================================== */
+
+enum { HP_LANES = 16 };
+
+typedef struct hp_vf {
+    float lane[HP_LANES];
+} hp_vf;
+
+typedef struct hp_vi {
+    int32_t lane[HP_LANES];
+} hp_vi;
+
+#define HP_EACH_LANE for (i = 0; i < HP_LANES; i++)
+
+HP_INLINE hp_vf hp_vf_set(float x) /* x in every lane */
+{
+    hp_vf v;
+    int i;
+    HP_EACH_LANE v.lane[i] = x;
+    return v;
+}
+
+HP_INLINE hp_vf hp_vf_load(const float *p)
+{
+    hp_vf v;
+    memcpy(v.lane, p, sizeof v.lane);
+    return v;
+}
+
+HP_INLINE void hp_vf_store(float *p, hp_vf v)
+{
+    memcpy(p, v.lane, sizeof v.lane);
+}
+
+HP_INLINE hp_vf hp_vf_load_first(const float *p, int32_t n) /* p[0..n-1], zeros after: the end of a vector */
+{
+    hp_vf v = hp_vf_set(0.0f);
+    memcpy(v.lane, p, (size_t)n * sizeof(float));
+    return v;
+}
+
+HP_INLINE hp_vf hp_vf_load_half(const uint8_t *p) /* sixteen little-endian halves */
+{
+    hp_vf v;
+    int i;
+    HP_EACH_LANE v.lane[i] = hp_half_to_float(hp_u16(p + 2 * i));
+    return v;
+}
+
+HP_INLINE hp_vf hp_vf_add(hp_vf a, hp_vf b)
+{
+    int i;
+    HP_EACH_LANE a.lane[i] = a.lane[i] + b.lane[i];
+    return a;
+}
+
+HP_INLINE hp_vf hp_vf_sub(hp_vf a, hp_vf b)
+{
+    int i;
+    HP_EACH_LANE a.lane[i] = a.lane[i] - b.lane[i];
+    return a;
+}
+
+HP_INLINE hp_vf hp_vf_mul(hp_vf a, hp_vf b)
+{
+    int i;
+    HP_EACH_LANE a.lane[i] = a.lane[i] * b.lane[i];
+    return a;
+}
+
+HP_INLINE hp_vf hp_vf_div(hp_vf a, hp_vf b)
+{
+    int i;
+    HP_EACH_LANE a.lane[i] = a.lane[i] / b.lane[i];
+    return a;
+}
+
+HP_INLINE hp_vf hp_vf_max(hp_vf a, hp_vf b) /* a > b ? a : b, so a NaN in a yields b */
+{
+    int i;
+    HP_EACH_LANE a.lane[i] = a.lane[i] > b.lane[i] ? a.lane[i] : b.lane[i];
+    return a;
+}
+
+HP_INLINE hp_vf hp_vf_min(hp_vf a, hp_vf b) /* a < b ? a : b */
+{
+    int i;
+    HP_EACH_LANE a.lane[i] = a.lane[i] < b.lane[i] ? a.lane[i] : b.lane[i];
+    return a;
+}
+
+HP_INLINE hp_vf hp_vf_abs(hp_vf a)
+{
+    int i;
+    HP_EACH_LANE a.lane[i] = hp_float(hp_bits(a.lane[i]) & 0x7FFFFFFFu);
+    return a;
+}
+
+HP_INLINE hp_vf hp_vf_first(hp_vf a, int32_t n) /* lanes n and above become zero */
+{
+    int i;
+    for (i = n; i < HP_LANES; i++) a.lane[i] = 0.0f;
+    return a;
+}
+
+HP_INLINE float hp_vf_sum(hp_vf a) /* the fixed tree of rule R3 */
+{
+    int i, half;
+    for (half = HP_LANES / 2; half > 0; half /= 2)
+        for (i = 0; i < half; i++) a.lane[i] = a.lane[i] + a.lane[i + half];
+    return a.lane[0];
+}
+
+HP_INLINE float hp_vf_top(hp_vf a) /* the largest lane */
+{
+    float top = a.lane[0];
+    int i;
+    HP_EACH_LANE top = a.lane[i] > top ? a.lane[i] : top;
+    return top;
+}
+
+/* To the nearest integer, ties to even, for |x| < 2^22: adding 1.5 * 2^23 leaves no bits for a fraction, and the low
+ * bits of the sum are the integer. Bit operations alone follow, so that NaN gives some integer and no undefined one. */
+HP_INLINE hp_vi hp_vf_round(hp_vf a)
+{
+    hp_vi v;
+    int i;
+    HP_EACH_LANE v.lane[i] = (int32_t)(hp_bits(a.lane[i] + 12582912.0f) - 0x4B400000u);
+    return v;
+}
+
+HP_INLINE hp_vf hp_vf_from_vi(hp_vi a)
+{
+    hp_vf v;
+    int i;
+    HP_EACH_LANE v.lane[i] = (float)a.lane[i];
+    return v;
+}
+
+HP_INLINE hp_vf hp_vf_two_to(hp_vi n) /* 2^n for n in -126..127: an exponent field */
+{
+    hp_vf v;
+    int i;
+    HP_EACH_LANE v.lane[i] = hp_float((uint32_t)(n.lane[i] + 127) << 23);
+    return v;
+}
+
+HP_INLINE hp_vi hp_vi_set(int32_t x)
+{
+    hp_vi v;
+    int i;
+    HP_EACH_LANE v.lane[i] = x;
+    return v;
+}
+
+HP_INLINE void hp_vi_store_bytes(int8_t *p, hp_vi a) /* the low byte of each lane */
+{
+    int i;
+    HP_EACH_LANE p[i] = (int8_t)a.lane[i];
+}
+
+HP_INLINE hp_vf hp_vf_load_bytes(const int8_t *p) /* sixteen int8 */
+{
+    hp_vf v;
+    int i;
+    HP_EACH_LANE v.lane[i] = (float)p[i];
+    return v;
+}
+
+/* Byte k (0..3) of each lane's four int8, from the 64 bytes at p. */
+HP_INLINE hp_vf hp_vf_load_byte_of_4(const int8_t *p, int k)
+{
+    hp_vf v;
+    int i;
+    HP_EACH_LANE v.lane[i] = (float)p[4 * i + k];
+    return v;
+}
+
+/* a + (four int8 of each lane, 64 bytes at w) . (the same four int8 x for all lanes). */
+HP_INLINE hp_vi hp_vi_dot4(hp_vi a, const int8_t *w, const int8_t *x)
+{
+    int i;
+    HP_EACH_LANE a.lane[i] += w[4 * i] * x[0] + w[4 * i + 1] * x[1] + w[4 * i + 2] * x[2] + w[4 * i + 3] * x[3];
+    return a;
+}
+
+/* ================================================================================================================
+ * [CH07] Kernels
+ *
+ * The arithmetic of a transformer over the sixteen lanes. Vectors that belong to the session are padded with zeros to
+ * a multiple of 32, so that most loops need no end case; zeros add nothing to any sum. What comes from outside
+ * (logits of the caller's) may have any length.
+ * ============================================================================================================== */
+
+enum { HP_GROUP = 32, HP_TILE_GROUP_BYTES = HP_LANES * HP_GROUP, HP_ROWS_AT_ONCE = 4 };
+
+/* exp(x), error below 2 ulp. x = n ln2 + r with |r| < 0.35, exp(x) = 2^n exp(r), and exp(r) by its Taylor series. ln2
+ * comes in two parts, the first short enough that n * part is exact. x is first clamped to [-87, 88], where the result
+ * is a normal number: what underflows is 1.6e-38 instead of 0, which no sum of ours can notice. */
+HP_INLINE hp_vf hp_vf_exp(hp_vf x)
+{
+    static const float inverse_factorial[] = {1.0f / 5040.0f, 1.0f / 720.0f, 1.0f / 120.0f, 1.0f / 24.0f,
+                                              1.0f / 6.0f,    0.5f,          1.0f,          1.0f};
+    hp_vf n, r, p;
+    hp_vi k;
+    int i;
+    x = hp_vf_min(hp_vf_max(x, hp_vf_set(-87.0f)), hp_vf_set(88.0f));
+    k = hp_vf_round(hp_vf_mul(x, hp_vf_set(1.44269504f)));
+    n = hp_vf_from_vi(k);
+    r = hp_vf_sub(x, hp_vf_mul(n, hp_vf_set(0.693359375f)));
+    r = hp_vf_sub(r, hp_vf_mul(n, hp_vf_set(-2.12194440e-4f)));
+    p = hp_vf_set(inverse_factorial[0]);
+    for (i = 1; i < 8; i++) p = hp_vf_add(hp_vf_mul(p, r), hp_vf_set(inverse_factorial[i]));
+    return hp_vf_mul(p, hp_vf_two_to(k));
+}
+
+/* y[n] = x[n] / rms(x) * weight[n], rms(x) = sqrt(mean of squares + eps) [Zhang and Sennrich 2019]. weight is
+ * little-endian in the file; x and y are padded. */
+static void hp_rmsnorm(float *y, const float *x, const uint8_t *weight, int32_t n, float eps)
+{
+    hp_vf squares = hp_vf_set(0.0f);
+    float mean, root, scale;
+    int32_t i;
+    for (i = 0; i < n; i += HP_LANES) {
+        hp_vf v = hp_vf_load(x + i);
+        squares = hp_vf_add(squares, hp_vf_mul(v, v));
+    }
+    mean = hp_vf_sum(squares) / (float)n;
+    mean = mean + eps;
+    root = sqrtf(mean);
+    scale = 1.0f / root;
+    for (i = 0; i < n; i++) {
+        float normed = x[i] * scale;
+        y[i] = normed * hp_f32(weight + 4 * (size_t)i);
+    }
+}
+
+/* x[n] += y[n], padded. */
+static void hp_add_to(float *x, const float *y, int32_t n)
+{
+    int32_t i;
+    for (i = 0; i < n; i += HP_LANES) hp_vf_store(x + i, hp_vf_add(hp_vf_load(x + i), hp_vf_load(y + i)));
+}
+
+/* y[n] = silu(gate[n]) * up[n], silu(x) = x / (1 + exp(-x)) [Shazeer 2020, SwiGLU]. gate and up need not be padded. */
+static void hp_silu_times(float *y, const float *gate, const float *up, int32_t n)
+{
+    int32_t i;
+    for (i = 0; i < n; i += HP_LANES) {
+        int32_t m = hp_min(n - i, HP_LANES);
+        hp_vf g = hp_vf_load_first(gate + i, m), u = hp_vf_load_first(up + i, m);
+        hp_vf e = hp_vf_exp(hp_vf_sub(hp_vf_set(0.0f), g));
+        hp_vf_store(y + i, hp_vf_mul(hp_vf_div(g, hp_vf_add(hp_vf_set(1.0f), e)), u));
+    }
+}
+
+/* Rotates the first `dims` elements of a head by its position's angles: element i pairs with i + dims/2, as in Hugging
+ * Face files [Su et al. 2021, RoFormer]. turn holds dims/2 cosines, then dims/2 sines. */
+static void hp_rope(float *head, const float *turn, int32_t dims)
+{
+    int32_t half = dims / 2, i;
+    for (i = 0; i < half; i++) {
+        float a = head[i], b = head[i + half], cosine = turn[i], sine = turn[i + half];
+        float ac = a * cosine, bs = b * sine, bc = b * cosine, as = a * sine;
+        head[i] = ac - bs;
+        head[i + half] = bc + as;
+    }
+}
+
+/* Rounds x[groups * 32] to int8 in groups: scale = largest size / 127, q = round(x / scale) in [-127, 127]. A group
+ * of zeros (or so small that 1 / scale would overflow) becomes zeros with scale 0. */
+static void hp_quantize(int8_t *q, float *scales, const float *x, int32_t groups)
+{
+    int32_t g;
+    for (g = 0; g < groups; g++, x += HP_GROUP, q += HP_GROUP) {
+        hp_vf a = hp_vf_load(x), b = hp_vf_load(x + HP_LANES);
+        float top = hp_vf_top(hp_vf_max(hp_vf_abs(a), hp_vf_abs(b)));
+        hp_vf inverse = hp_vf_set(top > 1e-30f ? 127.0f / top : 0.0f);
+        scales[g] = top > 1e-30f ? top / 127.0f : 0.0f;
+        hp_vi_store_bytes(q, hp_vf_round(hp_vf_mul(a, inverse)));
+        hp_vi_store_bytes(q + HP_LANES, hp_vf_round(hp_vf_mul(b, inverse)));
+    }
+}
+
+/* A weight matrix [rows][cols] in the file's tiles of 16 rows (drawn in [CH08]). */
+typedef struct hp_matrix {
+    const uint8_t *tiles;
+    int32_t rows, cols, groups, n_tiles;
+    size_t scale_bytes, tile_bytes;
+} hp_matrix;
+
+/* The activations of a pass, ready for a product: as float, or rounded to int8. Row r is at r * stride. */
+typedef struct hp_inputs {
+    const float *x;      /* [rows][stride]: used if q is NULL                                                     */
+    const int8_t *q;     /* [rows][stride]                                                                        */
+    const float *scales; /* [rows][stride / 32]                                                                   */
+    size_t stride;
+} hp_inputs;
+
+/* One tile times one to four rows, int8: out[r][16] (rule R2). The weights are loaded once for all the rows. Numeric
+ * contract: weights in [-128, 127], activations in [-127, 127], so a group's sum is below 2^20 in size. */
+HP_INLINE void hp_tile_int8(const hp_matrix *m, const uint8_t *tile, hp_inputs in, int rows, float *out, size_t stride)
+{
+    const int8_t *w = (const int8_t *)(tile + m->scale_bytes);
+    hp_vf total[HP_ROWS_AT_ONCE];
+    int32_t g;
+    int r, j;
+    for (r = 0; r < rows; r++) total[r] = hp_vf_set(0.0f);
+    for (g = 0; g < m->groups; g++, w += HP_TILE_GROUP_BYTES) {
+        hp_vf weight_scale = hp_vf_load_half(tile + 2 * HP_LANES * (size_t)g);
+        for (r = 0; r < rows; r++) {
+            const int8_t *x = in.q + (size_t)r * in.stride + (size_t)g * HP_GROUP;
+            float input_scale = in.scales[(size_t)r * (in.stride / HP_GROUP) + (size_t)g];
+            hp_vi sum = hp_vi_set(0);
+            for (j = 0; j < HP_GROUP / 4; j++) sum = hp_vi_dot4(sum, w + 64 * j, x + 4 * j);
+            total[r] = hp_vf_add(total[r], hp_vf_mul(hp_vf_from_vi(sum),
+                                                     hp_vf_mul(weight_scale, hp_vf_set(input_scale))));
+        }
+    }
+    for (r = 0; r < rows; r++) hp_vf_store(out + (size_t)r * stride, total[r]);
+}
+
+/* The same with float activations: within a group q * x is summed in input order, then scaled. */
+HP_INLINE void hp_tile_f32(const hp_matrix *m, const uint8_t *tile, hp_inputs in, int rows, float *out, size_t stride)
+{
+    const int8_t *w = (const int8_t *)(tile + m->scale_bytes);
+    hp_vf total[HP_ROWS_AT_ONCE];
+    int32_t g;
+    int r, c;
+    for (r = 0; r < rows; r++) total[r] = hp_vf_set(0.0f);
+    for (g = 0; g < m->groups; g++, w += HP_TILE_GROUP_BYTES) {
+        hp_vf weight_scale = hp_vf_load_half(tile + 2 * HP_LANES * (size_t)g), sum[HP_ROWS_AT_ONCE];
+        for (r = 0; r < rows; r++) sum[r] = hp_vf_set(0.0f);
+        for (c = 0; c < HP_GROUP; c++) {
+            hp_vf q = hp_vf_load_byte_of_4(w + 64 * (c / 4), c % 4);
+            const float *x = in.x + (size_t)g * HP_GROUP + (size_t)c;
+            for (r = 0; r < rows; r++)
+                sum[r] = hp_vf_add(sum[r], hp_vf_mul(q, hp_vf_set(x[(size_t)r * in.stride])));
+        }
+        for (r = 0; r < rows; r++) total[r] = hp_vf_add(total[r], hp_vf_mul(sum[r], weight_scale));
+    }
+    for (r = 0; r < rows; r++) hp_vf_store(out + (size_t)r * stride, total[r]);
+}
+
+/* out[rows][out_stride] = inputs[rows][cols] . matrix[rows'][cols]^T, for the tiles first..last-1. A tile is read from
+ * memory once and stays in the nearest cache while all rows of the pass are multiplied with it. */
+static void hp_matmul(const hp_matrix *m, int32_t first, int32_t last, hp_inputs in, int32_t rows, float *out,
+                      size_t out_stride)
+{
+    int32_t t, r;
+    for (t = first; t < last; t++) {
+        const uint8_t *tile = m->tiles + (size_t)t * m->tile_bytes;
+        for (r = 0; r < rows; r += HP_ROWS_AT_ONCE) {
+            int n = hp_min(rows - r, HP_ROWS_AT_ONCE);
+            float *y = out + (size_t)r * out_stride + (size_t)t * HP_LANES;
+            hp_inputs part = in;
+            if (in.q) part.q += (size_t)r * in.stride, part.scales += (size_t)r * (in.stride / HP_GROUP);
+            else part.x += (size_t)r * in.stride;
+            if (!in.q) hp_tile_f32(m, tile, part, n, y, out_stride);
+            else if (n == HP_ROWS_AT_ONCE) hp_tile_int8(m, tile, part, HP_ROWS_AT_ONCE, y, out_stride);
+            else hp_tile_int8(m, tile, part, n, y, out_stride);
+        }
+    }
+}
+
+/* Row `row` of a matrix as floats, x[cols]: how an embedding is looked up. */
+static void hp_matrix_row(const hp_matrix *m, int32_t row, float *x)
+{
+    const uint8_t *tile = m->tiles + (size_t)(row / HP_LANES) * m->tile_bytes;
+    const int8_t *w = (const int8_t *)(tile + m->scale_bytes);
+    size_t lane = (size_t)(row % HP_LANES);
+    int32_t c;
+    for (c = 0; c < m->cols; c++) {
+        size_t g = (size_t)c / HP_GROUP, in_group = (size_t)c % HP_GROUP;
+        float scale = hp_half_to_float(hp_u16(tile + 2 * (g * HP_LANES + lane)));
+        x[c] = (float)w[g * HP_TILE_GROUP_BYTES + in_group / 4 * 64 + lane * 4 + in_group % 4] * scale;
+    }
+}
+
+/* Scores of 16 positions, a lane each: scores[16] = (q[head_dim] . keys[head_dim][16]) * scale. */
+static void hp_attention_scores(float *scores, const float *q, const float *keys, int32_t head_dim, float scale)
+{
+    hp_vf sum = hp_vf_set(0.0f);
+    int32_t d;
+    for (d = 0; d < head_dim; d++)
+        sum = hp_vf_add(sum, hp_vf_mul(hp_vf_set(q[d]), hp_vf_load(keys + (size_t)d * HP_LANES)));
+    hp_vf_store(scores, hp_vf_mul(sum, hp_vf_set(scale)));
+}
+
+/* x[first..last] = exp(x - max), and returns their sum. x is a whole number of blocks of 16; what lies outside
+ * first..last becomes zero, so that element i always falls into partial sum i mod 16. */
+static float hp_softmax_weights(float *x, int32_t first, int32_t last)
+{
+    int32_t begin = first / HP_LANES * HP_LANES, end = last / HP_LANES * HP_LANES + HP_LANES, i;
+    hp_vf sum = hp_vf_set(0.0f), top;
+    for (i = begin; i < first; i++) x[i] = x[first];
+    for (i = last + 1; i < end; i++) x[i] = x[first];
+    top = hp_vf_set(x[first]);
+    for (i = begin; i < end; i += HP_LANES) top = hp_vf_max(top, hp_vf_load(x + i));
+    top = hp_vf_set(hp_vf_top(top));
+    for (i = begin; i < end; i += HP_LANES) hp_vf_store(x + i, hp_vf_exp(hp_vf_sub(hp_vf_load(x + i), top)));
+    for (i = begin; i < first; i++) x[i] = 0.0f;
+    for (i = last + 1; i < end; i++) x[i] = 0.0f;
+    for (i = begin; i < end; i += HP_LANES) sum = hp_vf_add(sum, hp_vf_load(x + i));
+    return hp_vf_sum(sum);
+}
+
+/* out[stride] += weights[t] * values[t][stride] for t = first..last of one block, in order; stride a multiple of 16. */
+static void hp_attention_mix(float *out, const float *weights, const float *values, int32_t first, int32_t last,
+                             int32_t stride)
+{
+    int32_t d, t;
+    for (d = 0; d < stride; d += HP_LANES) {
+        hp_vf sum = hp_vf_load(out + d);
+        for (t = first; t <= last; t++)
+            sum = hp_vf_add(sum, hp_vf_mul(hp_vf_set(weights[t]), hp_vf_load(values + (size_t)t * (size_t)stride + d)));
+        hp_vf_store(out + d, sum);
+    }
+}
+
+/* What a distribution p = softmax(x[n]) is like, from sums over e = exp(d), d = x - max: with Z = sum e,
+ * ln p = d - ln Z, so every measure of uncertainty follows from a few sums and one logarithm. */
+typedef struct hp_spread {
+    float top, total;         /* max x; Z                                                                         */
+    float mean, mean_squares; /* sum e d / Z; sum e d^2 / Z                                                       */
+} hp_spread;
+
+static hp_spread hp_measure_spread(const float *x, int32_t n)
+{
+    hp_spread s;
+    hp_vf top = hp_vf_set(x[0]), z = hp_vf_set(0.0f), first = z, second = z;
+    int32_t i;
+    for (i = 0; i + HP_LANES <= n; i += HP_LANES) top = hp_vf_max(top, hp_vf_load(x + i));
+    s.top = hp_vf_top(top);
+    for (; i < n; i++) s.top = x[i] > s.top ? x[i] : s.top;
+    for (i = 0; i < n; i += HP_LANES) {
+        int32_t m = hp_min(n - i, HP_LANES);
+        hp_vf d = hp_vf_max(hp_vf_sub(hp_vf_load_first(x + i, m), hp_vf_set(s.top)), hp_vf_set(-87.0f));
+        hp_vf e = hp_vf_first(hp_vf_exp(d), m), ed = hp_vf_mul(e, d);
+        z = hp_vf_add(z, e);
+        first = hp_vf_add(first, ed);
+        second = hp_vf_add(second, hp_vf_mul(ed, d));
+    }
+    s.total = hp_vf_sum(z);
+    s.mean = hp_vf_sum(first) / s.total;
+    s.mean_squares = hp_vf_sum(second) / s.total;
+    return s;
+}
+
+/* Logits that a softmax can be taken of: no NaN, no +Inf, and something above -Inf. */
+static int hp_logits_are_sound(const float *x, int32_t n)
+{
+    int32_t i, bad = 0, some = 0;
+    for (i = 0; i < n; i++) bad |= !(x[i] <= FLT_MAX), some |= x[i] >= -FLT_MAX;
+    return !bad && some;
+}
+
+static float hp_entropy_bits(hp_spread s)
+{
+    return (float)(hp_log2((double)s.total) - (double)s.mean / hp_ln2);
+}
+
+HARP_API float harp_entropy(const float *logits, int32_t n)
+{
+    if (!logits || n < 1 || !hp_logits_are_sound(logits, n)) return hp_float(0x7FC00000u);
+    return hp_entropy_bits(hp_measure_spread(logits, n));
+}
+
+HARP_API float harp_logprob(const float *logits, int32_t n, int32_t token)
+{
+    hp_spread s;
+    if (!logits || n < 1 || token < 0 || token >= n || !hp_logits_are_sound(logits, n)) return hp_float(0x7FC00000u);
+    s = hp_measure_spread(logits, n);
+    return (float)((double)logits[token] - (double)s.top - hp_log2((double)s.total) * hp_ln2);
+}
+
+/* ================================================================================================================
+ * [CH08] The file
+ *
+ * A .harp file is read in place: nothing is unpacked, repacked or copied at load, so opening costs the same for one
+ * megabyte or eight gigabytes, and a device can leave the file in flash. All integers are little-endian, all offsets
+ * count from the first byte. This is the whole format, version 1:
+ *
+ *   offset            +----------------------------------------------------------------------------------------+
+ *        0   u8[8]    | 0x89 'H' 'A' 'R' 'P' 0x0D 0x0A 0x1A: survives no text-mode transfer                    |
+ *        8   u32      | version: 1                                                                             |
+ *       12   u32      | CRC-32 (as in zip and PNG) of bytes 0..data_offset-1, this field taken as zero         |
+ *       16   u64      | file_bytes: exact size of the file                                                     |
+ *       24   u64      | meta_offset: 64                                                                        |
+ *       32   u32      | n_meta: number of metadata entries                                                     |
+ *       36   u32      | n_tensors                                                                              |
+ *       40   u64      | meta_bytes: size of all metadata entries                                               |
+ *       48   u64      | table_offset: a multiple of 8, not before the metadata's end                           |
+ *       56   u64      | data_offset: a multiple of 64, not before the tensor table's end                       |
+ *                     +----------------------------------------------------------------------------------------+
+ *   metadata entry, each at a multiple of 8:
+ *        0   u32      | type: 1 integer (i64), 2 real (f64), 3 text (UTF-8), 4 bytes                           |
+ *        4   u32      | key_bytes, 1..63, its zero not counted                                                 |
+ *        8   u64      | value_bytes: 8 for numbers; a text's zero not counted                                  |
+ *       16            | key (a-z 0-9 _ .), a zero, zeros up to a multiple of 8                                 |
+ *                     | value, for a text a zero, zeros up to a multiple of 8                                  |
+ *   tensor record, 96 bytes:
+ *        0   u8[48]   | name, zero-terminated, zeros after                                                     |
+ *       48   u32      | type: 1 = f32 vector (rows = 1), 2 = int8 matrix                                       |
+ *       52   u32      | CRC-32 of its bytes                                                                    |
+ *       56   u64 u64  | rows, cols: output and input dimension                                                 |
+ *       72   u64 u64  | offset (a multiple of 64, in table order, no overlap), bytes                           |
+ *       88   u64      | 0                                                                                      |
+ *
+ * An int8 matrix is a run of TILES of 16 rows; rows that are missing at the end are zeros, and so are columns up to the
+ * next multiple of 32 (a GROUP). A tile with G groups is
+ *
+ *      scales   G x 16 IEEE halves, zeros up to a multiple of 64 bytes      scale(r, g) is half g * 16 + r % 16
+ *      weights  G x 512 int8                                                weight(r, c) is byte
+ *               (c / 32) * 512 + (c % 32) / 4 * 64 + (r % 16) * 4 + c % 4, and means weight * scale(r, c / 32)
+ *
+ * so that 64 consecutive bytes hold four inputs of each of 16 rows: a load feeds one lane per row ([CH06]).
+ *
+ * Metadata of the model: architecture (text); vocab, hidden, layers, heads, kv_heads, head_dim, ffn, context, window (0:
+ * none), rope_dims, tied (integers); norm_eps (real); bos_token (integer) and end_tokens (bytes: u32 ids), if any; name,
+ * source, licence, converter, chat.* (texts), if any. tokenizer.*: see [CH09]. Unknown keys are ignored.
+ *
+ * Tensors, in this order: embedding [vocab][hidden]; rope_frequencies (f32, rope_dims / 2: radians per position, any
+ * rope scaling already applied); for every layer L from 0: L.attn_norm (f32), L.qkv [(heads + 2 kv_heads) head_dim]
+ * [hidden] (rows: all queries, all keys, all values), L.attn_out [hidden][heads head_dim], L.ffn_norm (f32), L.gate_up
+ * [2 ffn][hidden] (all gates, then all ups), L.down [hidden][ffn]; final_norm (f32); and unless tied, output
+ * [vocab][hidden].
+ *
+ * The reader below trusts nothing. It checks the whole head once, in time linear in its size; after harp_open the rest
+ * of the file need not check again.
+ * ============================================================================================================== */
+
+enum { HP_HEADER_BYTES = 64, HP_RECORD_BYTES = 96, HP_MAX_LAYERS = 1024, HP_MAX_HEAD_DIM = 1024 };
+enum { HP_TENSOR_F32 = 1, HP_TENSOR_INT8 = 2 };
+
+static const uint8_t hp_magic[8] = {0x89, 'H', 'A', 'R', 'P', 0x0D, 0x0A, 0x1A};
+
+typedef struct hp_layer { /* one transformer block, all pointers into the image */
+    const uint8_t *attn_norm, *ffn_norm;
+    hp_matrix qkv, attn_out, gate_up, down;
+} hp_layer;
+
+typedef struct hp_tokenizer { int32_t kind, longest; } hp_tokenizer;
+
+
+struct harp_session;
+typedef void hp_stage(struct harp_session *s, const hp_layer *layer);
+
+struct harp_model {
+    const uint8_t *image;
+    uint64_t image_bytes;
+    harp_info info;
+    int32_t vocab, bos; /* = info's, for the tokenizer */
+    float norm_eps;
+    int32_t rope_dims, n_meta, n_tensors;
+    uint64_t table_offset, data_offset;
+    hp_tokenizer tokenizer;
+    hp_matrix embedding, output;
+    const uint8_t *rope_frequencies, *final_norm;
+    hp_layer *layers;
+    harp_allocator allocator;
+    void *block; /* what holds this structure; block_bytes 0: the caller's */
+    size_t block_bytes;
+    int mapped, image_is_ours;
+};
+
+/* CRC-32 as in zip and PNG. Four bits at a time: a table of 16 fits any device and is read at a glance. */
+static uint32_t hp_crc32(uint32_t crc, const uint8_t *data, size_t bytes)
+{
+    static const uint32_t nibble[16] = {0x00000000u, 0x1DB71064u, 0x3B6E20C8u, 0x26D930ACu, 0x76DC4190u, 0x6B6B51F4u,
+                                        0x4DB26158u, 0x5005713Cu, 0xEDB88320u, 0xF00F9344u, 0xD6D6A3E8u, 0xCB61B38Cu,
+                                        0x9B64C2B0u, 0x86D3D2D4u, 0xA00AE278u, 0xBDBDF21Cu};
+    size_t i;
+    crc = ~crc;
+    for (i = 0; i < bytes; i++) {
+        crc ^= data[i];
+        crc = crc >> 4 ^ nibble[crc & 15];
+        crc = crc >> 4 ^ nibble[crc & 15];
+    }
+    return ~crc;
+}
+
+/* ---- The head ---- */
+
+static uint64_t hp_round_up_8(uint64_t n) /* callers bound n by the file's size first */
+{
+    return (n + 7) & ~(uint64_t)7;
+}
+
+static harp_status hp_check_header(harp_model *m, harp_error *err)
+{
+    static const uint8_t zero[4] = {0, 0, 0, 0};
+    const uint8_t *h = m->image;
+    uint64_t meta_bytes, meta_end, table_end;
+    uint32_t crc;
+    if (m->image_bytes < HP_HEADER_BYTES || memcmp(h, hp_magic, sizeof hp_magic) != 0)
+        return hp_fail(err, HARP_ERR_FORMAT, "this is not a .harp file");
+    if (hp_u32(h + 8) != 1)
+        return hp_fail(err, HARP_ERR_UNSUPPORTED, "this .harp file has version %d; this build reads version 1",
+                       (int64_t)hp_u32(h + 8));
+    if (hp_u64(h + 16) != m->image_bytes)
+        return hp_fail(err, HARP_ERR_FORMAT, "the file has %d bytes but says it has %d: cut off, or damaged",
+                       (int64_t)m->image_bytes, (int64_t)hp_u64(h + 16));
+    meta_bytes = hp_u64(h + 40), m->table_offset = hp_u64(h + 48), m->data_offset = hp_u64(h + 56);
+    meta_end = HP_HEADER_BYTES + meta_bytes;
+    table_end = m->table_offset + (uint64_t)hp_u32(h + 36) * HP_RECORD_BYTES;
+    if (hp_u64(h + 24) != HP_HEADER_BYTES || meta_bytes > m->image_bytes || m->table_offset > m->image_bytes
+        || m->table_offset < meta_end || m->table_offset % 8 != 0 || m->data_offset < table_end
+        || m->data_offset > m->image_bytes || m->data_offset % 64 != 0 || m->data_offset > SIZE_MAX)
+        return hp_fail(err, HARP_ERR_FORMAT, "the offsets in the header contradict each other");
+    crc = hp_crc32(hp_crc32(0, h, 12), zero, 4);
+    if (hp_crc32(crc, h + 16, (size_t)m->data_offset - 16) != hp_u32(h + 12))
+        return hp_fail(err, HARP_ERR_FORMAT, "the checksum of the file's head is wrong: the file is damaged");
+    m->n_meta = (int32_t)(hp_u32(h + 32) & 0x7FFFFFFFu);
+    m->n_tensors = (int32_t)(hp_u32(h + 36) & 0x7FFFFFFFu);
+    return HARP_OK;
+}
+
+/* Reads the entry at *offset and moves *offset past it; 0 if it does not fit before `end` or is malformed. */
+static int hp_read_meta(const harp_model *m, uint64_t *offset, uint64_t end, harp_meta *meta)
+{
+    const uint8_t *p = m->image + *offset;
+    uint64_t key_bytes, value_bytes, value_at, used, i;
+    if (end - *offset < 16) return 0;
+    key_bytes = hp_u32(p + 4), value_bytes = hp_u64(p + 8);
+    if (key_bytes < 1 || key_bytes > 63 || value_bytes > end - *offset) return 0;
+    value_at = 16 + hp_round_up_8(key_bytes + 1);
+    memset(meta, 0, sizeof *meta);
+    meta->type = (harp_meta_type)hp_u32(p);
+    used = value_at + hp_round_up_8(value_bytes + (meta->type == HARP_META_TEXT));
+    if (used > end - *offset || p[16 + key_bytes] != 0) return 0;
+    for (i = 0; i < key_bytes; i++)
+        if (p[16 + i] == 0) return 0;
+    meta->key = (const char *)p + 16, meta->data = (const char *)p + value_at, meta->bytes = (size_t)value_bytes;
+    *offset += used;
+    if (meta->type == HARP_META_TEXT) return p[value_at + value_bytes] == 0;
+    if (meta->type == HARP_META_BYTES) return 1;
+    if (value_bytes != 8) return 0;
+    meta->integer = (int64_t)hp_u64(p + value_at);
+    memcpy(&meta->real, &meta->integer, sizeof meta->real);
+    if (meta->type == HARP_META_INTEGER) meta->real = (double)meta->integer;
+    else meta->integer = 0;
+    return meta->type == HARP_META_INTEGER || meta->type == HARP_META_REAL;
+}
+
+static harp_status hp_check_metadata(const harp_model *m, harp_error *err)
+{
+    uint64_t offset = HP_HEADER_BYTES, end = HP_HEADER_BYTES + hp_u64(m->image + 40);
+    harp_meta meta;
+    int32_t i;
+    for (i = 0; i < m->n_meta; i++)
+        if (!hp_read_meta(m, &offset, end, &meta))
+            return hp_fail(err, HARP_ERR_FORMAT, "metadata entry %d, at offset %d, is malformed", (int64_t)i,
+                           (int64_t)offset);
+    return HARP_OK;
+}
+
+HARP_API int harp_meta_at(const harp_model *m, int32_t index, harp_meta *meta)
+{
+    uint64_t offset = HP_HEADER_BYTES;
+    int32_t i;
+    if (!m || !meta || index < 0 || index >= m->n_meta) return 0;
+    for (i = 0; i <= index; i++)
+        if (!hp_read_meta(m, &offset, m->table_offset, meta)) return 0;
+    return 1;
+}
+
+HARP_API int harp_meta_find(const harp_model *m, const char *key, harp_meta *meta)
+{
+    uint64_t offset = HP_HEADER_BYTES;
+    int32_t i;
+    if (!m || !key || !meta) return 0;
+    for (i = 0; i < m->n_meta; i++)
+        if (!hp_read_meta(m, &offset, m->table_offset, meta)) return 0;
+        else if (strcmp(meta->key, key) == 0) return 1;
+    return 0;
+}
+
+static int hp_meta(const harp_model *m, const char *key, harp_meta *meta)
+{
+    return harp_meta_find(m, key, meta);
+}
+
+/* ---- Tensors ---- */
+
+typedef struct hp_tensor {
+    const char *name;
+    uint32_t type, crc;
+    uint64_t rows, cols, offset, bytes;
+} hp_tensor;
+
+static hp_tensor hp_tensor_at(const harp_model *m, int32_t index)
+{
+    const uint8_t *p = m->image + m->table_offset + (uint64_t)index * HP_RECORD_BYTES;
+    hp_tensor t;
+    t.name = (const char *)p, t.type = hp_u32(p + 48), t.crc = hp_u32(p + 52), t.rows = hp_u64(p + 56);
+    t.cols = hp_u64(p + 64), t.offset = hp_u64(p + 72), t.bytes = hp_u64(p + 80);
+    return t;
+}
+
+/* The bytes that a tensor of this type and shape has; 0 for a type or shape we do not know. Dimensions are bounded
+ * first, so that no product overflows. */
+static uint64_t hp_tensor_bytes(uint32_t type, uint64_t rows, uint64_t cols)
+{
+    uint64_t groups = (cols + HP_GROUP - 1) / HP_GROUP, tiles = (rows + HP_LANES - 1) / HP_LANES;
+    if (rows < 1 || cols < 1 || rows > 1u << 28 || cols > 1u << 28) return 0;
+    if (type == HP_TENSOR_F32) return rows == 1 ? cols * 4 : 0;
+    if (type == HP_TENSOR_INT8) return tiles * ((2 * HP_LANES * groups + 63) / 64 * 64 + groups * HP_TILE_GROUP_BYTES);
+    return 0;
+}
+
+static harp_status hp_check_tensors(const harp_model *m, harp_error *err)
+{
+    uint64_t free_from = m->data_offset;
+    int32_t i;
+    for (i = 0; i < m->n_tensors; i++) {
+        hp_tensor t = hp_tensor_at(m, i);
+        if (t.name[0] == 0 || t.name[47] != 0)
+            return hp_fail(err, HARP_ERR_FORMAT, "tensor %d has no valid name", (int64_t)i);
+        if (t.bytes == 0 || t.bytes != hp_tensor_bytes(t.type, t.rows, t.cols))
+            return hp_fail(err, HARP_ERR_FORMAT, "tensor %s: type %d, shape %d x %d and size %d do not fit together",
+                           t.name, (int64_t)t.type, (int64_t)t.rows, (int64_t)t.cols, (int64_t)t.bytes);
+        if (t.offset % 64 != 0 || t.offset < free_from || t.offset > m->image_bytes
+            || t.bytes > m->image_bytes - t.offset)
+            return hp_fail(err, HARP_ERR_FORMAT, "tensor %s lies outside its place in the file (offset %d, %d bytes)",
+                           t.name, (int64_t)t.offset, (int64_t)t.bytes);
+        free_from = t.offset + t.bytes;
+    }
+    return HARP_OK;
+}
+
+/* Writes "layer.part" (or "part", for layer -1) to name[48]. */
+static void hp_tensor_name(char *name, int32_t layer, const char *part)
+{
+    hp_text t;
+    t.out = name, t.used = 0, t.capacity = 48;
+    if (layer >= 0) hp_put_integer(&t, layer), hp_put(&t, '.');
+    hp_put_string(&t, part);
+}
+
+/* What the search for tensors carries along: tensors come in the order in which they are asked for, so the search goes
+ * on where the last one ended, and a well-made file is bound in linear time. The first failure stays. */
+typedef struct hp_binder {
+    const harp_model *m;
+    harp_error *err;
+    harp_status status;
+    int32_t next;
+} hp_binder;
+
+static const uint8_t *hp_bind(hp_binder *b, int32_t layer, const char *part, uint32_t type, int32_t rows, int32_t cols)
+{
+    char name[48];
+    int32_t i;
+    hp_tensor_name(name, layer, part);
+    for (i = b->next; b->status == HARP_OK && i < b->m->n_tensors; i++) {
+        hp_tensor t = hp_tensor_at(b->m, i);
+        if (strcmp(t.name, name) != 0) continue;
+        b->next = i + 1;
+        if (t.type == type && t.rows == (uint64_t)rows && t.cols == (uint64_t)cols) return b->m->image + t.offset;
+        b->status = hp_fail(b->err, HARP_ERR_FORMAT, "tensor %s is %d x %d; the model needs %d x %d", name,
+                            (int64_t)t.rows, (int64_t)t.cols, (int64_t)rows, (int64_t)cols);
+    }
+    if (b->status == HARP_OK) b->status = hp_fail(b->err, HARP_ERR_FORMAT, "tensor %s is missing or misplaced", name);
+    return NULL;
+}
+
+static const uint8_t *hp_bind_vector(hp_binder *b, int32_t layer, const char *part, int32_t n)
+{
+    return hp_bind(b, layer, part, HP_TENSOR_F32, 1, n);
+}
+
+static hp_matrix hp_bind_matrix(hp_binder *b, int32_t layer, const char *part, int32_t rows, int32_t cols)
+{
+    hp_matrix w;
+    w.tiles = hp_bind(b, layer, part, HP_TENSOR_INT8, rows, cols);
+    w.rows = rows, w.cols = cols;
+    w.groups = hp_round_up(cols, HP_GROUP) / HP_GROUP, w.n_tiles = hp_round_up(rows, HP_LANES) / HP_LANES;
+    w.scale_bytes = (size_t)hp_round_up(w.groups * 2 * HP_LANES, 64);
+    w.tile_bytes = w.scale_bytes + (size_t)w.groups * HP_TILE_GROUP_BYTES;
+    return w;
+}
+
+static harp_status hp_bind_layers(harp_model *m, hp_binder *b)
+{
+    const harp_info *f = &m->info;
+    int32_t i, heads_width = f->heads * f->head_dim, kv_width = f->kv_heads * f->head_dim;
+    for (i = 0; i < f->layers && b->status == HARP_OK; i++) {
+        hp_layer *w = &m->layers[i];
+        w->attn_norm = hp_bind_vector(b, i, "attn_norm", f->hidden);
+        w->qkv = hp_bind_matrix(b, i, "qkv", heads_width + 2 * kv_width, f->hidden);
+        w->attn_out = hp_bind_matrix(b, i, "attn_out", f->hidden, heads_width);
+        w->ffn_norm = hp_bind_vector(b, i, "ffn_norm", f->hidden);
+        w->gate_up = hp_bind_matrix(b, i, "gate_up", 2 * f->ffn, f->hidden);
+        w->down = hp_bind_matrix(b, i, "down", f->hidden, f->ffn);
+    }
+    return b->status;
+}
+
+static harp_status hp_bind_tensors(harp_model *m, harp_error *err)
+{
+    hp_binder b;
+    int32_t i;
+    b.m = m, b.err = err, b.status = HARP_OK, b.next = 0;
+    m->embedding = hp_bind_matrix(&b, -1, "embedding", m->vocab, m->info.hidden);
+    m->rope_frequencies = hp_bind_vector(&b, -1, "rope_frequencies", m->rope_dims / 2);
+    if (hp_bind_layers(m, &b)) return b.status;
+    m->final_norm = hp_bind_vector(&b, -1, "final_norm", m->info.hidden);
+    m->output = m->info.tied ? m->embedding : hp_bind_matrix(&b, -1, "output", m->vocab, m->info.hidden);
+    for (i = 0; b.status == HARP_OK && i < m->rope_dims / 2; i++) {
+        float f = hp_f32(m->rope_frequencies + 4 * (size_t)i);
+        if (!(f >= -64.0f && f <= 64.0f)) /* with 2^28 positions: angles stay below 2^34, fit for reduction */
+            b.status = hp_fail(err, HARP_ERR_FORMAT, "rope frequency %d is out of range", (int64_t)i);
+    }
+    return b.status;
+}
+
+/* ---- What the model is ---- */
+
+static harp_status hp_read_integer(const harp_model *m, const char *key, int32_t least, int32_t most, int32_t *value,
+                                   harp_error *err)
+{
+    harp_meta meta;
+    if (!hp_meta(m, key, &meta) || meta.type != HARP_META_INTEGER)
+        return hp_fail(err, HARP_ERR_FORMAT, "the integer %s is missing from the file", key);
+    if (meta.integer < least || meta.integer > most)
+        return hp_fail(err, HARP_ERR_FORMAT, "%s is %d; it must be between %d and %d", key, meta.integer,
+                       (int64_t)least, (int64_t)most);
+    *value = (int32_t)meta.integer;
+    return HARP_OK;
+}
+
+static harp_status hp_read_dimensions(harp_model *m, harp_error *err)
+{
+    harp_info *f = &m->info;
+    const struct {
+        const char *key;
+        int32_t least, most, *value;
+    } sizes[] = {{"vocab", 1, 1 << 24, &f->vocab},     {"hidden", 1, 1 << 18, &f->hidden},
+                 {"layers", 1, HP_MAX_LAYERS, &f->layers}, {"heads", 1, 4096, &f->heads},
+                 {"kv_heads", 1, 4096, &f->kv_heads},  {"head_dim", 2, HP_MAX_HEAD_DIM, &f->head_dim},
+                 {"ffn", 1, 1 << 20, &f->ffn},         {"context", 1, 1 << 28, &f->context},
+                 {"window", 0, 1 << 28, &f->window},   {"tied", 0, 1, &f->tied},
+                 {"rope_dims", 2, f->head_dim, &m->rope_dims}};
+    size_t i;
+    for (i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        int32_t most = sizes[i].value == &m->rope_dims ? f->head_dim : sizes[i].most;
+        if (hp_read_integer(m, sizes[i].key, sizes[i].least, most, sizes[i].value, err)) return HARP_ERR_FORMAT;
+    }
+    if (f->heads % f->kv_heads != 0 || m->rope_dims % 2 != 0)
+        return hp_fail(err, HARP_ERR_FORMAT, "%d heads cannot share %d key-value heads, or rope_dims %d is odd",
+                       (int64_t)f->heads, (int64_t)f->kv_heads, (int64_t)m->rope_dims);
+    return HARP_OK;
+}
+
+static harp_status hp_read_ends(harp_model *m, harp_error *err)
+{
+    harp_meta meta;
+    int32_t i;
+    m->bos = m->info.bos = -1;
+    if (hp_meta(m, "bos_token", &meta)) {
+        if (hp_read_integer(m, "bos_token", 0, m->info.vocab - 1, &m->info.bos, err)) return HARP_ERR_FORMAT;
+        m->bos = m->info.bos;
+    }
+    if (!hp_meta(m, "end_tokens", &meta)) return HARP_OK;
+    if (meta.type != HARP_META_BYTES || meta.bytes % 4 != 0 || meta.bytes / 4 > sizeof m->info.end / sizeof(int32_t))
+        return hp_fail(err, HARP_ERR_FORMAT, "end_tokens must be at most 16 ids of four bytes");
+    m->info.n_end = (int32_t)(meta.bytes / 4);
+    for (i = 0; i < m->info.n_end; i++) {
+        uint32_t id = hp_u32((const uint8_t *)meta.data + 4 * (size_t)i);
+        if (id >= (uint32_t)m->info.vocab)
+            return hp_fail(err, HARP_ERR_FORMAT, "end token %d is not in the vocabulary", (int64_t)id);
+        m->info.end[i] = (int32_t)id;
+    }
+    return HARP_OK;
+}
+
+static harp_status hp_read_architecture(harp_model *m, harp_error *err)
+{
+    harp_meta meta;
+    if (!hp_meta(m, "architecture", &meta) || meta.type != HARP_META_TEXT)
+        return hp_fail(err, HARP_ERR_FORMAT, "the text architecture is missing from the file");
+    m->info.architecture = meta.data;
+    if (strcmp(meta.data, "llama") != 0)
+        return hp_fail(err, HARP_ERR_UNSUPPORTED, "architecture %s is not known to this version", meta.data);
+    if (hp_read_dimensions(m, err) || hp_read_ends(m, err)) return HARP_ERR_FORMAT;
+    if (!hp_meta(m, "norm_eps", &meta) || meta.type != HARP_META_REAL || !(meta.real >= 0.0 && meta.real < 1.0))
+        return hp_fail(err, HARP_ERR_FORMAT, "the real norm_eps is missing from the file, or not in 0..1");
+    m->norm_eps = (float)meta.real;
+    m->vocab = m->info.vocab;
+    return HARP_OK;
+}
+
+static int64_t hp_count_parameters(const harp_model *m)
+{
+    int64_t n = 0;
+    int32_t i;
+    for (i = 0; i < m->n_tensors; i++) {
+        hp_tensor t = hp_tensor_at(m, i);
+        if (strcmp(t.name, "rope_frequencies") != 0) n += (int64_t)(t.rows * t.cols);
+    }
+    return n;
+}
+
+static harp_status hp_tokenizer_open(hp_tokenizer *t, const harp_model *m, harp_error *err);
+
+/* Everything between an image in memory and a model that may be trusted, the layer table excepted. */
+static harp_status hp_read_head(harp_model *m, harp_error *err)
+{
+    harp_status status;
+    if ((status = hp_check_header(m, err)) != HARP_OK || (status = hp_check_metadata(m, err)) != HARP_OK
+        || (status = hp_check_tensors(m, err)) != HARP_OK || (status = hp_read_architecture(m, err)) != HARP_OK)
+        return status;
+    m->info.bytes = (int64_t)m->image_bytes;
+    m->info.parameters = hp_count_parameters(m);
+    m->info.mapped = m->mapped;
+    return HARP_OK;
+}
+
+/* ---- Where the image comes from ---- */
+
+#if HP_MMAP
+/* Maps the whole file, read-only. The pages are shared with every other process that runs the model. */
+static harp_status hp_map_file(harp_model *m, const char *path, harp_error *err)
+{
+    struct stat st;
+    void *p;
+    int file = open(path, O_RDONLY);
+    if (file < 0) return hp_fail(err, HARP_ERR_IO, "cannot open %s", path);
+    if (fstat(file, &st) != 0 || !S_ISREG(st.st_mode)) {
+        close(file);
+        return hp_fail(err, HARP_ERR_IO, "%s is not a regular file", path);
+    }
+    if (st.st_size < HP_HEADER_BYTES || (uint64_t)st.st_size > SIZE_MAX) {
+        close(file);
+        return hp_fail(err, HARP_ERR_FORMAT, "%s is not a .harp file: it has %d bytes", path, (int64_t)st.st_size);
+    }
+    p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, file, 0);
+    close(file);
+    if (p == MAP_FAILED) return hp_fail(err, HARP_ERR_IO, "cannot map %s", path);
+    m->image = (const uint8_t *)p, m->image_bytes = (uint64_t)st.st_size, m->mapped = 1;
+    return HARP_OK;
+}
+#endif
+
+/* Fills an image of `bytes` bytes from a reader. The size is the source's own word, not the header's: a small file
+ * cannot ask for much memory. */
+static harp_status hp_read_image(harp_model *m, harp_read_fn *read, void *user, uint64_t bytes, harp_error *err)
+{
+    uint8_t *p;
+    if (bytes < HP_HEADER_BYTES || bytes > SIZE_MAX)
+        return hp_fail(err, HARP_ERR_FORMAT, "this is not a .harp file: it has %d bytes", (int64_t)bytes);
+    p = (uint8_t *)m->allocator.alloc(m->allocator.user, (size_t)bytes);
+    if (!p) return hp_fail(err, HARP_ERR_MEMORY, "no memory for a model of %d bytes", (int64_t)bytes);
+    m->image = p, m->image_bytes = bytes, m->image_is_ours = 1;
+    if (read(user, 0, p, (size_t)bytes) != bytes) return hp_fail(err, HARP_ERR_IO, "the model could not be read whole");
+    return HARP_OK;
+}
+
+#if !HP_MMAP && !defined(HARP_NO_STDIO)
+static size_t hp_read_stdio(void *user, uint64_t offset, void *into, size_t bytes)
+{
+    return fseek((FILE *)user, (long)offset, SEEK_SET) == 0 ? fread(into, 1, bytes, (FILE *)user) : 0;
+}
+
+static harp_status hp_read_file(harp_model *m, const char *path, harp_error *err)
+{
+    harp_status status;
+    long bytes;
+    FILE *file = fopen(path, "rb");
+    if (!file) return hp_fail(err, HARP_ERR_IO, "cannot open %s", path);
+    bytes = fseek(file, 0, SEEK_END) == 0 ? ftell(file) : -1;
+    status = bytes < 0 ? hp_fail(err, HARP_ERR_IO, "cannot tell the size of %s", path)
+                       : hp_read_image(m, hp_read_stdio, file, (uint64_t)bytes, err);
+    fclose(file);
+    return status;
+}
+#endif
+
+static harp_status hp_get_image(harp_model *m, const harp_source *source, harp_error *err)
+{
+    if (source->data) {
+        if (source->bytes > SIZE_MAX) return hp_fail(err, HARP_ERR_ARGUMENT, "the image is larger than memory");
+        m->image = (const uint8_t *)source->data, m->image_bytes = source->bytes;
+        return HARP_OK;
+    }
+    if (source->read) return hp_read_image(m, source->read, source->read_user, source->bytes, err);
+#if HP_MMAP
+    return hp_map_file(m, source->path, err);
+#elif !defined(HARP_NO_STDIO)
+    return hp_read_file(m, source->path, err);
+#else
+    return hp_fail(err, HARP_ERR_ARGUMENT, "this build opens no files: give it memory or a reader");
+#endif
+}
+
+static void hp_release_image(harp_model *m)
+{
+#if HP_MMAP
+    if (m->mapped) munmap((void *)(uintptr_t)m->image, (size_t)m->image_bytes);
+#endif
+    if (m->image_is_ours) m->allocator.free(m->allocator.user, (void *)(uintptr_t)m->image, (size_t)m->image_bytes);
+    m->image = NULL, m->mapped = m->image_is_ours = 0;
+}
+
+/* ---- Opening and closing ---- */
+
+HARP_API harp_source harp_source_defaults(void)
+{
+    harp_source s;
+    memset(&s, 0, sizeof s);
+    return s;
+}
+
+HARP_API size_t harp_source_memory(int32_t layers)
+{
+    if (layers < 1 || layers > HP_MAX_LAYERS) return 0;
+    return HP_ALIGN + (sizeof(harp_model) + HP_ALIGN - 1) / HP_ALIGN * HP_ALIGN + (size_t)layers * sizeof(hp_layer);
+}
+
+/* The head is read into a model on the stack; once the number of layers is known, the real one gets its memory. */
+static harp_status hp_place_model(harp_model **out, harp_model *head, const harp_source *source, harp_error *err)
+{
+    size_t bytes = harp_source_memory(head->info.layers);
+    void *block = source->memory;
+    harp_model *m;
+    if (block && source->memory_bytes < bytes)
+        return hp_fail(err, HARP_ERR_MEMORY, "the model's tables need %d bytes; the block has %d", (int64_t)bytes,
+                       (int64_t)source->memory_bytes);
+    if (!block) block = head->allocator.alloc(head->allocator.user, bytes);
+    if (!block) return hp_fail(err, HARP_ERR_MEMORY, "no memory for the model's tables, %d bytes", (int64_t)bytes);
+    m = (harp_model *)(void *)hp_aligned(block);
+    *m = *head;
+    m->layers = (hp_layer *)(void *)((uint8_t *)m + (sizeof(harp_model) + HP_ALIGN - 1) / HP_ALIGN * HP_ALIGN);
+    m->block = block, m->block_bytes = source->memory ? 0 : bytes;
+    *out = m;
+    return HARP_OK;
+}
+
+static void hp_release_model(harp_model *m)
+{
+    harp_allocator a = m->allocator;
+    void *block = m->block;
+    size_t bytes = m->block_bytes;
+    hp_release_image(m);
+    if (bytes) a.free(a.user, block, bytes);
+}
+
+HARP_API harp_status harp_open_source(harp_model **model, const harp_source *source, harp_error *err)
+{
+    harp_model head, *m = NULL;
+    harp_status status;
+    if (!model) return hp_fail(err, HARP_ERR_ARGUMENT, "model must not be NULL");
+    *model = NULL;
+    if (!source || (source->path != NULL) + (source->data != NULL) + (source->read != NULL) != 1)
+        return hp_fail(err, HARP_ERR_ARGUMENT, "a model needs exactly one of path, data and read");
+    if (!hp_arithmetic_is_sound())
+        return hp_fail(err, HARP_ERR_BUILD, "this build or thread fuses, flushes or rounds floats in another way than "
+                                            "harp defines: check -ffp-contract, -ffast-math and the rounding mode");
+    memset(&head, 0, sizeof head);
+    head.allocator = hp_allocator_or_libc(source->allocator);
+    if ((status = hp_get_image(&head, source, err)) != HARP_OK || (status = hp_read_head(&head, err)) != HARP_OK
+        || (status = hp_place_model(&m, &head, source, err)) != HARP_OK) {
+        hp_release_image(&head);
+        return status;
+    }
+    if ((status = hp_bind_tensors(m, err)) != HARP_OK
+        || (status = hp_tokenizer_open(&m->tokenizer, m, err)) != HARP_OK) {
+        hp_release_model(m);
+        return status;
+    }
+    m->info.tokenizer = m->tokenizer.kind, m->info.longest_token = m->tokenizer.longest;
+    *model = m;
+    return hp_ok(err);
+}
+
+HARP_API harp_status harp_open(harp_model **model, const char *path, harp_error *err)
+{
+    harp_source source = harp_source_defaults();
+    if (!path) return hp_fail(err, HARP_ERR_ARGUMENT, "path must not be NULL");
+    source.path = path;
+    return harp_open_source(model, &source, err);
+}
+
+HARP_API void harp_close(harp_model *model)
+{
+    if (model) hp_release_model(model);
+}
+
+HARP_API harp_info harp_model_info(const harp_model *model)
+{
+    harp_info none;
+    if (model) return model->info;
+    memset(&none, 0, sizeof none);
+    return none;
+}
+
+/* ---- Verifying ---- */
+
+static int hp_numbers_are_finite(const hp_tensor *t, const uint8_t *p)
+{
+    uint64_t groups = (t->cols + HP_GROUP - 1) / HP_GROUP, i, tile;
+    size_t scale_bytes = (size_t)((groups * 2 * HP_LANES + 63) / 64 * 64);
+    if (t->type == HP_TENSOR_F32) {
+        for (i = 0; i < t->cols; i++)
+            if (!hp_is_finite(hp_f32(p + 4 * i))) return 0;
+        return 1;
+    }
+    for (tile = 0; tile < (t->rows + HP_LANES - 1) / HP_LANES; tile++) {
+        for (i = 0; i < groups * HP_LANES; i++)
+            if ((hp_u16(p + 2 * i) & 0x7C00u) == 0x7C00u) return 0;
+        p += scale_bytes + groups * HP_TILE_GROUP_BYTES;
+    }
+    return 1;
+}
+
+HARP_API harp_status harp_verify(const harp_model *m, harp_error *err)
+{
+    int32_t i;
+    if (!m) return hp_fail(err, HARP_ERR_ARGUMENT, "model must not be NULL");
+    for (i = 0; i < m->n_tensors; i++) {
+        hp_tensor t = hp_tensor_at(m, i);
+        const uint8_t *p = m->image + t.offset;
+        if (hp_crc32(0, p, (size_t)t.bytes) != t.crc)
+            return hp_fail(err, HARP_ERR_FORMAT, "the checksum of tensor %s is wrong: the file is damaged", t.name);
+        if (!hp_numbers_are_finite(&t, p))
+            return hp_fail(err, HARP_ERR_FORMAT, "tensor %s holds a NaN or an infinity", t.name);
+    }
+    return hp_ok(err);
+}
+static harp_status hp_tokenizer_open(hp_tokenizer *t, const harp_model *m, harp_error *err){ (void)m;(void)err; t->kind=0; t->longest=0; return HARP_OK; }
+HARP_API harp_status harp_encode(const harp_model *model, const char *text, size_t bytes, unsigned flags, int32_t *tokens, size_t capacity, size_t *n, harp_error *err){(void)model;(void)text;(void)bytes;(void)flags;(void)tokens;(void)capacity;(void)n; return hp_fail(err,HARP_ERR_UNSUPPORTED,"stub");}
+HARP_API void harp_decoder_start(harp_decoder *d, const harp_model *m, unsigned flags){d->model=m;d->flags=flags;}
+HARP_API harp_status harp_decode(harp_decoder *d, int32_t token, char *out, size_t capacity, size_t *bytes, harp_error *err){(void)d;(void)token;(void)out;(void)capacity;(void)bytes;return hp_fail(err,HARP_ERR_UNSUPPORTED,"stub");}
+HARP_API const char *harp_token_text(const harp_model *model, int32_t token, size_t *bytes){(void)model;(void)token;(void)bytes;return NULL;}
+
+/* ================================================================================================================
+ * [CH10] The session
+ *
+ * A session owns one block of memory, carved once (hp_lay_out): the tokens, the key-value STREAMS, the scratch of a pass
+ * and the logits. Stream 0 is the vanilla one; streams 1..K hold the reframed keys and values of HARP.
+ *
+ * A stream is cut into BLOCKS of 16 positions. In a block the keys are stored dimension by dimension, [head_dim][16],
+ * so that one load brings one dimension of 16 positions, a lane each; the values are stored [16][head_dim], since there
+ * the dimensions are the outputs (rule R1 both times).
+ *
+ *      keys    [layers][kv_heads][blocks] of [head_dim][16]        element: float, half or int8
+ *      values  [layers][kv_heads][blocks] of [16][head_dim]        int8 has a scale per position: [..][blocks][16]
+ *
+ * A reframed stream BEGINS at a base: earlier positions are the vanilla stream's and are read there, block by block. If
+ * the base falls inside a block, that block is copied from the vanilla stream first, so that every block has one owner.
+ * base = 0 is the paper; base = length of the prompt reframes only what was generated; base = the newest position is
+ * frame "last", whose stream is a single block.
+ * ============================================================================================================== */
+
+enum { HP_BLOCK = HP_LANES, HP_RUN = 4, HP_MAX_REFRAMINGS = 64, HP_MAX_THREADS = 256 };
+
+typedef struct hp_stream {
+    uint8_t *keys, *values;
+    float *key_scales, *value_scales; /* cache int8 */
+    int32_t blocks;                   /* capacity                                                                 */
+    int32_t base;                     /* first position of its own                                                */
+    int32_t length;                   /* positions below it are computed; 0: nothing is, base means nothing        */
+} hp_stream;
+
+/* One token to be computed in a pass. */
+typedef struct hp_row {
+    int32_t token, position, stream;
+    int32_t reframing; /* whose mask falls on its embedding, -1: none   */
+    int32_t slot;      /* where its logits go, -1: none are wanted      */
+} hp_row;
+
+typedef void hp_work(harp_session *s, int part, int32_t first, int32_t last);
+
+/* What the parts of a split piece of work need to know; written by the session's thread before the split. */
+typedef struct hp_job {
+    hp_work *work;
+    int32_t count;
+    const hp_matrix *matrix; /* a product:  out[rows][stride] = inputs . matrix^T   */
+    hp_inputs inputs;
+    float *out;
+    size_t stride;
+    const float *source; /* preparation: float rows to be normed or rounded    */
+    const uint8_t *norm;
+    int32_t rows, width, layer;
+} hp_job;
+
+struct harp_session {
+    const harp_model *model;
+    harp_params params; /* resolved: no zero stands for a default any more */
+    int32_t *tokens;    /* [context] */
+    int32_t n_tokens, from; /* from: params.reframe_from, resolved */
+    hp_stream *streams; /* [n_streams] */
+    int32_t n_streams;
+
+    hp_row *rows; /* [batch], the pass being put together */
+    int32_t *runs; /* [batch + 1], starts of runs of rows that share a stream, at most HP_RUN long */
+    int32_t n_rows, n_runs;
+    uint32_t mask_step; /* fourth counter word of the masks of this pass */
+    unsigned char *keep; /* [hidden], a mask of the caller's */
+
+    float *x, *normed, *qkv, *heads, *gate_up, *inner, *change, *turn; /* [batch][...], see hp_lay_out_scratch */
+    int8_t *q;        /* [batch][widest] */
+    float *q_scales;  /* [batch][widest / 32] */
+    float *attention; /* [threads][attention_floats] */
+    size_t attention_floats;
+    int32_t hidden_stride, qkv_stride, heads_stride, gate_up_stride, inner_stride, logits_stride;
+
+    float *logits;    /* [slots][logits_stride]: 0 vanilla, r the r-th reframing's */
+    float *combined;  /* [logits_stride] */
+    float *adjusted;  /* [logits_stride], the sampler's */
+    int32_t *ranking; /* [vocab], the sampler's */
+    int32_t slots;
+    int has_step, has_reframed, is_combined;
+
+    char *held; /* [held_capacity], text that may begin a stop text */
+    size_t held_bytes, held_capacity;
+
+    hp_job job;
+    harp_stats stats;
+    int32_t step_passes, step_rows;
+    void *block;
+    size_t block_bytes; /* 0: the block is the caller's */
+};
+
+HARP_API harp_params harp_defaults(void)
+{
+    harp_params p;
+    memset(&p, 0, sizeof p);
+    p.stamp = 0x48415250u;
+    p.batch = 64, p.logit_rows = 1, p.activations = HARP_ACT_INT8, p.cache = HARP_CACHE_F16;
+    p.harp = 1, p.theta = 1.0f, p.delta = 0.2f, p.beta = 0.5f, p.reframings = 1;
+    p.frame = HARP_FRAME_STREAM, p.schedule = HARP_SCHEDULE_AUTO, p.measure = HARP_MEASURE_ENTROPY;
+    p.temperature = 0.8f, p.top_k = 40, p.top_p = 0.95f, p.min_p = 0.05f, p.repeat_penalty = 1.0f, p.repeat_last = 64;
+    p.threads = 1;
+    return p;
+}
+
+/* ---- Checking the parameters ---- */
+
+static harp_status hp_check_range(const char *name, double value, double least, double most, harp_error *err)
+{
+    if (value >= least && value <= most) return HARP_OK; /* a NaN is in no range */
+    return hp_fail(err, HARP_ERR_ARGUMENT, "parameter %s is out of range", name);
+}
+
+static harp_status hp_check_ranges(const harp_params *p, harp_error *err)
+{
+    const struct {
+        const char *name;
+        double value, least, most;
+    } ranges[] = {{"context", p->context, 0, 1 << 28},
+                  {"batch", p->batch, 1, 4096},
+                  {"logit_rows", p->logit_rows, 1, 4096},
+                  {"activations", p->activations, HARP_ACT_INT8, HARP_ACT_F32},
+                  {"cache", p->cache, HARP_CACHE_F16, HARP_CACHE_INT8},
+                  {"theta", (double)p->theta, -1e30, 1e30},
+                  {"delta", (double)p->delta, 0, 1},
+                  {"beta", (double)p->beta, 0, 1},
+                  {"reframings", p->reframings, 1, HP_MAX_REFRAMINGS},
+                  {"frame", p->frame, HARP_FRAME_STREAM, HARP_FRAME_LAST},
+                  {"reframe_from", p->reframe_from, HARP_FROM_PROMPT, 1 << 28},
+                  {"schedule", p->schedule, HARP_SCHEDULE_AUTO, HARP_SCHEDULE_FUSED},
+                  {"measure", p->measure, HARP_MEASURE_ENTROPY, HARP_MEASURE_CALLER},
+                  {"temperature", (double)p->temperature, 0, 1e6},
+                  {"top_k", p->top_k, 0, INT_MAX},
+                  {"top_p", (double)p->top_p, 0, 1},
+                  {"min_p", (double)p->min_p, 0, 1},
+                  {"repeat_penalty", (double)p->repeat_penalty, 1e-6, 1e6},
+                  {"repeat_last", p->repeat_last, 0, 4096},
+                  {"threads", p->threads, 1, HP_MAX_THREADS},
+                  {"n_bias", p->n_bias, 0, INT_MAX},
+                  {"n_stop", p->n_stop, 0, 1024}};
+    size_t i;
+    for (i = 0; i < sizeof ranges / sizeof ranges[0]; i++)
+        if (hp_check_range(ranges[i].name, ranges[i].value, ranges[i].least, ranges[i].most, err))
+            return HARP_ERR_ARGUMENT;
+    return HARP_OK;
+}
+
+static harp_status hp_check_lists(const harp_model *m, const harp_params *p, harp_error *err)
+{
+    int32_t i;
+    if ((p->n_bias && !p->bias) || (p->n_stop && !p->stop) || (p->measure == HARP_MEASURE_CALLER && !p->measure_fn))
+        return hp_fail(err, HARP_ERR_ARGUMENT, "a list or function that the parameters announce is NULL");
+    for (i = 0; i < p->n_bias; i++)
+        if (p->bias[i].token < 0 || p->bias[i].token >= m->vocab || !(p->bias[i].add <= FLT_MAX))
+            return hp_fail(err, HARP_ERR_ARGUMENT, "bias %d names no token, or adds no number", (int64_t)i);
+    for (i = 0; i < p->n_stop; i++)
+        if (!p->stop[i] || !p->stop[i][0] || strlen(p->stop[i]) > 4096)
+            return hp_fail(err, HARP_ERR_ARGUMENT, "stop text %d is NULL, empty or too long", (int64_t)i);
+    return HARP_OK;
+}
+
+/* Checks the parameters and replaces what stands for a default. */
+static harp_status hp_resolve_params(const harp_model *m, const harp_params *given, harp_params *p, harp_error *err)
+{
+    if (!m || !given) return hp_fail(err, HARP_ERR_ARGUMENT, "model and params must not be NULL");
+    if (given->stamp != 0x48415250u)
+        return hp_fail(err, HARP_ERR_ARGUMENT, "these parameters were not made by harp_defaults()");
+    *p = *given;
+    if (hp_check_ranges(p, err) || hp_check_lists(m, p, err)) return HARP_ERR_ARGUMENT;
+    if (p->context == 0) p->context = hp_min(m->info.context, 4096);
+    if (p->context > m->info.context)
+        return hp_fail(err, HARP_ERR_ARGUMENT, "a context of %d is asked for; the model was made for %d",
+                       (int64_t)p->context, (int64_t)m->info.context);
+    p->allocator = hp_allocator_or_libc(p->allocator);
+    return HARP_OK;
+}
+
+/* ---- Laying out the memory ---- */
+
+static size_t hp_cache_element_bytes(harp_cache cache)
+{
+    return cache == HARP_CACHE_F32 ? 4 : cache == HARP_CACHE_F16 ? 2 : 1;
+}
+
+static int32_t hp_blocks(int32_t positions)
+{
+    return (positions + HP_BLOCK - 1) / HP_BLOCK;
+}
+
+static void hp_lay_out_streams(harp_session *s, hp_arena *a)
+{
+    const harp_params *p = &s->params;
+    size_t heads = (size_t)s->model->info.layers * (size_t)s->model->info.kv_heads;
+    size_t block_bytes = HP_BLOCK * (size_t)s->model->info.head_dim * hp_cache_element_bytes(p->cache);
+    int32_t r, all = hp_blocks(p->context), shared = hp_min(hp_max(p->reframe_from, 0) / HP_BLOCK, all - 1);
+    for (r = 0; r < s->n_streams; r++) {
+        hp_stream none = {0}, *t = s->streams ? &s->streams[r] : &none;
+        size_t blocks = 0, scales;
+        t->blocks = r == 0 ? all : p->frame == HARP_FRAME_LAST ? 1 : all - shared;
+        if (!hp_mul_size(heads, (size_t)t->blocks, &blocks)) a->overflow = 1;
+        scales = p->cache == HARP_CACHE_INT8 ? blocks : 0;
+        t->keys = hp_carve(a, blocks, block_bytes);
+        t->values = hp_carve(a, blocks, block_bytes);
+        t->key_scales = hp_carve(a, scales, HP_BLOCK * sizeof(float));
+        t->value_scales = hp_carve(a, scales, HP_BLOCK * sizeof(float));
+    }
+}
+
+/* Strides are padded to 16 outputs or to 32 inputs, whichever role a buffer has. */
+static void hp_lay_out_scratch(harp_session *s, hp_arena *a)
+{
+    const harp_info *f = &s->model->info;
+    size_t batch = (size_t)s->params.batch, group = (size_t)(f->heads / f->kv_heads), widest;
+    size_t head_floats = (size_t)hp_round_up(f->head_dim, HP_LANES);
+    s->hidden_stride = hp_round_up(f->hidden, HP_GROUP);
+    s->heads_stride = hp_round_up(f->heads * f->head_dim, HP_GROUP);
+    s->qkv_stride = hp_round_up((f->heads + 2 * f->kv_heads) * f->head_dim, HP_LANES);
+    s->gate_up_stride = hp_round_up(2 * f->ffn, HP_LANES);
+    s->inner_stride = hp_round_up(f->ffn, HP_GROUP);
+    widest = (size_t)hp_max(hp_max(s->hidden_stride, s->heads_stride), s->inner_stride);
+    s->x = hp_carve(a, batch * (size_t)s->hidden_stride, sizeof(float));
+    s->normed = hp_carve(a, batch * (size_t)s->hidden_stride, sizeof(float));
+    s->change = hp_carve(a, batch * (size_t)s->hidden_stride, sizeof(float));
+    s->qkv = hp_carve(a, batch * (size_t)s->qkv_stride, sizeof(float));
+    s->heads = hp_carve(a, batch * (size_t)s->heads_stride, sizeof(float));
+    s->gate_up = hp_carve(a, batch * (size_t)s->gate_up_stride, sizeof(float));
+    s->inner = hp_carve(a, batch * (size_t)s->inner_stride, sizeof(float));
+    s->turn = hp_carve(a, batch * (size_t)s->model->rope_dims, sizeof(float));
+    s->q = hp_carve(a, batch, widest);
+    s->q_scales = hp_carve(a, batch * (widest / HP_GROUP), sizeof(float));
+    /* one block unpacked; for each query of a run: its scores, its mixed values, its sum */
+    s->attention_floats = HP_BLOCK * head_floats
+                          + HP_RUN * group * ((size_t)hp_blocks(s->params.context) * HP_BLOCK + head_floats + 1);
+    s->attention = hp_carve(a, (size_t)s->params.threads * s->attention_floats, sizeof(float));
+}
+
+static void hp_lay_out(harp_session *s, hp_arena *a)
+{
+    const harp_params *p = &s->params;
+    size_t vocab = (size_t)s->model->vocab, batch = (size_t)p->batch, longest = 0;
+    int32_t i;
+    s->n_streams = !p->harp ? 1 : p->frame == HARP_FRAME_REDRAW ? 2 : 1 + p->reframings;
+    s->slots = hp_max(p->harp ? 1 + p->reframings : 1, p->logit_rows);
+    s->logits_stride = hp_round_up(s->model->vocab, HP_LANES);
+    for (i = 0; i < p->n_stop; i++)
+        if (strlen(p->stop[i]) > longest) longest = strlen(p->stop[i]);
+    s->held_capacity = longest + 2 * (size_t)s->model->tokenizer.longest + 32;
+    s->streams = hp_carve(a, (size_t)s->n_streams, sizeof(hp_stream));
+    s->tokens = hp_carve(a, (size_t)p->context, sizeof(int32_t));
+    s->rows = hp_carve(a, batch, sizeof(hp_row));
+    s->runs = hp_carve(a, batch + 1, sizeof(int32_t));
+    s->keep = hp_carve(a, (size_t)s->model->info.hidden, 1);
+    s->combined = hp_carve(a, (size_t)s->logits_stride, sizeof(float));
+    s->adjusted = hp_carve(a, (size_t)s->logits_stride, sizeof(float));
+    s->ranking = hp_carve(a, vocab, sizeof(int32_t));
+    s->logits = hp_carve(a, (size_t)s->slots * (size_t)s->logits_stride, sizeof(float));
+    s->held = hp_carve(a, s->held_capacity, 1);
+    hp_lay_out_scratch(s, a);
+    if (a->base) memset(a->base, 0, a->used); /* padding must be zero; the streams, which follow, need not be */
+    hp_lay_out_streams(s, a);
+}
+
+/* The size of the block: the session itself, then what hp_lay_out carves, with room to align. */
+static harp_status hp_plan(const harp_model *m, const harp_params *params, harp_session *s, size_t *bytes, harp_error *err)
+{
+    hp_arena a = {0};
+    memset(s, 0, sizeof *s);
+    s->model = m;
+    if (hp_resolve_params(m, params, &s->params, err)) return HARP_ERR_ARGUMENT;
+    hp_carve(&a, 1, sizeof *s);
+    hp_lay_out(s, &a);
+    if (a.overflow || !hp_add_size(a.used, HP_ALIGN, bytes))
+        return hp_fail(err, HARP_ERR_MEMORY, "such a session needs more memory than this machine can address");
+    return HARP_OK;
+}
+
+HARP_API harp_status harp_session_memory(const harp_model *model, const harp_params *params, size_t *bytes,
+                                         harp_error *err)
+{
+    harp_session plan;
+    harp_status status;
+    if (!bytes) return hp_fail(err, HARP_ERR_ARGUMENT, "bytes must not be NULL");
+    status = hp_plan(model, params, &plan, bytes, err);
+    return status ? status : hp_ok(err);
+}
+
+HARP_API harp_status harp_session_open(harp_session **session, const harp_model *model, const harp_params *params,
+                                       harp_error *err)
+{
+    harp_session plan, *s;
+    harp_status status;
+    hp_arena a = {0};
+    size_t bytes;
+    void *block;
+    if (!session) return hp_fail(err, HARP_ERR_ARGUMENT, "session must not be NULL");
+    *session = NULL;
+    if ((status = hp_plan(model, params, &plan, &bytes, err)) != HARP_OK) return status;
+    block = params->memory;
+    if (block && params->memory_bytes < bytes)
+        return hp_fail(err, HARP_ERR_MEMORY, "the session needs %d bytes; the block has %d", (int64_t)bytes,
+                       (int64_t)params->memory_bytes);
+    if (!block) block = plan.params.allocator.alloc(plan.params.allocator.user, bytes);
+    if (!block) return hp_fail(err, HARP_ERR_MEMORY, "no memory for a session of %d bytes", (int64_t)bytes);
+    a.base = hp_aligned(block);
+    s = hp_carve(&a, 1, sizeof *s);
+    hp_lay_out(&plan, &a);
+    *s = plan;
+    s->block = block, s->block_bytes = params->memory ? 0 : bytes;
+    s->from = hp_max(s->params.reframe_from, 0);
+    *session = s;
+    return hp_ok(err);
+}
+
+HARP_API void harp_session_close(harp_session *session)
+{
+    if (session && session->block_bytes)
+        session->params.allocator.free(session->params.allocator.user, session->block, session->block_bytes);
+}
+
+/* ---- Keys and values in their blocks ---- */
+
+/* Which block of its stream (counted over layers and heads) holds a block of positions. */
+static size_t hp_block_index(const harp_session *s, const hp_stream *t, int32_t layer, int32_t kv_head, int32_t block)
+{
+    size_t head = (size_t)layer * (size_t)s->model->info.kv_heads + (size_t)kv_head;
+    return head * (size_t)t->blocks + (size_t)(block - t->base / HP_BLOCK);
+}
+
+static size_t hp_block_bytes(const harp_session *s)
+{
+    return HP_BLOCK * (size_t)s->model->info.head_dim * hp_cache_element_bytes(s->params.cache);
+}
+
+/* Stores n floats, `step` elements apart, as the cache's type. Halves are little-endian, as in the file. */
+static void hp_store_elements(harp_cache cache, uint8_t *p, size_t step, const float *x, int32_t n, float *scale)
+{
+    float top = 0.0f, inverse;
+    int32_t i;
+    for (i = 0; i < n && cache == HARP_CACHE_F32; i++) memcpy(p + 4 * step * (size_t)i, &x[i], 4);
+    for (i = 0; i < n && cache == HARP_CACHE_F16; i++) {
+        uint16_t h = hp_float_to_half(x[i]);
+        p[2 * step * (size_t)i] = (uint8_t)h, p[2 * step * (size_t)i + 1] = (uint8_t)(h >> 8);
+    }
+    if (cache != HARP_CACHE_INT8) return;
+    for (i = 0; i < n; i++) top = fabsf(x[i]) > top ? fabsf(x[i]) : top;
+    *scale = top > 1e-30f ? top / 127.0f : 0.0f;
+    inverse = top > 1e-30f ? 127.0f / top : 0.0f;
+    for (i = 0; i < n; i++) {
+        float scaled = x[i] * inverse;
+        p[step * (size_t)i] = (uint8_t)hp_vf_round(hp_vf_set(scaled)).lane[0];
+    }
+}
+
+static void hp_store_key_value(harp_session *s, hp_stream *t, int32_t layer, int32_t kv_head, int32_t position,
+                               const float *key, const float *value)
+{
+    int32_t dim = s->model->info.head_dim;
+    size_t b = hp_block_index(s, t, layer, kv_head, position / HP_BLOCK), lane = (size_t)(position % HP_BLOCK);
+    size_t element = hp_cache_element_bytes(s->params.cache);
+    uint8_t *keys = t->keys + b * hp_block_bytes(s), *values = t->values + b * hp_block_bytes(s);
+    float unused, *ks = &unused, *vs = &unused;
+    if (s->params.cache == HARP_CACHE_INT8) ks = t->key_scales + b * HP_BLOCK + lane, vs = t->value_scales + b * HP_BLOCK + lane;
+    hp_store_elements(s->params.cache, keys + lane * element, HP_BLOCK, key, dim, ks);
+    hp_store_elements(s->params.cache, values + lane * (size_t)dim * element, 1, value, dim, vs);
+}
+
+/* n (at most 16) elements as floats. */
+static hp_vf hp_load_elements(harp_cache cache, const uint8_t *p, int32_t n)
+{
+    uint8_t end[HP_LANES * 4] = {0};
+    if (n < HP_LANES) {
+        memcpy(end, p, (size_t)n * hp_cache_element_bytes(cache));
+        p = end;
+    }
+    if (cache == HARP_CACHE_F16) return hp_vf_load_half(p);
+    if (cache == HARP_CACHE_INT8) return hp_vf_load_bytes((const int8_t *)p);
+    return hp_vf_load((const float *)(const void *)p);
+}
+
+/* out[head_dim][16] */
+static void hp_unpack_keys(const harp_session *s, const hp_stream *t, size_t block, float *out)
+{
+    const uint8_t *p = t->keys + block * hp_block_bytes(s);
+    size_t row = HP_BLOCK * hp_cache_element_bytes(s->params.cache);
+    int32_t d;
+    for (d = 0; d < s->model->info.head_dim; d++) {
+        hp_vf v = hp_load_elements(s->params.cache, p + (size_t)d * row, HP_LANES);
+        if (s->params.cache == HARP_CACHE_INT8) v = hp_vf_mul(v, hp_vf_load(t->key_scales + block * HP_BLOCK));
+        hp_vf_store(out + (size_t)d * HP_LANES, v);
+    }
+}
+
+/* out[16][head_dim padded to 16] */
+static void hp_unpack_values(const harp_session *s, const hp_stream *t, size_t block, float *out)
+{
+    const uint8_t *p = t->values + block * hp_block_bytes(s);
+    int32_t dim = s->model->info.head_dim, stride = hp_round_up(dim, HP_LANES), i, d;
+    size_t element = hp_cache_element_bytes(s->params.cache);
+    for (i = 0; i < HP_BLOCK; i++)
+        for (d = 0; d < dim; d += HP_LANES) {
+            hp_vf v = hp_load_elements(s->params.cache, p + (size_t)(i * dim + d) * element, hp_min(dim - d, HP_LANES));
+            if (s->params.cache == HARP_CACHE_INT8) v = hp_vf_mul(v, hp_vf_set(t->value_scales[block * HP_BLOCK + (size_t)i]));
+            hp_vf_store(out + (size_t)i * (size_t)stride + d, v);
+        }
+}
+
+/* Begins a reframed stream at `base`: what lies before it in its first block is the vanilla stream's. */
+static void hp_begin_stream(harp_session *s, hp_stream *t, int32_t base)
+{
+    const hp_stream *vanilla = &s->streams[0];
+    size_t bytes = hp_block_bytes(s), scales = HP_BLOCK * sizeof(float);
+    int32_t layer, head, block = base / HP_BLOCK;
+    t->base = base, t->length = base;
+    if (base % HP_BLOCK == 0) return;
+    for (layer = 0; layer < s->model->info.layers; layer++)
+        for (head = 0; head < s->model->info.kv_heads; head++) {
+            size_t to = hp_block_index(s, t, layer, head, block), of = hp_block_index(s, vanilla, layer, head, block);
+            memcpy(t->keys + to * bytes, vanilla->keys + of * bytes, bytes);
+            memcpy(t->values + to * bytes, vanilla->values + of * bytes, bytes);
+            if (s->params.cache != HARP_CACHE_INT8) continue;
+            memcpy(t->key_scales + to * HP_BLOCK, vanilla->key_scales + of * HP_BLOCK, scales);
+            memcpy(t->value_scales + to * HP_BLOCK, vanilla->value_scales + of * HP_BLOCK, scales);
+        }
+}
+
+/* ================================================================================================================
+ * [CH11] The pass
+ *
+ * forward(rows): everything that computes goes through here. A row is a token at a position of a stream; prompts are
+ * many rows of stream 0, decoding is one row, and HARP's second opinion is one more row of another stream, which may
+ * ride in the same pass, where it shares every load of a weight. A row's result does not depend on its companions:
+ * each row's sums are its own (rules R1 to R3).
+ *
+ *   P1  embed       x = embedding of the token, with its mask if it is reframed
+ *   P2  each layer  x += attention(norm(x)); x += ffn(norm(x)): a list of stages (hp_llama_layer)
+ *   P3  logits      of the rows that want them: norm(x) . output^T
+ * ============================================================================================================== */
+
+/* ---- Splitting work (rule R5: by outputs, so that the number of parts changes nothing) ---- */
+
+static void hp_do_part(void *session, int part)
+{
+    harp_session *s = (harp_session *)session;
+    int64_t count = s->job.count, parts = s->params.threads;
+    int32_t first = (int32_t)(count * part / parts), last = (int32_t)(count * (part + 1) / parts);
+    if (first < last) s->job.work(s, part, first, last);
+}
+
+static void hp_split(harp_session *s, hp_work *work, int32_t count)
+{
+    int part;
+    s->job.work = work, s->job.count = count;
+    if (s->params.parallel && s->params.threads > 1 && count > 1) {
+        s->params.parallel(s->params.parallel_user, hp_do_part, s, s->params.threads);
+        return;
+    }
+    for (part = 0; part < s->params.threads; part++) hp_do_part(s, part);
+}
+
+/* ---- Norms, rounding and products of all rows ---- */
+
+static void hp_work_norm(harp_session *s, int part, int32_t first, int32_t last)
+{
+    size_t stride = (size_t)s->hidden_stride;
+    (void)part;
+    for (; first < last; first++)
+        hp_rmsnorm(s->normed + (size_t)first * stride, s->x + (size_t)first * stride, s->job.norm,
+                   s->model->info.hidden, s->model->norm_eps);
+}
+
+static void hp_norm(harp_session *s, const uint8_t *weight)
+{
+    s->job.norm = weight;
+    hp_split(s, hp_work_norm, s->n_rows);
+}
+
+static void hp_work_round(harp_session *s, int part, int32_t first, int32_t last)
+{
+    size_t width = (size_t)s->job.width, groups = width / HP_GROUP;
+    (void)part;
+    for (; first < last; first++)
+        hp_quantize(s->q + (size_t)first * width, s->q_scales + (size_t)first * groups,
+                    s->job.source + (size_t)first * width, (int32_t)groups);
+}
+
+static void hp_work_product(harp_session *s, int part, int32_t first, int32_t last)
+{
+    (void)part;
+    hp_matmul(s->job.matrix, first, last, s->job.inputs, s->job.rows, s->job.out, s->job.stride);
+}
+
+/* out[rows][stride] = x[rows][width] . matrix^T: the activations are rounded once per row, then the tiles are split. */
+static void hp_product(harp_session *s, const hp_matrix *matrix, const float *x, int32_t width, int32_t rows,
+                       float *out, int32_t stride)
+{
+    hp_job *j = &s->job;
+    memset(&j->inputs, 0, sizeof j->inputs);
+    j->source = x, j->width = width, j->inputs.stride = (size_t)width;
+    if (s->params.activations == HARP_ACT_F32) {
+        j->inputs.x = x;
+    } else {
+        hp_split(s, hp_work_round, rows);
+        j->inputs.q = s->q, j->inputs.scales = s->q_scales;
+    }
+    j->matrix = matrix, j->rows = rows, j->out = out, j->stride = (size_t)stride;
+    hp_split(s, hp_work_product, matrix->n_tiles);
+}
+
+/* x += inputs . matrix^T: how a block's result joins the residual stream. */
+static void hp_product_onto_x(harp_session *s, const hp_matrix *matrix, const float *inputs, int32_t width)
+{
+    int32_t i;
+    hp_product(s, matrix, inputs, width, s->n_rows, s->change, s->hidden_stride);
+    for (i = 0; i < s->n_rows; i++)
+        hp_add_to(s->x + (size_t)i * (size_t)s->hidden_stride, s->change + (size_t)i * (size_t)s->hidden_stride,
+                  s->model->info.hidden);
+}
+
+/* ---- P1: embeddings and their masks ---- */
+
+/* Multiplies x[hidden] with the mask of (reframing, position): element d falls iff word d % 4 of the Philox block d / 4
+ * is below delta * 2^32 (the paper, section 3.2; its published code drops without rescaling). */
+static void hp_apply_philox_mask(const harp_session *s, const hp_row *row, float *x, float kept)
+{
+    uint64_t limit = (uint64_t)((double)s->params.delta * 4294967296.0);
+    int32_t d;
+    for (d = 0; d < s->model->info.hidden; d += 4) {
+        hp_random r = hp_philox(s->params.seed, (uint32_t)d / 4, (uint32_t)row->position, (uint32_t)row->reframing,
+                                s->mask_step);
+        int32_t k, n = hp_min(4, s->model->info.hidden - d);
+        for (k = 0; k < n; k++) x[d + k] = r.word[k] < limit ? 0.0f : x[d + k] * kept;
+    }
+}
+
+static harp_status hp_apply_mask(harp_session *s, const hp_row *row, float *x, harp_error *err)
+{
+    float kept = 1.0f, left = 1.0f - s->params.delta;
+    int32_t d, step = s->params.frame == HARP_FRAME_REDRAW ? (int32_t)(s->mask_step - 1) : row->position;
+    if (s->params.rescale && left > 0.0f) kept = 1.0f / left;
+    if (!s->params.mask_fn) {
+        hp_apply_philox_mask(s, row, x, kept);
+        return HARP_OK;
+    }
+    if (s->params.mask_fn(s->params.harp_user, row->reframing, step, row->position, s->keep, s->model->info.hidden))
+        return hp_fail(err, HARP_ERR_CANCELLED, "the mask of position %d was refused by the caller's mask source",
+                       (int64_t)row->position);
+    for (d = 0; d < s->model->info.hidden; d++) x[d] = s->keep[d] ? x[d] * kept : 0.0f;
+    return HARP_OK;
+}
+
+/* Cosines, then sines, of the angles position * frequency; the product is rounded to float, as Hugging Face does. */
+static void hp_set_turn(const harp_model *m, int32_t position, float *turn)
+{
+    int32_t i, half = m->rope_dims / 2;
+    for (i = 0; i < half; i++) {
+        float angle = (float)position * hp_f32(m->rope_frequencies + 4 * (size_t)i);
+        hp_sine_cosine((double)angle, &turn[half + i], &turn[i]);
+    }
+}
+
+static harp_status hp_embed(harp_session *s, harp_error *err)
+{
+    int32_t i;
+    for (i = 0; i < s->n_rows; i++) {
+        const hp_row *row = &s->rows[i];
+        float *x = s->x + (size_t)i * (size_t)s->hidden_stride;
+        hp_matrix_row(&s->model->embedding, row->token, x);
+        if (row->reframing >= 0 && hp_apply_mask(s, row, x, err)) return HARP_ERR_CANCELLED;
+        hp_set_turn(s->model, row->position, s->turn + (size_t)i * (size_t)s->model->rope_dims);
+    }
+    return HARP_OK;
+}
+
+/* ---- P2: the stages of a layer ---- */
+
+static void hp_stage_attention_norm(harp_session *s, const hp_layer *w)
+{
+    hp_norm(s, w->attn_norm);
+}
+
+static void hp_stage_qkv(harp_session *s, const hp_layer *w)
+{
+    hp_product(s, &w->qkv, s->normed, s->hidden_stride, s->n_rows, s->qkv, s->qkv_stride);
+}
+
+/* Turns queries and keys by their position, and stores the new keys and values: before any row attends, so that rows of
+ * one pass see one another as they would have in passes of their own. */
+static void hp_stage_rope_and_store(harp_session *s, const hp_layer *w)
+{
+    const harp_model *m = s->model;
+    const harp_info *f = &m->info;
+    int32_t i, h, layer = (int32_t)(w - m->layers);
+    for (i = 0; i < s->n_rows; i++) {
+        float *qkv = s->qkv + (size_t)i * (size_t)s->qkv_stride;
+        float *keys = qkv + f->heads * f->head_dim, *values = keys + f->kv_heads * f->head_dim;
+        const float *turn = s->turn + (size_t)i * (size_t)m->rope_dims;
+        for (h = 0; h < f->heads + f->kv_heads; h++) hp_rope(qkv + h * f->head_dim, turn, m->rope_dims);
+        for (h = 0; h < f->kv_heads; h++)
+            hp_store_key_value(s, &s->streams[s->rows[i].stream], layer, h, s->rows[i].position,
+                               keys + h * f->head_dim, values + h * f->head_dim);
+    }
+}
+
+/* A run is a few rows of one stream at consecutive positions. With the query heads that share a key-value head they
+ * make up the QUERIES of one attention task, for which each block of keys and values is unpacked once. */
+typedef struct hp_task {
+    int32_t first_row, n_rows, kv_head, layer;
+    int32_t group;                         /* query heads per key-value head                     */
+    int32_t first_block, last_block;       /* that any of its rows sees                          */
+    float *tile, *scores, *mixed, *totals; /* scratch: [16][head] [queries][span] [queries][head] [queries] */
+    size_t span, head;
+} hp_task;
+
+/* The first position that a row sees: window keys, itself included. */
+static int32_t hp_first_seen(const harp_session *s, const hp_row *row)
+{
+    int32_t window = s->model->info.window;
+    return window ? hp_max(0, row->position - window + 1) : 0;
+}
+
+static hp_task hp_make_task(harp_session *s, int part, int32_t item)
+{
+    const harp_info *f = &s->model->info;
+    int32_t run = item / f->kv_heads;
+    const hp_row *last;
+    size_t queries;
+    hp_task t;
+    t.kv_head = item % f->kv_heads, t.layer = s->job.layer, t.group = f->heads / f->kv_heads;
+    t.first_row = s->runs[run], t.n_rows = s->runs[run + 1] - t.first_row;
+    last = &s->rows[t.first_row + t.n_rows - 1];
+    t.first_block = hp_first_seen(s, &s->rows[t.first_row]) / HP_BLOCK, t.last_block = last->position / HP_BLOCK;
+    t.head = (size_t)hp_round_up(f->head_dim, HP_LANES), t.span = (size_t)hp_blocks(s->params.context) * HP_BLOCK;
+    queries = (size_t)HP_RUN * (size_t)t.group;
+    t.tile = s->attention + (size_t)part * s->attention_floats;
+    t.scores = t.tile + HP_BLOCK * t.head, t.mixed = t.scores + queries * t.span;
+    t.totals = t.mixed + queries * t.head;
+    return t;
+}
+
+/* Where a block of positions of a row's stream is: in the stream itself, or, before its base, in the vanilla one. */
+static const hp_stream *hp_owner(const harp_session *s, const hp_task *t, int32_t block, size_t *index)
+{
+    const hp_stream *own = &s->streams[s->rows[t->first_row].stream];
+    if (block < own->base / HP_BLOCK) own = &s->streams[0];
+    *index = hp_block_index(s, own, t->layer, t->kv_head, block);
+    return own;
+}
+
+static void hp_score_block(harp_session *s, const hp_task *t, int32_t block)
+{
+    int32_t dim = s->model->info.head_dim, i, h;
+    float root = sqrtf((float)dim), scale = 1.0f / root;
+    size_t index;
+    const hp_stream *owner = hp_owner(s, t, block, &index);
+    hp_unpack_keys(s, owner, index, t->tile);
+    for (i = 0; i < t->n_rows; i++) {
+        const hp_row *row = &s->rows[t->first_row + i];
+        const float *q = s->qkv + (size_t)(t->first_row + i) * (size_t)s->qkv_stride + t->kv_head * t->group * dim;
+        if (block < hp_first_seen(s, row) / HP_BLOCK || block > row->position / HP_BLOCK) continue;
+        for (h = 0; h < t->group; h++)
+            hp_attention_scores(t->scores + (size_t)(i * t->group + h) * t->span
+                                    + (size_t)(block - t->first_block) * HP_BLOCK,
+                                q + h * dim, t->tile, dim, scale);
+    }
+}
+
+static void hp_weigh_positions(harp_session *s, const hp_task *t)
+{
+    int32_t i, h, origin = t->first_block * HP_BLOCK;
+    for (i = 0; i < t->n_rows; i++) {
+        const hp_row *row = &s->rows[t->first_row + i];
+        for (h = 0; h < t->group; h++) {
+            size_t query = (size_t)(i * t->group + h);
+            t->totals[query] = hp_softmax_weights(t->scores + query * t->span, hp_first_seen(s, row) - origin,
+                                                  row->position - origin);
+            memset(t->mixed + query * t->head, 0, t->head * sizeof(float));
+        }
+    }
+}
+
+static void hp_mix_block(harp_session *s, const hp_task *t, int32_t block)
+{
+    int32_t i, h;
+    size_t index;
+    const hp_stream *owner = hp_owner(s, t, block, &index);
+    hp_unpack_values(s, owner, index, t->tile);
+    for (i = 0; i < t->n_rows; i++) {
+        const hp_row *row = &s->rows[t->first_row + i];
+        int32_t first = hp_max(hp_first_seen(s, row) - block * HP_BLOCK, 0);
+        int32_t last = hp_min(row->position - block * HP_BLOCK, HP_BLOCK - 1);
+        for (h = 0; h < t->group && first <= last; h++) {
+            size_t query = (size_t)(i * t->group + h);
+            hp_attention_mix(t->mixed + query * t->head,
+                             t->scores + query * t->span + (size_t)(block - t->first_block) * HP_BLOCK, t->tile, first,
+                             last, (int32_t)t->head);
+        }
+    }
+}
+
+static void hp_deliver_heads(harp_session *s, const hp_task *t)
+{
+    int32_t dim = s->model->info.head_dim, i, h, d;
+    for (i = 0; i < t->n_rows; i++)
+        for (h = 0; h < t->group; h++) {
+            size_t query = (size_t)(i * t->group + h);
+            float share = 1.0f / t->totals[query];
+            float *out = s->heads + (size_t)(t->first_row + i) * (size_t)s->heads_stride
+                         + (size_t)((t->kv_head * t->group + h) * dim);
+            for (d = 0; d < dim; d++) out[d] = t->mixed[query * t->head + (size_t)d] * share;
+        }
+}
+
+/* softmax(q k / sqrt(head_dim)) v [Vaswani et al. 2017], heads sharing keys and values in groups [Ainslie et al.
+ * 2023, GQA], block by block. */
+static void hp_work_attention(harp_session *s, int part, int32_t first, int32_t last)
+{
+    for (; first < last; first++) {
+        hp_task t = hp_make_task(s, part, first);
+        int32_t block;
+        for (block = t.first_block; block <= t.last_block; block++) hp_score_block(s, &t, block);
+        hp_weigh_positions(s, &t);
+        for (block = t.first_block; block <= t.last_block; block++) hp_mix_block(s, &t, block);
+        hp_deliver_heads(s, &t);
+    }
+}
+
+static void hp_stage_attention(harp_session *s, const hp_layer *w)
+{
+    s->job.layer = (int32_t)(w - s->model->layers);
+    hp_split(s, hp_work_attention, s->n_runs * s->model->info.kv_heads);
+}
+
+static void hp_stage_attention_out(harp_session *s, const hp_layer *w)
+{
+    hp_product_onto_x(s, &w->attn_out, s->heads, s->heads_stride);
+}
+
+static void hp_stage_ffn_norm(harp_session *s, const hp_layer *w)
+{
+    hp_norm(s, w->ffn_norm);
+}
+
+static void hp_stage_gate_up(harp_session *s, const hp_layer *w)
+{
+    hp_product(s, &w->gate_up, s->normed, s->hidden_stride, s->n_rows, s->gate_up, s->gate_up_stride);
+}
+
+static void hp_work_activate(harp_session *s, int part, int32_t first, int32_t last)
+{
+    int32_t ffn = s->model->info.ffn;
+    (void)part;
+    for (; first < last; first++) {
+        const float *gate = s->gate_up + (size_t)first * (size_t)s->gate_up_stride;
+        hp_silu_times(s->inner + (size_t)first * (size_t)s->inner_stride, gate, gate + ffn, ffn);
+    }
+}
+
+static void hp_stage_activate(harp_session *s, const hp_layer *w)
+{
+    (void)w;
+    hp_split(s, hp_work_activate, s->n_rows);
+}
+
+static void hp_stage_down(harp_session *s, const hp_layer *w)
+{
+    hp_product_onto_x(s, &w->down, s->inner, s->inner_stride);
+}
+
+/* A layer of the Llama family [Touvron et al. 2023], in the order of the paper. Other architectures are other lists. */
+static hp_stage *const hp_llama_layer[] = {
+    hp_stage_attention_norm, hp_stage_qkv,      hp_stage_rope_and_store, hp_stage_attention, hp_stage_attention_out,
+    hp_stage_ffn_norm,       hp_stage_gate_up,  hp_stage_activate,       hp_stage_down,
+};
+
+/* ---- P3: logits ---- */
+
+/* The rows that want logits move to the front of the scratch; their slots follow one another (see hp_push). */
+static void hp_compute_logits(harp_session *s)
+{
+    size_t stride = (size_t)s->hidden_stride;
+    int32_t i, n = 0, first_slot = 0;
+    for (i = 0; i < s->n_rows; i++) {
+        if (s->rows[i].slot < 0) continue;
+        if (n == 0) first_slot = s->rows[i].slot;
+        memmove(s->x + (size_t)n++ * stride, s->x + (size_t)i * stride, stride * sizeof(float));
+    }
+    if (n == 0) return;
+    s->n_rows = n;
+    hp_norm(s, s->model->final_norm);
+    hp_product(s, &s->model->output, s->normed, s->hidden_stride, n,
+               s->logits + (size_t)first_slot * (size_t)s->logits_stride, s->logits_stride);
+}
+
+/* ---- The pass itself ---- */
+
+static int hp_is_cancelled(const harp_session *s)
+{
+    return s->params.cancel && s->params.cancel(s->params.cancel_user);
+}
+
+static void hp_find_runs(harp_session *s)
+{
+    int32_t i, length = 0;
+    s->n_runs = 0;
+    for (i = 0; i < s->n_rows; i++) {
+        if (i == 0 || length == HP_RUN || s->rows[i].stream != s->rows[i - 1].stream) s->runs[s->n_runs++] = i, length = 0;
+        length++;
+    }
+    s->runs[s->n_runs] = s->n_rows;
+}
+
+static harp_status hp_forward(harp_session *s, harp_error *err)
+{
+    int32_t layer;
+    size_t stage;
+    hp_find_runs(s);
+    if (hp_embed(s, err)) return HARP_ERR_CANCELLED;
+    for (layer = 0; layer < s->model->info.layers; layer++)
+        for (stage = 0; stage < sizeof hp_llama_layer / sizeof hp_llama_layer[0]; stage++) {
+            if (hp_is_cancelled(s)) return hp_fail(err, HARP_ERR_CANCELLED, "cancelled by the caller");
+            hp_llama_layer[stage](s, &s->model->layers[layer]);
+        }
+    hp_compute_logits(s);
+    return HARP_OK;
+}
+
+/* ---- Putting passes together ---- */
+
+/* Computes the rows gathered so far. */
+static harp_status hp_flush(harp_session *s, harp_error *err)
+{
+    harp_status status;
+    int32_t i, n = s->n_rows, reframed = 0;
+    if (n == 0) return HARP_OK;
+    for (i = 0; i < n; i++) reframed += s->rows[i].reframing >= 0;
+    status = hp_forward(s, err);
+    s->n_rows = 0;
+    s->stats.passes++, s->stats.rows += n - reframed, s->stats.reframed_rows += reframed;
+    s->step_passes++, s->step_rows += n;
+    return status;
+}
+
+/* Adds a row; a full pass is computed first. Rows of a stream come in the order of their positions, and slots in
+ * rising order without gaps within a pass. */
+static harp_status hp_push(harp_session *s, int32_t position, int32_t stream, int32_t reframing, int32_t slot,
+                           harp_error *err)
+{
+    hp_row *row;
+    harp_status status = s->n_rows == s->params.batch ? hp_flush(s, err) : HARP_OK;
+    if (status) return status;
+    row = &s->rows[s->n_rows++];
+    row->token = s->tokens[position], row->position = position, row->stream = stream;
+    row->reframing = reframing, row->slot = slot;
+    return HARP_OK;
+}
+
+/* Pushes what stream r lacks up to and including `upto`; with want_logits the last of it again if need be. */
+static harp_status hp_push_stream(harp_session *s, int32_t r, int32_t reframing, int32_t upto, int32_t slot,
+                                  harp_error *err)
+{
+    harp_status status = HARP_OK;
+    int32_t i, from = s->streams[r].length;
+    if (slot >= 0) from = hp_min(from, upto);
+    for (i = from; i <= upto && status == HARP_OK; i++)
+        status = hp_push(s, i, r, reframing, i == upto ? slot : -1, err);
+    return status;
+}
+
+/* Abandons a pass that was being put together when something failed. */
+static harp_status hp_abandon(harp_session *s, harp_status status)
+{
+    s->n_rows = 0;
+    return status;
+}
+
+/* Brings the vanilla stream up to `upto`, without logits. */
+static harp_status hp_compute_vanilla(harp_session *s, int32_t upto, harp_error *err)
+{
+    harp_status status = hp_push_stream(s, 0, -1, upto, -1, err);
+    if (status == HARP_OK) status = hp_flush(s, err);
+    if (status) return hp_abandon(s, status);
+    s->streams[0].length = hp_max(s->streams[0].length, upto + 1);
+    return HARP_OK;
+}
+
+/* ================================================================================================================
+ * [CH12] Choosing
+ *
+ * From logits to a token, in this order: bias, repetition penalty, top-k, top-p, min-p, temperature. The candidates come
+ * off a heap, best first, so that only as many are ordered as the cuts keep. The draw is a pure function of seed and
+ * position ([CH04]); ties go to the smaller id.
+ * ============================================================================================================== */
+
+static int32_t hp_argmax(const float *x, int32_t n)
+{
+    int32_t i, best = 0;
+    for (i = 1; i < n; i++)
+        if (x[i] > x[best]) best = i;
+    return best;
+}
+
+/* Biases, and the penalty of [Keskar et al. 2019] once for each distinct token among the last ones. */
+static void hp_adjust_logits(harp_session *s, const float *logits)
+{
+    const harp_params *p = &s->params;
+    int32_t i, j, first = hp_max(0, s->n_tokens - p->repeat_last);
+    memcpy(s->adjusted, logits, (size_t)s->model->vocab * sizeof(float));
+    for (i = 0; i < p->n_bias; i++) {
+        float *l = &s->adjusted[p->bias[i].token];
+        *l = *l + p->bias[i].add;
+    }
+    for (i = first; i < s->n_tokens && p->repeat_penalty != 1.0f; i++) {
+        float *l = &s->adjusted[s->tokens[i]];
+        for (j = first; j < i && s->tokens[j] != s->tokens[i]; j++) {}
+        if (j == i) *l = *l > 0.0f ? *l / p->repeat_penalty : *l * p->repeat_penalty;
+    }
+}
+
+/* The heap: ranking[0..n-1] token ids, a parent ranks before its children. */
+static int hp_ranks_before(const float *x, int32_t a, int32_t b)
+{
+    return x[a] > x[b] || (x[a] == x[b] && a < b);
+}
+
+static void hp_sift_down(int32_t *heap, int32_t n, const float *x, int32_t i)
+{
+    int32_t token = heap[i], child;
+    for (; (child = 2 * i + 1) < n; i = child) {
+        if (child + 1 < n && hp_ranks_before(x, heap[child + 1], heap[child])) child++;
+        if (hp_ranks_before(x, token, heap[child])) break;
+        heap[i] = heap[child];
+    }
+    heap[i] = token;
+}
+
+static void hp_make_heap(int32_t *heap, int32_t n, const float *x)
+{
+    int32_t i;
+    for (i = 0; i < n; i++) heap[i] = i;
+    for (i = n / 2 - 1; i >= 0; i--) hp_sift_down(heap, n, x, i);
+}
+
+/* Takes the best off a heap of n; it ends up behind the rest, at heap[n - 1]. */
+static int32_t hp_pop_heap(int32_t *heap, int32_t n, const float *x)
+{
+    int32_t best = heap[0];
+    heap[0] = heap[n - 1], heap[n - 1] = best;
+    hp_sift_down(heap, n - 1, x, 0);
+    return best;
+}
+
+static float hp_exp(float x)
+{
+    return hp_vf_exp(hp_vf_set(x)).lane[0];
+}
+
+/* Orders the candidates that survive the cuts: the j-th best is ranking[vocab - 1 - j]. Returns how many. */
+static int32_t hp_cut_candidates(harp_session *s)
+{
+    const harp_params *p = &s->params;
+    const float *x = s->adjusted;
+    int32_t vocab = s->model->vocab, limit = p->top_k > 0 ? hp_min(p->top_k, vocab) : vocab, ordered, n;
+    float top, total, reached = 0.0f;
+    hp_make_heap(s->ranking, vocab, x);
+    ordered = p->top_k > 0 ? limit : 1;
+    for (n = 0; n < ordered; n++) hp_pop_heap(s->ranking, vocab - n, x);
+    top = x[s->ranking[vocab - 1]];
+    total = hp_measure_spread(x, vocab).total;
+    if (p->top_k > 0)
+        for (total = 0.0f, n = 0; n < ordered; n++) total = total + hp_exp(x[s->ranking[vocab - 1 - n]] - top);
+    for (n = 0; n < limit; n++) {
+        int32_t token = n < ordered ? s->ranking[vocab - 1 - n] : hp_pop_heap(s->ranking, vocab - n, x);
+        float weight = hp_exp(x[token] - top), share = weight / total;
+        if (n > 0 && (reached >= p->top_p || weight < p->min_p || !(x[token] >= -FLT_MAX))) break;
+        reached = reached + share;
+    }
+    return n;
+}
+
+/* Draws among the first n candidates with probability proportional to exp(logit / temperature). */
+static int32_t hp_draw(const harp_session *s, int32_t n)
+{
+    int32_t vocab = s->model->vocab, i;
+    float top = s->adjusted[s->ranking[vocab - 1]], total = 0.0f, sum = 0.0f, aim;
+    for (i = 0; i < n; i++) {
+        float distance = s->adjusted[s->ranking[vocab - 1 - i]] - top, scaled = distance / s->params.temperature;
+        total = total + hp_exp(scaled);
+    }
+    aim = hp_uniform(s->params.seed, s->n_tokens) * total;
+    for (i = 0; i < n - 1; i++) {
+        float distance = s->adjusted[s->ranking[vocab - 1 - i]] - top, scaled = distance / s->params.temperature;
+        sum = sum + hp_exp(scaled);
+        if (aim < sum) break;
+    }
+    return s->ranking[vocab - 1 - i];
+}
+
+static int32_t hp_choose(harp_session *s, const float *logits)
+{
+    hp_adjust_logits(s, logits);
+    if (s->params.temperature == 0.0f) return hp_argmax(s->adjusted, s->model->vocab);
+    return hp_draw(s, hp_cut_candidates(s));
+}
+
+/* ================================================================================================================
+ * [CH13] HARP
+ *
+ * The method of [Storai and Hwang 2025], one step with newest position n:
+ *
+ *   H1  vanilla pass: logits l of position n
+ *   H2  uncertainty u of softmax(l): Shannon entropy in bits, or another measure
+ *   H3  u <= theta: l stands
+ *   H4  otherwise reframe: embeddings of the prefix with a share delta of their elements dropped, for each of K masks
+ *   H5  reframed pass: logits of position n, averaged over the K reframings: l'
+ *   H6  beta * l + (1 - beta) * l'
+ *
+ * The paper redraws the masks at each hesitating step, which voids every cached key and value (frame redraw). Frame
+ * stream keys the masks by position instead: at any one step the masks over the prefix have the same distribution,
+ * independent Bernoulli per element; only the correlation between steps differs. The reframed prefix then only grows, so
+ * it has a stream of its own, which is brought up to date when its opinion is asked for (lazy) or along with every
+ * vanilla row (fused). Frame last masks the newest embedding alone.
+ *
+ * Cost of a lazy step: 1 pass, and with probability (hesitation rate) another, of K rows for each position not yet
+ * seen by the reframed streams. Of a fused step: one pass of 1 + K rows.
+ * ============================================================================================================== */
+
+static float *hp_slot(const harp_session *s, int32_t slot)
+{
+    return s->logits + (size_t)slot * (size_t)s->logits_stride;
+}
+
+/* H2 */
+static float hp_second_largest(const float *x, int32_t n, int32_t best)
+{
+    float second = -FLT_MAX;
+    int32_t i;
+    for (i = 0; i < n; i++)
+        if (i != best && x[i] > second) second = x[i];
+    return second;
+}
+
+static float hp_uncertainty(const harp_session *s, const float *logits, hp_spread spread)
+{
+    int32_t vocab = s->model->vocab;
+    float most = 1.0f / spread.total, second, square, variance;
+    switch (s->params.measure) {
+    case HARP_MEASURE_MAXPROB: return 1.0f - most;
+    case HARP_MEASURE_MARGIN:
+        second = hp_second_largest(logits, vocab, hp_argmax(logits, vocab)) - spread.top;
+        second = hp_exp(second) * most;
+        second = most - second;
+        return 1.0f - second;
+    case HARP_MEASURE_VARENTROPY: /* the variance of log2 p; ln p = d - ln Z, and a constant has no variance */
+        square = spread.mean * spread.mean;
+        variance = spread.mean_squares - square;
+        return (float)((double)variance / (hp_ln2 * hp_ln2));
+    case HARP_MEASURE_CALLER: return s->params.measure_fn(s->params.harp_user, logits, vocab);
+    case HARP_MEASURE_ENTROPY: break;
+    }
+    return hp_entropy_bits(spread);
+}
+
+/* H4, H5: how many reframings have something to say at position n, that is, mask at least one position up to n */
+static int32_t hp_active_reframings(const harp_session *s, int32_t n)
+{
+    if (!s->params.harp) return 0;
+    return s->params.frame == HARP_FRAME_LAST || n >= s->from ? s->params.reframings : 0;
+}
+
+/* Pushes what the reframed streams 1..k need to have logits for position n. */
+static harp_status hp_push_reframed(harp_session *s, int32_t k, int32_t n, harp_error *err)
+{
+    harp_status status = HARP_OK;
+    int32_t r;
+    for (r = 1; r <= k && status == HARP_OK; r++) {
+        hp_stream *t = &s->streams[r];
+        if (s->params.frame == HARP_FRAME_LAST) hp_begin_stream(s, t, n);
+        else if (t->length == 0) hp_begin_stream(s, t, s->from);
+        status = hp_push_stream(s, r, r - 1, n, r, err);
+    }
+    return status;
+}
+
+static void hp_set_reframed_lengths(harp_session *s, int32_t k, int32_t n)
+{
+    int32_t r;
+    for (r = 1; r <= k; r++) s->streams[r].length = hp_max(s->streams[r].length, n + 1);
+}
+
+/* Frame redraw: the whole prefix anew for each reframing, one after another through the one scratch stream. */
+static harp_status hp_redraw(harp_session *s, int32_t k, int32_t n, harp_error *err)
+{
+    harp_status status = HARP_OK;
+    int32_t r;
+    s->mask_step = 1 + (uint32_t)n;
+    for (r = 1; r <= k && status == HARP_OK; r++) {
+        hp_begin_stream(s, &s->streams[1], s->from);
+        status = hp_push_stream(s, 1, r - 1, n, r, err);
+        if (status == HARP_OK) status = hp_flush(s, err);
+    }
+    s->mask_step = 0;
+    s->streams[1].length = 0;
+    return status;
+}
+
+static harp_status hp_compute_reframed(harp_session *s, int32_t k, int32_t n, harp_error *err)
+{
+    harp_status status;
+    if (s->params.frame == HARP_FRAME_REDRAW) {
+        status = hp_redraw(s, k, n, err);
+    } else {
+        status = hp_push_reframed(s, k, n, err);
+        if (status == HARP_OK) status = hp_flush(s, err);
+        if (status == HARP_OK) hp_set_reframed_lengths(s, k, n);
+    }
+    return status ? hp_abandon(s, status) : HARP_OK;
+}
+
+/* Averages the logits of slots 1..k into slot 1. */
+static void hp_average_reframed(harp_session *s, int32_t k)
+{
+    float *mean = hp_slot(s, 1);
+    int32_t r, i;
+    for (r = 2; r <= k; r++) hp_add_to(mean, hp_slot(s, r), s->model->vocab);
+    for (i = 0; i < s->model->vocab && k > 1; i++) mean[i] = mean[i] / (float)k;
+}
+
+/* H6 */
+static void hp_combine(harp_session *s)
+{
+    const float *vanilla = hp_slot(s, 0), *reframed = hp_slot(s, 1);
+    float beta = s->params.beta, rest = 1.0f - beta;
+    int32_t i;
+    if (s->params.combine_fn) {
+        s->params.combine_fn(s->params.harp_user, vanilla, reframed, s->combined, s->model->vocab);
+        return;
+    }
+    for (i = 0; i < s->model->vocab; i++) {
+        float a = beta * vanilla[i], b = rest * reframed[i];
+        s->combined[i] = a + b;
+    }
+}
+
+/* H1. Does the reframed rows' work in the same pass? Every weight is then read once for all of them. */
+static int hp_is_fused(const harp_session *s)
+{
+    /* auto: without vector instructions a row costs nearly a pass, so that lazy is never worse */
+    return s->params.schedule == HARP_SCHEDULE_FUSED && s->params.frame != HARP_FRAME_REDRAW;
+}
+
+static harp_status hp_compute_newest(harp_session *s, int32_t n, int32_t ride, harp_error *err)
+{
+    harp_status status = n > 0 ? hp_compute_vanilla(s, n - 1, err) : HARP_OK;
+    if (status == HARP_OK) status = hp_push_stream(s, 0, -1, n, 0, err);
+    if (status == HARP_OK) status = hp_push_reframed(s, ride, n, err);
+    if (status == HARP_OK) status = hp_flush(s, err);
+    if (status) return hp_abandon(s, status);
+    s->streams[0].length = hp_max(s->streams[0].length, n + 1);
+    hp_set_reframed_lengths(s, ride, n);
+    return HARP_OK;
+}
+
+/* The logits that a token is to be chosen from, H1 to H6, and the telemetry that does not depend on the choice. */
+static harp_status hp_combined_logits(harp_session *s, const float **logits, harp_step *step, harp_error *err)
+{
+    int32_t n = s->n_tokens - 1, k = hp_active_reframings(s, n), vocab = s->model->vocab;
+    int fused = hp_is_fused(s);
+    hp_spread spread;
+    harp_status status = hp_compute_newest(s, n, fused ? k : 0, err); /* H1 */
+    if (status) return status;
+    *logits = hp_slot(s, 0);
+    if (!hp_logits_are_sound(*logits, vocab))
+        return hp_fail(err, HARP_ERR_NUMBER, "the logits of position %d are not finite: the model is damaged", (int64_t)n);
+    spread = hp_measure_spread(*logits, vocab);
+    step->entropy = hp_entropy_bits(spread);
+    step->uncertainty = hp_uncertainty(s, *logits, spread); /* H2 */
+    step->hesitated = s->params.harp && step->uncertainty > s->params.theta;
+    if (!step->hesitated || k == 0) return HARP_OK; /* H3 */
+    if (!fused && (status = hp_compute_reframed(s, k, n, err)) != HARP_OK) return status; /* H4, H5 */
+    hp_average_reframed(s, k);
+    hp_combine(s); /* H6 */
+    if (!hp_logits_are_sound(s->combined, vocab))
+        return hp_fail(err, HARP_ERR_NUMBER, "the combined logits of position %d are not finite", (int64_t)n);
+    step->reframed = k;
+    *logits = s->combined;
+    return HARP_OK;
+}
+
+/* ================================================================================================================
+ * [CH14] Driving
+ *
+ * The public calls on a session. What they promise is in harp.h; how they keep "a failed call leaves the session as it
+ * was" is simple: tokens and lengths are only moved forward when everything has succeeded, and what a failed pass left
+ * in the caches lies beyond every length, where nothing reads.
+ * ============================================================================================================== */
+
+static int hp_is_end(const harp_model *m, int32_t token)
+{
+    int32_t i;
+    for (i = 0; i < m->info.n_end; i++)
+        if (m->info.end[i] == token) return 1;
+    return 0;
+}
+
+/* Shortens what is computed to `length` positions. A reframed stream that loses its base begins anew. */
+static void hp_truncate(harp_session *s, int32_t length)
+{
+    int32_t r;
+    for (r = 0; r < s->n_streams; r++) {
+        hp_stream *t = &s->streams[r];
+        t->length = hp_min(t->length, length);
+        if (r > 0 && t->length <= t->base) t->length = t->base = 0;
+    }
+}
+
+static void hp_forget_reframed(harp_session *s)
+{
+    int32_t r;
+    for (r = 1; r < s->n_streams; r++) s->streams[r].length = s->streams[r].base = 0;
+}
+
+static harp_status hp_check_tokens(const harp_session *s, const int32_t *tokens, int32_t n, harp_error *err)
+{
+    int32_t i;
+    if (!s || n < 0 || (n > 0 && !tokens)) return hp_fail(err, HARP_ERR_ARGUMENT, "session and tokens must not be NULL");
+    if (n > s->params.context - s->n_tokens)
+        return hp_fail(err, HARP_ERR_CONTEXT, "%d tokens do not fit: %d of %d positions are taken", (int64_t)n,
+                       (int64_t)s->n_tokens, (int64_t)s->params.context);
+    for (i = 0; i < n; i++)
+        if (tokens[i] < 0 || tokens[i] >= s->model->vocab)
+            return hp_fail(err, HARP_ERR_ARGUMENT, "token %d is %d; the vocabulary has %d", (int64_t)i,
+                           (int64_t)tokens[i], (int64_t)s->model->vocab);
+    return HARP_OK;
+}
+
+static void hp_append(harp_session *s, const int32_t *tokens, int32_t n)
+{
+    if (s->n_tokens == 0 && n > 0) {
+        hp_forget_reframed(s);
+        s->from = s->params.reframe_from == HARP_FROM_PROMPT ? n : s->params.reframe_from;
+    }
+    memmove(s->tokens + s->n_tokens, tokens, (size_t)n * sizeof(int32_t));
+    s->n_tokens += n;
+    s->has_step = 0;
+}
+
+HARP_API harp_status harp_feed(harp_session *s, const int32_t *tokens, int32_t n, harp_error *err)
+{
+    harp_status status = hp_check_tokens(s, tokens, n, err);
+    if (status) return status;
+    if (n == 0) return hp_ok(err);
+    hp_append(s, tokens, n);
+    if (s->n_tokens > 1) status = hp_compute_vanilla(s, s->n_tokens - 2, err);
+    if (status) {
+        s->n_tokens -= n;
+        return status;
+    }
+    return hp_ok(err);
+}
+
+HARP_API harp_status harp_next(harp_session *s, harp_step *step, harp_error *err)
+{
+    harp_step now;
+    const float *logits;
+    harp_status status;
+    if (!s) return hp_fail(err, HARP_ERR_ARGUMENT, "session must not be NULL");
+    if (s->n_tokens == 0) return hp_fail(err, HARP_ERR_ARGUMENT, "there is no token to go on from: feed some first");
+    if (s->n_tokens == s->params.context)
+        return hp_fail(err, HARP_ERR_CONTEXT, "the context of %d positions is full", (int64_t)s->params.context);
+    memset(&now, 0, sizeof now);
+    s->has_step = s->step_passes = s->step_rows = 0;
+    status = hp_combined_logits(s, &logits, &now, err);
+    if (status) return status;
+    now.position = s->n_tokens;
+    now.token = now.vanilla_token = hp_choose(s, logits);
+    if (now.reframed) now.vanilla_token = hp_choose(s, hp_slot(s, 0));
+    now.end = hp_is_end(s->model, now.token);
+    now.logprob = harp_logprob(logits, s->model->vocab, now.token);
+    now.passes = s->step_passes, now.rows = s->step_rows;
+    s->stats.steps++, s->stats.hesitations += now.hesitated, s->stats.changed += now.token != now.vanilla_token;
+    hp_append(s, &now.token, 1);
+    s->has_step = 1, s->has_reframed = s->is_combined = now.reframed > 0;
+    if (step) *step = now;
+    return hp_ok(err);
+}
+
+HARP_API harp_status harp_rewind(harp_session *s, int32_t position, harp_error *err)
+{
+    if (!s || position < 0 || position > s->n_tokens)
+        return hp_fail(err, HARP_ERR_ARGUMENT, "there is no position %d to rewind to", (int64_t)position);
+    s->n_tokens = position;
+    s->has_step = 0;
+    hp_truncate(s, position);
+    return hp_ok(err);
+}
+
+HARP_API const int32_t *harp_tokens(const harp_session *s, int32_t *n)
+{
+    if (n) *n = s ? s->n_tokens : 0;
+    return s ? s->tokens : NULL;
+}
+
+HARP_API const float *harp_logits(const harp_session *s, harp_which which)
+{
+    if (!s || !s->has_step) return NULL;
+    switch (which) {
+    case HARP_COMBINED: return s->is_combined ? s->combined : hp_slot(s, 0);
+    case HARP_VANILLA: return hp_slot(s, 0);
+    case HARP_REFRAMED: return s->has_reframed ? hp_slot(s, 1) : NULL;
+    }
+    return NULL;
+}
+
+HARP_API int32_t harp_top(const harp_session *s, harp_which which, harp_choice *top, int32_t n)
+{
+    const float *logits = harp_logits(s, which);
+    int32_t i, k, have = 0;
+    hp_spread spread;
+    if (!logits || !top || n < 1) return 0;
+    spread = hp_measure_spread(logits, s->model->vocab);
+    for (i = 0; i < s->model->vocab; i++) { /* insertion into a short list that is almost never reached */
+        if (have == n && !(logits[i] > logits[top[n - 1].token])) continue;
+        if (have < n) have++;
+        for (k = have - 1; k > 0 && logits[i] > logits[top[k - 1].token]; k--) top[k] = top[k - 1];
+        top[k].token = i;
+    }
+    for (k = 0; k < have; k++) {
+        float distance = logits[top[k].token] - spread.top;
+        top[k].probability = hp_exp(distance) / spread.total;
+    }
+    return have;
+}
+
+/* Computes the rows gathered, whose logits lie in slots 0..n-1, and hands them over; first is the first one's position. */
+static harp_status hp_deliver_scores(harp_session *s, int32_t first, int32_t n, harp_score_fn *on_logits, void *user,
+                                     harp_error *err)
+{
+    harp_status status = hp_flush(s, err);
+    int32_t i;
+    for (i = 0; i < n && status == HARP_OK; i++)
+        if (!hp_logits_are_sound(hp_slot(s, i), s->model->vocab))
+            status = hp_fail(err, HARP_ERR_NUMBER, "the logits of position %d are not finite", (int64_t)(first + i));
+        else if (on_logits(user, first + i, hp_slot(s, i)))
+            status = hp_fail(err, HARP_ERR_CANCELLED, "cancelled by the caller");
+    return status;
+}
+
+HARP_API harp_status harp_score(harp_session *s, const int32_t *tokens, int32_t n, harp_score_fn *on_logits, void *user,
+                                harp_error *err)
+{
+    harp_status status = hp_check_tokens(s, tokens, n, err);
+    int32_t begin, i, waiting = 0, most;
+    if (status) return status;
+    if (!on_logits) return hp_fail(err, HARP_ERR_ARGUMENT, "on_logits must not be NULL");
+    if (n == 0) return hp_ok(err);
+    begin = s->n_tokens, most = hp_min(s->slots, s->params.batch);
+    hp_append(s, tokens, n);
+    if (begin > 0) status = hp_compute_vanilla(s, begin - 1, err);
+    for (i = begin; i < s->n_tokens && status == HARP_OK; i++) {
+        status = hp_push(s, i, 0, -1, waiting++, err);
+        if (status || (waiting < most && i + 1 < s->n_tokens)) continue;
+        status = hp_deliver_scores(s, i + 1 - waiting, waiting, on_logits, user, err);
+        waiting = 0;
+    }
+    if (status) {
+        s->n_tokens = begin;
+        return hp_abandon(s, status);
+    }
+    s->streams[0].length = s->n_tokens;
+    return hp_ok(err);
+}
+
+HARP_API harp_stats harp_statistics(const harp_session *s)
+{
+    harp_stats none;
+    if (s) return s->stats;
+    memset(&none, 0, sizeof none);
+    return none;
+}
+
+/* ---- Changing parameters ---- */
+
+static int hp_same_memory(const harp_params *a, const harp_params *b)
+{
+    int32_t i;
+    if (a->context != b->context || a->batch != b->batch || a->logit_rows != b->logit_rows
+        || a->activations != b->activations || a->cache != b->cache || a->frame != b->frame
+        || a->reframings != b->reframings || a->threads != b->threads || a->memory != b->memory
+        || a->memory_bytes != b->memory_bytes || a->allocator.alloc != b->allocator.alloc
+        || a->allocator.free != b->allocator.free || a->allocator.user != b->allocator.user || a->n_stop != b->n_stop)
+        return 0;
+    for (i = 0; i < a->n_stop; i++)
+        if (a->stop[i] != b->stop[i]) return 0;
+    return 1;
+}
+
+HARP_API harp_status harp_tune(harp_session *s, const harp_params *params, harp_error *err)
+{
+    harp_params next;
+    const harp_params *old;
+    harp_status status;
+    if (!s) return hp_fail(err, HARP_ERR_ARGUMENT, "session must not be NULL");
+    status = hp_resolve_params(s->model, params, &next, err);
+    if (status) return status;
+    old = &s->params;
+    if (!hp_same_memory(old, &next) || (next.harp && s->n_streams == 1)
+        || hp_max(next.reframe_from, 0) / HP_BLOCK < hp_max(old->reframe_from, 0) / HP_BLOCK)
+        return hp_fail(err, HARP_ERR_ARGUMENT, "a parameter that determines the session's memory cannot change");
+    if (next.delta != old->delta || next.seed != old->seed || next.rescale != old->rescale
+        || next.mask_fn != old->mask_fn || next.harp_user != old->harp_user || next.reframe_from != old->reframe_from)
+        hp_forget_reframed(s);
+    if (next.reframe_from != old->reframe_from) s->from = next.reframe_from < 0 ? s->n_tokens : next.reframe_from;
+    s->params = next;
+    return hp_ok(err);
+}
+
+/* ---- Saving and restoring ----
+ *
+ * An image is a run of pieces: the state's head, the streams' bounds, the tokens, the blocks in use, and a CRC-32 of it
+ * all. One function walks the pieces; it runs to count, to write, and to read. */
+
+typedef struct hp_saved_head {
+    uint32_t magic, order; /* "HPSS" and 1, in the byte order of the machine that saved */
+    uint32_t model_crc, context, cache, frame, reframings, harp, reframe_from;
+    int32_t n_tokens, from;
+    uint32_t reserved;
+    harp_stats stats;
+} hp_saved_head;
+
+typedef struct hp_walk {
+    uint8_t *image; /* NULL: count only */
+    size_t used;
+    int reading;
+} hp_walk;
+
+static void hp_visit(hp_walk *w, void *piece, size_t bytes)
+{
+    if (w->image && w->reading) memcpy(piece, w->image + w->used, bytes);
+    else if (w->image) memcpy(w->image + w->used, piece, bytes);
+    w->used += bytes; /* the sum is at most the session's own size and a little: no overflow */
+}
+
+static void hp_visit_stream(harp_session *s, hp_stream *t, hp_walk *w)
+{
+    size_t bytes = hp_block_bytes(s), scales = HP_BLOCK * sizeof(float);
+    int32_t first = t->base / HP_BLOCK, layer, head;
+    size_t n = t->length > 0 ? (size_t)(hp_blocks(t->length) - first) : 0;
+    for (layer = 0; layer < s->model->info.layers && n > 0; layer++)
+        for (head = 0; head < s->model->info.kv_heads; head++) {
+            size_t b = hp_block_index(s, t, layer, head, first);
+            hp_visit(w, t->keys + b * bytes, n * bytes);
+            hp_visit(w, t->values + b * bytes, n * bytes);
+            if (s->params.cache != HARP_CACHE_INT8) continue;
+            hp_visit(w, t->key_scales + b * HP_BLOCK, n * scales);
+            hp_visit(w, t->value_scales + b * HP_BLOCK, n * scales);
+        }
+}
+
+static void hp_visit_bounds(harp_session *s, hp_walk *w)
+{
+    int32_t r;
+    for (r = 0; r < s->n_streams; r++) {
+        hp_visit(w, &s->streams[r].base, sizeof(int32_t));
+        hp_visit(w, &s->streams[r].length, sizeof(int32_t));
+    }
+}
+
+static void hp_visit_contents(harp_session *s, hp_walk *w)
+{
+    int32_t r;
+    hp_visit(w, s->tokens, (size_t)s->n_tokens * sizeof(int32_t));
+    for (r = 0; r < s->n_streams; r++) hp_visit_stream(s, &s->streams[r], w);
+}
+
+static hp_saved_head hp_describe(const harp_session *s)
+{
+    hp_saved_head h;
+    memset(&h, 0, sizeof h);
+    h.magic = 0x53535048u, h.order = 1, h.model_crc = hp_u32(s->model->image + 12);
+    h.context = (uint32_t)s->params.context, h.cache = (uint32_t)s->params.cache;
+    h.frame = (uint32_t)s->params.frame, h.reframings = (uint32_t)s->params.reframings, h.harp = s->n_streams > 1;
+    h.reframe_from = (uint32_t)s->params.reframe_from;
+    h.n_tokens = s->n_tokens, h.from = s->from, h.stats = s->stats;
+    return h;
+}
+
+HARP_API harp_status harp_save(const harp_session *session, void *out, size_t capacity, size_t *bytes, harp_error *err)
+{
+    harp_session copy; /* the walk also reads images, so its pieces are not const; of this one it only reads */
+    hp_saved_head head;
+    hp_walk w = {0};
+    uint32_t crc;
+    int pass;
+    if (!session || !bytes) return hp_fail(err, HARP_ERR_ARGUMENT, "session and bytes must not be NULL");
+    copy = *session, head = hp_describe(session);
+    for (pass = 0; pass < 2; pass++) {
+        hp_visit(&w, &head, sizeof head);
+        hp_visit_bounds(&copy, &w);
+        hp_visit_contents(&copy, &w);
+        *bytes = w.used + sizeof crc;
+        if (pass == 1 || !out) break;
+        if (capacity < *bytes)
+            return hp_fail(err, HARP_ERR_MEMORY, "the state has %d bytes; there is room for %d", (int64_t)*bytes,
+                           (int64_t)capacity);
+        w.image = (uint8_t *)out, w.used = 0;
+    }
+    if (out) {
+        crc = hp_crc32(0, (const uint8_t *)out, w.used);
+        hp_visit(&w, &crc, sizeof crc);
+    }
+    return hp_ok(err);
+}
+
+/* The bounds that an image claims, for a session that has so many tokens. */
+static int hp_bounds_are_sound(const harp_session *s, const hp_stream *bounds, int32_t n_tokens, int32_t from)
+{
+    int32_t r;
+    for (r = 0; r < s->n_streams; r++) {
+        const hp_stream *b = &bounds[r];
+        if (b->base < 0 || b->length < 0 || b->length > n_tokens) return 0;
+        if (r == 0 ? b->base != 0 : b->length == 0 ? b->base != 0 : b->base >= b->length) return 0;
+        if (r > 0 && b->length > 0 && s->params.frame == HARP_FRAME_STREAM && b->base != from) return 0;
+        if (b->length > 0 && hp_blocks(b->length) - b->base / HP_BLOCK > s->streams[r].blocks) return 0;
+        if (r > 0 && b->base > bounds[0].length) return 0;
+    }
+    return 1;
+}
+
+static int hp_tokens_are_sound(const harp_session *s, const uint8_t *tokens, int32_t n)
+{
+    int32_t i, token;
+    for (i = 0; i < n; i++) {
+        memcpy(&token, tokens + 4 * (size_t)i, sizeof token);
+        if (token < 0 || token >= s->model->vocab) return 0;
+    }
+    return 1;
+}
+
+/* Reads head and bounds of an image into the trial session, whose streams are a copy; checks everything. */
+static harp_status hp_check_image(harp_session *trial, const uint8_t *image, size_t bytes, harp_error *err)
+{
+    hp_saved_head head, own = hp_describe(trial);
+    hp_walk w = {0};
+    uint32_t crc;
+    if (bytes < sizeof head + (size_t)trial->n_streams * 8 + sizeof crc)
+        return hp_fail(err, HARP_ERR_FORMAT, "this is not a saved session: it has %d bytes", (int64_t)bytes);
+    memcpy(&crc, image + bytes - sizeof crc, sizeof crc);
+    if (crc != hp_crc32(0, image, bytes - sizeof crc))
+        return hp_fail(err, HARP_ERR_FORMAT, "the saved session is damaged, or from a machine of another byte order");
+    w.image = (uint8_t *)(uintptr_t)image, w.reading = 1;
+    hp_visit(&w, &head, sizeof head);
+    if (memcmp(&head, &own, offsetof(hp_saved_head, n_tokens)) != 0)
+        return hp_fail(err, HARP_ERR_FORMAT, "the saved session is of another model, context, cache, frame or reframings");
+    hp_visit_bounds(trial, &w);
+    if (head.n_tokens < 0 || head.n_tokens > trial->params.context || head.from < 0
+        || !hp_bounds_are_sound(trial, trial->streams, head.n_tokens, head.from))
+        return hp_fail(err, HARP_ERR_FORMAT, "the saved session's bounds contradict each other");
+    trial->n_tokens = head.n_tokens, trial->from = head.from, trial->stats = head.stats;
+    w.image = NULL;
+    hp_visit_contents(trial, &w);
+    if (w.used + sizeof crc != bytes
+        || !hp_tokens_are_sound(trial, image + sizeof head + (size_t)trial->n_streams * 8, head.n_tokens))
+        return hp_fail(err, HARP_ERR_FORMAT, "the saved session's size or tokens are wrong");
+    return HARP_OK;
+}
+
+HARP_API harp_status harp_restore(harp_session *s, const void *image, size_t bytes, harp_error *err)
+{
+    hp_stream streams[1 + HP_MAX_REFRAMINGS];
+    harp_session trial;
+    harp_status status;
+    hp_walk w = {0};
+    if (!s || !image) return hp_fail(err, HARP_ERR_ARGUMENT, "session and image must not be NULL");
+    trial = *s, trial.streams = streams;
+    memcpy(streams, s->streams, (size_t)s->n_streams * sizeof *streams);
+    status = hp_check_image(&trial, (const uint8_t *)image, bytes, err);
+    if (status) return status;
+    memcpy(s->streams, streams, (size_t)s->n_streams * sizeof *streams);
+    s->n_tokens = trial.n_tokens, s->from = trial.from, s->stats = trial.stats, s->has_step = 0;
+    w.image = (uint8_t *)(uintptr_t)image, w.reading = 1;
+    w.used = sizeof(hp_saved_head) + (size_t)s->n_streams * 8;
+    hp_visit_contents(s, &w);
+    return hp_ok(err);
+}
+
+/* ---- Generating text ---- */
+
+/* How much of the held text may be shown: all but the longest end of it that begins a stop text. If a stop text is
+ * there whole, *found is set and what stands before it may be shown. */
+static size_t hp_showable(const harp_session *s, int *found)
+{
+    size_t at, n = s->held_bytes;
+    int32_t i;
+    *found = 0;
+    for (at = 0; at < n; at++)
+        for (i = 0; i < s->params.n_stop; i++) {
+            const char *stop = s->params.stop[i];
+            size_t length = strlen(stop), have = n - at < length ? n - at : length;
+            if (memcmp(s->held + at, stop, have) != 0) continue;
+            *found = have == length;
+            return at;
+        }
+    return n;
+}
+
+/* Shows what can be shown of the held text and keeps the rest; 1 if generation is to end. */
+static int hp_show(harp_session *s, int at_end, const harp_step *step, harp_text_fn *on_text, void *user)
+{
+    int found, stopped;
+    size_t n = hp_showable(s, &found);
+    if (at_end && !found) n = s->held_bytes;
+    stopped = on_text && on_text(user, s->held, n, step);
+    s->held_bytes -= n;
+    memmove(s->held, s->held + n, s->held_bytes);
+    return stopped || found;
+}
+
+static harp_status hp_feed_text(harp_session *s, const char *prompt, harp_error *err)
+{
+    unsigned flags = s->n_tokens == 0 ? HARP_ENCODE_BOS : HARP_ENCODE_CONTINUE;
+    size_t n = 0, room = (size_t)(s->params.context - s->n_tokens);
+    harp_status status = harp_encode(s->model, prompt, strlen(prompt), flags, s->tokens + s->n_tokens, room, &n, err);
+    if (status && n > room)
+        return hp_fail(err, HARP_ERR_CONTEXT, "the prompt has %d tokens; the context has room for %d", (int64_t)n,
+                       (int64_t)room);
+    if (status) return status;
+    return harp_feed(s, s->tokens + s->n_tokens, (int32_t)n, err);
+}
+
+HARP_API harp_status harp_generate(harp_session *s, const char *prompt, int32_t max_tokens, harp_text_fn *on_text,
+                                   void *user, harp_error *err)
+{
+    harp_decoder decoder;
+    harp_step step;
+    harp_status status = HARP_OK;
+    int32_t i;
+    int done = 0;
+    if (!s || max_tokens < 0) return hp_fail(err, HARP_ERR_ARGUMENT, "session is NULL or max_tokens negative");
+    if (s->model->info.tokenizer == 0)
+        return hp_fail(err, HARP_ERR_UNSUPPORTED, "this model has no tokenizer: use harp_feed and harp_next");
+    status = hp_feed_text(s, prompt ? prompt : "", err);
+    harp_decoder_start(&decoder, s->model, s->n_tokens > 1 ? HARP_DECODE_CONTINUE : 0);
+    s->held_bytes = 0;
+    for (i = 0; i < max_tokens && !done && status == HARP_OK && s->n_tokens < s->params.context; i++) {
+        size_t bytes = 0;
+        int ends;
+        status = harp_next(s, &step, err);
+        if (status) break;
+        ends = step.end && !s->params.ignore_end;
+        status = harp_decode(&decoder, step.token, s->held + s->held_bytes, s->held_capacity - s->held_bytes, &bytes, err);
+        s->held_bytes += bytes;
+        if (status) break;
+        ends |= i + 1 == max_tokens || s->n_tokens == s->params.context;
+        if (ends) {
+            status = harp_decode(&decoder, -1, s->held + s->held_bytes, s->held_capacity - s->held_bytes, &bytes, err);
+            s->held_bytes += bytes;
+        }
+        done = hp_show(s, ends, &step, on_text, user) || ends;
+    }
+    return status ? status : hp_ok(err);
+}
+
+/* ================================================================================================================
+ * The end. What this file changed in the compiler's settings is changed back, for you may have included it.
+ * ============================================================================================================== */
+
+#undef HP_MMAP
+#undef HP_INLINE
+#undef HP_UNUSED
+#undef HP_EACH_LANE
+#if defined(__clang__)
+#pragma STDC FP_CONTRACT DEFAULT
+#elif defined(__GNUC__)
+#pragma GCC pop_options
+#endif
+
+/*
+ * harp is yours under either of two licences; choose the one you like.
+ *
+ * MIT License. Copyright (c) 2026 the harp authors.
+ *
+ * Permission is hereby granted, free of charge, to any person obtaining a copy of this software and associated
+ * documentation files (the "Software"), to deal in the Software without restriction, including without limitation the
+ * rights to use, copy, modify, merge, publish, distribute, sublicense, and/or sell copies of the Software, and to permit
+ * persons to whom the Software is furnished to do so, subject to the following conditions: The above copyright notice
+ * and this permission notice shall be included in all copies or substantial portions of the Software. THE SOFTWARE IS
+ * PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR IMPLIED, INCLUDING BUT NOT LIMITED TO THE WARRANTIES OF
+ * MERCHANTABILITY, FITNESS FOR A PARTICULAR PURPOSE AND NONINFRINGEMENT. IN NO EVENT SHALL THE AUTHORS OR COPYRIGHT
+ * HOLDERS BE LIABLE FOR ANY CLAIM, DAMAGES OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE,
+ * ARISING FROM, OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.
+ *
+ * Unlicense (https://unlicense.org). This is free and unencumbered software released into the public domain. Anyone is
+ * free to copy, modify, publish, use, compile, sell, or distribute this software, either in source code form or as a
+ * compiled binary, for any purpose, commercial or non-commercial, and by any means. In jurisdictions that recognize
+ * copyright laws, the author or authors of this software dedicate any and all copyright interest in the software to the
+ * public domain. THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, AS ABOVE.
+ */
+#endif /* HARP_IMPL_INCLUDED */

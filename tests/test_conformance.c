@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: MIT OR Unlicense
+ *
+ * test_conformance.c - against numbers that nobody here made
+ *
+ * The goldens are outputs of Hugging Face transformers and of the paper's official HARP code on random weights (see
+ * tests/fixtures/README). With float activations and a float cache the library must agree within 1e-3 on every logit and
+ * 2e-4 bits on every entropy, make the same greedy choices, hesitate at the same steps, and combine to the same logits.
+ *
+ *     test_conformance MODEL.harp GOLDEN_FOLDER
+ */
+#include "../harp.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_TOKENS = 256, MAX_STEPS = 64 };
+
+static int passed, failed;
+
+static void check(int ok, const char *model, const char *golden, const char *what, double figure)
+{
+    const char *name = strrchr(model, '/');
+    printf("%s %s %s: %s %.3g\n", ok ? "ok    " : "FAILED", name ? name + 1 : model, golden, what, figure);
+    ok ? passed++ : failed++;
+}
+
+typedef struct golden {
+    int prompt[MAX_TOKENS], n_prompt;
+    int hesitated[MAX_STEPS], token[MAX_STEPS], n_positions[MAX_STEPS], n_steps;
+    long mask_offset[MAX_STEPS];
+    double entropy[MAX_TOKENS];
+    double theta, delta, beta;
+    int n_entropy, keyed;
+    unsigned char *mask;
+    long mask_bytes;
+} golden;
+
+static FILE *open_part(const char *folder, const char *name, const char *suffix)
+{
+    char path[1024];
+    snprintf(path, sizeof path, "%s/%s%s", folder, name, suffix);
+    return fopen(path, "rb");
+}
+
+static int read_ints(char *text, int *out)
+{
+    int n = 0;
+    for (text = strtok(text, " \n"); text && n < MAX_TOKENS; text = strtok(NULL, " \n")) out[n++] = atoi(text);
+    return n;
+}
+
+static void read_line(golden *g, char *line)
+{
+    char *rest = strchr(line, ' ');
+    if (!rest) return;
+    *rest++ = 0;
+    if (!strcmp(line, "tokens") && g->n_prompt == 0) g->n_prompt = read_ints(rest, g->prompt);
+    else if (!strcmp(line, "tokens")) g->n_steps = read_ints(rest, g->token);
+    else if (!strcmp(line, "prompt")) g->n_prompt = read_ints(rest, g->prompt);
+    else if (!strcmp(line, "mode")) g->keyed = strncmp(rest, "position-keyed", 14) == 0;
+    else if (!strcmp(line, "theta")) g->theta = atof(rest);
+    else if (!strcmp(line, "delta")) g->delta = atof(rest);
+    else if (!strcmp(line, "beta")) g->beta = atof(rest);
+    else if (!strcmp(line, "entropy_bits"))
+        for (rest = strtok(rest, " \n"); rest; rest = strtok(NULL, " \n")) g->entropy[g->n_entropy++] = atof(rest);
+    else if (!strcmp(line, "step") && g->n_steps < MAX_STEPS) {
+        int i = g->n_steps++;
+        if (sscanf(rest, "%*d %d %d %lf %d %ld", &g->n_positions[i], &g->hesitated[i], &g->entropy[i], &g->token[i],
+                   &g->mask_offset[i]) != 5)
+            g->n_steps--;
+    }
+}
+
+static int load_golden(golden *g, const char *folder, const char *name)
+{
+    static char line[1 << 16];
+    FILE *f = open_part(folder, name, ".txt");
+    memset(g, 0, sizeof *g);
+    if (!f) return 0;
+    while (fgets(line, sizeof line, f)) read_line(g, line);
+    fclose(f);
+    f = open_part(folder, name, ".mask");
+    if (f) {
+        g->mask = malloc(1 << 20);
+        g->mask_bytes = g->mask ? (long)fread(g->mask, 1, 1 << 20, f) : 0;
+        fclose(f);
+    }
+    return 1;
+}
+
+/* Little-endian floats, on any machine. */
+static float *load_floats(const char *folder, const char *name, const char *suffix, size_t *n)
+{
+    FILE *f = open_part(folder, name, suffix);
+    unsigned char *raw = malloc(1 << 22);
+    float *x = malloc(1 << 22);
+    size_t i;
+    if (!f || !raw || !x) return NULL;
+    *n = fread(raw, 1, 1 << 22, f) / 4;
+    fclose(f);
+    for (i = 0; i < *n; i++) {
+        uint32_t u = raw[4 * i] | (uint32_t)raw[4 * i + 1] << 8 | (uint32_t)raw[4 * i + 2] << 16
+                     | (uint32_t)raw[4 * i + 3] << 24;
+        memcpy(&x[i], &u, 4);
+    }
+    free(raw);
+    return x;
+}
+
+static double largest_difference(const float *a, const float *b, int n)
+{
+    double most = 0;
+    int i;
+    for (i = 0; i < n; i++)
+        if (!(fabs((double)a[i] - (double)b[i]) <= most)) most = fabs((double)a[i] - (double)b[i]);
+    return most; /* a NaN makes it NaN, which is within no bound */
+}
+
+typedef struct scoring {
+    const float *expected;
+    const golden *g;
+    double worst_logit, worst_entropy;
+    int vocab;
+} scoring;
+
+static int on_logits(void *user, int32_t position, const float *logits)
+{
+    scoring *s = user;
+    double d = largest_difference(logits, s->expected + (size_t)position * (size_t)s->vocab, s->vocab);
+    double e = fabs((double)harp_entropy(logits, s->vocab) - s->g->entropy[position]);
+    if (!(d <= s->worst_logit)) s->worst_logit = d;
+    if (!(e <= s->worst_entropy)) s->worst_entropy = e;
+    return 0;
+}
+
+static harp_params exact_params(void)
+{
+    harp_params p = harp_defaults();
+    p.activations = HARP_ACT_F32, p.cache = HARP_CACHE_F32, p.temperature = 0.0f, p.logit_rows = 5;
+    return p;
+}
+
+static void test_vanilla(const harp_model *m, const char *path, const char *folder, const char *name)
+{
+    harp_params p = exact_params();
+    harp_session *s = NULL;
+    harp_error err;
+    golden g;
+    scoring score = {0};
+    size_t n = 0;
+    if (!load_golden(&g, folder, name)) return;
+    score.g = &g, score.vocab = harp_model_info(m).vocab;
+    score.expected = load_floats(folder, name, ".logits.f32", &n);
+    p.harp = 0;
+    if (!score.expected || n != (size_t)g.n_prompt * (size_t)score.vocab || harp_session_open(&s, m, &p, &err)
+        || harp_score(s, g.prompt, g.n_prompt, on_logits, &score, &err)) {
+        check(0, path, name, "could not run", 0);
+        return;
+    }
+    check(score.worst_logit <= 1e-3, path, name, "largest logit difference", score.worst_logit);
+    check(score.worst_entropy <= 2e-4, path, name, "largest entropy difference", score.worst_entropy);
+    harp_session_close(s);
+}
+
+static void test_greedy(const harp_model *m, const char *path, const char *folder, const char *name)
+{
+    harp_params p = exact_params();
+    harp_session *s = NULL;
+    harp_error err;
+    harp_step step;
+    golden g;
+    int i, same = 0;
+    if (!load_golden(&g, folder, name)) return;
+    p.harp = 0;
+    if (harp_session_open(&s, m, &p, &err) == HARP_OK && harp_feed(s, g.prompt, g.n_prompt, &err) == HARP_OK)
+        for (i = 0; i < g.n_steps && harp_next(s, &step, &err) == HARP_OK; i++) same += step.token == g.token[i];
+    check(g.n_steps > 0 && same == g.n_steps, path, name, "greedy tokens equal:", same);
+    harp_session_close(s);
+}
+
+/* The masks as recorded (FORMAT): one table for position-keyed masks, a block for each hesitating step otherwise. */
+static int replay(void *user, int32_t reframing, int32_t step, int32_t position, unsigned char *keep, int32_t hidden)
+{
+    const golden *g = user;
+    long offset = 0, row = hidden / 8;
+    int i;
+    (void)reframing;
+    for (i = 0; i < g->n_steps && !g->keyed; i++)
+        if (g->n_positions[i] == step + 1) offset = g->mask_offset[i];
+    offset += position * row;
+    if (offset < 0 || offset + row > g->mask_bytes) return 1;
+    for (i = 0; i < hidden; i++) keep[i] = g->mask[offset + (i >> 3)] >> (i & 7) & 1;
+    return 0;
+}
+
+static void test_harp(const harp_model *m, const char *path, const char *folder, const char *name, harp_schedule schedule)
+{
+    harp_params p = exact_params();
+    harp_session *s = NULL;
+    harp_error err;
+    golden g;
+    double worst_v = 0, worst_c = 0, worst_h = 0;
+    int i, same = 0, vocab = harp_model_info(m).vocab;
+    size_t n = 0;
+    float *vanilla, *combined;
+    if (!load_golden(&g, folder, name)) return;
+    vanilla = load_floats(folder, name, ".vanilla.f32", &n), combined = load_floats(folder, name, ".combined.f32", &n);
+    p.theta = (float)g.theta, p.delta = (float)g.delta, p.beta = (float)g.beta;
+    p.frame = g.keyed ? HARP_FRAME_STREAM : HARP_FRAME_REDRAW, p.schedule = schedule;
+    p.mask_fn = replay, p.harp_user = &g;
+    if (!vanilla || !combined || harp_session_open(&s, m, &p, &err) || harp_feed(s, g.prompt, g.n_prompt, &err)) {
+        check(0, path, name, "could not run", 0);
+        return;
+    }
+    for (i = 0; i < g.n_steps; i++) {
+        harp_step step;
+        double d;
+        if (harp_next(s, &step, &err)) break;
+        same += step.token == g.token[i] && step.hesitated == g.hesitated[i];
+        d = largest_difference(harp_logits(s, HARP_VANILLA), vanilla + (size_t)i * (size_t)vocab, vocab);
+        if (!(d <= worst_v)) worst_v = d;
+        d = largest_difference(harp_logits(s, HARP_COMBINED), combined + (size_t)i * (size_t)vocab, vocab);
+        if (!(d <= worst_c)) worst_c = d;
+        d = fabs((double)step.entropy - g.entropy[i]);
+        if (!(d <= worst_h)) worst_h = d;
+    }
+    check(g.n_steps > 0 && same == g.n_steps, path, name, "tokens and hesitations equal:", same);
+    check(worst_v <= 1e-3, path, name, "largest vanilla difference", worst_v);
+    check(worst_c <= 1e-3, path, name, "largest combined difference", worst_c);
+    check(worst_h <= 2e-4, path, name, "largest entropy difference", worst_h);
+    harp_session_close(s);
+}
+
+int main(int argc, char **argv)
+{
+    static const char *const vanilla[] = {"vanilla_n1",  "vanilla_n7",  "vanilla_n16", "vanilla_n17", "vanilla_n40",
+                                          "vanilla_n48", "vanilla_n49", "vanilla_n60", "vanilla_n64", "vanilla_n72"};
+    static const char *const harp[] = {"harp_official_p7", "harp_keyed_p7", "harp_official_p40", "harp_keyed_p40"};
+    harp_model *m = NULL;
+    harp_error err;
+    size_t i;
+    if (argc != 3) return 2;
+    if (harp_open(&m, argv[1], &err)) {
+        printf("FAILED %s: %s\n0 passed, 1 failed\n", argv[1], err.text);
+        return 1;
+    }
+    for (i = 0; i < sizeof vanilla / sizeof *vanilla; i++) test_vanilla(m, argv[1], argv[2], vanilla[i]);
+    test_greedy(m, argv[1], argv[2], "greedy_p7");
+    for (i = 0; i < sizeof harp / sizeof *harp; i++) {
+        test_harp(m, argv[1], argv[2], harp[i], HARP_SCHEDULE_LAZY);
+        test_harp(m, argv[1], argv[2], harp[i], HARP_SCHEDULE_FUSED);
+    }
+    harp_close(m);
+    printf("%d passed, %d failed\n", passed, failed);
+    return failed > 0 || passed == 0;
+}
