@@ -1,0 +1,570 @@
+/* SPDX-License-Identifier: MIT OR Unlicense
+ *
+ * test_library.c - what the library promises, on a small model with random weights
+ *
+ * Includes the implementation, so that private parts can be tested against exact references too.
+ *
+ *     test_library MODEL.harp [hash]      with "hash": prints the hash of 64 steps' logits for each setting, no tests
+ */
+#include "../harp_impl.c"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static int passed, failed;
+
+#define CHECK(condition)                                                                      \
+    do {                                                                                      \
+        if (condition) passed++;                                                              \
+        else failed++, printf("FAILED %s:%d: %s\n", __func__, __LINE__, #condition);          \
+    } while (0)
+
+static const int32_t prompt[] = {29, 49, 196, 76, 122, 106, 68, 3, 250, 17, 99, 42, 7, 180, 61, 230, 11, 5, 77, 140};
+enum { PROMPT = sizeof prompt / sizeof *prompt };
+
+static uint64_t mix(uint64_t hash, const void *data, size_t bytes)
+{
+    const unsigned char *p = data;
+    size_t i;
+    for (i = 0; i < bytes; i++) hash = (hash ^ p[i]) * 0x100000001B3u;
+    return hash;
+}
+
+/* Little-endian bits, so that the hash is the same on every machine. */
+static uint64_t mix_floats(uint64_t hash, const float *x, int32_t n)
+{
+    int32_t i;
+    for (i = 0; i < n; i++) {
+        uint32_t u = hp_bits(x[i]);
+        unsigned char b[4] = {(unsigned char)u, (unsigned char)(u >> 8), (unsigned char)(u >> 16), (unsigned char)(u >> 24)};
+        hash = mix(hash, b, 4);
+    }
+    return hash;
+}
+
+static harp_session *open_session(const harp_model *m, harp_params p)
+{
+    harp_session *s = NULL;
+    harp_error err;
+    if (harp_session_open(&s, m, &p, &err)) printf("cannot open a session: %s\n", err.text);
+    return s;
+}
+
+/* Feeds the prompt in parts of `part` tokens, makes steps, and hashes every logit and choice. */
+static uint64_t run_hash(const harp_model *m, harp_params p, int32_t part, int32_t steps)
+{
+    harp_session *s = open_session(m, p);
+    harp_step step;
+    uint64_t hash = 0xCBF29CE484222325u;
+    int32_t i;
+    for (i = 0; s && i < PROMPT; i += part) CHECK(harp_feed(s, prompt + i, hp_min(part, PROMPT - i), NULL) == HARP_OK);
+    for (i = 0; s && i < steps; i++) {
+        CHECK(harp_next(s, &step, NULL) == HARP_OK);
+        hash = mix_floats(hash, harp_logits(s, HARP_VANILLA), m->vocab);
+        hash = mix_floats(hash, harp_logits(s, HARP_COMBINED), m->vocab);
+        hash = mix(hash, &step.hesitated, 1);
+        hash = mix_floats(hash, &step.entropy, 1);
+    }
+    harp_session_close(s);
+    return hash;
+}
+
+/* ---- Exact references ---- */
+
+static void test_philox(void)
+{
+    /* the known-answer vectors of Salmon et al., Random123, philox4x32 with ten rounds */
+    hp_random a = hp_philox(0, 0, 0, 0, 0), b = hp_philox(~(uint64_t)0, ~0u, ~0u, ~0u, ~0u);
+    hp_random c = hp_philox((uint64_t)0x299F31D0u << 32 | 0xA4093822u, 0x243F6A88u, 0x85A308D3u, 0x13198A2Eu, 0x03707344u);
+    static const uint32_t ka[4] = {0x6627E8D5u, 0xE169C58Du, 0xBC57AC4Cu, 0x9B00DBD8u};
+    static const uint32_t kb[4] = {0x408F276Du, 0x41C83B0Eu, 0xA20BC7C6u, 0x6D5451FDu};
+    static const uint32_t kc[4] = {0xD16CFE09u, 0x94FDCCEBu, 0x5001E420u, 0x24126EA1u};
+    CHECK(memcmp(a.word, ka, sizeof ka) == 0);
+    CHECK(memcmp(b.word, kb, sizeof kb) == 0);
+    CHECK(memcmp(c.word, kc, sizeof kc) == 0);
+}
+
+static void test_mathematics(void)
+{
+    double worst = 0, x;
+    float s, c;
+    uint32_t h;
+    for (x = -86.9; x < 87.9; x += 0.0137) {
+        double e = fabs((double)hp_exp((float)x) / exp((double)(float)x) - 1);
+        if (!(e <= worst)) worst = e;
+    }
+    CHECK(worst < 2.4e-7);
+    for (worst = 0, x = -1e4; x < 1e6; x += 17.317) {
+        hp_sine_cosine(x, &s, &c);
+        if (!(fabs((double)s - sin(x)) <= worst)) worst = fabs((double)s - sin(x));
+        if (!(fabs((double)c - cos(x)) <= worst)) worst = fabs((double)c - cos(x));
+    }
+    CHECK(worst < 6e-8);
+    for (worst = 0, x = 1e-300; x < 1e300; x *= 3.7)
+        if (!(fabs(hp_log2(x) - log2(x)) <= worst * 1.0)) worst = fabs(hp_log2(x) - log2(x));
+    CHECK(worst < 1e-12);
+    for (h = 0; h < 65536; h++) {
+        float f = hp_half_to_float((uint16_t)h);
+        if (f == f && hp_float_to_half(f) != h) break;
+    }
+    CHECK(h == 65536);
+    CHECK(hp_float_to_half(65519.0f) == 0x7BFF && hp_float_to_half(65520.0f) == 0x7C00);
+    CHECK(hp_float_to_half(hp_float(0x33000000u)) == 0 && hp_float_to_half(hp_float(0x33000001u)) == 1);
+    CHECK(hp_vf_round(hp_vf_set(2.5f)).lane[0] == 2 && hp_vf_round(hp_vf_set(-3.5f)).lane[3] == -4);
+}
+
+static void test_distributions(void)
+{
+    static float x[70000];
+    float inf = hp_float(0x7F800000u);
+    int32_t i;
+    x[0] = 5.0f;
+    CHECK(harp_entropy(x, 1) == 0.0f);
+    x[1] = 5.0f;
+    CHECK(fabsf(harp_entropy(x, 2) - 1.0f) < 1e-6f);
+    for (i = 0; i < 65536; i++) x[i] = -3.0f;
+    CHECK(fabsf(harp_entropy(x, 65536) - 16.0f) < 1e-5f);
+    CHECK(fabsf(harp_logprob(x, 65536, 7) + 11.0903549f) < 1e-5f);
+    x[0] = 1e30f;
+    CHECK(harp_entropy(x, 65536) < 1e-6f);
+    x[0] = -3.0f, x[1] = -inf;
+    CHECK(fabsf(harp_entropy(x, 3) - 1.0f) < 1e-6f);
+    x[1] = inf;
+    CHECK(harp_entropy(x, 3) != harp_entropy(x, 3));
+    x[1] = inf - inf;
+    CHECK(harp_entropy(x, 3) != harp_entropy(x, 3));
+}
+
+/* ---- The same bits ---- */
+
+static void test_same_bits(const harp_model *m)
+{
+    static const harp_frame frames[] = {HARP_FRAME_STREAM, HARP_FRAME_REDRAW, HARP_FRAME_LAST};
+    size_t f;
+    int cache, from, k;
+    for (f = 0; f < 3; f++)
+        for (cache = HARP_CACHE_F16; cache <= HARP_CACHE_INT8; cache++)
+            for (from = -1; from <= 9; from += 5)
+                for (k = 1; k <= 3; k += 2) {
+                    harp_params p = harp_defaults();
+                    uint64_t lazy;
+                    p.context = 64, p.frame = frames[f], p.cache = (harp_cache)cache, p.reframe_from = from;
+                    p.reframings = k, p.seed = 77, p.schedule = HARP_SCHEDULE_LAZY;
+                    lazy = run_hash(m, p, PROMPT, 24);
+                    p.schedule = HARP_SCHEDULE_FUSED;
+                    CHECK(run_hash(m, p, PROMPT, 24) == lazy);
+                    p.batch = 1, p.schedule = HARP_SCHEDULE_LAZY;
+                    CHECK(run_hash(m, p, PROMPT, 24) == lazy);
+                    p.batch = 5, p.threads = 3, p.schedule = HARP_SCHEDULE_FUSED;
+                    CHECK(run_hash(m, p, PROMPT, 24) == lazy);
+                }
+}
+
+static void test_prompt_splits(const harp_model *m)
+{
+    harp_params p = harp_defaults();
+    uint64_t whole;
+    int32_t part;
+    p.context = 64;
+    whole = run_hash(m, p, PROMPT, 24);
+    for (part = 1; part < PROMPT; part++) CHECK(run_hash(m, p, part, 24) == whole);
+}
+
+static uint64_t next_hash(harp_session *s, int32_t steps)
+{
+    uint64_t hash = 1;
+    harp_step step;
+    while (steps-- > 0) {
+        CHECK(harp_next(s, &step, NULL) == HARP_OK);
+        hash = mix_floats(hash, harp_logits(s, HARP_COMBINED), s->model->vocab);
+        hash = mix(hash, &step.token, 1);
+    }
+    return hash;
+}
+
+static void test_save_and_restore(const harp_model *m, harp_frame frame, harp_cache cache)
+{
+    harp_params p = harp_defaults();
+    harp_session *s, *t;
+    size_t bytes, again;
+    unsigned char *image, *other;
+    int32_t i;
+    p.context = 64, p.frame = frame, p.cache = cache, p.reframings = 2;
+    s = open_session(m, p), t = open_session(m, p);
+    CHECK(harp_save(s, NULL, 0, &bytes, NULL) == HARP_OK);
+    CHECK(harp_feed(s, prompt, PROMPT, NULL) == HARP_OK);
+    for (i = 0; i < 20; i++) {
+        CHECK(harp_save(s, NULL, 0, &bytes, NULL) == HARP_OK);
+        image = malloc(bytes), other = malloc(bytes);
+        CHECK(harp_save(s, image, bytes - 1, &again, NULL) == HARP_ERR_MEMORY);
+        CHECK(harp_save(s, image, bytes, &again, NULL) == HARP_OK && again == bytes);
+        CHECK(harp_restore(t, image, bytes, NULL) == HARP_OK);
+        CHECK(harp_save(t, other, bytes, &again, NULL) == HARP_OK && memcmp(image, other, bytes) == 0);
+        CHECK(harp_restore(t, image, bytes - 1, NULL) == HARP_ERR_FORMAT);
+        image[(size_t)i * bytes / 20] ^= 1;
+        CHECK(harp_restore(t, image, bytes, NULL) == HARP_ERR_FORMAT);
+        CHECK(next_hash(s, 1) == next_hash(t, 1));
+        free(image), free(other);
+    }
+    harp_session_close(s), harp_session_close(t);
+}
+
+static void test_rewind(const harp_model *m)
+{
+    harp_params p = harp_defaults();
+    harp_session *s;
+    uint64_t first, second;
+    p.context = 64, p.reframe_from = 9, p.reframings = 2;
+    s = open_session(m, p);
+    CHECK(harp_feed(s, prompt, PROMPT, NULL) == HARP_OK);
+    first = next_hash(s, 20);
+    CHECK(harp_rewind(s, PROMPT, NULL) == HARP_OK);
+    second = next_hash(s, 20);
+    CHECK(first == second);
+    CHECK(harp_rewind(s, 4, NULL) == HARP_OK && harp_feed(s, prompt + 4, PROMPT - 4, NULL) == HARP_OK);
+    CHECK(next_hash(s, 20) == first);
+    CHECK(harp_rewind(s, 0, NULL) == HARP_OK && harp_feed(s, prompt, PROMPT, NULL) == HARP_OK);
+    CHECK(next_hash(s, 20) == first);
+    CHECK(harp_rewind(s, 41, NULL) == HARP_ERR_ARGUMENT);
+    harp_session_close(s);
+}
+
+/* ---- Memory, misuse, cancelling ---- */
+
+static void test_own_block(const harp_model *m)
+{
+    harp_params p = harp_defaults();
+    uint64_t expected;
+    size_t bytes = 0, offset;
+    char *block;
+    p.context = 64;
+    expected = run_hash(m, p, PROMPT, 8);
+    CHECK(harp_session_memory(m, &p, &bytes, NULL) == HARP_OK && bytes > 0);
+    block = malloc(bytes + 64);
+    for (offset = 0; offset < 64; offset += 7) {
+        p.memory = block + offset, p.memory_bytes = bytes;
+        CHECK(run_hash(m, p, PROMPT, 8) == expected);
+    }
+    p.memory_bytes = bytes - 1;
+    {
+        harp_session *s = (harp_session *)block;
+        CHECK(harp_session_open(&s, m, &p, NULL) == HARP_ERR_MEMORY && s == NULL);
+    }
+    free(block);
+}
+
+static int cancel_countdown(void *user)
+{
+    return (*(int *)user)-- == 0;
+}
+
+static void test_cancel(const harp_model *m)
+{
+    harp_params p = harp_defaults();
+    harp_session *s;
+    uint64_t expected;
+    int n, countdown = -1;
+    p.context = 64, p.cancel = cancel_countdown, p.cancel_user = &countdown, p.schedule = HARP_SCHEDULE_LAZY, p.theta = 0.0f;
+    s = open_session(m, p);
+    CHECK(harp_feed(s, prompt, PROMPT, NULL) == HARP_OK);
+    expected = next_hash(s, 1);
+    for (n = 0; n < 500; n++) { /* cancelled at its n-th question: nothing changes, and the next try succeeds */
+        CHECK(harp_rewind(s, PROMPT, NULL) == HARP_OK);
+        countdown = n;
+        if (harp_next(s, NULL, NULL) == HARP_OK) break;
+        CHECK(s->n_tokens == PROMPT);
+        countdown = -1;
+        CHECK(next_hash(s, 1) == expected);
+    }
+    CHECK(n > 10 && n < 500);
+    harp_session_close(s);
+}
+
+static void test_misuse(const harp_model *m)
+{
+    harp_params p = harp_defaults(), bad;
+    harp_session *s = open_session(m, p), *none = NULL;
+    harp_error err;
+    int32_t outside = m->vocab;
+    size_t bytes;
+    CHECK(harp_session_open(NULL, m, &p, &err) == HARP_ERR_ARGUMENT);
+    CHECK(harp_session_open(&none, NULL, &p, &err) == HARP_ERR_ARGUMENT && !none);
+    CHECK(harp_session_open(&none, m, NULL, &err) == HARP_ERR_ARGUMENT);
+    memset(&bad, 0, sizeof bad);
+    CHECK(harp_session_open(&none, m, &bad, &err) == HARP_ERR_ARGUMENT);
+    bad = p, bad.delta = hp_float(0x7FC00000u);
+    CHECK(harp_session_open(&none, m, &bad, &err) == HARP_ERR_ARGUMENT && strstr(err.text, "delta"));
+    bad = p, bad.reframings = 65;
+    CHECK(harp_session_open(&none, m, &bad, &err) == HARP_ERR_ARGUMENT);
+    bad = p, bad.context = 1 << 28;
+    CHECK(harp_session_open(&none, m, &bad, &err) == HARP_ERR_ARGUMENT);
+    bad = p, bad.measure = HARP_MEASURE_CALLER;
+    CHECK(harp_session_open(&none, m, &bad, &err) == HARP_ERR_ARGUMENT);
+    CHECK(harp_next(s, NULL, &err) == HARP_ERR_ARGUMENT);
+    CHECK(harp_next(NULL, NULL, NULL) == HARP_ERR_ARGUMENT);
+    CHECK(harp_feed(s, &outside, 1, &err) == HARP_ERR_ARGUMENT && s->n_tokens == 0);
+    CHECK(harp_feed(s, NULL, 1, &err) == HARP_ERR_ARGUMENT);
+    CHECK(harp_feed(s, prompt, -1, &err) == HARP_ERR_ARGUMENT);
+    CHECK(harp_feed(s, prompt, 0, &err) == HARP_OK && err.status == HARP_OK);
+    CHECK(harp_score(s, prompt, 1, NULL, NULL, &err) == HARP_ERR_ARGUMENT);
+    CHECK(harp_rewind(s, 1, &err) == HARP_ERR_ARGUMENT && harp_rewind(s, -1, &err) == HARP_ERR_ARGUMENT);
+    CHECK(harp_logits(s, HARP_VANILLA) == NULL && harp_logits(NULL, HARP_VANILLA) == NULL);
+    CHECK(harp_save(NULL, NULL, 0, &bytes, &err) == HARP_ERR_ARGUMENT);
+    CHECK(harp_restore(s, "x", 1, &err) == HARP_ERR_FORMAT);
+    bad = p, bad.context = 17;
+    CHECK(harp_tune(s, &bad, &err) == HARP_ERR_ARGUMENT);
+    CHECK(harp_open(NULL, "x", &err) == HARP_ERR_ARGUMENT);
+    CHECK(strcmp(harp_status_name((harp_status)-5), "HARP_ERR_UNKNOWN") == 0);
+    harp_session_close(s);
+    harp_session_close(NULL);
+    harp_close(NULL);
+}
+
+static void test_context_full(const harp_model *m)
+{
+    harp_params p = harp_defaults();
+    harp_session *s;
+    harp_error err;
+    p.context = PROMPT + 2;
+    s = open_session(m, p);
+    CHECK(harp_feed(s, prompt, PROMPT, &err) == HARP_OK);
+    CHECK(harp_next(s, NULL, &err) == HARP_OK && harp_next(s, NULL, &err) == HARP_OK);
+    CHECK(harp_next(s, NULL, &err) == HARP_ERR_CONTEXT && s->n_tokens == PROMPT + 2);
+    CHECK(harp_feed(s, prompt, 1, &err) == HARP_ERR_CONTEXT && s->n_tokens == PROMPT + 2);
+    harp_session_close(s);
+}
+
+/* ---- Sampling ---- */
+
+static void test_sampling(const harp_model *m)
+{
+    harp_params p = harp_defaults();
+    harp_session *s = open_session(m, p);
+    int32_t i, counts[3] = {0, 0, 0};
+    harp_bias bias[2];
+    float *x = s->logits;
+    for (i = 0; i < m->vocab; i++) x[i] = -20.0f;
+    x[5] = 2.0f, x[9] = 1.0f, x[100] = 0.0f; /* probabilities 0.665, 0.245, 0.090 */
+    s->params.temperature = 1.0f, s->params.min_p = 0.0f, s->params.top_p = 1.0f;
+    for (i = 0; i < 8000; i++) {
+        int32_t token;
+        s->n_tokens = 0, s->params.seed = (uint64_t)i;
+        token = hp_choose(s, x);
+        if (token == 5) counts[0]++;
+        else if (token == 9) counts[1]++;
+        else if (token == 100) counts[2]++;
+    }
+    CHECK(abs(counts[0] - 5322) < 160 && abs(counts[1] - 1958) < 150 && abs(counts[2] - 720) < 100);
+    s->params.top_p = 0.9f; /* 0.665 + 0.245 reach it */
+    for (i = 0; i < 500; i++) {
+        s->params.seed = (uint64_t)i;
+        CHECK(hp_choose(s, x) != 100);
+    }
+    s->params.top_p = 1.0f, s->params.min_p = 0.3f;
+    for (i = 0; i < 500; i++) {
+        s->params.seed = (uint64_t)i;
+        CHECK(hp_choose(s, x) != 100);
+    }
+    s->params.min_p = 0.0f, s->params.top_k = 1;
+    CHECK(hp_choose(s, x) == 5);
+    s->params.top_k = 0, s->params.temperature = 0.0f;
+    bias[0].token = 5, bias[0].add = -hp_float(0x7F800000u), bias[1].token = 100, bias[1].add = 1.5f;
+    s->params.bias = bias, s->params.n_bias = 2;
+    CHECK(hp_choose(s, x) == 100);
+    s->params.n_bias = 0, s->params.repeat_penalty = 3.0f, s->tokens[0] = 5, s->tokens[1] = 5, s->n_tokens = 2;
+    CHECK(hp_choose(s, x) == 9); /* 2 / 3 < 1, once for both */
+    s->params.repeat_penalty = 1.5f;
+    CHECK(hp_choose(s, x) == 5); /* 2 / 1.5 > 1: the penalty counts once */
+    harp_session_close(s);
+}
+
+/* ---- Damaged files ---- */
+
+static unsigned char *load_file(const char *path, size_t *bytes)
+{
+    FILE *f = fopen(path, "rb");
+    unsigned char *data = malloc(1 << 22);
+    *bytes = f && data ? fread(data, 1, 1 << 22, f) : 0;
+    if (f) fclose(f);
+    return data;
+}
+
+static harp_status open_copy(const unsigned char *data, size_t bytes, int steps)
+{
+    harp_source source = harp_source_defaults();
+    harp_model *m = NULL;
+    harp_error err;
+    harp_status status;
+    unsigned char *exact = malloc(bytes ? bytes : 1); /* exactly as long as the data: a read beyond is seen */
+    memcpy(exact, data, bytes);
+    source.data = exact, source.bytes = bytes;
+    status = harp_open_source(&m, &source, &err);
+    if ((status == HARP_OK) != (m != NULL) || (status != HARP_OK && !err.text[0])) failed++;
+    if (m && steps) {
+        harp_params p = harp_defaults();
+        harp_session *s = NULL;
+        p.context = 32;
+        if (harp_session_open(&s, m, &p, &err) == HARP_OK && harp_feed(s, prompt, 3, &err) == HARP_OK)
+            while (steps-- > 0 && harp_next(s, NULL, &err) == HARP_OK) {}
+        harp_session_close(s);
+    }
+    harp_close(m);
+    free(exact);
+    return status;
+}
+
+static void fix_checksum(unsigned char *data)
+{
+    uint32_t crc;
+    memset(data + 12, 0, 4);
+    crc = hp_crc32(0, data, (size_t)hp_u64(data + 56));
+    data[12] = (unsigned char)crc, data[13] = (unsigned char)(crc >> 8);
+    data[14] = (unsigned char)(crc >> 16), data[15] = (unsigned char)(crc >> 24);
+}
+
+static void test_damaged_files(const char *path)
+{
+    size_t bytes, head, i;
+    unsigned char *data = load_file(path, &bytes);
+    CHECK(open_copy(data, bytes, 4) == HARP_OK);
+    head = (size_t)hp_u64(data + 56);
+    for (i = 0; i < head; i++) CHECK(open_copy(data, i, 0) == HARP_ERR_FORMAT);
+    for (i = 0; i < 1000; i++) CHECK(open_copy(data, head + (bytes - head) * i / 1000, 0) == HARP_ERR_FORMAT);
+    for (i = 0; i < head; i++) { /* any byte of the head flipped: the checksum tells */
+        data[i] ^= 0x41;
+        CHECK(open_copy(data, bytes, 0) != HARP_OK);
+        data[i] ^= 0x41;
+    }
+    for (i = 0; i < head; i++) { /* the same by someone who can compute checksums: opens or is refused, never crashes */
+        unsigned char old = data[i];
+        static const unsigned char values[] = {0x00, 0x01, 0x7F, 0x80, 0xFF};
+        data[i] = values[i % sizeof values];
+        if (hp_u64(data + 56) <= bytes) fix_checksum(data);
+        open_copy(data, bytes, 1);
+        passed++;
+        data[i] = old;
+        fix_checksum(data);
+    }
+    CHECK(open_copy(data, bytes, 1) == HARP_OK);
+    free(data);
+}
+
+static void test_damaged_weights(const char *path)
+{
+    size_t bytes, i;
+    unsigned char *data = load_file(path, &bytes);
+    harp_source source = harp_source_defaults();
+    harp_model *m = NULL;
+    harp_error err;
+    source.data = data, source.bytes = bytes;
+    CHECK(harp_open_source(&m, &source, &err) == HARP_OK && harp_verify(m, &err) == HARP_OK);
+    for (i = (size_t)hp_u64(data + 56); i < bytes; i += 4999) {
+        data[i] ^= 1;
+        harp_verify(m, &err); /* padding may change unseen; a tensor's byte may not */
+        data[i] ^= 1;
+    }
+    data[m->embedding.tiles - data + 1] ^= 0x7C;
+    CHECK(harp_verify(m, &err) == HARP_ERR_FORMAT && strstr(err.text, "embedding"));
+    harp_close(m);
+    memset(data + hp_u64(data + 56), 0xFF, bytes - (size_t)hp_u64(data + 56)); /* every scale a NaN */
+    open_copy(data, bytes, 2);
+    free(data);
+}
+
+/* ---- Failing memory ---- */
+
+static int allocations_left;
+
+static void *failing_alloc(void *user, size_t bytes)
+{
+    (void)user;
+    return allocations_left-- > 0 ? malloc(bytes) : NULL;
+}
+
+static void failing_free(void *user, void *block, size_t bytes)
+{
+    (void)user, (void)bytes;
+    free(block);
+}
+
+static size_t read_all(void *user, uint64_t offset, void *into, size_t bytes)
+{
+    memcpy(into, (unsigned char *)user + offset, bytes);
+    return bytes;
+}
+
+static void test_failing_memory(const char *path)
+{
+    size_t bytes;
+    unsigned char *data = load_file(path, &bytes);
+    int n;
+    for (n = 0; n < 10; n++) {
+        harp_source source = harp_source_defaults();
+        harp_params p = harp_defaults();
+        harp_model *m = NULL;
+        harp_session *s = NULL;
+        harp_status status;
+        source.read = read_all, source.read_user = data, source.bytes = bytes;
+        source.allocator.alloc = p.allocator.alloc = failing_alloc;
+        source.allocator.free = p.allocator.free = failing_free;
+        allocations_left = n;
+        status = harp_open_source(&m, &source, NULL);
+        if (status == HARP_OK) status = harp_session_open(&s, m, &p, NULL);
+        CHECK(status == HARP_OK || status == HARP_ERR_MEMORY);
+        harp_session_close(s), harp_close(m);
+        if (status == HARP_OK) break;
+    }
+    CHECK(n == 3); /* image, tables, session: there are no others */
+    free(data);
+}
+
+static void print_hashes(const harp_model *m)
+{
+    harp_params p = harp_defaults();
+    p.context = 128;
+    p.harp = 0;
+    printf("off %016llx", (unsigned long long)run_hash(m, p, PROMPT, 64));
+    p.harp = 1;
+    printf(" stream %016llx", (unsigned long long)run_hash(m, p, PROMPT, 64));
+    p.frame = HARP_FRAME_REDRAW;
+    printf(" redraw %016llx", (unsigned long long)run_hash(m, p, PROMPT, 64));
+    p.frame = HARP_FRAME_LAST, p.activations = HARP_ACT_F32;
+    printf(" last-f32 %016llx\n", (unsigned long long)run_hash(m, p, PROMPT, 64));
+}
+
+int main(int argc, char **argv)
+{
+    harp_model *m = NULL;
+    harp_error err;
+    if (argc < 2) return 2;
+    if (harp_open(&m, argv[1], &err)) {
+        printf("%s\n0 passed, 1 failed\n", err.text);
+        return 1;
+    }
+    if (argc > 2 && strcmp(argv[2], "hash") == 0) {
+        print_hashes(m);
+        harp_close(m);
+        return failed > 0;
+    }
+    test_philox();
+    test_mathematics();
+    test_distributions();
+    test_same_bits(m);
+    test_prompt_splits(m);
+    test_save_and_restore(m, HARP_FRAME_STREAM, HARP_CACHE_F16);
+    test_save_and_restore(m, HARP_FRAME_STREAM, HARP_CACHE_INT8);
+    test_save_and_restore(m, HARP_FRAME_LAST, HARP_CACHE_F32);
+    test_save_and_restore(m, HARP_FRAME_REDRAW, HARP_CACHE_F16);
+    test_rewind(m);
+    test_own_block(m);
+    test_cancel(m);
+    test_misuse(m);
+    test_context_full(m);
+    test_sampling(m);
+    test_damaged_files(argv[1]);
+    test_damaged_weights(argv[1]);
+    test_failing_memory(argv[1]);
+    harp_close(m);
+    printf("%d passed, %d failed\n", passed, failed);
+    return failed > 0 || passed == 0;
+}
