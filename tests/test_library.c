@@ -55,6 +55,7 @@ static uint64_t run_hash(const harp_model *m, harp_params p, int32_t part, int32
 {
     harp_session *s = open_session(m, p);
     harp_step step;
+    unsigned char hesitated;
     uint64_t hash = 0xCBF29CE484222325u;
     int32_t i;
     for (i = 0; s && i < PROMPT; i += part) CHECK(harp_feed(s, prompt + i, hp_min(part, PROMPT - i), NULL) == HARP_OK);
@@ -62,7 +63,8 @@ static uint64_t run_hash(const harp_model *m, harp_params p, int32_t part, int32
         CHECK(harp_next(s, &step, NULL) == HARP_OK);
         hash = mix_floats(hash, harp_logits(s, HARP_VANILLA), m->vocab);
         hash = mix_floats(hash, harp_logits(s, HARP_COMBINED), m->vocab);
-        hash = mix(hash, &step.hesitated, 1);
+        hesitated = (unsigned char)step.hesitated;
+        hash = mix(hash, &hesitated, 1);
         hash = mix_floats(hash, &step.entropy, 1);
     }
     harp_session_close(s);

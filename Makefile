@@ -1,0 +1,43 @@
+# harp needs no build: vendor harp.h and harp_impl.c. This file builds the examples, the converter and the tests.
+#
+#   make            the library's object, tests and tools, into build/
+#   make test       the fast tests
+#   make test-all   those, and the matrix of compilers, machines and sanitizers (needs clang, cross compilers, qemu)
+
+CC = gcc
+CFLAGS = -O2
+STRICT = -std=c99 -pedantic -Wall -Wextra -Wconversion -Wshadow -Werror
+B = build
+
+all: $(B)/harp_impl.o $(B)/test_library $(B)/test_conformance $(B)/test_vendoring_c $(B)/test_vendoring_cpp
+
+$(B)/harp_impl.o: harp.h harp_impl.c
+	@mkdir -p $(B)
+	$(CC) $(STRICT) $(CFLAGS) -c harp_impl.c -o $@
+
+$(B)/test_library: tests/test_library.c harp.h harp_impl.c
+	@mkdir -p $(B)
+	$(CC) -std=c99 -Wall -Wextra -Werror $(CFLAGS) tests/test_library.c -o $@ -lm
+
+$(B)/test_conformance: tests/test_conformance.c $(B)/harp_impl.o
+	$(CC) -std=c99 -Wall -Wextra -Werror $(CFLAGS) tests/test_conformance.c $(B)/harp_impl.o -o $@ -lm
+
+# Both ways of vendoring: the implementation inside one of the user's files, and beside a C++ program.
+$(B)/test_vendoring_c: tests/test_vendoring.c harp.h harp_impl.c
+	@mkdir -p $(B)
+	$(CC) $(STRICT) $(CFLAGS) -DHARP_IMPLEMENTATION tests/test_vendoring.c -o $@ -lm
+
+$(B)/test_vendoring_cpp: tests/test_vendoring.c $(B)/harp_impl.o
+	$(CXX) -x c++ -std=c++98 -pedantic -Wall -Wextra -Werror $(CFLAGS) -c tests/test_vendoring.c -o $(B)/vendoring_cpp.o
+	$(CXX) $(B)/vendoring_cpp.o $(B)/harp_impl.o -o $@ -lm
+
+test: all
+	sh tests/run.sh $(B)
+
+test-all: all
+	sh tests/run.sh $(B) all
+
+clean:
+	rm -rf $(B)
+
+.PHONY: all test test-all clean

@@ -1,0 +1,82 @@
+#!/bin/sh
+# Runs the tests: sh tests/run.sh BUILD_FOLDER [all]
+# Each test program ends with "N passed, N failed"; this script adds them up. A test that cannot run is printed as skipped
+# and counts for nothing.
+B=$1
+all=$2
+passed=0
+failed=0
+skipped=0
+F=tests/fixtures
+models="llama_gqa llama31_tied smollm_tied mistral_v3 mistral_swa16"
+
+# count NAME OUTPUT: takes the last line's numbers; a program that printed none has failed
+count() {
+    line=$(printf '%s\n' "$2" | grep -E '^[0-9]+ passed, [0-9]+ failed' | tail -1)
+    p=$(printf '%s' "$line" | sed -n 's/^\([0-9]*\) passed.*/\1/p')
+    f=$(printf '%s' "$line" | sed -n 's/.* \([0-9]*\) failed.*/\1/p')
+    [ -n "$line" ] || { p=0; f=1; }
+    passed=$((passed + p))
+    failed=$((failed + f))
+    printf '%-44s %s passed, %s failed\n' "$1" "$p" "$f"
+    [ "$f" = 0 ] || printf '%s\n' "$2" | grep -v '^ok' | head -20
+}
+
+check() { # check NAME CONDITION...
+    name=$1
+    shift
+    if "$@" > /dev/null 2>&1; then
+        passed=$((passed + 1))
+        printf '%-44s ok\n' "$name"
+    else
+        failed=$((failed + 1))
+        printf '%-44s FAILED\n' "$name"
+    fi
+}
+
+skip() {
+    skipped=$((skipped + 1))
+    printf '%-44s skipped: %s\n' "$1" "$2"
+}
+
+for m in $models; do
+    count "conformance $m" "$($B/test_conformance $F/$m/model.harp $F/$m/golden 2>&1)"
+done
+count "library" "$($B/test_library $F/llama_gqa/model.harp 2>&1)"
+count "vendoring, C, one file" "$($B/test_vendoring_c $F/llama_gqa/model.harp 2>&1)"
+count "vendoring, C++98 header" "$($B/test_vendoring_cpp $F/llama_gqa/model.harp 2>&1)"
+check "no writable globals" sh -c "size -A $B/harp_impl.o | awk '(\$1==\".data\"||\$1==\".bss\") && \$2>0 {exit 1}'"
+check "no exit, abort or print" sh -c "! nm $B/harp_impl.o | grep -E ' U (abort|exit|_exit|printf|fprintf|puts|perror|__assert_fail)$'"
+
+reference=$($B/test_library $F/llama_gqa/model.harp hash)
+
+# same_bits NAME RUNNER COMPILER...: the hash of 64 steps' logits must be the reference
+same_bits() {
+    name=$1 runner=$2
+    shift 2
+    command -v "$1" > /dev/null || { skip "bits $name" "no $1"; return; }
+    [ -z "$runner" ] || command -v "$runner" > /dev/null || { skip "bits $name" "no $runner"; return; }
+    "$@" tests/test_library.c -o $B/bits -lm 2> $B/bits.log || { check "bits $name" false; return; }
+    check "bits $name" [ "$($runner $B/bits $F/llama_gqa/model.harp hash)" = "$reference" ]
+}
+
+if [ "$all" = all ]; then
+    for cc in gcc clang; do
+        for o in "-std=c99 -O0" "-O2" "-O3" "-O3 -march=native"; do same_bits "$cc $o" "" $cc $o; done
+        command -v $cc > /dev/null || { skip "strict $cc" "no $cc"; continue; }
+        check "strict $cc" $cc -std=c99 -pedantic -Wall -Wextra -Wconversion -Wshadow -Werror -O2 -c harp_impl.c -o $B/strict.o
+    done
+    same_bits "gcc -ffp-contract=fast" "" gcc -O3 -march=native -ffp-contract=fast
+    same_bits "aarch64, qemu" qemu-aarch64 aarch64-linux-gnu-gcc -static -O2
+    same_bits "s390x big-endian, qemu" qemu-s390x s390x-linux-gnu-gcc -static -O2
+    same_bits "s390x -std=c99, qemu" qemu-s390x s390x-linux-gnu-gcc -std=c99 -static -O2
+    if gcc -std=c99 -g -O2 -fsanitize=address,undefined -fno-sanitize-recover=undefined tests/test_library.c -o $B/sane -lm; then
+        count "library under ASan and UBSan" "$($B/sane $F/llama_gqa/model.harp 2>&1)"
+    else
+        skip "library under ASan and UBSan" "this gcc has no sanitizers"
+    fi
+fi
+
+[ $skipped = 0 ] || printf '%d skipped\n' $skipped
+printf '%d passed, %d failed\n' $passed $failed
+[ $failed = 0 ] && [ $passed -gt 0 ]
