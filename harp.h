@@ -256,7 +256,8 @@ typedef struct harp_step {
 } harp_step;
 
 /* Called with text as it is generated: whole UTF-8 characters, not zero-terminated, valid during the call. bytes may
- * be 0 (a token that completes no character, or an end token). Non-zero ends the generation, without error. */
+ * be 0 (a token that completes no character, or an end token). Called exactly once for each generated token; inside it
+ * harp_tokens, harp_logits, harp_top and harp_statistics speak of that step. Non-zero ends the generation, without error. */
 typedef int harp_text_fn(void *user, const char *text, size_t bytes, const harp_step *step);
 
 /* Opens a .harp file: maps it where the platform can, otherwise reads it into memory. Checks everything but the

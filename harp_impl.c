@@ -204,9 +204,9 @@ static int32_t hp_max(int32_t a, int32_t b)
 
 HARP_API const char *harp_status_name(harp_status status)
 {
-    static const char *const names[] = {"HARP_OK",         "HARP_ERR_ARGUMENT",    "HARP_ERR_MEMORY",  "HARP_ERR_IO",
-                                        "HARP_ERR_FORMAT", "HARP_ERR_UNSUPPORTED", "HARP_ERR_CONTEXT", "HARP_ERR_CANCELLED",
-                                        "HARP_ERR_NUMBER", "HARP_ERR_BUILD"};
+    static const char *const names[] = {
+        "HARP_OK",          "HARP_ERR_ARGUMENT",  "HARP_ERR_MEMORY", "HARP_ERR_IO",   "HARP_ERR_FORMAT", "HARP_ERR_UNSUPPORTED",
+        "HARP_ERR_CONTEXT", "HARP_ERR_CANCELLED", "HARP_ERR_NUMBER", "HARP_ERR_BUILD"};
     size_t i = (size_t)status;
     return i < sizeof names / sizeof names[0] ? names[i] : "HARP_ERR_UNKNOWN";
 }
@@ -1576,11 +1576,55 @@ HARP_API harp_status harp_verify(const harp_model *m, harp_error *err)
     }
     return hp_ok(err);
 }
-static harp_status hp_tokenizer_open(hp_tokenizer *t, const harp_model *m, harp_error *err){ (void)m;(void)err; t->kind=0; t->longest=0; return HARP_OK; }
-HARP_API harp_status harp_encode(const harp_model *model, const char *text, size_t bytes, unsigned flags, int32_t *tokens, size_t capacity, size_t *n, harp_error *err){(void)model;(void)text;(void)bytes;(void)flags;(void)tokens;(void)capacity;(void)n; return hp_fail(err,HARP_ERR_UNSUPPORTED,"stub");}
-HARP_API void harp_decoder_start(harp_decoder *d, const harp_model *m, unsigned flags){d->model=m;d->flags=flags;}
-HARP_API harp_status harp_decode(harp_decoder *d, int32_t token, char *out, size_t capacity, size_t *bytes, harp_error *err){(void)d;(void)token;(void)out;(void)capacity;(void)bytes;return hp_fail(err,HARP_ERR_UNSUPPORTED,"stub");}
-HARP_API const char *harp_token_text(const harp_model *model, int32_t token, size_t *bytes){(void)model;(void)token;(void)bytes;return NULL;}
+
+/* ================================================================================================================
+ * [CH09] Text and tokens
+ *
+ * Models of this version are driven by token ids: no tokenizer is read from the file, and the calls that turn text into
+ * tokens and back say so.
+ * ============================================================================================================== */
+
+static harp_status hp_tokenizer_open(hp_tokenizer *t, const harp_model *m, harp_error *err)
+{
+    (void)m, (void)err;
+    t->kind = 0, t->longest = 0;
+    return HARP_OK;
+}
+
+static harp_status hp_no_tokenizer(harp_error *err)
+{
+    return hp_fail(err, HARP_ERR_UNSUPPORTED, "this model has no tokenizer: it takes token ids only");
+}
+
+HARP_API harp_status harp_encode(const harp_model *model, const char *text, size_t bytes, unsigned flags,
+                                 int32_t *tokens, size_t capacity, size_t *n, harp_error *err)
+{
+    (void)model, (void)text, (void)bytes, (void)flags, (void)tokens, (void)capacity;
+    if (n) *n = 0;
+    return hp_no_tokenizer(err);
+}
+
+HARP_API void harp_decoder_start(harp_decoder *decoder, const harp_model *model, unsigned flags)
+{
+    if (!decoder) return;
+    memset(decoder, 0, sizeof *decoder);
+    decoder->model = model, decoder->flags = flags;
+}
+
+HARP_API harp_status harp_decode(harp_decoder *decoder, int32_t token, char *out, size_t capacity, size_t *bytes,
+                                 harp_error *err)
+{
+    (void)decoder, (void)token, (void)out, (void)capacity;
+    if (bytes) *bytes = 0;
+    return hp_no_tokenizer(err);
+}
+
+HARP_API const char *harp_token_text(const harp_model *model, int32_t token, size_t *bytes)
+{
+    (void)model, (void)token;
+    if (bytes) *bytes = 0;
+    return NULL;
+}
 
 /* ================================================================================================================
  * [CH10] The session
@@ -1842,7 +1886,8 @@ static void hp_lay_out(harp_session *s, hp_arena *a)
 }
 
 /* The size of the block: the session itself, then what hp_lay_out carves, with room to align. */
-static harp_status hp_plan(const harp_model *m, const harp_params *params, harp_session *s, size_t *bytes, harp_error *err)
+static harp_status hp_plan(const harp_model *m, const harp_params *params, harp_session *s, size_t *bytes,
+                           harp_error *err)
 {
     hp_arena a = {0};
     memset(s, 0, sizeof *s);
@@ -1940,7 +1985,10 @@ static void hp_store_key_value(harp_session *s, hp_stream *t, int32_t layer, int
     size_t element = hp_cache_element_bytes(s->params.cache);
     uint8_t *keys = t->keys + b * hp_block_bytes(s), *values = t->values + b * hp_block_bytes(s);
     float unused, *ks = &unused, *vs = &unused;
-    if (s->params.cache == HARP_CACHE_INT8) ks = t->key_scales + b * HP_BLOCK + lane, vs = t->value_scales + b * HP_BLOCK + lane;
+    if (s->params.cache == HARP_CACHE_INT8) {
+        ks = t->key_scales + b * HP_BLOCK + lane;
+        vs = t->value_scales + b * HP_BLOCK + lane;
+    }
     hp_store_elements(s->params.cache, keys + lane * element, HP_BLOCK, key, dim, ks);
     hp_store_elements(s->params.cache, values + lane * (size_t)dim * element, 1, value, dim, vs);
 }
