@@ -9,7 +9,7 @@ CFLAGS = -O2
 STRICT = -std=c99 -pedantic -Wall -Wextra -Wconversion -Wshadow -Werror
 B = build
 
-all: $(B)/harp_impl.o $(B)/test_library $(B)/test_conformance $(B)/test_vendoring_c $(B)/test_vendoring_cpp
+all: $(B)/harp_impl.o $(B)/test_library $(B)/test_conformance $(B)/test_threads $(B)/test_vendoring_c $(B)/test_vendoring_cpp
 
 $(B)/harp_impl.o: harp.h harp_impl.c
 	@mkdir -p $(B)
@@ -21,6 +21,9 @@ $(B)/test_library: tests/test_library.c harp.h harp_impl.c
 
 $(B)/test_conformance: tests/test_conformance.c $(B)/harp_impl.o
 	$(CC) -std=c99 -Wall -Wextra -Werror $(CFLAGS) tests/test_conformance.c $(B)/harp_impl.o -o $@ -lm
+
+$(B)/test_threads: tests/test_threads.c $(B)/harp_impl.o
+	$(CC) -std=c99 -Wall -Wextra -Werror $(CFLAGS) tests/test_threads.c $(B)/harp_impl.o -o $@ -lm -pthread
 
 # Both ways of vendoring: the implementation inside one of the user's files, and beside a C++ program.
 $(B)/test_vendoring_c: tests/test_vendoring.c harp.h harp_impl.c

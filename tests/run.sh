@@ -43,6 +43,7 @@ for m in $models; do
     count "conformance $m" "$($B/test_conformance $F/$m/model.harp $F/$m/golden 2>&1)"
 done
 count "library" "$($B/test_library $F/llama_gqa/model.harp 2>&1)"
+count "threads" "$($B/test_threads $F/llama_gqa/model.harp 2>&1)"
 count "vendoring, C, one file" "$($B/test_vendoring_c $F/llama_gqa/model.harp 2>&1)"
 count "vendoring, C++98 header" "$($B/test_vendoring_cpp $F/llama_gqa/model.harp 2>&1)"
 check "no writable globals" sh -c "size -A $B/harp_impl.o | awk '(\$1==\".data\"||\$1==\".bss\") && \$2>0 {exit 1}'"
@@ -70,6 +71,12 @@ if [ "$all" = all ]; then
     same_bits "aarch64, qemu" qemu-aarch64 aarch64-linux-gnu-gcc -static -O2
     same_bits "s390x big-endian, qemu" qemu-s390x s390x-linux-gnu-gcc -static -O2
     same_bits "s390x -std=c99, qemu" qemu-s390x s390x-linux-gnu-gcc -std=c99 -static -O2
+    if gcc -std=c99 -g -O2 -fsanitize=thread tests/test_threads.c harp_impl.c -o $B/threads_sane -lm -pthread; then
+        count "threads under TSan" "$($B/threads_sane $F/llama_gqa/model.harp 2>&1)"
+        check "threads under TSan: no report" $B/threads_sane $F/llama_gqa/model.harp
+    else
+        skip "threads under TSan" "this gcc has no sanitizers"
+    fi
     if gcc -std=c99 -g -O2 -fsanitize=address,undefined -fno-sanitize-recover=undefined tests/test_library.c -o $B/sane -lm; then
         count "library under ASan and UBSan" "$($B/sane $F/llama_gqa/model.harp 2>&1)"
     else
