@@ -40,7 +40,9 @@ skip() {
 }
 
 for m in $models; do
-    count "conformance $m" "$($B/test_conformance $F/$m/model.harp $F/$m/golden 2>&1)"
+    out=$($B/test_conformance $F/$m/model.harp $F/$m/golden 2>&1)
+    count "conformance $m" "$out"
+    printf '%s\n' "$out" | grep '^note'
 done
 count "library" "$($B/test_library $F/llama_gqa/model.harp 2>&1)"
 count "threads" "$($B/test_threads $F/llama_gqa/model.harp 2>&1)"

@@ -164,6 +164,55 @@ static void test_vanilla(const harp_model *m, const char *path, const char *fold
     harp_session_close(s);
 }
 
+typedef struct agreement {
+    const float *expected;
+    int vocab, same, n;
+    double worst;
+} agreement;
+
+static int largest(const float *x, int n)
+{
+    int i, best = 0;
+    for (i = 1; i < n; i++)
+        if (x[i] > x[best]) best = i;
+    return best;
+}
+
+static int on_rounded_logits(void *user, int32_t position, const float *logits)
+{
+    agreement *a = user;
+    const float *expected = a->expected + (size_t)position * (size_t)a->vocab;
+    double d = largest_difference(logits, expected, a->vocab);
+    if (!(d <= a->worst)) a->worst = d;
+    a->same += largest(logits, a->vocab) == largest(expected, a->vocab);
+    a->n++;
+    return 0;
+}
+
+/* Reports, and judges only loosely, what int8 activations and the smaller caches cost against float32. */
+static void report_rounding(const harp_model *m, const char *path, const char *folder, const char *name)
+{
+    static const char *const settings[] = {"int8 activations, f16 cache", "int8 activations, int8 cache"};
+    int i;
+    for (i = 0; i < 2; i++) {
+        harp_params p = harp_defaults();
+        harp_session *s = NULL;
+        harp_error err;
+        golden g;
+        agreement a = {0};
+        size_t n = 0;
+        if (!load_golden(&g, folder, name)) return;
+        a.expected = load_floats(folder, name, ".logits.f32", &n), a.vocab = harp_model_info(m).vocab;
+        p.harp = 0, p.cache = i == 0 ? HARP_CACHE_F16 : HARP_CACHE_INT8;
+        if (!a.expected || harp_session_open(&s, m, &p, &err)
+            || harp_score(s, g.prompt, g.n_prompt, on_rounded_logits, &a, &err))
+            a.worst = NAN;
+        printf("note   %s: largest logit difference %.3g, top-1 agreement %d of %d\n", settings[i], a.worst, a.same, a.n);
+        check(a.same * 10 >= a.n * 7, path, name, "top-1 agreement with rounding:", a.same);
+        harp_session_close(s);
+    }
+}
+
 static void test_greedy(const harp_model *m, const char *path, const char *folder, const char *name)
 {
     harp_params p = exact_params();
@@ -247,6 +296,7 @@ int main(int argc, char **argv)
         return 1;
     }
     for (i = 0; i < sizeof vanilla / sizeof *vanilla; i++) test_vanilla(m, argv[1], argv[2], vanilla[i]);
+    report_rounding(m, argv[1], argv[2], "vanilla_n40");
     test_greedy(m, argv[1], argv[2], "greedy_p7");
     for (i = 0; i < sizeof harp / sizeof *harp; i++) {
         test_harp(m, argv[1], argv[2], harp[i], HARP_SCHEDULE_LAZY);
