@@ -257,7 +257,8 @@ typedef struct harp_step {
 
 /* Called with text as it is generated: whole UTF-8 characters, not zero-terminated, valid during the call. bytes may
  * be 0 (a token that completes no character, or an end token). Called exactly once for each generated token; inside it
- * harp_tokens, harp_logits, harp_top and harp_statistics speak of that step. Non-zero ends the generation, without error. */
+ * harp_tokens, harp_logits, harp_top and harp_statistics speak of that step. Non-zero ends the generation, without
+ * error. */
 typedef int harp_text_fn(void *user, const char *text, size_t bytes, const harp_step *step);
 
 /* Opens a .harp file: maps it where the platform can, otherwise reads it into memory. Checks everything but the
@@ -336,8 +337,8 @@ typedef struct harp_stats {
 HARP_API harp_stats harp_statistics(const harp_session *session);
 
 /* Text to tokens. flags is a sum of the values below. Writes at most `capacity` ids to tokens (may be NULL if 0) and
- * the number needed to *n; HARP_ERR_MEMORY if that is more. Needs working memory of about 24 bytes per byte of the longest
- * word (SentencePiece models: of the text) from the model's allocator. Bytes that are not UTF-8 survive. */
+ * the number needed to *n; HARP_ERR_MEMORY if that is more. Needs working memory of about 24 bytes per byte of the
+ * longest word (SentencePiece models: of the text) from the model's allocator. Bytes that are not UTF-8 survive. */
 #define HARP_ENCODE_BOS 1u     /* put the begin token first, if the model wants one                          */
 #define HARP_ENCODE_SPECIAL 2u /* "<|end|>" and its like in the text become control tokens                   */
 #define HARP_ENCODE_CONTINUE 4u /* the text continues another: no space is put before it                     */
@@ -418,7 +419,12 @@ HARP_API harp_info harp_model_info(const harp_model *model);
 /* The text of a token, its bytes in *bytes (it may hold any byte); NULL if there is none. Special tokens: their name. */
 HARP_API const char *harp_token_text(const harp_model *model, int32_t token, size_t *bytes);
 
-typedef enum harp_meta_type { HARP_META_INTEGER = 1, HARP_META_REAL = 2, HARP_META_TEXT = 3, HARP_META_BYTES = 4 } harp_meta_type;
+typedef enum harp_meta_type {
+    HARP_META_INTEGER = 1,
+    HARP_META_REAL = 2,
+    HARP_META_TEXT = 3,
+    HARP_META_BYTES = 4
+} harp_meta_type;
 
 typedef struct harp_meta {
     const char *key; /* zero-terminated */

@@ -205,8 +205,9 @@ static int32_t hp_max(int32_t a, int32_t b)
 HARP_API const char *harp_status_name(harp_status status)
 {
     static const char *const names[] = {
-        "HARP_OK",          "HARP_ERR_ARGUMENT",  "HARP_ERR_MEMORY", "HARP_ERR_IO",   "HARP_ERR_FORMAT", "HARP_ERR_UNSUPPORTED",
-        "HARP_ERR_CONTEXT", "HARP_ERR_CANCELLED", "HARP_ERR_NUMBER", "HARP_ERR_BUILD"};
+        "HARP_OK",          "HARP_ERR_ARGUMENT",    "HARP_ERR_MEMORY",  "HARP_ERR_IO",
+        "HARP_ERR_FORMAT",  "HARP_ERR_UNSUPPORTED", "HARP_ERR_CONTEXT", "HARP_ERR_CANCELLED",
+        "HARP_ERR_NUMBER", "HARP_ERR_BUILD"};
     size_t i = (size_t)status;
     return i < sizeof names / sizeof names[0] ? names[i] : "HARP_ERR_UNKNOWN";
 }
@@ -965,9 +966,9 @@ HARP_API float harp_logprob(const float *logits, int32_t n, int32_t token)
  *
  * so that 64 consecutive bytes hold four inputs of each of 16 rows: a load feeds one lane per row ([CH06]).
  *
- * Metadata of the model: architecture (text); vocab, hidden, layers, heads, kv_heads, head_dim, ffn, context, window (0:
- * none), rope_dims, tied (integers); norm_eps (real); bos_token (integer) and end_tokens (bytes: u32 ids), if any; name,
- * source, licence, converter, chat.* (texts), if any. tokenizer.*: see [CH09]. Unknown keys are ignored.
+ * Metadata of the model: architecture (text); vocab, hidden, layers, heads, kv_heads, head_dim, ffn, context, window
+ * (0: none), rope_dims, tied (integers); norm_eps (real); bos_token (integer) and end_tokens (bytes: u32 ids), if any;
+ * name, source, licence, converter, chat.* (texts), if any. tokenizer.*: see [CH09]. Unknown keys are ignored.
  *
  * Tensors, in this order: embedding [vocab][hidden]; rope_frequencies (f32, rope_dims / 2: radians per position, any
  * rope scaling already applied); for every layer L from 0: L.attn_norm (f32), L.qkv [(heads + 2 kv_heads) head_dim]
@@ -2028,7 +2029,8 @@ static void hp_unpack_values(const harp_session *s, const hp_stream *t, size_t b
     for (i = 0; i < HP_BLOCK; i++)
         for (d = 0; d < dim; d += HP_LANES) {
             hp_vf v = hp_load_elements(s->params.cache, p + (size_t)(i * dim + d) * element, hp_min(dim - d, HP_LANES));
-            if (s->params.cache == HARP_CACHE_INT8) v = hp_vf_mul(v, hp_vf_set(t->value_scales[block * HP_BLOCK + (size_t)i]));
+            if (s->params.cache == HARP_CACHE_INT8)
+                v = hp_vf_mul(v, hp_vf_set(t->value_scales[block * HP_BLOCK + (size_t)i]));
             hp_vf_store(out + (size_t)i * (size_t)stride + d, v);
         }
 }
@@ -2432,7 +2434,10 @@ static void hp_find_runs(harp_session *s)
     int32_t i, length = 0;
     s->n_runs = 0;
     for (i = 0; i < s->n_rows; i++) {
-        if (i == 0 || length == HP_RUN || s->rows[i].stream != s->rows[i - 1].stream) s->runs[s->n_runs++] = i, length = 0;
+        if (i == 0 || length == HP_RUN || s->rows[i].stream != s->rows[i - 1].stream) {
+            s->runs[s->n_runs++] = i;
+            length = 0;
+        }
         length++;
     }
     s->runs[s->n_runs] = s->n_rows;
@@ -2799,7 +2804,8 @@ static harp_status hp_combined_logits(harp_session *s, const float **logits, har
     if (status) return status;
     *logits = hp_slot(s, 0);
     if (!hp_logits_are_sound(*logits, vocab))
-        return hp_fail(err, HARP_ERR_NUMBER, "the logits of position %d are not finite: the model is damaged", (int64_t)n);
+        return hp_fail(err, HARP_ERR_NUMBER, "the logits of position %d are not finite: the model is damaged",
+                       (int64_t)n);
     spread = hp_measure_spread(*logits, vocab);
     step->entropy = hp_entropy_bits(spread);
     step->uncertainty = hp_uncertainty(s, *logits, spread); /* H2 */
@@ -2851,7 +2857,8 @@ static void hp_forget_reframed(harp_session *s)
 static harp_status hp_check_tokens(const harp_session *s, const int32_t *tokens, int32_t n, harp_error *err)
 {
     int32_t i;
-    if (!s || n < 0 || (n > 0 && !tokens)) return hp_fail(err, HARP_ERR_ARGUMENT, "session and tokens must not be NULL");
+    if (!s || n < 0 || (n > 0 && !tokens))
+        return hp_fail(err, HARP_ERR_ARGUMENT, "session or tokens are NULL, or n is negative");
     if (n > s->params.context - s->n_tokens)
         return hp_fail(err, HARP_ERR_CONTEXT, "%d tokens do not fit: %d of %d positions are taken", (int64_t)n,
                        (int64_t)s->n_tokens, (int64_t)s->params.context);
@@ -2960,7 +2967,7 @@ HARP_API int32_t harp_top(const harp_session *s, harp_which which, harp_choice *
     return have;
 }
 
-/* Computes the rows gathered, whose logits lie in slots 0..n-1, and hands them over; first is the first one's position. */
+/* Computes the rows gathered, whose logits go to slots 0..n-1, and hands them over; `first` is the first's position. */
 static harp_status hp_deliver_scores(harp_session *s, int32_t first, int32_t n, harp_score_fn *on_logits, void *user,
                                      harp_error *err)
 {
@@ -3179,7 +3186,8 @@ static harp_status hp_check_image(harp_session *trial, const uint8_t *image, siz
     w.image = (uint8_t *)(uintptr_t)image, w.reading = 1;
     hp_visit(&w, &head, sizeof head);
     if (memcmp(&head, &own, offsetof(hp_saved_head, n_tokens)) != 0)
-        return hp_fail(err, HARP_ERR_FORMAT, "the saved session is of another model, context, cache, frame or reframings");
+        return hp_fail(err, HARP_ERR_FORMAT,
+                       "the saved session is of another model, context, cache, frame or reframings");
     hp_visit_bounds(trial, &w);
     if (head.n_tokens < 0 || head.n_tokens > trial->params.context || head.from < 0
         || !hp_bounds_are_sound(trial, trial->streams, head.n_tokens, head.from))
@@ -3276,7 +3284,8 @@ HARP_API harp_status harp_generate(harp_session *s, const char *prompt, int32_t 
         status = harp_next(s, &step, err);
         if (status) break;
         ends = step.end && !s->params.ignore_end;
-        status = harp_decode(&decoder, step.token, s->held + s->held_bytes, s->held_capacity - s->held_bytes, &bytes, err);
+        status = harp_decode(&decoder, step.token, s->held + s->held_bytes, s->held_capacity - s->held_bytes, &bytes,
+                             err);
         s->held_bytes += bytes;
         if (status) break;
         ends |= i + 1 == max_tokens || s->n_tokens == s->params.context;

@@ -1,0 +1,339 @@
+#!/bin/sh
+# The command line from end to end: sh tests/test_cli.sh BUILD_FOLDER MODEL.harp
+# What needs a tokenizer, a chat format or python3 is skipped where there is none. Ends with "N passed, N failed, N skipped".
+B=${1:?build folder} M=${2:?model}
+H=$B/harp
+T=$(mktemp -d) || exit 1
+trap 'rm -rf "$T"' EXIT
+passed=0 failed=0 skipped=0
+unset NO_COLOR
+
+report() { # report NAME STATUS: status 0 passes
+    if [ "$2" = 0 ]; then passed=$((passed + 1)); echo "ok      $1"
+    else failed=$((failed + 1)); echo "FAILED  $1"; fi
+}
+
+skip() { skipped=$((skipped + 1)); echo "skipped $1"; }
+
+# fails NAME STATUS COMMAND...: the exit status, nothing on stdout, and for status 1 exactly one line on stderr
+fails() {
+    name=$1 want=$2
+    shift 2
+    "$@" > "$T/out" 2> "$T/err" < /dev/null
+    got=$?
+    lines=$(wc -l < "$T/err")
+    [ $got = "$want" ] && [ ! -s "$T/out" ] && if [ "$want" = 1 ]; then [ "$lines" = 1 ]; else [ "$lines" -gt 1 ]; fi
+    report "$name" $?
+}
+
+same() { # same NAME FILE FILE: equal and not empty
+    [ -s "$2" ] && cmp -s "$2" "$3"
+    report "$1" $?
+}
+
+json_lines() { # json_lines FILE: each line is a JSON object
+    python3 -c '
+import json, sys
+for line in open(sys.argv[1], "rb"): assert isinstance(json.loads(line.decode("utf-8")), dict)' "$1"
+}
+
+have_python=0
+command -v python3 > /dev/null 2>&1 && have_python=1
+ids=1,2,3,4,5
+
+# ---- wrong usage: status 2, with help ----
+fails "no command" 2 "$H"
+fails "unknown command" 2 "$H" sing
+fails "no model" 2 "$H" run --tokens 1
+fails "unknown option" 2 "$H" run -m "$M" --loud
+fails "option of another command" 2 "$H" info -m "$M" --temp 1
+fails "missing value" 2 "$H" run -m "$M" --tokens
+fails "two inputs" 2 "$H" run -m "$M" --tokens 1 -p x
+fails "score without input" 2 "$H" score -m "$M"
+fails "flag with a value" 2 "$H" run -m "$M" --no-harp=1
+fails "stop with token ids" 2 "$H" run -m "$M" --tokens 1 --stop x
+fails "empty stop" 2 "$H" run -m "$M" -p x --stop ""
+fails "unknown isa" 2 "$H" run -m "$M" --tokens 1 --isa z80
+fails "masks of several reframings" 2 "$H" run -m "$M" --tokens 1 --replay-masks x --reframings 2
+fails "masks with frame last" 2 "$H" run -m "$M" --tokens 1 --replay-masks x --frame last
+for bad in "-n 1x" "-n -2" "-n 99999999999" "--temp nan" "--temp inf" "--temp 1e99" "--temp -1" "--temp 0x1" "--top-p 1.1" \
+    "--top-k 1.5" "--seed -1" "--seed 18446744073709551616" "--delta 2" "--beta -0.1" "--reframings 0" "--frame new" \
+    "--schedule never" "--measure mood" "--reframe-from -1" "-t 0" "-c -1" "--act f16" "--cache f64" "--repeat-penalty 0" \
+    "--color maybe"; do
+    fails "refused: $bad" 2 "$H" run -m "$M" --tokens 1 $bad
+done
+for bad in "1,,2" "1,2," "a" "[1,2" "1]" "-1" "1;2" "99999999999" "[1] 2"; do
+    fails "refused: --tokens $bad" 2 "$H" run -m "$M" "--tokens=$bad"
+done
+
+# ---- failures: status 1, one line ----
+fails "no such model" 1 "$H" run -m "$T/none.harp" --tokens 1
+head -c 100 "$M" > "$T/cut.harp"
+fails "cut model" 1 "$H" info -m "$T/cut.harp"
+: > "$T/empty"
+fails "empty model" 1 "$H" info -m "$T/empty"
+fails "model is a folder" 1 "$H" info -m "$T"
+fails "token beyond the vocabulary" 1 "$H" run -m "$M" --tokens 2147483647
+fails "no such tokens file" 1 "$H" run -m "$M" --tokens-file "$T/none"
+fails "empty tokens file" 1 "$H" run -m "$M" --tokens-file "$T/empty"
+fails "no such mask file" 1 "$H" run -m "$M" --tokens 1 --replay-masks "$T/none"
+fails "empty mask file" 1 "$H" run -m "$M" --tokens 1 --replay-masks "$T/empty"
+fails "prompt longer than the context" 1 "$H" run -m "$M" --tokens $ids -c 3
+fails "context longer than the model's" 1 "$H" run -m "$M" --tokens 1 -c 99999999
+fails "trace that cannot be written" 1 "$H" run -m "$M" --tokens 1 --trace "$T/none/t"
+fails "logits that cannot be written" 1 "$H" score -m "$M" --tokens 1 --logits "$T/none/l"
+if [ -c /dev/full ]; then
+    "$H" run -m "$M" --tokens 1 -n 3 > /dev/full 2> /dev/null
+    report "full disk" $(($? != 1))
+fi
+
+# ---- help ----
+for c in run chat score tokenize info; do
+    "$H" $c --help > "$T/help" 2> "$T/err" && [ -s "$T/help" ] && [ ! -s "$T/err" ] && grep -q -- "--model" "$T/help"
+    report "help of $c" $?
+done
+"$H" --help | grep -q tokenize
+report "overview" $?
+"$H" --version | grep -Eq '^harp [0-9]+\.[0-9]+\.[0-9]+$'
+report "version" $?
+
+# ---- info ----
+"$H" info -m "$M" > "$T/info" 2> "$T/err"
+report "info" $?
+grep -q '"checksums": "ok"' "$T/info"
+report "checksums" $?
+number() { sed -n "s/^  \"$1\": \\([0-9-]*\\),*\$/\\1/p" "$T/info"; }
+vocab=$(number vocab) hidden=$(number hidden)
+if [ $have_python = 1 ]; then python3 -m json.tool < "$T/info" > /dev/null; report "info is JSON" $?; else skip "info is JSON"; fi
+size=$(wc -c < "$M")
+head -c $((size - 100)) "$M" > "$T/damaged.harp"
+printf 'damaged' >> "$T/damaged.harp"
+tail -c 93 "$M" >> "$T/damaged.harp"
+"$H" info -m "$T/damaged.harp" > "$T/out" 2> "$T/err"
+report "damaged weights" $(($? != 1))
+"$H" info -m "$M" -c 16 --frame last --no-harp --act f32 --cache int8 > "$T/out"
+report "info with session options" $?
+
+# ---- run --tokens ----
+run() { "$H" run -m "$M" --tokens $ids -n 24 "$@" 2> "$T/err"; }
+run > "$T/a"
+report "run --tokens" $?
+grep -Eq '^\[[0-9]+(, [0-9]+){23}\]$' "$T/a" && [ "$(wc -l < "$T/a")" = 1 ]
+report "a JSON array of 24 ids on one line" $?
+run > "$T/b"
+same "greedy twice" "$T/a" "$T/b"
+echo "[$ids]" > "$T/ids"
+"$H" run -m "$M" --tokens-file "$T/ids" -n 24 > "$T/b"
+same "--tokens-file" "$T/a" "$T/b"
+"$H" run -m "$M" --tokens "1 2, 3 4 5" -n 24 > "$T/b"
+same "ids with blanks" "$T/a" "$T/b"
+run --temp=0 --isa plain -t 1 > "$T/b"
+same "--name=value, --isa plain" "$T/a" "$T/b"
+run -t 3 > "$T/b"
+same "three threads" "$T/a" "$T/b"
+for frame in stream last; do
+    for k in 1 3; do
+        run --frame $frame --reframings $k --schedule lazy > "$T/a1"
+        run --frame $frame --reframings $k --schedule fused > "$T/b1"
+        same "fused = lazy, frame $frame, $k reframings" "$T/a1" "$T/b1"
+    done
+done
+run --frame redraw > "$T/b"
+report "frame redraw" $?
+run --no-harp > "$T/plain"
+report "--no-harp" $?
+run --theta 1000 > "$T/b"
+same "theta 1000 = no HARP" "$T/plain" "$T/b"
+run --beta 1 --theta -1 > "$T/b"
+same "beta 1 = no HARP" "$T/plain" "$T/b"
+run --delta 0 --theta -1 > "$T/b"
+same "delta 0 = no HARP" "$T/plain" "$T/b"
+run --reframe-from 1000000 --theta -1 > "$T/b"
+same "nothing to reframe = no HARP" "$T/plain" "$T/b"
+run --temp 1 --seed 7 > "$T/a1"
+run --temp 1 --seed 7 > "$T/b1"
+same "a seed reproduces" "$T/a1" "$T/b1"
+run --temp 2 --top-k 0 --top-p 1 --min-p 0 --seed 1 > "$T/a1"
+run --temp 2 --top-k 0 --top-p 1 --min-p 0 -s 2 > "$T/b1"
+! cmp -s "$T/a1" "$T/b1"
+report "another seed, another text" $?
+run --temp 2 --top-k 1 > "$T/a1"
+same "top-k 1 = greedy" "$T/a" "$T/a1"
+for options in "--act f32" "--cache f32" "--cache int8" "--reframe-from prompt" "--rescale" "--measure maxprob --theta 0.5" \
+    "--measure margin --theta 0.5" "--measure varentropy" "--repeat-penalty 1.3 --repeat-last-n 8" "--top-p 0.5 --temp 1" \
+    "--min-p 0.2 --temp 1" "-c 64" "--ignore-eos"; do
+    run $options | grep -q '^\['
+    report "run $options" $?
+done
+"$H" run -m "$M" --tokens $ids -n -1 -c 32 > "$T/out" 2> "$T/err" && [ "$(tr -cd , < "$T/out" | wc -c)" = 26 ] \
+    && grep -q 'context of 32' "$T/err"
+report "-n -1 fills the context and says so" $?
+run --stats > "$T/out" && grep -q 'hesitated' "$T/err" && grep -q 'memory' "$T/err"
+report "--stats" $?
+"$H" run -m "$M" --tokens $ids -n 0 > "$T/out" && [ "$(cat "$T/out")" = "[]" ]
+report "-n 0" $?
+
+# ---- trace ----
+run --trace "$T/trace" > "$T/b"
+same "a trace changes nothing" "$T/a" "$T/b"
+[ "$(wc -l < "$T/trace")" = 24 ]
+report "one trace line a token" $?
+if [ $have_python = 1 ]; then
+    python3 - "$T/trace" "$T/a" <<'PY'
+import json, sys
+steps = [json.loads(line) for line in open(sys.argv[1], encoding="utf-8")]
+assert [s["token"] for s in steps] == json.load(open(sys.argv[2]))
+for i, s in enumerate(steps):
+    assert s["position"] == 5 + i and s["seconds"] >= 0 and isinstance(s["text"], str)
+    assert s["hesitated"] == (s["entropy"] > 1.0)
+    assert s["top"][0]["token"] == s["token"] and s["top_vanilla"][0]["token"] == s["vanilla_token"]
+    assert len(s["top"]) == len(s["top_vanilla"]) == 5
+    assert not s["hesitated"] or len(s["top_reframed"]) == 5
+    assert all(0 <= t["p"] <= 1 for t in s["top"]) and s["top"][0]["p"] >= s["top"][4]["p"]
+PY
+    report "trace: content" $?
+else
+    skip "trace: content"
+fi
+
+# ---- masks ----
+if [ $((hidden % 8)) = 0 ]; then
+    row=$((hidden / 8))
+    head -c $((row * 40)) /dev/zero | tr '\0' '\377' > "$T/keep"
+    run --replay-masks "$T/keep" --theta -1 > "$T/b"
+    same "masks that keep all = no HARP, stream" "$T/plain" "$T/b"
+    blocks=0 n=5
+    while [ $n -lt 29 ]; do blocks=$((blocks + n)) n=$((n + 1)); done
+    head -c $((row * blocks)) /dev/zero | tr '\0' '\377' > "$T/keep"
+    run --replay-masks "$T/keep" --theta -1 --frame redraw > "$T/b"
+    same "masks that keep all = no HARP, redraw" "$T/plain" "$T/b"
+    head -c $((row * (blocks - 1))) "$T/keep" > "$T/short"
+    fails "masks used up, redraw" 1 "$H" run -m "$M" --tokens $ids -n 24 --theta -1 --frame redraw --replay-masks "$T/short"
+    head -c $((row * 8)) "$T/keep" > "$T/short"
+    fails "masks used up, stream" 1 "$H" run -m "$M" --tokens $ids -n 24 --theta -1 --replay-masks "$T/short"
+    head -c $((row * 8 - 1)) "$T/keep" > "$T/short"
+    fails "mask file of an odd size" 1 "$H" run -m "$M" --tokens $ids --replay-masks "$T/short"
+else
+    skip "masks: hidden size is no multiple of 8"
+fi
+
+# ---- score ----
+"$H" score -m "$M" --tokens $ids --logits "$T/logits" > "$T/score"
+report "score" $?
+[ "$(wc -l < "$T/score")" = 5 ] && tail -1 "$T/score" | grep -q '"logprob":null'
+report "a line a position, the last without logprob" $?
+[ "$(wc -c < "$T/logits")" = $((5 * vocab * 4)) ]
+report "size of the logits" $?
+if [ $have_python = 1 ]; then
+    python3 - "$T/logits" "$T/score" "$vocab" <<'PY'
+import json, math, struct, sys
+vocab = int(sys.argv[3])
+raw = open(sys.argv[1], "rb").read()
+rows = [struct.unpack_from("<%df" % vocab, raw, 4 * vocab * i) for i in range(len(raw) // (4 * vocab))]
+for i, line in enumerate(open(sys.argv[2])):
+    s = json.loads(line)
+    top = max(rows[i])
+    total = sum(math.exp(x - top) for x in rows[i])
+    p = [math.exp(x - top) / total for x in rows[i]]
+    assert s["position"] == i and s["token"] == i + 1
+    assert abs(s["entropy"] + sum(q * math.log2(q) for q in p if q > 0)) < 1e-4
+    if s["logprob"] is not None: assert abs(s["logprob"] - (rows[i][s["token"] + 1] - top - math.log(total))) < 1e-4
+PY
+    report "score: entropy and logprob follow from the logits" $?
+else
+    skip "score: entropy and logprob follow from the logits"
+fi
+"$H" score -m "$M" --tokens $ids -t 2 --act int8 --cache f16 > "$T/b"
+same "score with two threads" "$T/score" "$T/b"
+
+# ---- pipes ----
+(run -n 200 | head -1 > "$T/out") & pipe=$!
+(sleep 60; kill $pipe) 2> /dev/null & watchdog=$!
+wait $pipe
+report "run | head -1 ends" $?
+kill $watchdog 2> /dev/null
+echo "$ids" | "$H" run -m "$M" --tokens-file - -n 24 > "$T/b"
+same "token ids from standard input" "$T/a" "$T/b"
+
+# ---- text ----
+if grep -q '"tokenizer": "none"' "$T/info"; then
+    fails "no tokenizer: run -p" 1 "$H" run -m "$M" -p x
+    fails "no tokenizer: score -p" 1 "$H" score -m "$M" -p x
+    fails "no tokenizer: tokenize" 1 "$H" tokenize -m "$M" -p x
+    fails "no tokenizer: chat" 1 "$H" chat -m "$M"
+    skip "text: this model has no tokenizer"
+else
+    for text in "Once upon a time" "héllo wörld — 你好 🙂" "  two  spaces" "tab	end" "line
+line" "trailing " "<s></s>"; do
+        list=$("$H" tokenize -m "$M" --no-bos -p "$text")
+        printf '%s' "$text" > "$T/a1"
+        "$H" tokenize -m "$M" --decode "$list" > "$T/b1"
+        same "round trip: $text" "$T/a1" "$T/b1"
+        "$H" tokenize -m "$M" --no-bos --file "$T/a1" > "$T/b1"
+        [ "$list" = "$(cat "$T/b1")" ]
+        report "tokenize --file: $text" $?
+        printf '%s' "$text" | "$H" tokenize -m "$M" --no-bos -f - | cmp -s - "$T/b1"
+        report "tokenize -f -: $text" $?
+    done
+    [ "$("$H" tokenize -m "$M" -p '' --no-bos)" = "[]" ] && [ -z "$("$H" tokenize -m "$M" --decode '[]')" ]
+    report "empty text" $?
+    [ "$("$H" tokenize -m "$M" -e -p 'a\nb\x41')" = "$("$H" tokenize -m "$M" -p 'a
+bA')" ]
+    report "escapes" $?
+    fails "decode beyond the vocabulary" 1 "$H" tokenize -m "$M" --decode 2147483647
+    text() { "$H" run -m "$M" -p "Once upon a time" -n 40 "$@" 2> "$T/err"; }
+    text --seed 3 > "$T/a1"
+    report "run -p" $?
+    head -c 16 "$T/a1" | grep -q 'Once upon a time'
+    report "the prompt comes first" $?
+    text --seed 3 > "$T/b1"
+    same "a seed reproduces a text" "$T/a1" "$T/b1"
+    text --temp 0 --schedule lazy > "$T/a1"
+    text --temp 0 --schedule fused > "$T/b1"
+    same "fused = lazy, text" "$T/a1" "$T/b1"
+    printf 'Once upon a time\n' > "$T/prompt"
+    "$H" run -m "$M" -f "$T/prompt" -n 40 --temp 0 > "$T/b1"
+    same "run -f" "$T/a1" "$T/b1"
+    text --temp 0 --trace "$T/trace" > "$T/b1"
+    same "a trace changes no text" "$T/a1" "$T/b1"
+    if [ $have_python = 1 ]; then json_lines "$T/trace"; report "trace of a text" $?; else skip "trace of a text"; fi
+    text --temp 0 --color always > "$T/b1"
+    grep -q "$(printf '\033')" "$T/b1"
+    report "colours" $?
+    ! grep -q "$(printf '\033')" "$T/a1"
+    report "no colours in a pipe" $?
+    # A stop text cut from the middle of the answer: the output ends right before it, and is otherwise the same.
+    stop=$(tail -c +17 "$T/a1" | tr '\n' '@' | cut -c 12-16)
+    case $stop in *@* | '') skip "stop text: the answer has no suitable place" ;; *)
+        text --temp 0 --stop "never there" --stop "$stop" > "$T/b1"
+        n=$(wc -c < "$T/b1")
+        head -c $((n - 1)) "$T/a1" > "$T/c1"
+        head -c $((n - 1)) "$T/b1" | cmp -s - "$T/c1" && ! tail -c +17 "$T/b1" | grep -qF -- "$stop"
+        report "stop text" $?
+        ;;
+    esac
+    "$H" run -m "$M" -n 8 --temp 0 > "$T/out"
+    report "empty prompt" $?
+    "$H" run -m "$M" -p "naïve 你好" -n 4 --temp 0 | head -1 | grep -q "naïve 你好"
+    report "UTF-8 argument" $?
+    printf 'a\0b' > "$T/zero"
+    fails "zero byte in a prompt" 1 "$H" run -m "$M" -f "$T/zero"
+    "$H" score -m "$M" -p "Once upon a time" > "$T/out"
+    report "score -p" $?
+    if grep -q '"chat.user.before"' "$T/info"; then
+        printf 'hello\nagain\n/stats\n/reset\nonce more\n/exit\nnever read\n' | "$H" chat -m "$M" -n 8 > "$T/a1" 2> "$T/err"
+        report "chat" $?
+        grep -q hesitated "$T/err"
+        report "chat: /stats" $?
+        printf 'hello\nagain\n/reset\nonce more' | "$H" chat -m "$M" -n 8 > "$T/b1" 2> "$T/err"
+        same "chat: the end of the input ends it" "$T/a1" "$T/b1"
+        yes 'a long message' | head -2000 | tr '\n' ' ' | "$H" chat -m "$M" -n 8 -c 64 > "$T/out" 2> "$T/err"
+        [ $? = 0 ] && grep -q 'context of 64' "$T/err"
+        report "chat: a full context is told and survived" $?
+    else
+        fails "chat without a format" 1 "$H" chat -m "$M"
+    fi
+fi
+
+echo "$passed passed, $failed failed, $skipped skipped"
+[ $failed = 0 ]
