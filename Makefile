@@ -9,11 +9,27 @@ CFLAGS = -O2
 STRICT = -std=c99 -pedantic -Wall -Wextra -Wconversion -Wshadow -Werror
 B = build
 
-all: $(B)/harp_impl.o $(B)/test_library $(B)/test_conformance $(B)/test_threads $(B)/test_vendoring_c $(B)/test_vendoring_cpp
+all: $(B)/harp $(B)/hello $(B)/own_measure $(B)/no_malloc $(B)/harp_impl.o $(B)/test_library $(B)/test_conformance $(B)/test_threads $(B)/test_vendoring_c $(B)/test_vendoring_cpp
 
 $(B)/harp_impl.o: harp.h harp_impl.c
 	@mkdir -p $(B)
 	$(CC) $(STRICT) $(CFLAGS) -c harp_impl.c -o $@
+
+# The command line and the small examples.
+COMMAND = $(wildcard examples/harp/*.c)
+
+$(B)/harp: $(COMMAND) examples/harp/cli.h $(B)/harp_impl.o
+	$(CC) $(STRICT) $(CFLAGS) $(COMMAND) $(B)/harp_impl.o -o $@ -lm -pthread
+
+$(B)/hello: examples/hello.c $(B)/harp_impl.o
+	$(CC) $(STRICT) $(CFLAGS) examples/hello.c $(B)/harp_impl.o -o $@ -lm
+
+$(B)/own_measure: examples/own_measure.c $(B)/harp_impl.o
+	$(CC) $(STRICT) $(CFLAGS) examples/own_measure.c $(B)/harp_impl.o -o $@ -lm
+
+$(B)/no_malloc: examples/no_malloc.c harp.h harp_impl.c
+	@mkdir -p $(B)
+	$(CC) $(STRICT) $(CFLAGS) -DHARP_NO_MALLOC -DHARP_NO_STDIO -DHARP_NO_MMAP examples/no_malloc.c harp_impl.c -o $@ -lm
 
 $(B)/test_library: tests/test_library.c harp.h harp_impl.c
 	@mkdir -p $(B)

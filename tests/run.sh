@@ -19,6 +19,9 @@ count() {
     passed=$((passed + p))
     failed=$((failed + f))
     printf '%-44s %s passed, %s failed\n' "$1" "$p" "$f"
+    k=$(printf '%s\n' "$2" | grep -c '^skipped')
+    skipped=$((skipped + k))
+    printf '%s\n' "$2" | grep '^skipped'
     [ "$f" = 0 ] || printf '%s\n' "$2" | grep -v '^ok' | head -20
 }
 
@@ -45,6 +48,7 @@ for m in $models; do
     printf '%s\n' "$out" | grep '^note'
 done
 count "library" "$($B/test_library $F/llama_gqa/model.harp 2>&1)"
+count "command line" "$(sh tests/test_cli.sh $B $F/llama_gqa/model.harp 2>&1)"
 count "threads" "$($B/test_threads $F/llama_gqa/model.harp 2>&1)"
 count "vendoring, C, one file" "$($B/test_vendoring_c $F/llama_gqa/model.harp 2>&1)"
 count "vendoring, C++98 header" "$($B/test_vendoring_cpp $F/llama_gqa/model.harp 2>&1)"

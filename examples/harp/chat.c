@@ -1,0 +1,356 @@
+/* chat.c - a conversation in the model's own format
+ *
+ * The model file tells in a table (metadata chat.*) what stands before and after the message of each role. For each
+ * turn the whole conversation is written out by that table and turned into tokens; as far as the session holds the same
+ * tokens already, they stay computed, and only the rest is fed. So the format is kept to the letter whatever happened
+ * before: an answer that was stopped, an end token that the format does not want, a system text that moves.
+ *
+ * The table's texts name control tokens ("<|im_end|>"); what people type never becomes one, whatever it looks like.
+ * Both kinds of text are joined, and what stands between two control tokens is encoded as one text, as in training.
+ */
+#include "cli.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+typedef struct message {
+    blob text;
+    int is_user;
+} message;
+
+typedef struct chat {
+    engine engine;
+    show show;
+    blob system;
+    int32_t limit;      /* tokens an answer                                                */
+    message *messages;  /* [n_messages], user and assistant in turn                        */
+    size_t n_messages;
+    ids tokens;         /* the conversation, written out                                   */
+    blob fixed;         /* text of the table that is not split into tokens yet             */
+    blob run;           /* text since the last control token that is not encoded yet       */
+    blob answer;        /* text of the answer so far                                       */
+} chat;
+
+/* ---- Ctrl-C stops the answer, not the program ---- */
+
+static volatile sig_atomic_t interrupted;
+
+static void on_interrupt(int signal_number)
+{
+    (void)signal_number;
+    interrupted = 1;
+}
+
+static int was_interrupted(void)
+{
+    return interrupted;
+}
+
+/* Asked within a pass, for the sake of long prompts. Once an answer has begun it ends between two tokens instead. */
+static int cancel(void *user)
+{
+    const chat *c = (const chat *)user;
+    return interrupted && c->show.position < 0;
+}
+
+static int catch_interrupts(void)
+{
+    struct sigaction action;
+    memset(&action, 0, sizeof action);
+    action.sa_handler = on_interrupt; /* without SA_RESTART: Ctrl-C at the prompt ends the reading of the line */
+    sigemptyset(&action.sa_mask);
+    return sigaction(SIGINT, &action, NULL) ? complain("signals: %s", strerror(errno)) : EXIT_FINE;
+}
+
+/* ---- Texts ---- */
+
+static int append(blob *to, const char *text, size_t bytes)
+{
+    char *grown = realloc(to->data, to->bytes + bytes + 1);
+    if (!grown) return complain("there is not enough memory");
+    memcpy(grown + to->bytes, text, bytes);
+    to->data = grown, to->bytes += bytes;
+    to->data[to->bytes] = 0;
+    return EXIT_FINE;
+}
+
+static int has_key(const chat *c, const char *key, harp_meta *meta)
+{
+    return harp_meta_find(c->engine.model, key, meta);
+}
+
+/* An integer of the table; `otherwise` where it is absent. */
+static int table_integer(const chat *c, const char *key, int otherwise)
+{
+    harp_meta meta;
+    return has_key(c, key, &meta) && meta.type == HARP_META_INTEGER ? (int)meta.integer : otherwise;
+}
+
+/* ---- Writing the conversation out ---- */
+
+/* Encodes the text since the last control token. Only the first text may get a space in front of it. */
+static int end_run(chat *c)
+{
+    unsigned flags = c->tokens.n > 1 ? HARP_ENCODE_CONTINUE : 0u;
+    int status = EXIT_FINE;
+    if (c->run.bytes) status = ids_encode(&c->tokens, c->engine.model, c->run.data, c->run.bytes, flags);
+    c->run.bytes = 0;
+    return status;
+}
+
+/* A token that its own text, taken as plain text, does not give. */
+static int is_control(const chat *c, int32_t token, const char *text, size_t bytes)
+{
+    ids plain = {NULL, 0, 0};
+    int control = ids_encode(&plain, c->engine.model, text, bytes, HARP_ENCODE_CONTINUE) == EXIT_FINE
+                  && !(plain.n == 1 && plain.list[0] == token);
+    free(plain.list);
+    return control;
+}
+
+/* Splits the gathered text of the table: its control tokens end the run, the rest belongs to it. */
+static int end_fixed(chat *c)
+{
+    ids parts = {NULL, 0, 0};
+    unsigned flags = HARP_ENCODE_SPECIAL | HARP_ENCODE_CONTINUE;
+    size_t i;
+    int status = EXIT_FINE;
+    if (c->fixed.bytes) status = ids_encode(&parts, c->engine.model, c->fixed.data, c->fixed.bytes, flags);
+    for (i = 0; i < parts.n && status == EXIT_FINE; i++) {
+        size_t n = 0;
+        const char *part = harp_token_text(c->engine.model, parts.list[i], &n);
+        if (part && !is_control(c, parts.list[i], part, n)) status = append(&c->run, part, n);
+        else if ((status = end_run(c)) == EXIT_FINE) status = ids_push(&c->tokens, parts.list[i]);
+    }
+    free(parts.list);
+    c->fixed.bytes = 0;
+    return status;
+}
+
+static int write_key(chat *c, const char *key)
+{
+    harp_meta meta;
+    if (!has_key(c, key, &meta) || meta.type != HARP_META_TEXT) return EXIT_FINE;
+    return append(&c->fixed, meta.data, meta.bytes);
+}
+
+enum { TRIM_LEFT = 1, TRIM_RIGHT = 2 };
+
+static int is_blank(char x)
+{
+    return x == ' ' || (x >= '\t' && x <= '\r');
+}
+
+static int write_content(chat *c, const blob *text, int trim)
+{
+    size_t from = 0, to = text->bytes;
+    while (trim & TRIM_LEFT && from < to && is_blank(text->data[from])) from++;
+    while (trim & TRIM_RIGHT && to > from && is_blank(text->data[to - 1])) to--;
+    return end_fixed(c) || append(&c->run, text->data + from, to - from);
+}
+
+static int write_system(chat *c)
+{
+    return write_key(c, "chat.system.before") || write_content(c, &c->system, table_integer(c, "chat.system.trim", 0))
+           || write_key(c, "chat.system.after");
+}
+
+static int write_user(chat *c, size_t i)
+{
+    harp_meta meta;
+    int with_system = c->system.bytes > 0, inside = table_integer(c, "chat.system.last", 0) && with_system;
+    int is_first = i == 0, is_last = i + 1 == c->n_messages, trim = table_integer(c, "chat.user.trim", 0);
+    int follows_system = inside ? is_last : is_first && (with_system || has_key(c, "chat.system.absent", &meta));
+    if (follows_system) trim = table_integer(c, "chat.user.first.trim", trim);
+    return write_key(c, is_first && has_key(c, "chat.user.first", &meta) ? "chat.user.first" : "chat.user.before")
+           || (inside && is_last && write_system(c)) || write_content(c, &c->messages[i].text, trim)
+           || write_key(c, "chat.user.after");
+}
+
+static int write_assistant(chat *c, size_t i)
+{
+    return write_key(c, "chat.assistant.before")
+           || write_content(c, &c->messages[i].text, table_integer(c, "chat.assistant.trim", 0))
+           || write_key(c, "chat.assistant.after");
+}
+
+static int write_beginning(chat *c)
+{
+    unsigned flags = table_integer(c, "chat.bos", 1) ? HARP_ENCODE_BOS : 0u;
+    if (ids_encode(&c->tokens, c->engine.model, "", 0, flags) || write_key(c, "chat.start")) return EXIT_FAILED;
+    if (c->system.bytes == 0) return write_key(c, "chat.system.absent");
+    return table_integer(c, "chat.system.last", 0) ? EXIT_FINE : write_system(c);
+}
+
+/* The whole conversation, up to where the model speaks, into c->tokens. */
+static int write_conversation(chat *c)
+{
+    harp_meta meta;
+    int has_prompt = has_key(c, "chat.assistant.prompt", &meta), status;
+    size_t i;
+    c->tokens.n = 0, c->fixed.bytes = 0, c->run.bytes = 0;
+    status = write_beginning(c);
+    for (i = 0; i < c->n_messages && status == EXIT_FINE; i++)
+        status = c->messages[i].is_user ? write_user(c, i) : write_assistant(c, i);
+    if (status == EXIT_FINE) status = write_key(c, has_prompt ? "chat.assistant.prompt" : "chat.assistant.before");
+    return status || end_fixed(c) || end_run(c);
+}
+
+/* ---- One turn ---- */
+
+static int add_message(chat *c, int is_user, const char *text, size_t bytes)
+{
+    message *grown = realloc(c->messages, (c->n_messages + 1) * sizeof *grown);
+    if (!grown) return complain("there is not enough memory");
+    c->messages = grown;
+    memset(&grown[c->n_messages], 0, sizeof *grown);
+    if (append(&grown[c->n_messages].text, text, bytes)) return EXIT_FAILED;
+    grown[c->n_messages++].is_user = is_user;
+    return EXIT_FINE;
+}
+
+static void drop_messages(chat *c, size_t from)
+{
+    while (c->n_messages > from) free(c->messages[--c->n_messages].text.data);
+}
+
+/* Keeps what the session and the conversation have in common, feeds the rest; the last token is always fed. */
+static harp_status feed_conversation(chat *c, harp_error *err)
+{
+    int32_t n, same = 0;
+    const int32_t *held = harp_tokens(c->engine.session, &n);
+    harp_status status;
+    while (same < n && (size_t)same + 1 < c->tokens.n && held[same] == c->tokens.list[same]) same++;
+    if (same < n && (status = harp_rewind(c->engine.session, same, err)) != HARP_OK) return status;
+    status = harp_feed(c->engine.session, c->tokens.list + same, (int32_t)c->tokens.n - same, err);
+    if (status == HARP_OK) c->show.prompt_tokens += (int64_t)c->tokens.n - same;
+    return status;
+}
+
+static int take_text(void *user, const char *text, size_t bytes, const harp_step *step)
+{
+    chat *c = (chat *)user;
+    return append(&c->answer, text, bytes) || show_text(&c->show, text, bytes, step);
+}
+
+static void say_full(const chat *c)
+{
+    fprintf(stderr, "harp: the context of %ld tokens is full; /reset begins anew, -c gives a longer one\n",
+            (long)engine_context(&c->engine));
+}
+
+static int reply(chat *c, const char *text, size_t bytes)
+{
+    engine *e = &c->engine;
+    harp_error err;
+    harp_status status;
+    if (add_message(c, 1, text, bytes) || write_conversation(c)) return EXIT_FAILED;
+    c->answer.bytes = 0;
+    show_begin_turn(&c->show);
+    status = c->tokens.n > INT32_MAX ? HARP_ERR_CONTEXT : feed_conversation(c, &err);
+    if (status) drop_messages(c, c->n_messages - 1); /* as if it had not been said */
+    else status = harp_generate(e->session, NULL, c->limit, take_text, c, &err);
+    if (!c->show.newline) putchar('\n');
+    fflush(stdout);
+    if (c->answer.bytes && add_message(c, 0, c->answer.data, c->answer.bytes)) return EXIT_FAILED;
+    if (!c->answer.bytes && status) drop_messages(c, c->n_messages - c->n_messages % 2);
+    else if (!c->answer.bytes && add_message(c, 0, "", 0)) return EXIT_FAILED;
+    if (status == HARP_ERR_CONTEXT || (status == HARP_OK && !c->show.ended && engine_used(e) >= engine_context(e)))
+        return say_full(c), EXIT_FINE;
+    if (status == HARP_ERR_CANCELLED && interrupted) return EXIT_FINE;
+    return status ? engine_complain(e, &err) : EXIT_FINE;
+}
+
+/* ---- The conversation ---- */
+
+/* Reads a message into *text; a line that ends with \ goes on. Returns 0 at the end of the input. */
+static int read_message(blob *text)
+{
+    int asks = isatty(STDIN_FILENO), more = 1;
+    char *line = NULL;
+    size_t capacity = 0;
+    for (text->bytes = 0; more;) {
+        ssize_t n;
+        if (asks) fputs(text->bytes ? ". " : "> ", stdout), fflush(stdout);
+        errno = 0;
+        n = getline(&line, &capacity, stdin);
+        if (n < 0 && errno == EINTR) {
+            clearerr(stdin), interrupted = 0, text->bytes = 0;
+            puts("\n(/exit or Ctrl-D ends)");
+            continue;
+        }
+        if (n < 0) break;
+        if (n > 0 && line[n - 1] == '\n') n--;
+        more = n > 0 && line[n - 1] == '\\';
+        if (more) line[n - 1] = '\n';
+        if (append(text, line, (size_t)n)) break;
+        if (!more) return free(line), 1;
+    }
+    free(line);
+    return text->bytes > 0;
+}
+
+static int converse(chat *c)
+{
+    blob text = {NULL, 0};
+    int status = EXIT_FINE;
+    if (isatty(STDIN_FILENO)) fputs("/exit ends, /reset begins anew, /stats counts; Ctrl-C stops an answer\n", stderr);
+    while (status == EXIT_FINE && !c->show.failed && read_message(&text)) {
+        interrupted = 0;
+        if (strcmp(text.data, "/exit") == 0) break;
+        if (strcmp(text.data, "/reset") == 0) drop_messages(c, 0);
+        else if (strcmp(text.data, "/stats") == 0) show_stats(&c->show);
+        else if (text.bytes) status = reply(c, text.data, text.bytes);
+    }
+    free(text.data);
+    return status;
+}
+
+/* ---- Beginning and end ---- */
+
+static int check_table(const chat *c, const options *o)
+{
+    harp_meta meta;
+    if (c->engine.info.tokenizer == 0) return complain("this model has no tokenizer, so it cannot chat");
+    if (!has_key(c, "chat.user.before", &meta) && !has_key(c, "chat.user.after", &meta)
+        && !has_key(c, "chat.assistant.before", &meta))
+        return complain("this model has no chat format (metadata chat.*); `harp run` continues texts");
+    if (o->system && !has_key(c, "chat.system.before", &meta))
+        return complain("--system: this model's chat format has no system role");
+    return EXIT_FINE;
+}
+
+static int open_chat(chat *c, const options *o)
+{
+    memset(c, 0, sizeof *c);
+    c->limit = o->n < 0 ? INT32_MAX : o->n;
+    c->show.position = -1;
+    if (engine_open_model(&c->engine, o) || check_table(c, o) || engine_set_params(&c->engine, o)) return EXIT_FAILED;
+    if (o->system && append(&c->system, o->system, strlen(o->system))) return EXIT_FAILED;
+    if (o->system && o->escapes) c->system.bytes = unescape(c->system.data);
+    c->engine.params.cancel = cancel, c->engine.params.cancel_user = c;
+    if (engine_open_session(&c->engine) || show_open(&c->show, &c->engine, o)) return EXIT_FAILED;
+    c->show.stop = was_interrupted;
+    return catch_interrupts();
+}
+
+int command_chat(const options *o)
+{
+    chat c;
+    int status = open_chat(&c, o), closed;
+    if (status == EXIT_FINE) {
+        status = converse(&c);
+        term_legend(&c.show.term);
+        closed = show_close(&c.show);
+        if (status == EXIT_FINE) status = closed;
+        if (status == EXIT_FINE && o->stats) show_stats(&c.show);
+    }
+    drop_messages(&c, 0);
+    free(c.messages), free(c.tokens.list);
+    free(c.system.data), free(c.fixed.data), free(c.run.data), free(c.answer.data);
+    engine_close(&c.engine);
+    return status;
+}

@@ -1,0 +1,232 @@
+/* cli.h - what the files of the harp command share
+ *
+ *   main.c      the sub-commands, by name
+ *   options.c   the table of all options, their parser, the help
+ *   input.c     files, lists of token ids, escapes
+ *   engine.c    a model and a session as the options ask for them
+ *   show.c      what a run says while it goes: text, trace, statistics
+ *   term.c      colours
+ *   json.c      strings and numbers as JSON
+ *   masks.c     --replay-masks
+ *   threads.c   a small pool of threads behind harp_params.parallel
+ *   run.c chat.c score.c tokenize.c info.c      one sub-command each
+ *
+ * Functions that can fail return an exit status: EXIT_FINE, or EXIT_FAILED after one line on stderr (complain), or
+ * EXIT_USAGE after the help and a line.
+ */
+#ifndef HARP_CLI_H
+#define HARP_CLI_H
+
+#ifndef _POSIX_C_SOURCE
+#define _POSIX_C_SOURCE 200809L /* isatty, sigaction, clock_gettime, getline, pthreads: this header comes first */
+#endif
+
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "../../harp.h"
+
+enum { EXIT_FINE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
+
+/* ---- options.c ---- */
+
+enum { COMMAND_RUN = 1, COMMAND_CHAT = 2, COMMAND_SCORE = 4, COMMAND_TOKENIZE = 8, COMMAND_INFO = 16 };
+enum { MAX_STOPS = 64 };
+
+/* One field an option. Texts are NULL and flags 0 where an option was not given. Choices hold the index of the value in
+ * the option's list, which is in the order of harp.h's enumeration. */
+typedef struct options {
+    const char *model;
+    const char *prompt, *file, *tokens, *tokens_file, *decode, *system;
+    int32_t escapes, no_bos, special;
+
+    int32_t n; /* -1: until the context is full */
+    float temperature; /* -1: not given */
+    int32_t top_k;
+    float top_p, min_p;
+    uint64_t seed;
+    float repeat_penalty;
+    int32_t repeat_last;
+    const char *stop[MAX_STOPS];
+    int32_t n_stop, ignore_end;
+
+    int32_t no_harp;
+    float theta, delta, beta;
+    int32_t reframings, frame, schedule, reframe_from, rescale, measure;
+    const char *replay_masks;
+
+    int32_t threads, context, activations, cache, isa;
+    int32_t color, stats;
+    const char *trace, *logits;
+
+    int32_t command; /* COMMAND_... */
+    int32_t help;
+} options;
+
+/* Reads argv[2..]. EXIT_FINE with o->help set: the help was asked for and printed. */
+int options_parse(options *o, int32_t command, int argc, char **argv);
+
+/* Prints the command's help and a line that says what is wrong; returns EXIT_USAGE. */
+int options_misuse(int32_t command, const char *format, ...);
+
+/* "run", and back; NULL and 0 for what does not exist. */
+const char *command_name(int32_t command);
+int32_t command_by_name(const char *name);
+void print_overview(FILE *out);
+
+/* ---- input.c ---- */
+
+/* One line on stderr, "harp: ..."; returns EXIT_FAILED. */
+int complain(const char *format, ...);
+
+/* A text with its length, zero-terminated besides. Freed by the caller. */
+typedef struct blob {
+    char *data;
+    size_t bytes;
+} blob;
+
+int read_file(const char *path, blob *out); /* "-" is standard input */
+
+typedef struct ids {
+    int32_t *list; /* [n] */
+    size_t n, capacity;
+} ids;
+
+int ids_reserve(ids *a, size_t more);
+int ids_push(ids *a, int32_t id);
+
+/* "1,2,3", "1 2 3" or "[1, 2, 3]". NULL if fine, otherwise what is wrong. */
+const char *ids_parse(ids *a, const char *text, size_t bytes);
+
+/* Tokens of text, appended. flags as of harp_encode. */
+int ids_encode(ids *a, const harp_model *model, const char *text, size_t bytes, unsigned flags);
+
+/* Replaces \n \r \t \\ \' \" \xHH in place; returns the new length. Other backslashes stay. */
+size_t unescape(char *text);
+
+/* The text that the options give, from -p or -f; empty if neither. */
+int read_prompt(const options *o, blob *out);
+
+/* The ids of --tokens or --tokens-file, each below vocab. */
+int read_tokens(const options *o, int32_t vocab, ids *out);
+
+/* ---- json.c ---- */
+
+/* A JSON string in quotes, always valid UTF-8: what is not becomes U+FFFD. */
+void json_string(FILE *out, const char *text, size_t bytes);
+void json_number(FILE *out, double value); /* nine digits, enough for any float; null for what JSON cannot say */
+void json_ids(FILE *out, const int32_t *list, size_t n);
+
+/* Length of the UTF-8 character at text, 0 if it is none. */
+size_t utf8_length(const char *text, size_t bytes);
+
+/* ---- term.c ---- */
+
+typedef struct term {
+    FILE *out;
+    int is_terminal, colour;
+} term;
+
+enum { COLOR_AUTO, COLOR_ALWAYS, COLOR_NEVER };
+
+term term_open(FILE *out, int32_t color);
+
+/* Writes text; with a step, in the colour of its entropy and marked where HARP stepped in. Returns 0 if it worked. */
+int term_write(const term *t, const char *text, size_t bytes, const harp_step *step);
+void term_legend(const term *t);
+
+/* ---- masks.c ---- */
+
+/* Recorded masks. The rows of a frame redraw lie block after block, one block a hesitating step, in the order of the
+ * steps; harp may ask for them more than once, so where each step's block begins is remembered. */
+typedef struct replay {
+    const char *path;
+    blob bits;
+    size_t row_bytes, rows;
+    harp_frame frame;
+    struct replay_block {
+        int32_t step;
+        size_t first_row;
+    } *blocks; /* [n_blocks], steps rising */
+    size_t n_blocks, capacity;
+    char problem[160]; /* why a mask was refused, "" if none was */
+} replay;
+
+int replay_open(replay *r, const char *path, int32_t hidden, harp_frame frame);
+int replay_mask(void *user, int32_t reframing, int32_t step, int32_t position, unsigned char *keep, int32_t hidden);
+void replay_close(replay *r);
+
+/* ---- threads.c ---- */
+
+typedef struct pool pool;
+
+pool *pool_open(int threads); /* NULL if the system refuses */
+void pool_run(void *user, void (*task)(void *argument, int i), void *argument, int n);
+void pool_close(pool *p);
+
+/* ---- engine.c ---- */
+
+typedef struct engine {
+    harp_model *model;
+    harp_session *session;
+    harp_info info;
+    harp_params params;
+    size_t session_bytes;
+    replay masks;
+    pool *threads;
+} engine;
+
+int engine_open_model(engine *e, const options *o);
+
+/* The parameters that the options ask for, into e->params; opens what they need. */
+int engine_set_params(engine *e, const options *o);
+int engine_open_session(engine *e);
+void engine_close(engine *e);
+
+/* Says why a call on the session failed; returns EXIT_FAILED. */
+int engine_complain(const engine *e, const harp_error *err);
+
+/* How many positions the session holds, and how many are taken. */
+int32_t engine_context(const engine *e);
+int32_t engine_used(const engine *e);
+
+/* ---- show.c ---- */
+
+typedef struct show {
+    const engine *engine;
+    term term;
+    FILE *trace;
+    const char *trace_path;
+    double last;         /* time of the last step                                                     */
+    int32_t position;    /* the last step that was told of, -1: none in this turn                      */
+    int (*stop)(void);   /* asked after each token, or NULL                                           */
+    int failed;          /* the output could not be written                                           */
+    int newline;         /* the text ends with one                                                    */
+    int ended;           /* an end token came                                                         */
+    double prompt_seconds, decode_seconds;
+    int64_t prompt_tokens, decode_tokens;
+} show;
+
+int show_open(show *s, const engine *e, const options *o);
+int show_close(show *s);
+
+/* A prompt follows, then steps. */
+void show_begin_turn(show *s);
+
+/* A step, told once: time and trace. */
+void show_step(show *s, const harp_step *step);
+
+/* A harp_text_fn whose user is a show. */
+int show_text(void *user, const char *text, size_t bytes, const harp_step *step);
+void show_stats(const show *s);
+
+/* ---- The sub-commands ---- */
+
+int command_run(const options *o);
+int command_chat(const options *o);
+int command_score(const options *o);
+int command_tokenize(const options *o);
+int command_info(const options *o);
+
+#endif

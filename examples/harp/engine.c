@@ -1,0 +1,87 @@
+/* engine.c - a model and a session as the options ask for them */
+#include "cli.h"
+
+#include <string.h>
+
+int engine_open_model(engine *e, const options *o)
+{
+    harp_error err;
+    memset(e, 0, sizeof *e);
+    if (harp_open(&e->model, o->model, &err)) /* some of the sentences name the file already */
+        return strstr(err.text, o->model) ? complain("%s", err.text) : complain("%s: %s", o->model, err.text);
+    e->info = harp_model_info(e->model);
+    return EXIT_FINE;
+}
+
+static void set_sampling(harp_params *p, const options *o)
+{
+    p->temperature = o->temperature < 0.0f ? p->temperature : o->temperature;
+    p->top_k = o->top_k, p->top_p = o->top_p, p->min_p = o->min_p, p->seed = o->seed;
+    p->repeat_penalty = o->repeat_penalty, p->repeat_last = o->repeat_last;
+    p->stop = o->stop, p->n_stop = o->n_stop, p->ignore_end = o->ignore_end;
+}
+
+static void set_method(harp_params *p, const options *o)
+{
+    p->harp = !o->no_harp;
+    p->theta = o->theta, p->delta = o->delta, p->beta = o->beta, p->reframings = o->reframings;
+    p->frame = (harp_frame)o->frame, p->schedule = (harp_schedule)o->schedule;
+    p->reframe_from = o->reframe_from, p->rescale = o->rescale, p->measure = (harp_measure)o->measure;
+}
+
+int engine_set_params(engine *e, const options *o)
+{
+    harp_params *p = &e->params;
+    *p = harp_defaults();
+    set_sampling(p, o);
+    set_method(p, o);
+    p->context = o->context, p->threads = (int)o->threads;
+    p->activations = (harp_activations)o->activations, p->cache = (harp_cache)o->cache;
+    if (o->threads > 1) {
+        e->threads = pool_open((int)o->threads);
+        if (!e->threads) return complain("the system refuses %d threads", (int)o->threads);
+        p->parallel = pool_run, p->parallel_user = e->threads;
+    }
+    if (o->replay_masks) {
+        if (replay_open(&e->masks, o->replay_masks, e->info.hidden, p->frame)) return EXIT_FAILED;
+        p->mask_fn = replay_mask, p->harp_user = &e->masks;
+    }
+    return EXIT_FINE;
+}
+
+int engine_open_session(engine *e)
+{
+    harp_error err;
+    if (harp_session_memory(e->model, &e->params, &e->session_bytes, &err)
+        || harp_session_open(&e->session, e->model, &e->params, &err))
+        return complain("%s", err.text);
+    return EXIT_FINE;
+}
+
+void engine_close(engine *e)
+{
+    harp_session_close(e->session); /* before the threads that work for it */
+    pool_close(e->threads);
+    replay_close(&e->masks);
+    harp_close(e->model);
+    memset(e, 0, sizeof *e);
+}
+
+int engine_complain(const engine *e, const harp_error *err)
+{
+    if (e->masks.problem[0]) return complain("%s: %s", e->masks.path, e->masks.problem);
+    return complain("%s", err->text);
+}
+
+int32_t engine_context(const engine *e)
+{
+    int32_t own = e->info.context < 4096 ? e->info.context : 4096;
+    return e->params.context ? e->params.context : own;
+}
+
+int32_t engine_used(const engine *e)
+{
+    int32_t n = 0;
+    harp_tokens(e->session, &n);
+    return n;
+}

@@ -1,0 +1,189 @@
+/* input.c - files, lists of token ids, escapes */
+#include "cli.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+int complain(const char *format, ...)
+{
+    va_list arguments;
+    fflush(stdout); /* so that the two streams read in order on a terminal */
+    fputs("harp: ", stderr);
+    va_start(arguments, format);
+    vfprintf(stderr, format, arguments);
+    va_end(arguments);
+    fputc('\n', stderr);
+    return EXIT_FAILED;
+}
+
+/* ---- Files ---- */
+
+static int read_stream(FILE *file, const char *path, blob *out)
+{
+    size_t capacity = 1u << 16, n;
+    out->bytes = 0;
+    out->data = malloc(capacity);
+    while (out->data) {
+        n = fread(out->data + out->bytes, 1, capacity - 1 - out->bytes, file);
+        out->bytes += n;
+        if (out->bytes < capacity - 1) break; /* the end, or an error */
+        {
+            char *grown = capacity <= SIZE_MAX / 4 ? realloc(out->data, capacity * 2) : NULL;
+            if (!grown) free(out->data);
+            out->data = grown, capacity *= 2;
+        }
+    }
+    if (!out->data) return complain("%s: there is not enough memory for it", path);
+    out->data[out->bytes] = 0;
+    if (!ferror(file)) return EXIT_FINE;
+    free(out->data), out->data = NULL;
+    return complain("%s: %s", path, strerror(errno));
+}
+
+int read_file(const char *path, blob *out)
+{
+    FILE *file = strcmp(path, "-") == 0 ? stdin : fopen(path, "rb");
+    int status;
+    out->data = NULL, out->bytes = 0;
+    if (!file) return complain("%s: %s", path, strerror(errno));
+    status = read_stream(file, path, out);
+    if (file != stdin) fclose(file);
+    return status;
+}
+
+static int copy_text(const char *text, blob *out)
+{
+    out->bytes = strlen(text);
+    out->data = malloc(out->bytes + 1);
+    if (!out->data) return complain("there is not enough memory");
+    memcpy(out->data, text, out->bytes + 1);
+    return EXIT_FINE;
+}
+
+/* ---- Escapes ---- */
+
+static int hex_digit(char c)
+{
+    const char *digits = "0123456789abcdef0123456789ABCDEF", *at = c ? strchr(digits, c) : NULL;
+    return at ? (int)(at - digits) % 16 : -1;
+}
+
+size_t unescape(char *text)
+{
+    static const char names[] = "nrt\\'\"", meanings[] = "\n\r\t\\'\"";
+    char *in = text, *out = text;
+    while (*in) {
+        const char *name = in[0] == '\\' && in[1] ? strchr(names, in[1]) : NULL;
+        if (name) *out++ = meanings[name - names], in += 2;
+        else if (in[0] == '\\' && in[1] == 'x' && hex_digit(in[2]) >= 0 && hex_digit(in[3]) >= 0)
+            *out++ = (char)(hex_digit(in[2]) * 16 + hex_digit(in[3])), in += 4;
+        else *out++ = *in++;
+    }
+    *out = 0;
+    return (size_t)(out - text);
+}
+
+int read_prompt(const options *o, blob *out)
+{
+    int status;
+    if (o->file) return read_file(o->file, out);
+    status = copy_text(o->prompt ? o->prompt : "", out);
+    if (status == EXIT_FINE && o->escapes) out->bytes = unescape(out->data);
+    return status;
+}
+
+/* ---- Token ids ---- */
+
+int ids_reserve(ids *a, size_t more)
+{
+    int32_t *grown;
+    size_t capacity = a->capacity ? a->capacity : 64;
+    if (more <= a->capacity - a->n) return EXIT_FINE;
+    while (capacity - a->n < more && capacity <= SIZE_MAX / 16) capacity *= 2;
+    grown = capacity - a->n < more ? NULL : realloc(a->list, capacity * sizeof *a->list);
+    if (!grown) return complain("there is not enough memory for the tokens");
+    a->list = grown, a->capacity = capacity;
+    return EXIT_FINE;
+}
+
+int ids_push(ids *a, int32_t id)
+{
+    if (ids_reserve(a, 1)) return EXIT_FAILED;
+    a->list[a->n++] = id;
+    return EXIT_FINE;
+}
+
+static const char *skip_blanks(const char *p, const char *end)
+{
+    while (p < end && (*p == ' ' || *p == '\t' || *p == '\n' || *p == '\r')) p++;
+    return p;
+}
+
+/* A number of the list; NULL if there is none, or one too large for an id. */
+static const char *parse_id(const char *p, const char *end, int32_t *id)
+{
+    int64_t value = 0;
+    const char *start = p;
+    for (; p < end && *p >= '0' && *p <= '9'; p++) {
+        value = value * 10 + (*p - '0');
+        if (value > INT32_MAX) return NULL;
+    }
+    *id = (int32_t)value;
+    return p == start ? NULL : p;
+}
+
+const char *ids_parse(ids *a, const char *text, size_t bytes)
+{
+    const char *p = skip_blanks(text, text + bytes), *end = text + bytes;
+    int bracket = p < end && *p == '[', more = 0;
+    if (bracket) p = skip_blanks(p + 1, end);
+    while (p < end && *p != ']') {
+        int32_t id;
+        const char *after = parse_id(p, end, &id);
+        if (!after) return "not a list of token ids such as 1,2,3";
+        if (ids_push(a, id)) return "too long for the memory";
+        p = skip_blanks(after, end);
+        more = p < end && *p == ',';
+        if (more) p = skip_blanks(p + 1, end);
+        else if (p == after && p < end && *p != ']') return "not a list of token ids such as 1,2,3";
+    }
+    if (more || bracket != (p < end)) return "a list that is cut off or has a bracket too many";
+    if (bracket && skip_blanks(p + 1, end) != end) return "a list with something behind it";
+    return NULL;
+}
+
+int ids_encode(ids *a, const harp_model *model, const char *text, size_t bytes, unsigned flags)
+{
+    size_t n = 0, room = bytes < SIZE_MAX / 16 ? bytes + 8 : bytes;
+    harp_status status;
+    harp_error err;
+    int tries = 0;
+    do { /* nearly always a token has at least a byte of the text, so the second try is rare */
+        if (ids_reserve(a, room)) return EXIT_FAILED;
+        status = harp_encode(model, text, bytes, flags, a->list + a->n, a->capacity - a->n, &n, &err);
+        room = n;
+    } while (status == HARP_ERR_MEMORY && n > a->capacity - a->n && tries++ == 0);
+    if (status) return complain("%s", err.text);
+    a->n += n;
+    return EXIT_FINE;
+}
+
+int read_tokens(const options *o, int32_t vocab, ids *out)
+{
+    blob text = {NULL, 0};
+    const char *where = o->tokens_file ? o->tokens_file : "--tokens", *problem;
+    size_t i;
+    if (o->tokens_file ? read_file(o->tokens_file, &text) : copy_text(o->tokens, &text)) return EXIT_FAILED;
+    problem = ids_parse(out, text.data, text.bytes);
+    free(text.data);
+    if (problem) return complain("%s: %s", where, problem);
+    if (out->n == 0) return complain("%s: there are no token ids in it", where);
+    if (out->n > INT32_MAX) return complain("%s: too many token ids", where);
+    for (i = 0; i < out->n; i++)
+        if (out->list[i] >= vocab)
+            return complain("%s: there is no token %ld, the vocabulary has %ld", where, (long)out->list[i],
+                            (long)vocab);
+    return EXIT_FINE;
+}

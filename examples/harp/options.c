@@ -1,0 +1,382 @@
+/* options.c - the table of all options, their parser, the help
+ *
+ * The table is the single place that knows an option: its names, the sub-commands that take it, where its value goes,
+ * what values there are, and the line that explains it. The parser and the help are loops over it.
+ */
+#include "cli.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef enum kind {
+    KIND_HEADING, /* no option: a line above the following ones in the help */
+    KIND_FLAG,
+    KIND_TEXT,
+    KIND_TEXTS,    /* repeatable: o->stop                                    */
+    KIND_INTEGER,  /* int32_t within least..most                             */
+    KIND_REAL,     /* float within least..most                               */
+    KIND_SEED,     /* uint64_t                                               */
+    KIND_CHOICE,   /* one of `values`, "a|b|c": its index, int32_t           */
+    KIND_POSITION, /* an integer, or "prompt"                                */
+    KIND_HELP
+} kind;
+
+typedef struct option {
+    const char *name, *short_name;
+    int32_t commands; /* who takes it */
+    kind kind;
+    size_t field; /* offset in struct options */
+    double least, most;
+    const char *values; /* of a choice; otherwise what the help calls the value */
+    const char *help;
+} option;
+
+enum {
+    GENERATES = COMMAND_RUN | COMMAND_CHAT,
+    COMPUTES = GENERATES | COMMAND_SCORE,
+    SIZED = COMPUTES | COMMAND_INFO, /* takes what determines a session's memory */
+    ALL = SIZED | COMMAND_TOKENIZE
+};
+
+#define AT(field) offsetof(options, field)
+
+static const option table[] = {
+    {NULL, NULL, ALL, KIND_HEADING, 0, 0, 0, NULL, "Input"},
+    {"--model", "-m", ALL, KIND_TEXT, AT(model), 0, 0, "FILE", "the model, a .harp file"},
+    {"--prompt", "-p", COMMAND_RUN | COMMAND_SCORE | COMMAND_TOKENIZE, KIND_TEXT, AT(prompt), 0, 0, "TEXT", "the text"},
+    {"--file", "-f", COMMAND_RUN | COMMAND_SCORE | COMMAND_TOKENIZE, KIND_TEXT, AT(file), 0, 0, "FILE",
+     "the text, from a file (-: standard input)"},
+    {"--tokens", NULL, COMMAND_RUN | COMMAND_SCORE, KIND_TEXT, AT(tokens), 0, 0, "IDS",
+     "token ids instead of text: 1,2,3"},
+    {"--tokens-file", NULL, COMMAND_RUN | COMMAND_SCORE, KIND_TEXT, AT(tokens_file), 0, 0, "FILE",
+     "token ids, from a file"},
+    {"--decode", NULL, COMMAND_TOKENIZE, KIND_TEXT, AT(decode), 0, 0, "IDS", "token ids back to text"},
+    {"--no-bos", NULL, COMMAND_TOKENIZE, KIND_FLAG, AT(no_bos), 0, 0, NULL, "no begin token in front"},
+    {"--special", NULL, COMMAND_TOKENIZE, KIND_FLAG, AT(special), 0, 0, NULL,
+     "control tokens have a text: \"<|end|>\" is one token"},
+    {"--escapes", "-e", ALL & ~COMMAND_INFO, KIND_FLAG, AT(escapes), 0, 0, NULL,
+     "\\n \\t \\\\ \\\" \\xHH in texts of the command line mean characters"},
+    {"--system", NULL, COMMAND_CHAT, KIND_TEXT, AT(system), 0, 0, "TEXT", "what the model is told before all else"},
+
+    {NULL, NULL, GENERATES, KIND_HEADING, 0, 0, 0, NULL, "Choosing tokens"},
+    {"--n-predict", "-n", GENERATES, KIND_INTEGER, AT(n), -1, INT32_MAX, "N",
+     "most tokens generated; -1: until the context is full [run: 256, chat: -1]"},
+    {"--temp", NULL, GENERATES, KIND_REAL, AT(temperature), 0, 1e6, "T",
+     "temperature; 0: the most probable token, always [0.8; with --tokens 0]"},
+    {"--top-k", NULL, GENERATES, KIND_INTEGER, AT(top_k), 0, INT32_MAX, "K", "of the K most probable; 0: of all [40]"},
+    {"--top-p", NULL, GENERATES, KIND_REAL, AT(top_p), 0, 1, "P",
+     "of the fewest that reach P together; 1: of all [0.95]"},
+    {"--min-p", NULL, GENERATES, KIND_REAL, AT(min_p), 0, 1, "P",
+     "of those with P times the best one's probability; 0: of all [0.05]"},
+    {"--seed", "-s", GENERATES, KIND_SEED, AT(seed), 0, 0, "S", "of sampling and of HARP's masks [0]"},
+    {"--repeat-penalty", NULL, GENERATES, KIND_REAL, AT(repeat_penalty), 1e-6, 1e6, "X",
+     "against recent tokens; 1: none [1]"},
+    {"--repeat-last-n", NULL, GENERATES, KIND_INTEGER, AT(repeat_last), 0, 4096, "N",
+     "how many tokens are recent [64]"},
+    {"--stop", "-r", GENERATES, KIND_TEXTS, AT(stop), 0, 0, "TEXT", "ends the output before this text (repeatable)"},
+    {"--ignore-eos", NULL, COMMAND_RUN, KIND_FLAG, AT(ignore_end), 0, 0, NULL, "end tokens do not end it"},
+
+    {NULL, NULL, SIZED, KIND_HEADING, 0, 0, 0, NULL, "HARP"},
+    {"--no-harp", NULL, GENERATES | COMMAND_INFO, KIND_FLAG, AT(no_harp), 0, 0, NULL, "the plain model"},
+    {"--theta", NULL, GENERATES, KIND_REAL, AT(theta), -1e30, 1e30, "X",
+     "the model hesitates above this uncertainty, in bits [1]"},
+    {"--delta", NULL, GENERATES, KIND_REAL, AT(delta), 0, 1, "X", "share of embedding elements dropped [0.2]"},
+    {"--beta", NULL, GENERATES, KIND_REAL, AT(beta), 0, 1, "X", "weight of the vanilla logits [0.5]"},
+    {"--reframings", NULL, GENERATES | COMMAND_INFO, KIND_INTEGER, AT(reframings), 1, 64, "K",
+     "reframed passes that are averaged [1]"},
+    {"--frame", NULL, GENERATES | COMMAND_INFO, KIND_CHOICE, AT(frame), 0, 0, "stream|redraw|last",
+     "what the second pass sees [stream]"},
+    {"--reframe-from", NULL, GENERATES, KIND_POSITION, AT(reframe_from), 0, 1 << 28, "N|prompt",
+     "positions before it are never masked [0]"},
+    {"--schedule", NULL, GENERATES, KIND_CHOICE, AT(schedule), 0, 0, "auto|lazy|fused",
+     "when the second pass is computed: cost, never results [auto]"},
+    {"--rescale", NULL, GENERATES, KIND_FLAG, AT(rescale), 0, 0, NULL, "kept elements are multiplied by 1/(1-delta)"},
+    {"--measure", NULL, GENERATES, KIND_CHOICE, AT(measure), 0, 0, "entropy|maxprob|margin|varentropy",
+     "the uncertainty compared with theta [entropy]"},
+    {"--replay-masks", NULL, COMMAND_RUN, KIND_TEXT, AT(replay_masks), 0, 0, "FILE", "masks recorded elsewhere"},
+
+    {NULL, NULL, SIZED, KIND_HEADING, 0, 0, 0, NULL, "Computing"},
+    {"--threads", "-t", SIZED, KIND_INTEGER, AT(threads), 1, 256, "N", "threads [1]"},
+    {"--ctx-size", "-c", SIZED, KIND_INTEGER, AT(context), 0, 1 << 28, "N",
+     "most positions held; 0: the model's own, at most 4096 [0; score: the input's length]"},
+    {"--act", NULL, SIZED, KIND_CHOICE, AT(activations), 0, 0, "int8|f32", "activations [int8]"},
+    {"--cache", NULL, SIZED, KIND_CHOICE, AT(cache), 0, 0, "f16|f32|int8", "keys and values [f16]"},
+    {"--isa", NULL, COMPUTES, KIND_CHOICE, AT(isa), 0, 0, "auto|plain", "the set of kernels [auto]"},
+
+    {NULL, NULL, ALL, KIND_HEADING, 0, 0, 0, NULL, "Output"},
+    {"--trace", NULL, COMMAND_RUN, KIND_TEXT, AT(trace), 0, 0, "FILE", "a JSON line for each generated token"},
+    {"--logits", NULL, COMMAND_SCORE, KIND_TEXT, AT(logits), 0, 0, "FILE",
+     "all logits: little-endian float32, [positions][vocabulary]"},
+    {"--stats", NULL, GENERATES, KIND_FLAG, AT(stats), 0, 0, NULL, "ends with speed, hesitations, work and memory"},
+    {"--color", NULL, GENERATES, KIND_CHOICE, AT(color), 0, 0, "auto|always|never",
+     "each token in the colour of its entropy [auto: on a terminal]"},
+    {"--help", "-h", ALL, KIND_HELP, 0, 0, 0, NULL, "this text"},
+};
+
+enum { N_OPTIONS = sizeof table / sizeof table[0] };
+
+static const struct command {
+    const char *name;
+    int32_t bit;
+    const char *usage, *what;
+} commands[] = {
+    {"run", COMMAND_RUN, "-m MODEL [-p TEXT | -f FILE | --tokens IDS | --tokens-file FILE] [options]",
+     "continues a text"},
+    {"chat", COMMAND_CHAT, "-m MODEL [options]", "talks with you, in the model's own format"},
+    {"score", COMMAND_SCORE, "-m MODEL (-p TEXT | -f FILE | --tokens IDS | --tokens-file FILE) [options]",
+     "entropy and log-probability at each position of a text"},
+    {"tokenize", COMMAND_TOKENIZE, "-m MODEL (-p TEXT | --file FILE | --decode IDS) [options]",
+     "text to token ids, and back"},
+    {"info", COMMAND_INFO, "-m MODEL [options]", "what a model is, what a session needs, whether the file is intact"},
+};
+
+enum { N_COMMANDS = sizeof commands / sizeof commands[0] };
+
+static const struct command *find_command(int32_t bit)
+{
+    int i;
+    for (i = 0; i < N_COMMANDS - 1; i++)
+        if (commands[i].bit == bit) break;
+    return &commands[i];
+}
+
+const char *command_name(int32_t command)
+{
+    return find_command(command)->name;
+}
+
+int32_t command_by_name(const char *name)
+{
+    int i;
+    for (i = 0; i < N_COMMANDS; i++)
+        if (strcmp(commands[i].name, name) == 0) return commands[i].bit;
+    return 0;
+}
+
+/* ---- Help ---- */
+
+void print_overview(FILE *out)
+{
+    int i;
+    fprintf(out, "harp runs language models that notice when they hesitate.\n\n");
+    for (i = 0; i < N_COMMANDS; i++) fprintf(out, "  harp %-10s %s\n", commands[i].name, commands[i].what);
+    fprintf(out, "\n`harp COMMAND --help` lists the options.\n");
+}
+
+static void print_option(FILE *out, const option *o)
+{
+    char left[80];
+    snprintf(left, sizeof left, "%s%s%s%s%s", o->short_name ? o->short_name : "", o->short_name ? ", " : "    ",
+             o->name, o->values ? " " : "", o->values ? o->values : "");
+    if (strlen(left) <= 28) fprintf(out, "  %-28s  %s\n", left, o->help);
+    else fprintf(out, "  %s\n  %-28s  %s\n", left, "", o->help);
+}
+
+/* A heading shows only above an option that the command takes. */
+static void print_help(FILE *out, int32_t command)
+{
+    const struct command *c = find_command(command);
+    const char *heading = NULL;
+    int i;
+    fprintf(out, "usage: harp %s %s\n%s\n", c->name, c->usage, c->what);
+    for (i = 0; i < N_OPTIONS; i++) {
+        if (table[i].kind == KIND_HEADING) heading = table[i].help;
+        else if (table[i].commands & command) {
+            if (heading) fprintf(out, "\n%s\n", heading);
+            heading = NULL;
+            print_option(out, &table[i]);
+        }
+    }
+}
+
+int options_misuse(int32_t command, const char *format, ...)
+{
+    va_list arguments;
+    print_help(stderr, command);
+    fprintf(stderr, "\nharp %s: ", command_name(command));
+    va_start(arguments, format);
+    vfprintf(stderr, format, arguments);
+    va_end(arguments);
+    fputc('\n', stderr);
+    return EXIT_USAGE;
+}
+
+/* ---- Parsing: a number is the whole text, finite and within its range, or it is refused ---- */
+
+static int parse_real(const char *text, double least, double most, double *value)
+{
+    char *end;
+    if (!text[0] || text[strspn(text, "+-.0123456789eE")]) return 0; /* no blanks, no "inf", no hexadecimal */
+    *value = strtod(text, &end);
+    return *end == 0 && *value >= least && *value <= most;
+}
+
+static int parse_integer(const char *text, double least, double most, int32_t *value)
+{
+    char *end;
+    long long number;
+    if (!text[0] || text[strspn(text, "+-0123456789")]) return 0;
+    errno = 0;
+    number = strtoll(text, &end, 10);
+    if (*end || errno || (double)number < least || (double)number > most) return 0;
+    *value = (int32_t)number;
+    return 1;
+}
+
+static int parse_seed(const char *text, uint64_t *value)
+{
+    char *end;
+    unsigned long long number;
+    if (!text[0] || text[strspn(text, "0123456789")]) return 0;
+    errno = 0;
+    number = strtoull(text, &end, 10);
+    if (*end || errno || number > UINT64_MAX) return 0;
+    *value = (uint64_t)number;
+    return 1;
+}
+
+/* The index of `text` in "a|b|c". */
+static int parse_choice(const char *text, const char *values, int32_t *index)
+{
+    size_t length = strlen(text);
+    *index = 0;
+    for (;; (*index)++) {
+        size_t n = strcspn(values, "|");
+        if (n == length && memcmp(text, values, n) == 0) return 1;
+        if (!values[n]) return 0;
+        values += n + 1;
+    }
+}
+
+static int add_stop(options *o, const char *text)
+{
+    if (!text[0]) return options_misuse(o->command, "--stop: the text is empty");
+    if (o->n_stop == MAX_STOPS) return options_misuse(o->command, "--stop: at most %d texts", MAX_STOPS);
+    o->stop[o->n_stop++] = text;
+    return EXIT_FINE;
+}
+
+static int bad_value(const options *o, const option *d, const char *text)
+{
+    if (d->kind == KIND_CHOICE)
+        return options_misuse(o->command, "%s: there is no '%s'; there are %s", d->name, text, d->values);
+    if (d->kind == KIND_SEED)
+        return options_misuse(o->command, "%s: '%s' is no integer from 0 to 2^64 - 1", d->name, text);
+    return options_misuse(o->command, "%s: '%s' is no %s from %.10g to %.10g", d->name, text,
+                          d->kind == KIND_REAL ? "number" : "integer", d->least, d->most);
+}
+
+static int take_value(options *o, const option *d, const char *text)
+{
+    char *field = (char *)o + d->field;
+    double real = 0;
+    int fine = 1;
+    switch (d->kind) {
+    case KIND_TEXT: *(const char **)(void *)field = text; break;
+    case KIND_TEXTS: return add_stop(o, text);
+    case KIND_INTEGER: fine = parse_integer(text, d->least, d->most, (int32_t *)(void *)field); break;
+    case KIND_SEED: fine = parse_seed(text, (uint64_t *)(void *)field); break;
+    case KIND_CHOICE: fine = parse_choice(text, d->values, (int32_t *)(void *)field); break;
+    case KIND_REAL:
+        fine = parse_real(text, d->least, d->most, &real);
+        if (fine) *(float *)(void *)field = (float)real;
+        break;
+    case KIND_POSITION:
+        if (strcmp(text, "prompt") == 0) *(int32_t *)(void *)field = HARP_FROM_PROMPT;
+        else fine = parse_integer(text, d->least, d->most, (int32_t *)(void *)field);
+        break;
+    default: break;
+    }
+    return fine ? EXIT_FINE : bad_value(o, d, text);
+}
+
+/* The option called by the first `length` bytes of text. */
+static const option *find_option(const char *text, size_t length)
+{
+    int i;
+    for (i = 0; i < N_OPTIONS; i++) {
+        const option *d = &table[i];
+        if (d->kind == KIND_HEADING) continue;
+        if (strlen(d->name) == length && memcmp(d->name, text, length) == 0) return d;
+        if (d->short_name && strlen(d->short_name) == length && memcmp(d->short_name, text, length) == 0) return d;
+    }
+    return NULL;
+}
+
+/* Reads the option at argv[*i], as "--name value" or "--name=value", and moves *i past it. */
+static int parse_one(options *o, int argc, char **argv, int *i)
+{
+    const char *text = argv[(*i)++], *equals = text[0] == '-' && text[1] == '-' ? strchr(text, '=') : NULL;
+    const option *d = find_option(text, equals ? (size_t)(equals - text) : strlen(text));
+    if (!d) return options_misuse(o->command, "there is no option '%s'", text);
+    if (!(d->commands & o->command))
+        return options_misuse(o->command, "%s is not an option of this command", d->name);
+    if (d->kind == KIND_FLAG || d->kind == KIND_HELP) {
+        if (equals) return options_misuse(o->command, "%s takes no value", d->name);
+        *(int32_t *)(void *)((char *)o + (d->kind == KIND_FLAG ? d->field : AT(help))) = 1;
+        return EXIT_FINE;
+    }
+    if (!equals && *i == argc) return options_misuse(o->command, "%s needs a value", d->name);
+    return take_value(o, d, equals ? equals + 1 : argv[(*i)++]);
+}
+
+static void set_defaults(options *o, int32_t command)
+{
+    harp_params p = harp_defaults();
+    memset(o, 0, sizeof *o);
+    o->command = command;
+    o->n = command == COMMAND_RUN ? 256 : -1;
+    o->temperature = -1.0f;
+    o->top_k = p.top_k, o->top_p = p.top_p, o->min_p = p.min_p, o->seed = p.seed;
+    o->repeat_penalty = p.repeat_penalty, o->repeat_last = p.repeat_last;
+    o->theta = p.theta, o->delta = p.delta, o->beta = p.beta, o->reframings = p.reframings;
+    o->frame = (int32_t)p.frame, o->schedule = (int32_t)p.schedule, o->measure = (int32_t)p.measure;
+    o->reframe_from = p.reframe_from, o->rescale = p.rescale;
+    o->threads = p.threads, o->context = p.context;
+    o->activations = (int32_t)p.activations, o->cache = (int32_t)p.cache;
+}
+
+/* What is wrong with a list of ids, or NULL. */
+static const char *ids_problem(const char *list)
+{
+    ids parsed = {NULL, 0, 0};
+    const char *problem = ids_parse(&parsed, list, strlen(list));
+    free(parsed.list);
+    return problem;
+}
+
+/* What no single option can see: what must be there, and what excludes what. */
+static int check_together(options *o)
+{
+    int inputs = (o->prompt != NULL) + (o->file != NULL) + (o->tokens != NULL) + (o->tokens_file != NULL)
+                 + (o->decode != NULL);
+    int ids_only = o->tokens || o->tokens_file;
+    const char *list = o->tokens ? o->tokens : o->decode, *problem = list ? ids_problem(list) : NULL;
+    if (!o->model) return options_misuse(o->command, "which model? -m FILE");
+    if (inputs > 1)
+        return options_misuse(o->command, "more than one input is given (-p, -f, --tokens, --tokens-file, --decode)");
+    if (inputs == 0 && o->command & (COMMAND_SCORE | COMMAND_TOKENIZE))
+        return options_misuse(o->command, "no input is given");
+    if (problem) return options_misuse(o->command, "%s: %s", o->tokens ? "--tokens" : "--decode", problem);
+    if (ids_only && o->n_stop) return options_misuse(o->command, "--stop needs text, not --tokens");
+    if (o->replay_masks && o->reframings > 1)
+        return options_misuse(o->command, "--replay-masks holds the masks of one reframing, not of %d",
+                              (int)o->reframings);
+    if (o->replay_masks && o->frame == HARP_FRAME_LAST)
+        return options_misuse(o->command, "--replay-masks goes with --frame stream or redraw");
+    if (o->temperature < 0.0f) o->temperature = ids_only ? 0.0f : harp_defaults().temperature;
+    return EXIT_FINE;
+}
+
+int options_parse(options *o, int32_t command, int argc, char **argv)
+{
+    int i = 2, status = EXIT_FINE;
+    set_defaults(o, command);
+    while (i < argc && status == EXIT_FINE) status = parse_one(o, argc, argv, &i);
+    if (status == EXIT_FINE && o->help) print_help(stdout, command);
+    else if (status == EXIT_FINE) status = check_together(o);
+    return status;
+}

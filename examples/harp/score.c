@@ -1,0 +1,99 @@
+/* score.c - entropy and log-probability at each position of a given text */
+#include "cli.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct scoring {
+    const ids *tokens;
+    int32_t vocab;
+    FILE *logits; /* or NULL */
+    unsigned char *row; /* [vocab][4], a row of logits on its way to the file */
+} scoring;
+
+/* Little-endian whatever this machine is: readers of the file need not know where it was made. */
+static void write_logits(scoring *s, const float *logits)
+{
+    int32_t i;
+    for (i = 0; i < s->vocab; i++) {
+        uint32_t bits;
+        unsigned char *to = s->row + 4 * (size_t)i;
+        memcpy(&bits, &logits[i], sizeof bits);
+        to[0] = (unsigned char)(bits & 255), to[1] = (unsigned char)(bits >> 8 & 255);
+        to[2] = (unsigned char)(bits >> 16 & 255), to[3] = (unsigned char)(bits >> 24);
+    }
+    fwrite(s->row, 4, (size_t)s->vocab, s->logits);
+}
+
+static int tell_position(void *user, int32_t position, const float *logits)
+{
+    scoring *s = (scoring *)user;
+    size_t next = (size_t)position + 1;
+    printf("{\"position\":%ld,\"token\":%ld,\"entropy\":", (long)position, (long)s->tokens->list[position]);
+    json_number(stdout, (double)harp_entropy(logits, s->vocab));
+    fputs(",\"logprob\":", stdout);
+    if (next < s->tokens->n) json_number(stdout, (double)harp_logprob(logits, s->vocab, s->tokens->list[next]));
+    else fputs("null", stdout);
+    fputs("}\n", stdout);
+    if (s->logits) write_logits(s, logits);
+    return ferror(stdout) || (s->logits && ferror(s->logits));
+}
+
+static int read_input(const engine *e, const options *o, ids *tokens)
+{
+    blob text = {NULL, 0};
+    int status;
+    if (o->tokens || o->tokens_file) return read_tokens(o, e->info.vocab, tokens);
+    if (e->info.tokenizer == 0) return complain("this model has no tokenizer: give it token ids, --tokens 1,2,3");
+    if (read_prompt(o, &text)) return EXIT_FAILED;
+    status = ids_encode(tokens, e->model, text.data, text.bytes, HARP_ENCODE_BOS);
+    free(text.data);
+    if (status == EXIT_FINE && tokens->n == 0) status = complain("there is nothing to score in an empty text");
+    if (status == EXIT_FINE && tokens->n > INT32_MAX) status = complain("the text is too long");
+    return status;
+}
+
+/* A scoring session is plain (the vanilla logits are asked for) and just as long as its input. */
+static int open_session(engine *e, const options *o, size_t n)
+{
+    if (engine_set_params(e, o)) return EXIT_FAILED;
+    e->params.harp = 0;
+    if (e->params.context == 0) e->params.context = (int32_t)n;
+    e->params.logit_rows = 16; /* the output matrix is large: read it once for 16 positions */
+    return engine_open_session(e);
+}
+
+static int score(engine *e, const options *o, scoring *s)
+{
+    harp_error err;
+    harp_status status;
+    int failed;
+    if (o->logits) {
+        s->row = malloc(4 * (size_t)s->vocab);
+        if (!s->row) return complain("there is not enough memory for a row of logits");
+        s->logits = fopen(o->logits, "wb");
+        if (!s->logits) return complain("%s: %s", o->logits, strerror(errno));
+    }
+    status = harp_score(e->session, s->tokens->list, (int32_t)s->tokens->n, tell_position, s, &err);
+    failed = s->logits && (ferror(s->logits) | fclose(s->logits));
+    if (failed) return complain("%s: could not be written", o->logits);
+    if (fflush(stdout) || ferror(stdout)) return complain("the output could not be written");
+    return status ? engine_complain(e, &err) : EXIT_FINE;
+}
+
+int command_score(const options *o)
+{
+    engine e;
+    ids tokens = {NULL, 0, 0};
+    scoring s = {NULL, 0, NULL, NULL};
+    int status = engine_open_model(&e, o);
+    if (status == EXIT_FINE) status = read_input(&e, o, &tokens);
+    if (status == EXIT_FINE) status = open_session(&e, o, tokens.n);
+    s.tokens = &tokens, s.vocab = e.info.vocab;
+    if (status == EXIT_FINE) status = score(&e, o, &s);
+    free(s.row);
+    free(tokens.list);
+    engine_close(&e);
+    return status;
+}

@@ -1,0 +1,149 @@
+/* show.c - what a run says while it goes: text, trace, statistics */
+#include "cli.h"
+
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+int show_open(show *s, const engine *e, const options *o)
+{
+    memset(s, 0, sizeof *s);
+    s->engine = e;
+    s->term = term_open(stdout, o->color);
+    s->position = -1;
+    s->trace_path = o->trace;
+    if (o->trace && !(s->trace = fopen(o->trace, "wb"))) return complain("%s: %s", o->trace, strerror(errno));
+    return EXIT_FINE;
+}
+
+/* The standard output's errors show at the latest when it is flushed: a full disk must not look like success. */
+int show_close(show *s)
+{
+    int trace_failed = s->trace && (ferror(s->trace) | fclose(s->trace));
+    s->trace = NULL;
+    if (trace_failed) return complain("%s: could not be written", s->trace_path);
+    if (fflush(stdout) || ferror(stdout)) s->failed = 1;
+    return s->failed ? complain("the output could not be written") : EXIT_FINE;
+}
+
+void show_begin_turn(show *s)
+{
+    s->last = now();
+    s->position = -1;
+    s->newline = 1, s->ended = 0;
+}
+
+/* ---- The trace: one JSON object for each generated token ---- */
+
+static void trace_token(show *s, const char *name, int32_t token)
+{
+    size_t bytes = 0;
+    const char *text = harp_token_text(s->engine->model, token, &bytes);
+    fprintf(s->trace, "\"token\":%ld,\"%s\":", (long)token, name);
+    json_string(s->trace, text ? text : "", text ? bytes : 0);
+}
+
+static void trace_top(show *s, const char *name, harp_which which)
+{
+    harp_choice top[5];
+    int32_t i, n = harp_top(s->engine->session, which, top, 5);
+    fprintf(s->trace, ",\"%s\":", name);
+    if (n <= 0) {
+        fputs("null", s->trace);
+        return;
+    }
+    for (i = 0; i < n; i++) {
+        fputs(i ? ",{" : "[{", s->trace);
+        trace_token(s, "text", top[i].token);
+        fputs(",\"p\":", s->trace);
+        json_number(s->trace, (double)top[i].probability);
+        fputc('}', s->trace);
+    }
+    fputc(']', s->trace);
+}
+
+static void trace_real(show *s, const char *name, double value)
+{
+    fprintf(s->trace, ",\"%s\":", name);
+    json_number(s->trace, value);
+}
+
+static void trace_step(show *s, const harp_step *step, double seconds)
+{
+    fprintf(s->trace, "{\"position\":%ld,", (long)step->position);
+    trace_token(s, "text", step->token);
+    trace_real(s, "entropy", (double)step->entropy);
+    trace_real(s, "uncertainty", (double)step->uncertainty);
+    trace_real(s, "logprob", (double)step->logprob);
+    fprintf(s->trace, ",\"hesitated\":%s,\"reframed\":%ld,\"vanilla_token\":%ld", step->hesitated ? "true" : "false",
+            (long)step->reframed, (long)step->vanilla_token);
+    trace_top(s, "top", HARP_COMBINED);
+    trace_top(s, "top_vanilla", HARP_VANILLA);
+    trace_top(s, "top_reframed", HARP_REFRAMED);
+    fprintf(s->trace, ",\"passes\":%ld,\"rows\":%ld", (long)step->passes, (long)step->rows);
+    trace_real(s, "seconds", seconds);
+    fputs("}\n", s->trace);
+}
+
+/* ---- Steps and their text ---- */
+
+void show_step(show *s, const harp_step *step)
+{
+    double seconds = now() - s->last;
+    if (step->position == s->position) return; /* held text that comes out late repeats its step */
+    if (s->trace) trace_step(s, step, seconds);
+    if (s->position < 0) s->prompt_seconds += seconds;
+    else s->decode_seconds += seconds, s->decode_tokens++;
+    s->position = step->position;
+    s->ended = step->end;
+    s->last = now();
+}
+
+int show_text(void *user, const char *text, size_t bytes, const harp_step *step)
+{
+    show *s = (show *)user;
+    show_step(s, step);
+    if (bytes > 0) s->newline = text[bytes - 1] == '\n';
+    if (term_write(&s->term, text, bytes, step)) s->failed = 1;
+    return s->failed || (s->stop && s->stop());
+}
+
+/* ---- Statistics ---- */
+
+static double per(double amount, double of)
+{
+    return of > 0.0 ? amount / of : 0.0;
+}
+
+static const char *megabytes(double bytes, char text[32])
+{
+    if (bytes < 1e6) snprintf(text, 32, "%.1f KB", bytes / 1e3);
+    else snprintf(text, 32, "%.1f MB", bytes / 1e6);
+    return text;
+}
+
+/* The first token of a turn waits for the prompt: its time counts there. */
+void show_stats(const show *s)
+{
+    const engine *e = s->engine;
+    harp_stats h = harp_statistics(e->session);
+    char session[32], model[32];
+    fflush(stdout);
+    fprintf(stderr, "speed    prompt %lld tokens in %.3f s (%.1f tokens/s), then %.1f tokens/s\n",
+            (long long)s->prompt_tokens, s->prompt_seconds, per((double)s->prompt_tokens, s->prompt_seconds),
+            per((double)s->decode_tokens, s->decode_seconds));
+    fprintf(stderr, "harp     %s%lld of %lld tokens hesitated (%.1f %%), %lld changed\n",
+            e->params.harp ? "" : "off: ", (long long)h.hesitations, (long long)h.steps,
+            100.0 * per((double)h.hesitations, (double)h.steps), (long long)h.changed);
+    fprintf(stderr, "work     %lld passes over the weights (%.2f a token), rows: %lld vanilla, %lld reframed\n",
+            (long long)h.passes, per((double)h.passes, (double)h.steps), (long long)h.rows, (long long)h.reframed_rows);
+    fprintf(stderr, "memory   session %s, model %s%s\n", megabytes((double)e->session_bytes, session),
+            megabytes((double)e->info.bytes, model), e->info.mapped ? " (mapped)" : "");
+}
