@@ -990,7 +990,32 @@ typedef struct hp_layer { /* one transformer block, all pointers into the image 
     hp_matrix qkv, attn_out, gate_up, down;
 } hp_layer;
 
-typedef struct hp_tokenizer { int32_t kind, longest; } hp_tokenizer;
+/* A tokenizer as it stands in the file: every pointer leads into the image and is checked by hp_tokenizer_open. */
+typedef struct hp_tokenizer {
+    int32_t kind;           /* 0 none, HP_SENTENCEPIECE, HP_BYTE_LEVEL                                        */
+    int32_t n;              /* tokens; equal to the model's vocab                                             */
+    int32_t longest;        /* most bytes that one token can put out                                          */
+    int32_t n_sorted, n_added, n_merges;
+    int32_t unknown;        /* token for what no token covers, or -1                                          */
+    int32_t add_bos;        /* a text begins with the begin token                                             */
+    int32_t spaces;         /* HP_SPACE_* bits                                                                */
+    int32_t ignore_merges;  /* a word that is a token as a whole is not taken apart                           */
+    int32_t contractions;   /* byte level: 0 none, 1 's 't 're 've 'm 'll 'd, 2 in any case                   */
+    int32_t any_lead;       /* byte level: a word may begin with any sign, not only with a space              */
+    int32_t number_lead;    /* byte level: a number may begin with a space                                    */
+    int32_t number_digits;  /* byte level: most digits in a piece, 0 any                                      */
+    int32_t lone_digits;    /* byte level: each digit is a piece, cut out before all else                     */
+    int32_t sign_newlines;  /* byte level: signs take the newlines that follow                                */
+    int32_t newline_runs;   /* byte level: white space is cut after its last newline                          */
+    const uint8_t *offsets; /* u32 [n + 1]        token i is text[offsets[i]] up to text[offsets[i + 1]]      */
+    const uint8_t *text;    /* u8  [offsets[n]]                                                               */
+    const uint8_t *types;   /* u8  [n]            HP_TOKEN_*                                                  */
+    const uint8_t *sorted;  /* u32 [n_sorted]     normal tokens by text                                       */
+    const uint8_t *bytes;   /* u32 [256]          the token of each byte, or HP_NO_TOKEN                      */
+    const uint8_t *first;   /* u32 [n + 1]        token i is the left part of merges first[i] to first[i + 1] */
+    const uint8_t *merges;  /* u32 [n_merges][3]  right part, rank, result; by right part                     */
+    const uint8_t *added;   /* u32 [n_added][2]   token, HP_ADDED_* bits; by text                             */
+} hp_tokenizer;
 
 
 struct harp_session;
@@ -1581,15 +1606,864 @@ HARP_API harp_status harp_verify(const harp_model *m, harp_error *err)
 /* ================================================================================================================
  * [CH09] Text and tokens
  *
- * Models of this version are driven by token ids: no tokenizer is read from the file, and the calls that turn text into
- * tokens and back say so.
+ * A model reads token ids, not text. This chapter owns the way from one to the other and back, for the two families in
+ * use, which differ less than their names say:
+ *
+ *   kind 1, SentencePiece BPE (Llama 2, Mistral, Phi-3): the text is one long word, its symbols are characters; a
+ *   character that is no token becomes the tokens of its bytes.
+ *   kind 2, byte-level BPE (GPT-2, SmolLM2, Llama 3): the text is cut into words first, by rules about letters, numbers
+ *   and white space; the symbols of a word are bytes.
+ *
+ * Then both do the same: of all neighbouring symbols that a MERGE allows to join, the pair with the lowest rank joins,
+ * the leftmost of equals, until none is left (hp_join). A tournament over the pairs finds each winner in log n steps, so
+ * a word of n symbols costs n log n: a mebibyte of one letter is no trap.
+ *
+ * The vocabulary is read in place. The converter has undone what other formats do to it (GPT-2's printable alphabet,
+ * U+2581 for a space, <0x0A> for a byte), so a token's text is the bytes it stands for, and decoding is copying. All
+ * is checked once, in linear time, by hp_tokenizer_open; what comes after trusts it. Metadata, values little-endian:
+ *
+ *   tokenizer.kind           integer  1 or 2; without it the model has no tokenizer and the others are ignored
+ *   tokenizer.offsets        u32 [n + 1], n = vocab: token i is bytes offsets[i] up to offsets[i + 1] of ...
+ *   tokenizer.text           u8: the texts of all tokens, each at most 4096 bytes
+ *   tokenizer.types          u8 [n]: 1 normal, 2 unknown, 3 control, 4 user-defined, 5 unused, 6 byte
+ *   tokenizer.sorted         u32: normal tokens in the order of their bytes, no text twice
+ *   tokenizer.bytes          u32 [256]: the token that stands for each byte alone, 0xFFFFFFFF if none does
+ *   tokenizer.merge_first    u32 [n + 1]: token i is the left part of merges merge_first[i] up to merge_first[i + 1]
+ *   tokenizer.merges         u32 [][3]: right part, rank, result; those of one left part by right part, none twice
+ *   tokenizer.added          u32 [][2]: tokens that are found in raw text, by their bytes, none twice: id, and the sum
+ *                            of 1 takes the white space before it, 2 takes that after it. Types 3, 4; 1..512 bytes
+ *   tokenizer.unknown        integer, optional: the token for bytes that have none
+ *   tokenizer.add_bos        integer: 1 if a text begins with the begin token
+ *   tokenizer.spaces         integer, kind 1, the sum of: 1 a space is put before the text; 2 also after each added
+ *                            token; 4 but not where there is one; 8 decoding drops the first space
+ *   tokenizer.ignore_merges  integer: 1 if a word that is a normal token is that token, whatever the merges say
+ *   tokenizer.contractions .any_lead .number_lead .number_digits .lone_digits .sign_newlines .newline_runs
+ *                            integers, kind 2: the rules for words, see hp_word_end
+ *
+ * An integer that is absent is 0, tokenizer.unknown -1.
  * ============================================================================================================== */
+
+enum { HP_SENTENCEPIECE = 1, HP_BYTE_LEVEL = 2, HP_LONGEST_TOKEN = 4096, HP_LONGEST_ADDED = 512 };
+enum { HP_TOKEN_NORMAL = 1, HP_TOKEN_UNKNOWN, HP_TOKEN_CONTROL, HP_TOKEN_USER, HP_TOKEN_UNUSED, HP_TOKEN_BYTE };
+enum { HP_SPACE_FIRST = 1, HP_SPACE_EACH = 2, HP_SPACE_UNLESS = 4, HP_SPACE_STRIP = 8 };
+enum { HP_ADDED_LSTRIP = 1, HP_ADDED_RSTRIP = 2 };
+
+#define HP_NO_TOKEN 0xFFFFFFFFu /* also: no neighbour, no rank */
+
+static uint32_t hp_u32_at(const uint8_t *table, size_t i)
+{
+    return hp_u32(table + 4 * i);
+}
+
+static const uint8_t *hp_token(const hp_tokenizer *t, uint32_t id, size_t *bytes)
+{
+    uint32_t begin = hp_u32_at(t->offsets, id);
+    *bytes = hp_u32_at(t->offsets, id + 1) - begin;
+    return t->text + begin;
+}
+
+/* The order of `sorted` and `added`: by bytes, a beginning before what it begins. */
+static int hp_compare_text(const uint8_t *a, size_t a_bytes, const uint8_t *b, size_t b_bytes)
+{
+    size_t both = a_bytes < b_bytes ? a_bytes : b_bytes;
+    int order = both ? memcmp(a, b, both) : 0;
+    return order ? order : (a_bytes > b_bytes) - (a_bytes < b_bytes);
+}
+
+/* The normal token with this text, or HP_NO_TOKEN. */
+static uint32_t hp_find_token(const hp_tokenizer *t, const uint8_t *text, size_t bytes)
+{
+    int32_t low = 0, high = t->n_sorted;
+    while (low < high) {
+        int32_t middle = low + (high - low) / 2;
+        uint32_t id = hp_u32_at(t->sorted, (size_t)middle);
+        size_t n;
+        const uint8_t *other = hp_token(t, id, &n);
+        int order = hp_compare_text(text, bytes, other, n);
+        if (order == 0) return id;
+        if (order < 0) high = middle;
+        else low = middle + 1;
+    }
+    return HP_NO_TOKEN;
+}
+
+/* The rank of joining two tokens, or HP_NO_TOKEN; *result is what they become. */
+static uint32_t hp_find_merge(const hp_tokenizer *t, uint32_t left, uint32_t right, uint32_t *result)
+{
+    uint32_t low = hp_u32_at(t->first, left), high = hp_u32_at(t->first, left + 1);
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        const uint8_t *merge = t->merges + 12 * (size_t)middle;
+        uint32_t other = hp_u32(merge);
+        if (other == right) {
+            *result = hp_u32(merge + 8);
+            return hp_u32(merge + 4);
+        }
+        if (other > right) high = middle;
+        else low = middle + 1;
+    }
+    return HP_NO_TOKEN;
+}
+
+/* ---- Characters ---- */
+
+/* Can these n bytes be UTF-8? 1: they are one character; 0: they begin one; -1: no. */
+static int hp_utf8_state(const uint8_t *p, size_t n)
+{
+    uint8_t lead = p[0];
+    size_t need = lead < 0x80 ? 1 : lead < 0xC2 ? 0 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : lead < 0xF5 ? 4 : 0, i;
+    if (n > need) return -1;
+    for (i = 1; i < n; i++)
+        if ((p[i] & 0xC0) != 0x80) return -1;
+    if (n > 1 && lead == 0xE0 && p[1] < 0xA0) return -1; /* would fit fewer bytes */
+    if (n > 1 && lead == 0xED && p[1] > 0x9F) return -1; /* surrogates            */
+    if (n > 1 && lead == 0xF0 && p[1] < 0x90) return -1; /* would fit fewer bytes */
+    if (n > 1 && lead == 0xF4 && p[1] > 0x8F) return -1; /* above U+10FFFF        */
+    return n == need;
+}
+
+/* The character at p: its length, and its number in *c. A byte that begins none is a character by itself, with a
+ * number that no character has. */
+static size_t hp_character(const uint8_t *p, size_t bytes, uint32_t *c)
+{
+    static const uint8_t mask[5] = {0, 0x7F, 0x1F, 0x0F, 0x07};
+    size_t n, i;
+    int state = 0;
+    for (n = 0; n < bytes && state == 0;) state = hp_utf8_state(p, ++n);
+    if (state != 1) {
+        *c = 0x110000;
+        return 1;
+    }
+    *c = p[0] & mask[n];
+    for (i = 1; i < n; i++) *c = *c << 6 | (p[i] & 0x3Fu);
+    return n;
+}
+
+/* What the rules for words distinguish: \p{L}, \p{N}, \s and the rest. An entry of the table is first << 2 | class,
+ * where first is the first character of a run of one class. */
+enum { HP_SIGN, HP_LETTER, HP_NUMBER, HP_WHITE };
+
+/* Made by tools/convert/unicode_classes.py from Unicode 14.0.0. */
+static const uint32_t hp_classes[1534] = {
+    0, 0x27, 0x38, 0x83, 0x84, 0xC2, 0xE8, 0x105, 0x16C, 0x185, 0x1EC, 0x217, 0x218, 0x283, 0x284, 0x2A9, 0x2AC,
+    0x2CA, 0x2D0, 0x2D5, 0x2D8, 0x2E6, 0x2E9, 0x2EC, 0x2F2, 0x2FC, 0x301, 0x35C, 0x361, 0x3DC, 0x3E1, 0xB08, 0xB19,
+    0xB48, 0xB81, 0xB94, 0xBB1, 0xBB4, 0xBB9, 0xBBC, 0xDC1, 0xDD4, 0xDD9, 0xDE0, 0xDE9, 0xDF8, 0xDFD, 0xE00, 0xE19,
+    0xE1C, 0xE21, 0xE2C, 0xE31, 0xE34, 0xE39, 0xE88, 0xE8D, 0xFD8, 0xFDD, 0x1208, 0x1229, 0x14C0, 0x14C5, 0x155C,
+    0x1565, 0x1568, 0x1581, 0x1624, 0x1741, 0x17AC, 0x17BD, 0x17CC, 0x1881, 0x192C, 0x1982, 0x19A8, 0x19B9, 0x19C0,
+    0x19C5, 0x1B50, 0x1B55, 0x1B58, 0x1B95, 0x1B9C, 0x1BB9, 0x1BC2, 0x1BE9, 0x1BF4, 0x1BFD, 0x1C00, 0x1C41, 0x1C44,
+    0x1C49, 0x1CC0, 0x1D35, 0x1E98, 0x1EC5, 0x1EC8, 0x1F02, 0x1F29, 0x1FAC, 0x1FD1, 0x1FD8, 0x1FE9, 0x1FEC, 0x2001,
+    0x2058, 0x2069, 0x206C, 0x2091, 0x2094, 0x20A1, 0x20A4, 0x2101, 0x2164, 0x2181, 0x21AC, 0x21C1, 0x2220, 0x2225,
+    0x223C, 0x2281, 0x2328, 0x2411, 0x24E8, 0x24F5, 0x24F8, 0x2541, 0x2544, 0x2561, 0x2588, 0x259A, 0x25C0, 0x25C5,
+    0x2604, 0x2615, 0x2634, 0x263D, 0x2644, 0x264D, 0x26A4, 0x26A9, 0x26C4, 0x26C9, 0x26CC, 0x26D9, 0x26E8, 0x26F5,
+    0x26F8, 0x2739, 0x273C, 0x2771, 0x2778, 0x277D, 0x2788, 0x279A, 0x27C1, 0x27C8, 0x27D2, 0x27E8, 0x27F1, 0x27F4,
+    0x2815, 0x282C, 0x283D, 0x2844, 0x284D, 0x28A4, 0x28A9, 0x28C4, 0x28C9, 0x28D0, 0x28D5, 0x28DC, 0x28E1, 0x28E8,
+    0x2965, 0x2974, 0x2979, 0x297C, 0x299A, 0x29C0, 0x29C9, 0x29D4, 0x2A15, 0x2A38, 0x2A3D, 0x2A48, 0x2A4D, 0x2AA4,
+    0x2AA9, 0x2AC4, 0x2AC9, 0x2AD0, 0x2AD5, 0x2AE8, 0x2AF5, 0x2AF8, 0x2B41, 0x2B44, 0x2B81, 0x2B88, 0x2B9A, 0x2BC0,
+    0x2BE5, 0x2BE8, 0x2C15, 0x2C34, 0x2C3D, 0x2C44, 0x2C4D, 0x2CA4, 0x2CA9, 0x2CC4, 0x2CC9, 0x2CD0, 0x2CD5, 0x2CE8,
+    0x2CF5, 0x2CF8, 0x2D71, 0x2D78, 0x2D7D, 0x2D88, 0x2D9A, 0x2DC0, 0x2DC5, 0x2DCA, 0x2DE0, 0x2E0D, 0x2E10, 0x2E15,
+    0x2E2C, 0x2E39, 0x2E44, 0x2E49, 0x2E58, 0x2E65, 0x2E6C, 0x2E71, 0x2E74, 0x2E79, 0x2E80, 0x2E8D, 0x2E94, 0x2EA1,
+    0x2EAC, 0x2EB9, 0x2EE8, 0x2F41, 0x2F44, 0x2F9A, 0x2FCC, 0x3015, 0x3034, 0x3039, 0x3044, 0x3049, 0x30A4, 0x30A9,
+    0x30E8, 0x30F5, 0x30F8, 0x3161, 0x316C, 0x3175, 0x3178, 0x3181, 0x3188, 0x319A, 0x31C0, 0x31E2, 0x31FC, 0x3201,
+    0x3204, 0x3215, 0x3234, 0x3239, 0x3244, 0x3249, 0x32A4, 0x32A9, 0x32D0, 0x32D5, 0x32E8, 0x32F5, 0x32F8, 0x3375,
+    0x337C, 0x3381, 0x3388, 0x339A, 0x33C0, 0x33C5, 0x33CC, 0x3411, 0x3434, 0x3439, 0x3444, 0x3449, 0x34EC, 0x34F5,
+    0x34F8, 0x3539, 0x353C, 0x3551, 0x355C, 0x3562, 0x357D, 0x3588, 0x359A, 0x35E4, 0x35E9, 0x3600, 0x3615, 0x365C,
+    0x3669, 0x36C8, 0x36CD, 0x36F0, 0x36F5, 0x36F8, 0x3701, 0x371C, 0x379A, 0x37C0, 0x3805, 0x38C4, 0x38C9, 0x38D0,
+    0x3901, 0x391C, 0x3942, 0x3968, 0x3A05, 0x3A0C, 0x3A11, 0x3A14, 0x3A19, 0x3A2C, 0x3A31, 0x3A90, 0x3A95, 0x3A98,
+    0x3A9D, 0x3AC4, 0x3AC9, 0x3AD0, 0x3AF5, 0x3AF8, 0x3B01, 0x3B14, 0x3B19, 0x3B1C, 0x3B42, 0x3B68, 0x3B71, 0x3B80,
+    0x3C01, 0x3C04, 0x3C82, 0x3CD0, 0x3D01, 0x3D20, 0x3D25, 0x3DB4, 0x3E21, 0x3E34, 0x4001, 0x40AC, 0x40FD, 0x4102,
+    0x4128, 0x4141, 0x4158, 0x4169, 0x4178, 0x4185, 0x4188, 0x4195, 0x419C, 0x41B9, 0x41C4, 0x41D5, 0x4208, 0x4239,
+    0x423C, 0x4242, 0x4268, 0x4281, 0x4318, 0x431D, 0x4320, 0x4335, 0x4338, 0x4341, 0x43EC, 0x43F1, 0x4924, 0x4929,
+    0x4938, 0x4941, 0x495C, 0x4961, 0x4964, 0x4969, 0x4978, 0x4981, 0x4A24, 0x4A29, 0x4A38, 0x4A41, 0x4AC4, 0x4AC9,
+    0x4AD8, 0x4AE1, 0x4AFC, 0x4B01, 0x4B04, 0x4B09, 0x4B18, 0x4B21, 0x4B5C, 0x4B61, 0x4C44, 0x4C49, 0x4C58, 0x4C61,
+    0x4D6C, 0x4DA6, 0x4DF4, 0x4E01, 0x4E40, 0x4E81, 0x4FD8, 0x4FE1, 0x4FF8, 0x5005, 0x59B4, 0x59BD, 0x5A03, 0x5A05,
+    0x5A6C, 0x5A81, 0x5BAC, 0x5BBA, 0x5BC5, 0x5BE4, 0x5C01, 0x5C48, 0x5C7D, 0x5CC8, 0x5D01, 0x5D48, 0x5D81, 0x5DB4,
+    0x5DB9, 0x5DC4, 0x5E01, 0x5ED0, 0x5F5D, 0x5F60, 0x5F71, 0x5F74, 0x5F82, 0x5FA8, 0x5FC2, 0x5FE8, 0x6042, 0x6068,
+    0x6081, 0x61E4, 0x6201, 0x6214, 0x621D, 0x62A4, 0x62A9, 0x62AC, 0x62C1, 0x63D8, 0x6401, 0x647C, 0x651A, 0x6541,
+    0x65B8, 0x65C1, 0x65D4, 0x6601, 0x66B0, 0x66C1, 0x6728, 0x6742, 0x676C, 0x6801, 0x685C, 0x6881, 0x6954, 0x6A02,
+    0x6A28, 0x6A42, 0x6A68, 0x6A9D, 0x6AA0, 0x6C15, 0x6CD0, 0x6D15, 0x6D34, 0x6D42, 0x6D68, 0x6E0D, 0x6E84, 0x6EB9,
+    0x6EC2, 0x6EE9, 0x6F98, 0x7001, 0x7090, 0x7102, 0x7128, 0x7135, 0x7142, 0x7169, 0x71F8, 0x7201, 0x7224, 0x7241,
+    0x72EC, 0x72F5, 0x7300, 0x73A5, 0x73B4, 0x73B9, 0x73D0, 0x73D5, 0x73DC, 0x73E9, 0x73EC, 0x7401, 0x7700, 0x7801,
+    0x7C58, 0x7C61, 0x7C78, 0x7C81, 0x7D18, 0x7D21, 0x7D38, 0x7D41, 0x7D60, 0x7D65, 0x7D68, 0x7D6D, 0x7D70, 0x7D75,
+    0x7D78, 0x7D7D, 0x7DF8, 0x7E01, 0x7ED4, 0x7ED9, 0x7EF4, 0x7EF9, 0x7EFC, 0x7F09, 0x7F14, 0x7F19, 0x7F34, 0x7F41,
+    0x7F50, 0x7F59, 0x7F70, 0x7F81, 0x7FB4, 0x7FC9, 0x7FD4, 0x7FD9, 0x7FF4, 0x8003, 0x802C, 0x80A3, 0x80A8, 0x80BF,
+    0x80C0, 0x817F, 0x8180, 0x81C2, 0x81C5, 0x81C8, 0x81D2, 0x81E8, 0x81FD, 0x8202, 0x8228, 0x8241, 0x8274, 0x8409,
+    0x840C, 0x841D, 0x8420, 0x8429, 0x8450, 0x8455, 0x8458, 0x8465, 0x8478, 0x8491, 0x8494, 0x8499, 0x849C, 0x84A1,
+    0x84A4, 0x84A9, 0x84B8, 0x84BD, 0x84E8, 0x84F1, 0x8500, 0x8515, 0x8528, 0x8539, 0x853C, 0x8542, 0x860D, 0x8616,
+    0x8628, 0x9182, 0x9270, 0x93AA, 0x9400, 0x9DDA, 0x9E50, 0xB001, 0xB394, 0xB3AD, 0xB3BC, 0xB3C9, 0xB3D0, 0xB3F6,
+    0xB3F8, 0xB401, 0xB498, 0xB49D, 0xB4A0, 0xB4B5, 0xB4B8, 0xB4C1, 0xB5A0, 0xB5BD, 0xB5C0, 0xB601, 0xB65C, 0xB681,
+    0xB69C, 0xB6A1, 0xB6BC, 0xB6C1, 0xB6DC, 0xB6E1, 0xB6FC, 0xB701, 0xB71C, 0xB721, 0xB73C, 0xB741, 0xB75C, 0xB761,
+    0xB77C, 0xB8BD, 0xB8C0, 0xC003, 0xC004, 0xC015, 0xC01E, 0xC020, 0xC086, 0xC0A8, 0xC0C5, 0xC0D8, 0xC0E2, 0xC0ED,
+    0xC0F4, 0xC105, 0xC25C, 0xC275, 0xC280, 0xC285, 0xC3EC, 0xC3F1, 0xC400, 0xC415, 0xC4C0, 0xC4C5, 0xC63C, 0xC64A,
+    0xC658, 0xC681, 0xC700, 0xC7C1, 0xC800, 0xC882, 0xC8A8, 0xC922, 0xC940, 0xC946, 0xC980, 0xCA02, 0xCA28, 0xCAC6,
+    0xCB00, 0xD001, 0x13700, 0x13801, 0x29234, 0x29341, 0x293F8, 0x29401, 0x29834, 0x29841, 0x29882, 0x298A9, 0x298B0,
+    0x29901, 0x299BC, 0x299FD, 0x29A78, 0x29A81, 0x29B9A, 0x29BC0, 0x29C5D, 0x29C80, 0x29C89, 0x29E24, 0x29E2D,
+    0x29F2C, 0x29F41, 0x29F48, 0x29F4D, 0x29F50, 0x29F55, 0x29F68, 0x29FC9, 0x2A008, 0x2A00D, 0x2A018, 0x2A01D,
+    0x2A02C, 0x2A031, 0x2A08C, 0x2A0C2, 0x2A0D8, 0x2A101, 0x2A1D0, 0x2A209, 0x2A2D0, 0x2A342, 0x2A368, 0x2A3C9,
+    0x2A3E0, 0x2A3ED, 0x2A3F0, 0x2A3F5, 0x2A3FC, 0x2A402, 0x2A429, 0x2A498, 0x2A4C1, 0x2A51C, 0x2A581, 0x2A5F4,
+    0x2A611, 0x2A6CC, 0x2A73D, 0x2A742, 0x2A768, 0x2A781, 0x2A794, 0x2A799, 0x2A7C2, 0x2A7E9, 0x2A7FC, 0x2A801,
+    0x2A8A4, 0x2A901, 0x2A90C, 0x2A911, 0x2A930, 0x2A942, 0x2A968, 0x2A981, 0x2A9DC, 0x2A9E9, 0x2A9EC, 0x2A9F9,
+    0x2AAC0, 0x2AAC5, 0x2AAC8, 0x2AAD5, 0x2AADC, 0x2AAE5, 0x2AAF8, 0x2AB01, 0x2AB04, 0x2AB09, 0x2AB0C, 0x2AB6D,
+    0x2AB78, 0x2AB81, 0x2ABAC, 0x2ABC9, 0x2ABD4, 0x2AC05, 0x2AC1C, 0x2AC25, 0x2AC3C, 0x2AC45, 0x2AC5C, 0x2AC81,
+    0x2AC9C, 0x2ACA1, 0x2ACBC, 0x2ACC1, 0x2AD6C, 0x2AD71, 0x2ADA8, 0x2ADC1, 0x2AF8C, 0x2AFC2, 0x2AFE8, 0x2B001,
+    0x35E90, 0x35EC1, 0x35F1C, 0x35F2D, 0x35FF0, 0x3E401, 0x3E9B8, 0x3E9C1, 0x3EB68, 0x3EC01, 0x3EC1C, 0x3EC4D,
+    0x3EC60, 0x3EC75, 0x3EC78, 0x3EC7D, 0x3ECA4, 0x3ECA9, 0x3ECDC, 0x3ECE1, 0x3ECF4, 0x3ECF9, 0x3ECFC, 0x3ED01,
+    0x3ED08, 0x3ED0D, 0x3ED14, 0x3ED19, 0x3EEC8, 0x3EF4D, 0x3F4F8, 0x3F541, 0x3F640, 0x3F649, 0x3F720, 0x3F7C1,
+    0x3F7F0, 0x3F9C1, 0x3F9D4, 0x3F9D9, 0x3FBF4, 0x3FC42, 0x3FC68, 0x3FC85, 0x3FCEC, 0x3FD05, 0x3FD6C, 0x3FD99,
+    0x3FEFC, 0x3FF09, 0x3FF20, 0x3FF29, 0x3FF40, 0x3FF49, 0x3FF60, 0x3FF69, 0x3FF74, 0x40001, 0x40030, 0x40035,
+    0x4009C, 0x400A1, 0x400EC, 0x400F1, 0x400F8, 0x400FD, 0x40138, 0x40141, 0x40178, 0x40201, 0x403EC, 0x4041E,
+    0x404D0, 0x40502, 0x405E4, 0x4062A, 0x40630, 0x40A01, 0x40A74, 0x40A81, 0x40B44, 0x40B86, 0x40BF0, 0x40C01,
+    0x40C82, 0x40C90, 0x40CB5, 0x40D06, 0x40D09, 0x40D2A, 0x40D2C, 0x40D41, 0x40DD8, 0x40E01, 0x40E78, 0x40E81,
+    0x40F10, 0x40F21, 0x40F40, 0x40F46, 0x40F58, 0x41001, 0x41278, 0x41282, 0x412A8, 0x412C1, 0x41350, 0x41361,
+    0x413F0, 0x41401, 0x414A0, 0x414C1, 0x41590, 0x415C1, 0x415EC, 0x415F1, 0x4162C, 0x41631, 0x4164C, 0x41651,
+    0x41658, 0x4165D, 0x41688, 0x4168D, 0x416C8, 0x416CD, 0x416E8, 0x416ED, 0x416F4, 0x41801, 0x41CDC, 0x41D01,
+    0x41D58, 0x41D81, 0x41DA0, 0x41E01, 0x41E18, 0x41E1D, 0x41EC4, 0x41EC9, 0x41EEC, 0x42001, 0x42018, 0x42021,
+    0x42024, 0x42029, 0x420D8, 0x420DD, 0x420E4, 0x420F1, 0x420F4, 0x420FD, 0x42158, 0x42162, 0x42181, 0x421DC,
+    0x421E6, 0x42201, 0x4227C, 0x4229E, 0x422C0, 0x42381, 0x423CC, 0x423D1, 0x423D8, 0x423EE, 0x42401, 0x4245A,
+    0x42470, 0x42481, 0x424E8, 0x42601, 0x426E0, 0x426F2, 0x426F9, 0x42702, 0x42740, 0x4274A, 0x42801, 0x42804,
+    0x42841, 0x42850, 0x42855, 0x42860, 0x42865, 0x428D8, 0x42902, 0x42924, 0x42981, 0x429F6, 0x429FC, 0x42A01,
+    0x42A76, 0x42A80, 0x42B01, 0x42B20, 0x42B25, 0x42B94, 0x42BAE, 0x42BC0, 0x42C01, 0x42CD8, 0x42D01, 0x42D58,
+    0x42D62, 0x42D81, 0x42DCC, 0x42DE2, 0x42E01, 0x42E48, 0x42EA6, 0x42EC0, 0x43001, 0x43124, 0x43201, 0x432CC,
+    0x43301, 0x433CC, 0x433EA, 0x43401, 0x43490, 0x434C2, 0x434E8, 0x43982, 0x439FC, 0x43A01, 0x43AA8, 0x43AC1,
+    0x43AC8, 0x43C01, 0x43C76, 0x43C9D, 0x43CA0, 0x43CC1, 0x43D18, 0x43D46, 0x43D54, 0x43DC1, 0x43E08, 0x43EC1,
+    0x43F16, 0x43F30, 0x43F81, 0x43FDC, 0x4400D, 0x440E0, 0x4414A, 0x441C0, 0x441C5, 0x441CC, 0x441D5, 0x441D8,
+    0x4420D, 0x442C0, 0x44341, 0x443A4, 0x443C2, 0x443E8, 0x4440D, 0x4449C, 0x444DA, 0x44500, 0x44511, 0x44514,
+    0x4451D, 0x44520, 0x44541, 0x445CC, 0x445D9, 0x445DC, 0x4460D, 0x446CC, 0x44705, 0x44714, 0x44742, 0x44769,
+    0x4476C, 0x44771, 0x44774, 0x44786, 0x447D4, 0x44801, 0x44848, 0x4484D, 0x448B0, 0x44A01, 0x44A1C, 0x44A21,
+    0x44A24, 0x44A29, 0x44A38, 0x44A3D, 0x44A78, 0x44A7D, 0x44AA4, 0x44AC1, 0x44B7C, 0x44BC2, 0x44BE8, 0x44C15,
+    0x44C34, 0x44C3D, 0x44C44, 0x44C4D, 0x44CA4, 0x44CA9, 0x44CC4, 0x44CC9, 0x44CD0, 0x44CD5, 0x44CE8, 0x44CF5,
+    0x44CF8, 0x44D41, 0x44D44, 0x44D75, 0x44D88, 0x45001, 0x450D4, 0x4511D, 0x4512C, 0x45142, 0x45168, 0x4517D,
+    0x45188, 0x45201, 0x452C0, 0x45311, 0x45318, 0x4531D, 0x45320, 0x45342, 0x45368, 0x45601, 0x456BC, 0x45761,
+    0x45770, 0x45801, 0x458C0, 0x45911, 0x45914, 0x45942, 0x45968, 0x45A01, 0x45AAC, 0x45AE1, 0x45AE4, 0x45B02,
+    0x45B28, 0x45C01, 0x45C6C, 0x45CC2, 0x45CF0, 0x45D01, 0x45D1C, 0x46001, 0x460B0, 0x46281, 0x46382, 0x463CC,
+    0x463FD, 0x4641C, 0x46425, 0x46428, 0x46431, 0x46450, 0x46455, 0x4645C, 0x46461, 0x464C0, 0x464FD, 0x46500,
+    0x46505, 0x46508, 0x46542, 0x46568, 0x46681, 0x466A0, 0x466A9, 0x46744, 0x46785, 0x46788, 0x4678D, 0x46790,
+    0x46801, 0x46804, 0x4682D, 0x468CC, 0x468E9, 0x468EC, 0x46941, 0x46944, 0x46971, 0x46A28, 0x46A75, 0x46A78,
+    0x46AC1, 0x46BE4, 0x47001, 0x47024, 0x47029, 0x470BC, 0x47101, 0x47104, 0x47142, 0x471B4, 0x471C9, 0x47240,
+    0x47401, 0x4741C, 0x47421, 0x47428, 0x4742D, 0x474C4, 0x47519, 0x4751C, 0x47542, 0x47568, 0x47581, 0x47598,
+    0x4759D, 0x475A4, 0x475A9, 0x47628, 0x47661, 0x47664, 0x47682, 0x476A8, 0x47B81, 0x47BCC, 0x47EC1, 0x47EC4,
+    0x47F02, 0x47F54, 0x48001, 0x48E68, 0x49002, 0x491BC, 0x49201, 0x49510, 0x4BE41, 0x4BFC4, 0x4C001, 0x4D0BC,
+    0x51001, 0x5191C, 0x5A001, 0x5A8E4, 0x5A901, 0x5A97C, 0x5A982, 0x5A9A8, 0x5A9C1, 0x5AAFC, 0x5AB02, 0x5AB28,
+    0x5AB41, 0x5ABB8, 0x5AC01, 0x5ACC0, 0x5AD01, 0x5AD10, 0x5AD42, 0x5AD68, 0x5AD6E, 0x5AD88, 0x5AD8D, 0x5ADE0,
+    0x5ADF5, 0x5AE40, 0x5B901, 0x5BA02, 0x5BA5C, 0x5BC01, 0x5BD2C, 0x5BD41, 0x5BD44, 0x5BE4D, 0x5BE80, 0x5BF81,
+    0x5BF88, 0x5BF8D, 0x5BF90, 0x5C001, 0x61FE0, 0x62001, 0x63358, 0x63401, 0x63424, 0x6BFC1, 0x6BFD0, 0x6BFD5,
+    0x6BFF0, 0x6BFF5, 0x6BFFC, 0x6C001, 0x6C48C, 0x6C541, 0x6C54C, 0x6C591, 0x6C5A0, 0x6C5C1, 0x6CBF0, 0x6F001,
+    0x6F1AC, 0x6F1C1, 0x6F1F4, 0x6F201, 0x6F224, 0x6F241, 0x6F268, 0x74B82, 0x74BD0, 0x74D82, 0x74DE4, 0x75001,
+    0x75154, 0x75159, 0x75274, 0x75279, 0x75280, 0x75289, 0x7528C, 0x75295, 0x7529C, 0x752A5, 0x752B4, 0x752B9,
+    0x752E8, 0x752ED, 0x752F0, 0x752F5, 0x75310, 0x75315, 0x75418, 0x7541D, 0x7542C, 0x75435, 0x75454, 0x75459,
+    0x75474, 0x75479, 0x754E8, 0x754ED, 0x754FC, 0x75501, 0x75514, 0x75519, 0x7551C, 0x75529, 0x75544, 0x75549,
+    0x75A98, 0x75AA1, 0x75B04, 0x75B09, 0x75B6C, 0x75B71, 0x75BEC, 0x75BF1, 0x75C54, 0x75C59, 0x75CD4, 0x75CD9,
+    0x75D3C, 0x75D41, 0x75DBC, 0x75DC1, 0x75E24, 0x75E29, 0x75EA4, 0x75EA9, 0x75F0C, 0x75F11, 0x75F30, 0x75F3A,
+    0x76000, 0x77C01, 0x77C7C, 0x78401, 0x784B4, 0x784DD, 0x784F8, 0x78502, 0x78528, 0x78539, 0x7853C, 0x78A41,
+    0x78AB8, 0x78B01, 0x78BB0, 0x78BC2, 0x78BE8, 0x79F81, 0x79F9C, 0x79FA1, 0x79FB0, 0x79FB5, 0x79FBC, 0x79FC1,
+    0x79FFC, 0x7A001, 0x7A314, 0x7A31E, 0x7A340, 0x7A401, 0x7A510, 0x7A52D, 0x7A530, 0x7A542, 0x7A568, 0x7B1C6,
+    0x7B2B0, 0x7B2B6, 0x7B2C0, 0x7B2C6, 0x7B2D4, 0x7B406, 0x7B4B8, 0x7B4BE, 0x7B4F8, 0x7B801, 0x7B810, 0x7B815,
+    0x7B880, 0x7B885, 0x7B88C, 0x7B891, 0x7B894, 0x7B89D, 0x7B8A0, 0x7B8A5, 0x7B8CC, 0x7B8D1, 0x7B8E0, 0x7B8E5,
+    0x7B8E8, 0x7B8ED, 0x7B8F0, 0x7B909, 0x7B90C, 0x7B91D, 0x7B920, 0x7B925, 0x7B928, 0x7B92D, 0x7B930, 0x7B935,
+    0x7B940, 0x7B945, 0x7B94C, 0x7B951, 0x7B954, 0x7B95D, 0x7B960, 0x7B965, 0x7B968, 0x7B96D, 0x7B970, 0x7B975,
+    0x7B978, 0x7B97D, 0x7B980, 0x7B985, 0x7B98C, 0x7B991, 0x7B994, 0x7B99D, 0x7B9AC, 0x7B9B1, 0x7B9CC, 0x7B9D1,
+    0x7B9E0, 0x7B9E5, 0x7B9F4, 0x7B9F9, 0x7B9FC, 0x7BA01, 0x7BA28, 0x7BA2D, 0x7BA70, 0x7BA85, 0x7BA90, 0x7BA95,
+    0x7BAA8, 0x7BAAD, 0x7BAF0, 0x7C402, 0x7C434, 0x7EFC2, 0x7EFE8, 0x80001, 0xA9B80, 0xA9C01, 0xADCE4, 0xADD01,
+    0xAE078, 0xAE081, 0xB3A88, 0xB3AC1, 0xBAF84, 0xBE001, 0xBE878, 0xC0001, 0xC4D2C
+};
+
+static int hp_class_of(uint32_t c)
+{
+    size_t low = 0, high = sizeof hp_classes / sizeof hp_classes[0]; /* the answer is in [low, high) */
+    while (high - low > 1) {
+        size_t middle = low + (high - low) / 2;
+        if (hp_classes[middle] >> 2 <= c) low = middle;
+        else high = middle;
+    }
+    return (int)(hp_classes[low] & 3);
+}
+
+static int hp_class_at(const uint8_t *p, const uint8_t *end, size_t *length)
+{
+    uint32_t c;
+    *length = 0;
+    if (p >= end) return -1;
+    *length = hp_character(p, (size_t)(end - p), &c);
+    return hp_class_of(c);
+}
+
+/* The end of the run of characters of one class that begins at p; at most `most` of them, 0 for any number. */
+static const uint8_t *hp_run_end(const uint8_t *p, const uint8_t *end, int class, int32_t most)
+{
+    size_t length;
+    int32_t count = 0;
+    while ((most == 0 || count < most) && hp_class_at(p, end, &length) == class) p += length, count++;
+    return p;
+}
+
+/* ---- Opening: the only code that meets tables not yet checked ---- */
+
+static harp_status hp_bad_table(const char *key, harp_error *err)
+{
+    return hp_fail(err, HARP_ERR_FORMAT, "the table %s of the tokenizer is damaged or missing", key);
+}
+
+static harp_status hp_open_rule(const harp_model *m, const char *key, int32_t least, int32_t most, int32_t *value,
+                                harp_error *err)
+{
+    harp_meta meta;
+    if (!hp_meta(m, key, &meta)) return HARP_OK; /* *value keeps what it holds */
+    if (meta.type != HARP_META_INTEGER || meta.integer < least || meta.integer > most)
+        return hp_fail(err, HARP_ERR_FORMAT, "%s must be an integer between %d and %d", key, (int64_t)least,
+                       (int64_t)most);
+    *value = (int32_t)meta.integer;
+    return HARP_OK;
+}
+
+static harp_status hp_open_rules(hp_tokenizer *t, const harp_model *m, harp_error *err)
+{
+    const struct {
+        const char *key;
+        int32_t least, most, *value;
+    } rules[] = {{"tokenizer.unknown", -1, t->n - 1, &t->unknown},
+                 {"tokenizer.add_bos", 0, 1, &t->add_bos},
+                 {"tokenizer.spaces", 0, 15, &t->spaces},
+                 {"tokenizer.ignore_merges", 0, 1, &t->ignore_merges},
+                 {"tokenizer.contractions", 0, 2, &t->contractions},
+                 {"tokenizer.any_lead", 0, 1, &t->any_lead},
+                 {"tokenizer.number_lead", 0, 1, &t->number_lead},
+                 {"tokenizer.number_digits", 0, 1 << 20, &t->number_digits},
+                 {"tokenizer.lone_digits", 0, 1, &t->lone_digits},
+                 {"tokenizer.sign_newlines", 0, 1, &t->sign_newlines},
+                 {"tokenizer.newline_runs", 0, 1, &t->newline_runs}};
+    size_t i;
+    t->unknown = -1;
+    for (i = 0; i < sizeof rules / sizeof rules[0]; i++)
+        if (hp_open_rule(m, rules[i].key, rules[i].least, rules[i].most, rules[i].value, err)) return HARP_ERR_FORMAT;
+    return HARP_OK;
+}
+
+/* A table of entries of `unit` bytes; *count holds how many there must be, or -1 and then gets how many there are. */
+static harp_status hp_open_table(const harp_model *m, const char *key, size_t unit, int32_t *count,
+                                 const uint8_t **table, harp_error *err)
+{
+    harp_meta meta;
+    if (!hp_meta(m, key, &meta) || meta.type != HARP_META_BYTES || meta.bytes % unit != 0
+        || meta.bytes / unit > 0x3FFFFFFFu || (*count >= 0 && meta.bytes / unit != (size_t)*count))
+        return hp_bad_table(key, err);
+    *count = (int32_t)(meta.bytes / unit);
+    *table = (const uint8_t *)meta.data;
+    return HARP_OK;
+}
+
+static harp_status hp_open_tables(hp_tokenizer *t, const harp_model *m, int32_t *text_bytes, harp_error *err)
+{
+    int32_t n_offsets = t->n + 1, n_types = t->n, n_first = t->n + 1, n_bytes = 256;
+    *text_bytes = t->n_sorted = t->n_merges = t->n_added = -1;
+    if (hp_open_table(m, "tokenizer.offsets", 4, &n_offsets, &t->offsets, err)
+        || hp_open_table(m, "tokenizer.text", 1, text_bytes, &t->text, err)
+        || hp_open_table(m, "tokenizer.types", 1, &n_types, &t->types, err)
+        || hp_open_table(m, "tokenizer.sorted", 4, &t->n_sorted, &t->sorted, err)
+        || hp_open_table(m, "tokenizer.bytes", 4, &n_bytes, &t->bytes, err)
+        || hp_open_table(m, "tokenizer.merge_first", 4, &n_first, &t->first, err)
+        || hp_open_table(m, "tokenizer.merges", 12, &t->n_merges, &t->merges, err)
+        || hp_open_table(m, "tokenizer.added", 8, &t->n_added, &t->added, err))
+        return HARP_ERR_FORMAT;
+    return HARP_OK;
+}
+
+/* The most bytes a text can put out: bytes that are no UTF-8 become U+FFFD, three bytes each. */
+static size_t hp_shown_bytes(const uint8_t *p, size_t bytes)
+{
+    size_t shown = 0, length;
+    uint32_t c;
+    for (; bytes > 0; p += length, bytes -= length) {
+        length = hp_character(p, bytes, &c);
+        shown += c > 0x10FFFF ? 3 : length;
+    }
+    return shown;
+}
+
+static harp_status hp_check_texts(hp_tokenizer *t, int32_t text_bytes, harp_error *err)
+{
+    uint32_t before = hp_u32(t->offsets), i;
+    if (before != 0 || hp_u32_at(t->offsets, (size_t)t->n) != (uint32_t)text_bytes)
+        return hp_bad_table("tokenizer.offsets", err);
+    for (i = 0; i < (uint32_t)t->n; i++) {
+        uint32_t after = hp_u32_at(t->offsets, (size_t)i + 1);
+        size_t shown;
+        if (after < before || after - before > HP_LONGEST_TOKEN || after > (uint32_t)text_bytes)
+            return hp_bad_table("tokenizer.offsets", err);
+        if (t->types[i] < HP_TOKEN_NORMAL || t->types[i] > HP_TOKEN_BYTE) return hp_bad_table("tokenizer.types", err);
+        shown = hp_shown_bytes(t->text + before, after - before);
+        if (shown > (size_t)t->longest) t->longest = (int32_t)shown;
+        before = after;
+    }
+    return HARP_OK;
+}
+
+/* Tokens in the order of their texts, none twice, of the types in the mask; entries are `stride` bytes apart. */
+static int hp_is_sorted(const hp_tokenizer *t, const uint8_t *table, int32_t count, size_t stride, unsigned types)
+{
+    const uint8_t *text = NULL, *next;
+    size_t bytes = 0, next_bytes;
+    int32_t i;
+    for (i = 0; i < count; i++, text = next, bytes = next_bytes) {
+        uint32_t id = hp_u32(table + (size_t)i * stride);
+        if (id >= (uint32_t)t->n || !(types >> t->types[id] & 1u)) return 0;
+        next = hp_token(t, id, &next_bytes);
+        if (i > 0 && hp_compare_text(text, bytes, next, next_bytes) >= 0) return 0;
+    }
+    return 1;
+}
+
+static harp_status hp_check_lists(const hp_tokenizer *t, harp_error *err)
+{
+    int32_t i;
+    size_t bytes;
+    if (!hp_is_sorted(t, t->sorted, t->n_sorted, 4, 1u << HP_TOKEN_NORMAL)) return hp_bad_table("tokenizer.sorted", err);
+    if (!hp_is_sorted(t, t->added, t->n_added, 8, 1u << HP_TOKEN_CONTROL | 1u << HP_TOKEN_USER))
+        return hp_bad_table("tokenizer.added", err);
+    for (i = 0; i < t->n_added; i++) {
+        (void)hp_token(t, hp_u32_at(t->added, 2 * (size_t)i), &bytes);
+        if (bytes < 1 || bytes > HP_LONGEST_ADDED || hp_u32_at(t->added, 2 * (size_t)i + 1) > 3)
+            return hp_bad_table("tokenizer.added", err);
+    }
+    for (i = 0; i < 256; i++) {
+        uint32_t id = hp_u32_at(t->bytes, (size_t)i);
+        if (id == HP_NO_TOKEN) continue;
+        if (id >= (uint32_t)t->n || hp_token(t, id, &bytes)[0] != i || bytes != 1)
+            return hp_bad_table("tokenizer.bytes", err);
+    }
+    return HARP_OK;
+}
+
+/* A merge must join its parts' texts. So whatever is merged, the text stays what it was. */
+static int hp_merge_is_sound(const hp_tokenizer *t, uint32_t left, const uint8_t *merge)
+{
+    uint32_t right = hp_u32(merge), result = hp_u32(merge + 8);
+    const uint8_t *a, *b, *both;
+    size_t a_bytes, b_bytes, both_bytes;
+    if (right >= (uint32_t)t->n || result >= (uint32_t)t->n || hp_u32(merge + 4) == HP_NO_TOKEN) return 0;
+    a = hp_token(t, left, &a_bytes), b = hp_token(t, right, &b_bytes), both = hp_token(t, result, &both_bytes);
+    return a_bytes > 0 && b_bytes > 0 && both_bytes == a_bytes + b_bytes && memcmp(both, a, a_bytes) == 0
+           && memcmp(both + a_bytes, b, b_bytes) == 0;
+}
+
+static harp_status hp_check_merges(const hp_tokenizer *t, harp_error *err)
+{
+    uint32_t left, i = 0, end;
+    if (hp_u32(t->first) != 0 || hp_u32_at(t->first, (size_t)t->n) != (uint32_t)t->n_merges)
+        return hp_bad_table("tokenizer.merge_first", err);
+    for (left = 0; left < (uint32_t)t->n; left++) {
+        const uint8_t *before = NULL;
+        end = hp_u32_at(t->first, (size_t)left + 1);
+        if (end < i || end > (uint32_t)t->n_merges) return hp_bad_table("tokenizer.merge_first", err);
+        for (; i < end; i++) {
+            const uint8_t *merge = t->merges + 12 * (size_t)i;
+            if ((before && hp_u32(before) >= hp_u32(merge)) || !hp_merge_is_sound(t, left, merge))
+                return hp_bad_table("tokenizer.merges", err);
+            before = merge;
+        }
+    }
+    return HARP_OK;
+}
 
 static harp_status hp_tokenizer_open(hp_tokenizer *t, const harp_model *m, harp_error *err)
 {
-    (void)m, (void)err;
-    t->kind = 0, t->longest = 0;
+    int32_t text_bytes;
+    harp_meta meta;
+    harp_status status;
+    memset(t, 0, sizeof *t);
+    if (!hp_meta(m, "tokenizer.kind", &meta)) return HARP_OK;
+    if (meta.type != HARP_META_INTEGER) return hp_bad_table("tokenizer.kind", err);
+    if (meta.integer != HP_SENTENCEPIECE && meta.integer != HP_BYTE_LEVEL)
+        return hp_fail(err, HARP_ERR_UNSUPPORTED, "tokenizers of kind %d are not known to this version", meta.integer);
+    t->kind = (int32_t)meta.integer, t->n = m->vocab;
+    if ((status = hp_open_rules(t, m, err)) != HARP_OK || (status = hp_open_tables(t, m, &text_bytes, err)) != HARP_OK
+        || (status = hp_check_texts(t, text_bytes, err)) != HARP_OK || (status = hp_check_lists(t, err)) != HARP_OK
+        || (status = hp_check_merges(t, err)) != HARP_OK)
+        return status;
     return HARP_OK;
+}
+
+/* ---- Encoding: state ----
+ *
+ * One word at a time becomes a row of symbols, linked in both directions, so that joining two is a matter of links. The
+ * rank of a symbol is that of joining it with its right neighbour. winner[] is a tournament: node k of 1..n-1 names the
+ * symbol with the lowest rank among those of its children 2k and 2k + 1; nodes n..2n-1 are the symbols themselves. */
+
+typedef struct hp_encoder {
+    const harp_model *m;
+    const hp_tokenizer *t;
+    const uint8_t *text, *end;
+    unsigned flags;
+    int32_t *tokens; /* [capacity] the result; n counts on when it is full */
+    size_t capacity, n;
+    uint8_t starts[32]; /* bit set: bytes with which an added token begins that is looked for */
+    uint32_t *work;     /* [room] of each of the five below */
+    size_t room;
+    uint32_t n_symbols;
+    uint32_t *id, *before, *after, *rank, *winner; /* [n_symbols]; before, after: HP_NO_TOKEN at the ends */
+    harp_error *err;
+} hp_encoder;
+
+enum { HP_WORK_ARRAYS = 5, HP_WORK_LEAST = 256 };
+
+static void hp_free_work(hp_encoder *e)
+{
+    const harp_allocator *a = &e->m->allocator;
+    if (e->work) a->free(a->user, e->work, e->room * HP_WORK_ARRAYS * sizeof *e->work);
+    e->work = NULL, e->room = 0;
+}
+
+/* Makes room for a word of n symbols. The old block goes first: its contents are done with, and a device's allocator
+ * may only know how to start over. Growing to twice the size keeps the number of requests small. */
+static harp_status hp_make_room(hp_encoder *e, size_t n)
+{
+    const harp_allocator *a = &e->m->allocator;
+    size_t room = e->room * 2 < n ? n : e->room * 2, bytes;
+    e->n_symbols = 0;
+    if (n > e->room) {
+        hp_free_work(e);
+        if (room < HP_WORK_LEAST) room = HP_WORK_LEAST;
+        if (!hp_mul_size(room, HP_WORK_ARRAYS * sizeof *e->work, &bytes)
+            || !(e->work = (uint32_t *)a->alloc(a->user, bytes)))
+            return hp_fail(e->err, HARP_ERR_MEMORY, "no memory to encode a word of %d bytes", (int64_t)n);
+        e->room = room;
+    }
+    e->id = e->work, e->before = e->id + e->room, e->after = e->before + e->room;
+    e->rank = e->after + e->room, e->winner = e->rank + e->room;
+    return HARP_OK;
+}
+
+static void hp_put_token(hp_encoder *e, uint32_t id)
+{
+    if (e->n < e->capacity) e->tokens[e->n] = (int32_t)id;
+    e->n++;
+}
+
+static void hp_add_symbol(hp_encoder *e, uint32_t id)
+{
+    e->id[e->n_symbols++] = id;
+}
+
+static harp_status hp_add_byte(hp_encoder *e, uint8_t byte)
+{
+    uint32_t id = hp_u32_at(e->t->bytes, byte);
+    if (id == HP_NO_TOKEN) id = (uint32_t)e->t->unknown;
+    if (id == HP_NO_TOKEN)
+        return hp_fail(e->err, HARP_ERR_UNSUPPORTED, "the tokenizer has no token for byte %d", (int64_t)byte);
+    hp_add_symbol(e, id);
+    return HARP_OK;
+}
+
+/* ---- Encoding: joining symbols ---- */
+
+static uint32_t hp_contestant(const hp_encoder *e, uint32_t node)
+{
+    return node < e->n_symbols ? e->winner[node] : node - e->n_symbols;
+}
+
+static uint32_t hp_contest(const hp_encoder *e, uint32_t node)
+{
+    uint32_t a = hp_contestant(e, 2 * node), b = hp_contestant(e, 2 * node + 1);
+    if (e->rank[a] != e->rank[b]) return e->rank[a] < e->rank[b] ? a : b;
+    return a < b ? a : b;
+}
+
+/* The rank of symbol i has changed: its contests are held again. Where another keeps winning, nothing changes above. */
+static void hp_replay(hp_encoder *e, uint32_t i)
+{
+    uint32_t node;
+    for (node = (i + e->n_symbols) / 2; node > 0; node /= 2) {
+        uint32_t winner = hp_contest(e, node);
+        if (winner == e->winner[node] && winner != i) return;
+        e->winner[node] = winner;
+    }
+}
+
+static void hp_rank_symbol(hp_encoder *e, uint32_t i)
+{
+    uint32_t result;
+    e->rank[i] = e->after[i] == HP_NO_TOKEN ? HP_NO_TOKEN : hp_find_merge(e->t, e->id[i], e->id[e->after[i]], &result);
+}
+
+static void hp_link_symbols(hp_encoder *e)
+{
+    uint32_t i, n = e->n_symbols;
+    for (i = 0; i < n; i++) e->before[i] = i == 0 ? HP_NO_TOKEN : i - 1, e->after[i] = i + 1 == n ? HP_NO_TOKEN : i + 1;
+    for (i = 0; i < n; i++) hp_rank_symbol(e, i);
+    for (i = n; i-- > 1;) e->winner[i] = hp_contest(e, i);
+}
+
+/* Symbol i swallows its right neighbour. Three ranks change: its own, the neighbour's and that of the one before. */
+static void hp_join_pair(hp_encoder *e, uint32_t i)
+{
+    uint32_t gone = e->after[i], before = e->before[i], result;
+    hp_find_merge(e->t, e->id[i], e->id[gone], &result);
+    e->id[i] = result;
+    e->after[i] = e->after[gone];
+    if (e->after[i] != HP_NO_TOKEN) e->before[e->after[i]] = i;
+    e->rank[gone] = HP_NO_TOKEN;
+    hp_replay(e, gone);
+    hp_rank_symbol(e, i);
+    hp_replay(e, i);
+    if (before == HP_NO_TOKEN) return;
+    hp_rank_symbol(e, before);
+    hp_replay(e, before);
+}
+
+/* Joins what can be joined and puts out the rest. */
+static void hp_join(hp_encoder *e)
+{
+    uint32_t i;
+    if (e->n_symbols == 0) return;
+    hp_link_symbols(e);
+    while (e->n_symbols > 1 && e->rank[e->winner[1]] != HP_NO_TOKEN) hp_join_pair(e, e->winner[1]);
+    for (i = 0; i != HP_NO_TOKEN; i = e->after[i]) hp_put_token(e, e->id[i]);
+}
+
+/* ---- Encoding, kind 1: the text is one word ---- */
+
+/* Length of a space at p, 0 if there is none. U+2581 is how SentencePiece writes a space, so it is one. */
+static size_t hp_space_at(const uint8_t *p, const uint8_t *end)
+{
+    if (p < end && p[0] == ' ') return 1;
+    return end - p >= 3 && p[0] == 0xE2 && p[1] == 0x96 && p[2] == 0x81 ? 3 : 0;
+}
+
+static int hp_wants_space(const hp_encoder *e, const uint8_t *p, const uint8_t *end)
+{
+    int bit = p == e->text && !(e->flags & HARP_ENCODE_CONTINUE) ? HP_SPACE_FIRST : p > e->text ? HP_SPACE_EACH : 0;
+    return (e->t->spaces & bit) && !((e->t->spaces & HP_SPACE_UNLESS) && hp_space_at(p, end));
+}
+
+static harp_status hp_add_character(hp_encoder *e, const uint8_t *p, size_t length)
+{
+    uint32_t id = hp_find_token(e->t, p, length);
+    size_t i;
+    if (id != HP_NO_TOKEN) {
+        hp_add_symbol(e, id);
+        return HARP_OK;
+    }
+    for (i = 0; i < length; i++)
+        if (hp_add_byte(e, p[i])) return HARP_ERR_UNSUPPORTED;
+    return HARP_OK;
+}
+
+static harp_status hp_encode_sentence(hp_encoder *e, const uint8_t *p, const uint8_t *end)
+{
+    static const uint8_t space[1] = {' '};
+    uint32_t c;
+    harp_status status = hp_make_room(e, (size_t)(end - p) + 1);
+    if (status == HARP_OK && hp_wants_space(e, p, end)) status = hp_add_character(e, space, 1);
+    while (status == HARP_OK && p < end) {
+        size_t blank = hp_space_at(p, end), length = blank ? blank : hp_character(p, (size_t)(end - p), &c);
+        status = blank ? hp_add_character(e, space, 1) : hp_add_character(e, p, length);
+        p += length;
+    }
+    if (status == HARP_OK) hp_join(e);
+    return status;
+}
+
+/* ---- Encoding, kind 2: words by rules ----
+ *
+ * The words are those of a regular expression, one of a family whose members differ in a few places. GPT-2's is
+ *
+ *      's|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+
+ *
+ * and Llama 3's
+ *
+ *      (?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+
+ *
+ * The functions below are the alternatives, in order; each gives the end of its match, or NULL. */
+
+/* Under (?i) the s also matches U+017F, the long s; no other letter of these has such a relative. */
+static const uint8_t *hp_match_contraction(const hp_tokenizer *t, const uint8_t *p, const uint8_t *end)
+{
+    static const char *const tails[] = {"s", "t", "re", "ve", "m", "ll", "d"};
+    uint8_t fold = t->contractions == 2 ? 0x20 : 0;
+    size_t i, k;
+    if (t->contractions == 0 || end - p < 2 || p[0] != '\'') return NULL;
+    for (i = 0; i < sizeof tails / sizeof tails[0]; i++) {
+        size_t n = strlen(tails[i]);
+        if ((size_t)(end - p) <= n) continue;
+        for (k = 0; k < n && (p[k + 1] | (p[k + 1] < 0x80 ? fold : 0)) == (uint8_t)tails[i][k];) k++;
+        if (k == n) return p + 1 + n;
+    }
+    return fold && end - p > 2 && p[1] == 0xC5 && p[2] == 0xBF ? p + 3 : NULL;
+}
+
+static const uint8_t *hp_match_letters(const hp_tokenizer *t, const uint8_t *p, const uint8_t *end)
+{
+    size_t length, next;
+    int class = hp_class_at(p, end, &length);
+    int leads = t->any_lead ? class != HP_NUMBER && *p != '\r' && *p != '\n' : *p == ' ';
+    if (class == HP_LETTER) return hp_run_end(p, end, HP_LETTER, 0);
+    if (!leads || hp_class_at(p + length, end, &next) != HP_LETTER) return NULL;
+    return hp_run_end(p + length, end, HP_LETTER, 0);
+}
+
+static const uint8_t *hp_match_number(const hp_tokenizer *t, const uint8_t *p, const uint8_t *end)
+{
+    size_t length;
+    if (t->number_lead && *p == ' ') p++;
+    if (hp_class_at(p, end, &length) != HP_NUMBER) return NULL;
+    return hp_run_end(p, end, HP_NUMBER, t->number_digits);
+}
+
+static const uint8_t *hp_match_signs(const hp_tokenizer *t, const uint8_t *p, const uint8_t *end)
+{
+    size_t length;
+    if (*p == ' ') p++;
+    if (hp_class_at(p, end, &length) != HP_SIGN) return NULL;
+    p = hp_run_end(p, end, HP_SIGN, 0);
+    while (t->sign_newlines && p < end && (*p == '\r' || *p == '\n')) p++;
+    return p;
+}
+
+/* White space: up to its last newline, if the rules say so; else all but the character that leads the next word. */
+static const uint8_t *hp_match_white(const hp_tokenizer *t, const uint8_t *p, const uint8_t *end)
+{
+    const uint8_t *run = hp_run_end(p, end, HP_WHITE, 0), *q = p, *last = p, *newline = NULL;
+    size_t length;
+    while (q < run) {
+        hp_class_at(q, run, &length);
+        if (*q == '\r' || *q == '\n') newline = q + 1;
+        last = q, q += length;
+    }
+    if (t->newline_runs && newline) return newline;
+    return run == end || last == p ? run : last;
+}
+
+static const uint8_t *hp_word_end(const hp_tokenizer *t, const uint8_t *p, const uint8_t *end)
+{
+    const uint8_t *q;
+    if ((q = hp_match_contraction(t, p, end)) != NULL || (q = hp_match_letters(t, p, end)) != NULL
+        || (q = hp_match_number(t, p, end)) != NULL || (q = hp_match_signs(t, p, end)) != NULL)
+        return q;
+    return hp_match_white(t, p, end);
+}
+
+static harp_status hp_encode_word(hp_encoder *e, const uint8_t *p, const uint8_t *end)
+{
+    uint32_t whole = e->t->ignore_merges ? hp_find_token(e->t, p, (size_t)(end - p)) : HP_NO_TOKEN;
+    harp_status status;
+    if (whole != HP_NO_TOKEN) {
+        hp_put_token(e, whole);
+        return HARP_OK;
+    }
+    status = hp_make_room(e, (size_t)(end - p));
+    while (status == HARP_OK && p < end) status = hp_add_byte(e, *p++);
+    if (status == HARP_OK) hp_join(e);
+    return status;
+}
+
+/* With lone_digits, what stands between digits is a text of its own: `limit` is where the next digit cuts. */
+static harp_status hp_encode_words(hp_encoder *e, const uint8_t *p, const uint8_t *end)
+{
+    const uint8_t *limit = e->t->lone_digits ? p : end, *word_end;
+    harp_status status = HARP_OK;
+    size_t length;
+    while (status == HARP_OK && p < end) {
+        if (p == limit && hp_class_at(p, end, &length) == HP_NUMBER) {
+            word_end = limit = p + length;
+        } else {
+            while (limit == p || (limit < end && hp_class_at(limit, end, &length) != HP_NUMBER)) {
+                hp_class_at(limit, end, &length);
+                limit += length;
+            }
+            word_end = hp_word_end(e->t, p, limit);
+        }
+        status = hp_encode_word(e, p, word_end);
+        p = word_end;
+    }
+    return status;
+}
+
+/* ---- Encoding: added tokens in raw text ---- */
+
+static int hp_is_sought(const hp_encoder *e, int32_t added)
+{
+    uint32_t id = hp_u32_at(e->t->added, 2 * (size_t)added);
+    return e->t->types[id] == HP_TOKEN_USER || (e->flags & HARP_ENCODE_SPECIAL);
+}
+
+static void hp_note_starts(hp_encoder *e)
+{
+    int32_t i;
+    size_t bytes;
+    for (i = 0; i < e->t->n_added; i++) {
+        uint8_t first = hp_token(e->t, hp_u32_at(e->t->added, 2 * (size_t)i), &bytes)[0];
+        if (hp_is_sought(e, i)) e->starts[first >> 3] = (uint8_t)(e->starts[first >> 3] | 1u << (first & 7));
+    }
+}
+
+/* The first of added tokens low..high-1 whose byte `depth` is c or more. All of them are longer than depth. */
+static int32_t hp_added_bound(const hp_tokenizer *t, int32_t low, int32_t high, size_t depth, unsigned c)
+{
+    size_t bytes;
+    while (low < high) {
+        int32_t middle = low + (high - low) / 2;
+        if (hp_token(t, hp_u32_at(t->added, 2 * (size_t)middle), &bytes)[depth] >= c) high = middle;
+        else low = middle + 1;
+    }
+    return low;
+}
+
+/* The longest added token at p, or -1: the range of those that begin like the text shrinks byte by byte. */
+static int32_t hp_added_at(const hp_encoder *e, const uint8_t *p)
+{
+    const hp_tokenizer *t = e->t;
+    int32_t low = 0, high = t->n_added, best = -1;
+    size_t depth, bytes;
+    if (!(e->starts[*p >> 3] >> (*p & 7) & 1)) return -1;
+    for (depth = 0; low < high && p + depth < e->end; depth++) {
+        low = hp_added_bound(t, low, high, depth, p[depth]);
+        high = hp_added_bound(t, low, high, depth, p[depth] + 1u);
+        if (low == high) break;
+        (void)hp_token(t, hp_u32_at(t->added, 2 * (size_t)low), &bytes);
+        if (bytes > depth + 1) continue;
+        if (hp_is_sought(e, low)) best = low;
+        low++; /* it ends here: those that follow are longer */
+    }
+    return best;
+}
+
+static harp_status hp_encode_segment(hp_encoder *e, const uint8_t *p, const uint8_t *end)
+{
+    if (p == end) return HARP_OK;
+    return e->t->kind == HP_SENTENCEPIECE ? hp_encode_sentence(e, p, end) : hp_encode_words(e, p, end);
+}
+
+static const uint8_t *hp_without_white_end(const uint8_t *p, const uint8_t *end)
+{
+    const uint8_t *kept = p;
+    size_t length;
+    while (p < end) {
+        int class = hp_class_at(p, end, &length);
+        p += length;
+        if (class != HP_WHITE) kept = p;
+    }
+    return kept;
+}
+
+static harp_status hp_encode_text(hp_encoder *e)
+{
+    const uint8_t *segment = e->text, *p = e->text;
+    harp_status status = HARP_OK;
+    size_t bytes;
+    while (status == HARP_OK && p < e->end) {
+        int32_t added = hp_added_at(e, p);
+        uint32_t id, flags;
+        if (added < 0) {
+            p++;
+            continue;
+        }
+        id = hp_u32_at(e->t->added, 2 * (size_t)added), flags = hp_u32_at(e->t->added, 2 * (size_t)added + 1);
+        status = hp_encode_segment(e, segment, flags & HP_ADDED_LSTRIP ? hp_without_white_end(segment, p) : p);
+        hp_put_token(e, id);
+        (void)hp_token(e->t, id, &bytes);
+        p += bytes;
+        if (flags & HP_ADDED_RSTRIP) p = hp_run_end(p, e->end, HP_WHITE, 0);
+        segment = p;
+    }
+    return status == HARP_OK ? hp_encode_segment(e, segment, e->end) : status;
 }
 
 static harp_status hp_no_tokenizer(harp_error *err)
@@ -1600,9 +2474,42 @@ static harp_status hp_no_tokenizer(harp_error *err)
 HARP_API harp_status harp_encode(const harp_model *model, const char *text, size_t bytes, unsigned flags,
                                  int32_t *tokens, size_t capacity, size_t *n, harp_error *err)
 {
-    (void)model, (void)text, (void)bytes, (void)flags, (void)tokens, (void)capacity;
+    static const uint8_t nothing[1] = {0};
+    hp_encoder e;
+    harp_status status;
     if (n) *n = 0;
-    return hp_no_tokenizer(err);
+    if (!model || !n || (!text && bytes) || (!tokens && capacity))
+        return hp_fail(err, HARP_ERR_ARGUMENT, "model, n, text and tokens must not be NULL");
+    if (model->tokenizer.kind == 0) return hp_no_tokenizer(err);
+    if (bytes > 0x7FFFFFF0u) return hp_fail(err, HARP_ERR_ARGUMENT, "a text of 2 GiB or more is encoded in parts");
+    memset(&e, 0, sizeof e);
+    e.m = model, e.t = &model->tokenizer, e.flags = flags, e.err = err;
+    e.text = bytes ? (const uint8_t *)text : nothing, e.end = e.text + bytes;
+    e.tokens = tokens, e.capacity = capacity;
+    hp_note_starts(&e);
+    if ((flags & HARP_ENCODE_BOS) && e.t->add_bos && model->bos >= 0) hp_put_token(&e, (uint32_t)model->bos);
+    status = hp_encode_text(&e);
+    hp_free_work(&e);
+    if (status) return status;
+    *n = e.n;
+    if (e.n > capacity)
+        return hp_fail(err, HARP_ERR_MEMORY, "the text has %d tokens, there is room for %d", (int64_t)e.n,
+                       (int64_t)capacity);
+    return hp_ok(err);
+}
+
+/* ---- Decoding ---- */
+
+HARP_API const char *harp_token_text(const harp_model *model, int32_t token, size_t *bytes)
+{
+    size_t n = 0;
+    const uint8_t *text = NULL;
+    if (model && model->tokenizer.kind && token >= 0 && token < model->tokenizer.n) {
+        text = hp_token(&model->tokenizer, (uint32_t)token, &n);
+        if (model->tokenizer.types[token] == HP_TOKEN_UNUSED && n == 0) text = NULL;
+    }
+    if (bytes) *bytes = n;
+    return (const char *)text;
 }
 
 HARP_API void harp_decoder_start(harp_decoder *decoder, const harp_model *model, unsigned flags)
@@ -1612,19 +2519,71 @@ HARP_API void harp_decoder_start(harp_decoder *decoder, const harp_model *model,
     decoder->model = model, decoder->flags = flags;
 }
 
+static size_t hp_put_replacement(char *out, size_t at)
+{
+    memcpy(out + at, "\xEF\xBF\xBD", 3);
+    return at + 3;
+}
+
+/* One more byte of text. What is held always begins a character, so it is at most three bytes; where the next byte does
+ * not continue it, one U+FFFD stands for all that was held. Returns the new length of out. */
+static size_t hp_decode_byte(harp_decoder *d, uint8_t byte, char *out, size_t at)
+{
+    int state;
+    d->hold[d->held] = byte;
+    state = hp_utf8_state(d->hold, (size_t)d->held + 1);
+    if (state < 0 && d->held > 0) {
+        at = hp_put_replacement(out, at);
+        d->hold[0] = byte, d->held = 0;
+        state = hp_utf8_state(d->hold, 1);
+    }
+    d->held++;
+    if (state == 0) return at;
+    if (state < 0) at = hp_put_replacement(out, at);
+    else memcpy(out + at, d->hold, (size_t)d->held), at += (size_t)d->held;
+    d->held = 0;
+    return at;
+}
+
+/* What a token puts out: nothing if it is silent, and not the space that encoding put before the text. */
+static const uint8_t *hp_spoken(harp_decoder *d, uint32_t token, size_t *n)
+{
+    const hp_tokenizer *t = &d->model->tokenizer;
+    const uint8_t *text = hp_token(t, token, n);
+    uint8_t type = t->types[token];
+    int silent = type == HP_TOKEN_UNUSED
+                 || ((type == HP_TOKEN_CONTROL || type == HP_TOKEN_UNKNOWN) && !(d->flags & HARP_DECODE_SPECIAL));
+    if (silent) *n = 0;
+    if (*n == 0 || d->started) return text;
+    d->started = 1;
+    if ((t->spaces & HP_SPACE_STRIP) && !(d->flags & HARP_DECODE_CONTINUE) && text[0] == ' ') text++, --*n;
+    return text;
+}
+
 HARP_API harp_status harp_decode(harp_decoder *decoder, int32_t token, char *out, size_t capacity, size_t *bytes,
                                  harp_error *err)
 {
-    (void)decoder, (void)token, (void)out, (void)capacity;
+    const uint8_t *text;
+    size_t n, i, at = 0;
     if (bytes) *bytes = 0;
-    return hp_no_tokenizer(err);
-}
-
-HARP_API const char *harp_token_text(const harp_model *model, int32_t token, size_t *bytes)
-{
-    (void)model, (void)token;
-    if (bytes) *bytes = 0;
-    return NULL;
+    if (!decoder || !decoder->model || !out || !bytes || decoder->held < 0 || decoder->held > 3)
+        return hp_fail(err, HARP_ERR_ARGUMENT, "decoder, out and bytes must not be NULL; use harp_decoder_start");
+    if (decoder->model->tokenizer.kind == 0) return hp_no_tokenizer(err);
+    if (token < -1 || token >= decoder->model->tokenizer.n)
+        return hp_fail(err, HARP_ERR_ARGUMENT, "token %d is not in the vocabulary of %d", (int64_t)token,
+                       (int64_t)decoder->model->tokenizer.n);
+    if (capacity < 8 || (token >= 0 && capacity - 8 < (size_t)decoder->model->tokenizer.longest))
+        return hp_fail(err, HARP_ERR_MEMORY, "decoding a token needs room for %d bytes",
+                       (int64_t)decoder->model->tokenizer.longest + 8);
+    if (token < 0) {
+        if (decoder->held > 0) at = hp_put_replacement(out, at);
+        decoder->held = 0;
+    } else {
+        text = hp_spoken(decoder, (uint32_t)token, &n);
+        for (i = 0; i < n; i++) at = hp_decode_byte(decoder, text[i], out, at);
+    }
+    *bytes = at;
+    return hp_ok(err);
 }
 
 /* ================================================================================================================
@@ -1771,7 +2730,7 @@ static harp_status hp_check_ranges(const harp_params *p, harp_error *err)
     return HARP_OK;
 }
 
-static harp_status hp_check_lists(const harp_model *m, const harp_params *p, harp_error *err)
+static harp_status hp_check_param_lists(const harp_model *m, const harp_params *p, harp_error *err)
 {
     int32_t i;
     if ((p->n_bias && !p->bias) || (p->n_stop && !p->stop) || (p->measure == HARP_MEASURE_CALLER && !p->measure_fn))
@@ -1792,7 +2751,7 @@ static harp_status hp_resolve_params(const harp_model *m, const harp_params *giv
     if (given->stamp != 0x48415250u)
         return hp_fail(err, HARP_ERR_ARGUMENT, "these parameters were not made by harp_defaults()");
     *p = *given;
-    if (hp_check_ranges(p, err) || hp_check_lists(m, p, err)) return HARP_ERR_ARGUMENT;
+    if (hp_check_ranges(p, err) || hp_check_param_lists(m, p, err)) return HARP_ERR_ARGUMENT;
     if (p->context == 0) p->context = hp_min(m->info.context, 4096);
     if (p->context > m->info.context)
         return hp_fail(err, HARP_ERR_ARGUMENT, "a context of %d is asked for; the model was made for %d",
@@ -3306,6 +4265,7 @@ HARP_API harp_status harp_generate(harp_session *s, const char *prompt, int32_t 
 #undef HP_INLINE
 #undef HP_UNUSED
 #undef HP_EACH_LANE
+#undef HP_NO_TOKEN
 #if defined(__clang__)
 #pragma STDC FP_CONTRACT DEFAULT
 #elif defined(__GNUC__)
