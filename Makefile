@@ -1,6 +1,7 @@
 # harp needs no build: vendor harp.h and harp_impl.c. This file builds the examples, the converter and the tests.
 #
 #   make            the library's object, tests and tools, into build/
+#   make run        tells a story with the bundled model, HARP on
 #   make test       the fast tests
 #   make test-all   those, and the matrix of compilers, machines and sanitizers (needs clang, cross compilers, qemu)
 
@@ -50,6 +51,9 @@ $(B)/test_vendoring_cpp: tests/test_vendoring.c $(B)/harp_impl.o
 	$(CXX) -x c++ -std=c++98 -pedantic -Wall -Wextra -Werror $(CFLAGS) -c tests/test_vendoring.c -o $(B)/vendoring_cpp.o
 	$(CXX) $(B)/vendoring_cpp.o $(B)/harp_impl.o -o $@ -lm
 
+run: $(B)/harp
+	$(B)/harp run -m examples/demo/demo.harp -p "One day, Anna" -n 200 --stats
+
 test: all
 	sh tests/run.sh $(B)
 
@@ -59,4 +63,4 @@ test-all: all
 clean:
 	rm -rf $(B)
 
-.PHONY: all test test-all clean
+.PHONY: all run test test-all clean
