@@ -50,6 +50,7 @@ done
 count "library" "$($B/test_library $F/llama_gqa/model.harp 2>&1)"
 count "command line" "$(sh tests/test_cli.sh $B $F/llama_gqa/model.harp 2>&1)"
 count "command line, demo model" "$(sh tests/test_cli.sh $B examples/demo/demo.harp 2>&1)"
+count "chat templates" "$($B/test_chat 2>&1)"
 count "threads" "$($B/test_threads $F/llama_gqa/model.harp 2>&1)"
 count "vendoring, C, one file" "$($B/test_vendoring_c $F/llama_gqa/model.harp 2>&1)"
 count "vendoring, C++98 header" "$($B/test_vendoring_cpp $F/llama_gqa/model.harp 2>&1)"

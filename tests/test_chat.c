@@ -1,0 +1,808 @@
+/* SPDX-License-Identifier: MIT OR Unlicense
+ *
+ * test_chat.c - chat templates: the evaluator, the role table, hostile templates
+ *
+ *   cc -std=c99 -I tools/convert -o test_chat tests/test_chat.c tools/convert/chat.c tools/convert/jinja.c
+ *      tools/convert/meta.c tools/convert/util.c
+ *   ./test_chat [folder with chat_template_vectors.json and *.jinja; else ../shared/data/chat]
+ *
+ * Run from the root of the repository. Without the vectors those parts are skipped. */
+#include "jinja.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+static int passed, failed, skipped;
+
+static void check(int good, const char *format, ...)
+{
+    va_list rest;
+    if (good) {
+        passed++;
+        return;
+    }
+    failed++;
+    printf("FAILED: ");
+    va_start(rest, format);
+    vprintf(format, rest);
+    va_end(rest);
+    printf("\n");
+}
+
+static char *copy_of(const char *s)
+{
+    char *copy = malloc(strlen(s) + 1);
+    if (!copy) exit(2);
+    return strcpy(copy, s);
+}
+
+static char *read_all(const char *folder, const char *name)
+{
+    char path[1024];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    FILE *file = fopen(path, "rb");
+    if (!file) return NULL;
+    char *data = calloc(1, 1 << 20);
+    if (data) data[fread(data, 1, (1 << 20) - 1, file)] = 0;
+    fclose(file);
+    return data;
+}
+
+/* ---- just enough JSON for the vectors, which are trusted ---- */
+
+typedef struct json {
+    char *key, *text; /* text: of strings, unescaped */
+    struct json *child, *next;
+} json;
+
+static const char *json_blank(const char *p)
+{
+    while (*p == ' ' || *p == '\n' || *p == '\r' || *p == '\t' || *p == ',' || *p == ':') p++;
+    return p;
+}
+
+static void put_utf8(char **out, unsigned c)
+{
+    if (c < 0x80) *(*out)++ = (char)c;
+    if (c >= 0x80 && c < 0x800) *(*out)++ = (char)(0xC0 | (c >> 6));
+    if (c >= 0x800) {
+        *(*out)++ = (char)(0xE0 | (c >> 12));
+        *(*out)++ = (char)(0x80 | ((c >> 6) & 63));
+    }
+    if (c >= 0x80) *(*out)++ = (char)(0x80 | (c & 63));
+}
+
+static const char *json_string(const char *p, char **text)
+{
+    char *out = *text = malloc(strlen(p) + 1);
+    if (!out) exit(2);
+    for (p++; *p && *p != '"'; p++) {
+        const char *simple = "n\nt\tr\rb\bf\f\"\"\\\\//";
+        if (*p != '\\') {
+            *out++ = *p;
+            continue;
+        }
+        p++;
+        while (*simple && *simple != *p) simple += 2;
+        if (*simple) *out++ = simple[1];
+        if (*p != 'u') continue;
+        char digits[5] = {p[1], p[2], p[3], p[4], 0};
+        put_utf8(&out, (unsigned)strtoul(digits, NULL, 16)); /* the vectors have no surrogates */
+        p += 4;
+    }
+    *out = 0;
+    *text = realloc(*text, strlen(*text) + 1);
+    return p + 1;
+}
+
+static const char *json_value(const char *p, json *out)
+{
+    char close = *p == '{' ? '}' : ']';
+    json **tail = &out->child;
+    if (*p == '"') return json_string(p, &out->text);
+    if (*p != '{' && *p != '[') return p + strcspn(p, ",]} \n");
+    for (p = json_blank(p + 1); *p && *p != close; p = json_blank(p)) {
+        *tail = calloc(1, sizeof **tail);
+        if (!*tail) exit(2);
+        if (close == '}') p = json_blank(json_string(p, &(*tail)->key));
+        p = json_value(p, *tail);
+        tail = &(*tail)->next;
+    }
+    return p + 1;
+}
+
+static void json_free(json *j)
+{
+    while (j) {
+        json *next = j->next;
+        json_free(j->child);
+        free(j->key);
+        free(j->text);
+        free(j);
+        j = next;
+    }
+}
+
+static const json *json_find(const json *j, const char *key)
+{
+    const json *i = j->child;
+    while (i && strcmp(i->key, key) != 0) i = i->next;
+    return i;
+}
+
+static const char *json_text(const json *j, const char *key) /* "" if it is not there */
+{
+    const json *i = json_find(j, key);
+    return i && i->text ? i->text : "";
+}
+
+/* ---- the metadata that cv_chat_table wrote ---- */
+
+static size_t read_number(const unsigned char *p, int bytes)
+{
+    size_t value = 0;
+    while (bytes--) value = value << 8 | p[bytes];
+    return value;
+}
+
+static size_t up8(size_t n) { return (n + 7) / 8 * 8; }
+
+static const unsigned char *meta_find(const cv_meta *meta, const char *key, size_t *bytes)
+{
+    for (size_t at = 0; at < meta->bytes;) {
+        const unsigned char *p = meta->data + at;
+        size_t type = read_number(p, 4), key_bytes = read_number(p + 4, 4), value_bytes = read_number(p + 8, 8);
+        size_t value = 16 + up8(key_bytes + 1);
+        *bytes = value_bytes;
+        if (!strcmp((const char *)p + 16, key)) return p + value;
+        at += value + up8(value_bytes + (type == 3));
+    }
+    *bytes = 0;
+    return NULL;
+}
+
+static const char *meta_text(const cv_meta *meta, const char *key)
+{
+    size_t bytes;
+    return (const char *)meta_find(meta, key, &bytes);
+}
+
+static int meta_integer(const cv_meta *meta, const char *key, int absent)
+{
+    size_t bytes;
+    const unsigned char *p = meta_find(meta, key, &bytes);
+    return p ? (int)read_number(p, 8) : absent;
+}
+
+/* ---- a conversation told by the table, written from the table's description alone ---- */
+
+static void say(char *out, const cv_meta *meta, const char *key)
+{
+    const char *text = meta_text(meta, key);
+    if (text) strcat(out, text);
+}
+
+static void say_content(char *out, const char *content, int trim)
+{
+    static const char blanks[] = " \t\n\r\f\v";
+    size_t skip = trim & 1 ? strspn(content, blanks) : 0, n = strlen(content + skip);
+    while ((trim & 2) && n && strchr(blanks, content[skip + n - 1])) n--;
+    strncat(out, content + skip, n);
+}
+
+static void say_system(char *out, const cv_meta *meta, const char *content)
+{
+    say(out, meta, "chat.system.before");
+    say_content(out, content, meta_integer(meta, "chat.system.trim", 0));
+    say(out, meta, "chat.system.after");
+}
+
+/* out: zero-terminated and large enough. The system message, if any, is the first; the last message is the user's. */
+static void tell(const cv_meta *meta, const cv_message *m, size_t count, char *out)
+{
+    int last = meta_integer(meta, "chat.system.last", 0), system = !strcmp(m[0].role, "system");
+    int user_trim = meta_integer(meta, "chat.user.trim", 0), follows = system && !last;
+    say(out, meta, "chat.start");
+    if (system && !last) say_system(out, meta, m[0].content);
+    if (!system && meta_text(meta, "chat.system.absent")) {
+        say(out, meta, "chat.system.absent");
+        follows = 1;
+    }
+    for (size_t i = (size_t)system; i < count; i++) {
+        int first = i == (size_t)system, user = !strcmp(m[i].role, "user");
+        if (!user) {
+            say(out, meta, "chat.assistant.before");
+            say_content(out, m[i].content, meta_integer(meta, "chat.assistant.trim", 0));
+            say(out, meta, "chat.assistant.after");
+            continue;
+        }
+        say(out, meta, first && meta_text(meta, "chat.user.first") ? "chat.user.first" : "chat.user.before");
+        if (i + 1 == count && system && last) {
+            say_system(out, meta, m[0].content);
+            follows = 1;
+        }
+        say_content(out, m[i].content, follows ? meta_integer(meta, "chat.user.first.trim", user_trim) : user_trim);
+        say(out, meta, "chat.user.after");
+        follows = 0;
+    }
+    say(out, meta, meta_text(meta, "chat.assistant.prompt") ? "chat.assistant.prompt" : "chat.assistant.before");
+}
+
+/* ---- vectors ---- */
+
+enum { MAX_MESSAGES = 16 };
+
+typedef struct talk {
+    cv_message messages[MAX_MESSAGES];
+    size_t count;
+} talk;
+
+/* The way the vectors were made: models without a system role get its text at the beginning of the first user's. */
+static talk folded(const talk *t, char *first)
+{
+    talk f = {{{NULL, NULL}}, t->count - 1};
+    sprintf(first, "%s\n%s", t->messages[0].content, t->messages[1].content);
+    for (size_t i = 0; i < f.count; i++) f.messages[i] = t->messages[i + 1];
+    f.messages[0].content = first;
+    return f;
+}
+
+static int render(const char *jinja, size_t bytes, const talk *t, const char *bos, const char *eos, char **out,
+                  cv_error *err)
+{
+    cv_conversation c = {t->messages, t->count, 1, bos, eos};
+    cv_jinja *parsed;
+    size_t n;
+    *out = NULL;
+    int status = cv_jinja_parse(jinja, bytes, &parsed, err);
+    if (status) return status;
+    status = cv_jinja_render(parsed, &c, out, &n, err);
+    cv_jinja_free(parsed);
+    return status;
+}
+
+/* Renders with the system message, or folded if the template has no place for one. */
+static int render_either(const char *jinja, const talk *t, const talk *f, const char *bos, const char *eos, char **out,
+                         cv_error *err)
+{
+    int status = render(jinja, strlen(jinja), t, bos, eos, out, err);
+    if (status == CV_JINJA_RAISED || (!status && !strstr(*out, t->messages[0].content))) {
+        free(*out);
+        status = render(jinja, strlen(jinja), f, bos, eos, out, err);
+    }
+    return status;
+}
+
+static const char *without_bos(const char *text, const char *bos)
+{
+    return *bos && !strncmp(text, bos, strlen(bos)) ? text + strlen(bos) : text;
+}
+
+/* Does the template's own text equal the expected one? The vectors lost BOS at the beginning and EOS at the end. */
+static void compare_vector(const char *name, const char *got, const char *want, const char *bos, const char *eos)
+{
+    char *text = copy_of(without_bos(got, bos));
+    size_t n = strlen(text), e = strlen(eos);
+    if (strcmp(text, want) != 0 && e && n >= e && !strcmp(text + n - e, eos)) {
+        text[n - e] = 0;
+        printf("  %s: equal but for the %s at the very end, which the vector lost\n", name, eos);
+    }
+    check(!strcmp(text, want), "%s:\n  got  %s\n  want %s", name, text, want);
+    free(text);
+}
+
+/* Does the table, where there is one, say the same as the template? */
+static void compare_table(const char *name, const char *jinja, const talk *t, const talk *f, const char *bos,
+                          const char *eos, const char *want)
+{
+    cv_meta meta = {NULL, 0, 0, 0};
+    cv_error err = {{0}};
+    int status = cv_chat_table(jinja, strlen(jinja), bos, eos, &meta, &err);
+    if (status) {
+        printf("  %s: no table: %s\n", name, err.text);
+        check(status == 1, "%s: refused as malformed", name);
+    } else {
+        char *out = calloc(1, 1 << 16);
+        if (!out) exit(2);
+        const talk *which = meta_text(&meta, "chat.system.before") ? t : f;
+        tell(&meta, which->messages, which->count, out);
+        if (meta_integer(&meta, "chat.bos", 0)) want = without_bos(want, bos);
+        check(!strcmp(out, want), "%s, by its table:\n  got  %s\n  want %s", name, out, want);
+        free(out);
+    }
+    cv_meta_free(&meta);
+}
+
+static void test_vector(const json *c, const talk *t, const talk *f)
+{
+    const char *name = json_text(c, "name"), *jinja = json_text(c, "template_str");
+    const char *bos = json_text(c, "bos_token"), *eos = json_text(c, "eos_token");
+    const char *want = json_text(c, "expected_output_jinja");
+    cv_error err = {{0}};
+    char *got;
+    /* That vector's text lost the blank before {{ }}, which Jinja keeps; its other text has it. */
+    if (!*want || !strcmp(name, "ChatGLM3")) want = json_text(c, "expected_output");
+    int status = render_either(jinja, t, f, bos, eos, &got, &err);
+    if (status) {
+        printf("  %s: refused: %s\n", name, err.text);
+        check(status == CV_JINJA_REFUSED && strstr(jinja, "additional_special_tokens"), "%s: %s", name, err.text);
+        return;
+    }
+    compare_vector(name, got, want, bos, eos);
+    compare_table(name, jinja, t, f, bos, eos, got);
+    free(got);
+}
+
+static void test_file(const char *folder, const char *name, const talk *t, const talk *f)
+{
+    char *jinja = read_all(folder, name), *got;
+    cv_error err = {{0}};
+    if (!jinja) {
+        printf("%s is absent: skipped\n", name);
+        skipped++;
+        return;
+    }
+    int status = render_either(jinja, t, f, "<s>", "</s>", &got, &err);
+    check(!status, "%s: %s", name, err.text);
+    if (!status) compare_table(name, jinja, t, f, "<s>", "</s>", got);
+    free(got);
+    free(jinja);
+}
+
+static const char *const template_files[] = {
+    "Qwen-Qwen2.5-7B-Instruct.jinja",        "google-gemma-2-2b-it.jinja",
+    "meta-llama-Llama-3.1-8B-Instruct.jinja", "meta-llama-Llama-3.2-3B-Instruct.jinja",
+    "microsoft-Phi-3.5-mini-instruct.jinja",  "mistralai-Mistral-Nemo-Instruct-2407.jinja",
+};
+
+enum { TEMPLATE_FILES = sizeof template_files / sizeof *template_files };
+
+static void test_vectors(const char *folder)
+{
+    char *text = read_all(folder, "chat_template_vectors.json"), first[1024];
+    json root = {NULL, NULL, NULL, NULL};
+    talk t = {{{NULL, NULL}}, 0};
+    if (!text) {
+        printf("%s/chat_template_vectors.json is absent: skipped\n", folder);
+        skipped++;
+        return;
+    }
+    json_value(json_blank(text), &root);
+    for (const json *m = json_find(&root, "conversation")->child; m && t.count < MAX_MESSAGES; m = m->next) {
+        t.messages[t.count++] = (cv_message){json_text(m, "role"), json_text(m, "content")};
+    }
+    talk f = folded(&t, first);
+    for (const json *c = json_find(&root, "cases")->child; c; c = c->next) test_vector(c, &t, &f);
+    for (size_t i = 0; i < TEMPLATE_FILES; i++) test_file(folder, template_files[i], &t, &f);
+    json_free(root.child);
+    free(text);
+}
+
+/* ---- the evaluator, piece by piece; the expected texts are those of Jinja2 3.1 ---- */
+
+static const talk small_talk = {
+    {{"system", " Sys "}, {"user", "H\xC3\xA9\n"}, {"assistant", "it's <b>"}},
+    3,
+};
+
+static const struct {
+    const char *jinja, *want;
+} right[] = {
+    {"plain text", "plain text"},
+    {"{{ 1 + 2 * 3 - 4 }} {{ 7 // 2 }} {{ -7 // 2 }} {{ 7 % 3 }} {{ -7 % 3 }} {{ 7 % -3 }}", "3 3 -4 1 2 -2"},
+    {"{{ 'a' + 'b' ~ 1 ~ none ~ true }}", "ab1NoneTrue"},
+    {"{{ 'a' 'b' \"c\" }}", "abc"},
+    {"{{ \"\\n\\t\\\\\\\"\\'\\x41\\u00e9\\U0001F600\\101\\q\" }}", "\n\t\\\"'A\303\251\360\237\230\200A\\q"},
+    {"{{ messages|length }} {{ messages[-1].role }} {{ messages[0]['content']|trim }}|", "3 assistant Sys|"},
+    {"{{ messages[1].content|length }} {{ messages[1].content[1] }} {{ messages[1].content[-1]|tojson }}",
+     "3 \303\251 \"\\n\""},
+    {"{{ messages[5] }}|{{ messages[0].nothing }}|{{ nothing }}", "||"},
+    {"{% for m in messages[1:] %}{{ loop.index }}{{ loop.index0 }}{{ loop.first }}{{ loop.last }}{{ loop.r"
+     "evindex }}{{ loop.revindex0 }}{{ loop.length }}{{ m.role }};{% endfor %}",
+     "10TrueFalse212user;21FalseTrue102assistant;"},
+    {"{% for m in messages[::-1] %}{{ m.role }} {% endfor %}", "assistant user system "},
+    {"{% for m in messages %}{{ loop.previtem.role if loop.previtem is defined else '-' }}>{{ loop.nextite"
+     "m.role if not loop.last }};{% endfor %}",
+     "->user;system>assistant;user>;"},
+    {"{% for m in messages if m.role != 'user' %}{{ loop.index }}{{ m.role }}{% else %}none{% endfor %}",
+     "1system2assistant"},
+    {"{% for m in [] %}x{% else %}empty{% endfor %}", "empty"},
+    {"{% for k, v in {'a': 1, 'b': 'x'}.items() %}{{ k }}={{ v }},{% endfor %}", "a=1,b=x,"},
+    {"{% for k, v in {'a': 1, 'b': 'x'} | items %}{{ k }}={{ v }},{% endfor %}", "a=1,b=x,"},
+    {"{% for x in {'a': 1, 'b': 2} %}{{ x }}{% endfor %}{% for c in 'h\303\251' %}<{{ c }}>{% endfor %}",
+     "ab<h><\303\251>"},
+    {"{% for i in range(5) %}{% if i == 1 %}{% continue %}{% endif %}{% if i == 3 %}{% break %}{% endif %}"
+     "{{ i }}{% endfor %}!",
+     "02!"},
+    {"{% for i in range(2) %}{% for j in range(3) %}{% if j == 1 %}{% break %}{% endif %}{{ i }}{{ j }} {%"
+     " endfor %}{% endfor %}",
+     "00 10 "},
+    {"{% for i in range(10, 0, -3) %}{{ i }},{% endfor %}{% for i in range(2, 4) %}{{ i }};{% endfor %}",
+     "10,7,4,1,2;3;"},
+    {"{% set x = 1 %}{% for i in range(3) %}{% set x = x + 1 %}{{ x }}{% endfor %}{{ x }}", "2221"},
+    {"{% set ns = namespace(n=0, s='') %}{% for i in range(3) %}{% set ns.n = ns.n + i %}{% set ns.s = ns."
+     "s ~ i %}{% endfor %}{{ ns.n }}{{ ns.s }}{{ ns.t is defined }}",
+     "3012False"},
+    {"{% if false %}a{% elif 0 %}b{% elif '' %}c{% elif [] %}d{% elif none %}e{% elif nothing %}f{% elif {"
+     "} %}g{% else %}h{% endif %}",
+     "h"},
+    {"{{ 'a' if 1 > 2 else 'b' if 2 > 1 else 'c' }}{{ 'x' if false }}", "b"},
+    {"{{ 1 == 1 and 'yes' or 'no' }} {{ not 1 == 2 }} {{ 0 or '' or 'last' }} {{ 1 and 0 and 2 }}",
+     "yes True last 0"},
+    {"{{ 'a' in 'cat' }} {{ 'z' not in 'cat' }} {{ 1 in [1, 2] }} {{ 'role' in messages[0] }} {{ 'a' in no"
+     "thing }} {{ '' in '' }}",
+     "True True True True False True"},
+    {"{{ 'b' > 'a' }} {{ 'a' >= 'ab' }} {{ 1 <= 1 }} {{ true == 1 }} {{ '1' == 1 }} {{ none == none }} {{ "
+     "[1, 'a'] == [1, 'a'] }} {{ {'a': 1} == {'a': 2} }}",
+     "True False True True False True True False"},
+    {"{{ '  x y '.strip() }}|{{ ' x '.lstrip() }}|{{ ' x '.rstrip() }}|{{ 'xxaxx'.strip('x') }}|{{ '\\u300"
+     "0\303\251\\u00a0'.strip() }}|",
+     "x y|x | x|a|\303\251|"},
+    {"{{ 'a,b,,c'.split(',') | join('|') }} {{ ' a  b '.split() | join('|') }} {{ 'a,b,c'.split(',', 1) | "
+     "join('|') }} {{ 'abc'.split('b')[-1] }}",
+     "a|b||c a|b a|b,c c"},
+    {"{{ 'abcabc'.replace('b', 'xx') }} {{ 'abc' | replace('c', '') }} {{ 'ab'.startswith('a') }} {{ 'ab'."
+     "endswith('ab') }} {{ 'ab'.endswith('xab') }}",
+     "axxcaxxc ab True True False"},
+    {"{{ 'hello World-x'.title() }} {{ 'hello World-x it\\'s' | title }} {{ \"it's a\"|title }} {{ \"it's "
+     "a\".title() }} {{ 'aB'.upper() }} {{ 'aB' | lower }} {{ 'heLLo wo' | capitalize }}",
+     "Hello World-X Hello World-X It's It's A It'S A AB ab Hello wo"},
+    {"{{ 'h\303\251llo'[1:3] }} {{ 'hello'[:-1] }} {{ 'hello'[-3:] }} {{ 'hello'[:] }} {{ 'hello'[4:2] }} "
+     "{{ [1, 2, 3][1:] | join(',') }} {{ [1, 2, 3][-9:2] | join(',') }}",
+     "\303\251l hell llo hello  2,3 1,2"},
+    {"{{ nothing | default('d') }} {{ '' | default('d') }} {{ '' | default('d', true) }} {{ none | d('x') "
+     "}} {{ '' | d('y', boolean=true) }}",
+     "d  d None y"},
+    {"{{ messages[0] is defined }} {{ x is defined }} {{ x is undefined }} {{ x is not defined }} {{ none "
+     "is none }} {{ 'a' is string }} {{ 1 is number }} {{ messages is iterable }} {{ messages[0] is mappin"
+     "g }} {{ 'a' is sequence }} {{ true is boolean }} {{ 3 is odd }} {{ 9 is divisibleby 3 }} {{ 'a' is e"
+     "qualto 'a' }} {{ 1 is in [1] }}",
+     "True False True True True True True True True True True True True True True"},
+    {"{{ messages | selectattr('role', 'equalto', 'user') | list | length }} {{ (messages | selectattr('ro"
+     "le', 'ne', 'user') | list)[0].role }} {{ messages | rejectattr('role', 'in', ['user', 'system']) | m"
+     "ap(attribute='x') | list | length if false else 'skip' }}",
+     "1 system skip"},
+    {"{{ [1, 'a\"\\n', none, true, {'k': [1, 2]}] | tojson }} {{ '\303\251' | tojson }}",
+     "[1, \"a\\\"\\n\", null, true, {\"k\": [1, 2]}] \"\303\251\""},
+    {"{{ (1, 2) | join('+') }} {{ (1) + 1 }} {{ ([1] + [2]) | list | length }} {{ [] | length }} {{ [3, 4]"
+     " | first }} {{ 'xyz' | last }}",
+     "1+2 2 2 0 3 z"},
+    {"{%- macro f(a, b='B') %}<{{ a }}{{ b }}{{ messages | length }}>{% endmacro %}{{ f(1) }}{{ f(1, 2) }}"
+     "{{ f(b=3, a=4) }}",
+     "<1B3><123><433>"},
+    {"{% set x = 5 %}{% macro g() %}{{ x }}{{ y is defined }}{% endmacro %}{% for y in [1] %}{{ g() }}{% e"
+     "ndfor %}",
+     "5False"},
+    {"{% set t %}inner {{ 1 + 1 }}{% endset %}[{{ t }}]{{ t | length }}", "[inner 2]7"},
+    {"a {# comment #} b {#- c -#} d", "a  bd"},
+    {"{% if true %}   x   {%- endif %}   y   {{- 'z' }}   {{ 'w' -}}   v", "   x   yz   wv"},
+    {"{{ {'a': {'b': [10, 20]}}.a.b[1] }} {{ {'a': 1}['a'] }} {{ {'a': 1}.get('b', 'no') }} {{ {'a': 1}.ge"
+     "t('b') }} {{ {'a':{}}|tojson }}",
+     "20 1 no None {\"a\": {}}"},
+    {"{{ -1 }} {{ - 1 + 2 }} {{ 2 - -1 }} {{ not false }} {{ not not 1 }} {{ -5|string ~ 1 }}",
+     "-1 1 3 True True -51"},
+    {"{{ 1 if not false and (true or false) else 2 }}", "1"},
+    {"{{ bos_token + eos_token }} {{ add_generation_prompt }} {{ tools is none }} {{ tools is defined }}",
+     "<s></s> True True True"},
+    {"{{ 10 ~ 5 * 3 }} {{ 1 ~ 2 ~ 3 }} {{ 'a' ~ 'b' == 'ab' }}", "1015 123 True"},
+    {"{{ range(3) | list | length }} {{ raise_exception is defined }} {{ strftime_now is defined }}", "3 True False"},
+    {"{%+ if true %}kept{%+ endif %} end", "kept end"},
+    {"{{ '%}' }}{{ \"}}\" }}{{ '{{' }}", "%}}}{{"},
+    {"{{ messages[0]['content'].strip() + '!' }}{{ ('a' ~ 'b').upper() }}{{ ['a', 'b'] | join }}", "Sys!ABab"},
+    {"{{ ''.join(['a', 'b']) }}{{ ', '.join(['a', 'b']) }}", "aba, b"},
+    {"line\n    {% if true %}\n    in\n    {% endif %}\nout\n", "line\n    in\nout"},
+    {"  {{ 'a' }}\n  {{- 'b' }}\n\n{% for i in [1,2] %}\n  {{ i }}\n{% endfor %}\n\n", "  ab\n\n  1\n  2\n"},
+    {"a\n  {# c #}\nb\n", "a\nb"},
+    {"a  {# c #}  \nb\n\n\n", "a    \nb\n\n"},
+    {"\r\na\r\n{% set x = 1 %}\r\nb\r", "\na\nb"},
+    {"{% if 1 -%}\n\n  x  \n{%- endif %}\n y", "x y"},
+    {"x {% if 1 %}\n  {% if 1 %}\n y\n  {% endif %}{% endif %}\nz", "x  y\nz"},
+    {"{%+ set a = 1 +%}\nx\n  {%+ set a = 1 %}\ny", "\nx\n  y"},
+    {"{{ 1\n+\n2 }}\n", "3"},
+    {"   {%- set x = 1 -%}   ", ""},
+    {"\t{% set x = 1 %}\n\tz", "\tz"},
+    {"{{ 'a' }}{% set b = 1 %}\nc", "ac"},
+    {"{#- a -#}\n b {#+ c +#}\n d", "b \n d"},
+    {"{% generation %}gen{{ 1 }}{% endgeneration %}", "gen1"},
+};
+
+static const struct {
+    const char *jinja;
+    int status;
+    const char *says; /* part of the sentence */
+} wrong[] = {
+    {"{{ raise_exception('no: ' ~ 1) }}", CV_JINJA_RAISED, "no: 1"},
+    {"{{ x | nosuch }}", CV_JINJA_REFUSED, "'nosuch'"},
+    {"{{ x is nosuch }}", CV_JINJA_REFUSED, "'nosuch'"},
+    {"{{ 'x'.nosuch() }}", CV_JINJA_REFUSED, "'nosuch'"},
+    {"{{ nosuch() }}", CV_JINJA_REFUSED, "'nosuch' is undefined"},
+    {"{{ x.y }}", CV_JINJA_REFUSED, "'x' is undefined"},
+    {"\n\n{{ 'a' + x }}", CV_JINJA_REFUSED, "line 3: 'x' is undefined"},
+    {"{{ 'a' + 1 }}", CV_JINJA_REFUSED, "operator +"},
+    {"{{ 'a' < 1 }}", CV_JINJA_REFUSED, "comparing"},
+    {"{{ messages | tojson(indent=2) }}", CV_JINJA_REFUSED, "indent"},
+    {"{{ 'x' | trim(nosuch=1) }}", CV_JINJA_REFUSED, "'nosuch'"},
+    {"{{ 1.5 }}", CV_JINJA_REFUSED, "decimal"},
+    {"{{ 4 / 2 }}", CV_JINJA_REFUSED, "operator /"},
+    {"{{ 2 ** 3 }}", CV_JINJA_REFUSED, "**"},
+    {"{{ 1 // 0 }}", CV_JINJA_REFUSED, "zero"},
+    {"{{ 999999999999999999 * 999999999999999999 }}", CV_JINJA_REFUSED, "large"},
+    {"{{ 9999999999999999999 }}", CV_JINJA_REFUSED, "18 digits"},
+    {"{{ 1 < 2 < 3 }}", CV_JINJA_REFUSED, "a < b < c"},
+    {"{{ messages }}", CV_JINJA_REFUSED, "printing"},
+    {"{{ '\xC3\xA9' | upper }}", CV_JINJA_REFUSED, "ASCII"},
+    {"{{ messages[0].items is defined }}", CV_JINJA_REFUSED, "'items'"},
+    {"{{ 'a'.strip }}", CV_JINJA_REFUSED, "'strip'"},
+    {"{{ [1, 2, 3, 4][::2] }}", CV_JINJA_REFUSED, "steps"},
+    {"{{ 'abc'[::-1] }}", CV_JINJA_REFUSED, "reversing"},
+    {"{{ pad_token }}", CV_JINJA_REFUSED, "'pad_token'"},
+    {"{{ additional_special_tokens[0] }}", CV_JINJA_REFUSED, "'additional_special_tokens'"},
+    {"{{ strftime_now('%d') }}", CV_JINJA_REFUSED, "strftime_now"},
+    {"{% include 'x' %}", CV_JINJA_REFUSED, "'include'"},
+    {"{% raw %}{{ x }}{% endraw %}", CV_JINJA_REFUSED, "'raw'"},
+    {"{% set a, b = 1, 2 %}", CV_JINJA_REFUSED, "several"},
+    {"{% set x = {} %}{% set x.y = 1 %}", CV_JINJA_REFUSED, "'set'"},
+    {"{% for a in messages recursive %}{% endfor %}", CV_JINJA_REFUSED, "recursive"},
+    {"{% for a in messages %}{{ loop.cycle }}{% endfor %}", CV_JINJA_REFUSED, "'loop.cycle'"},
+    {"{% for a, b in messages %}{% endfor %}", CV_JINJA_REFUSED, "several variables"},
+    {"{% for a in none %}{% endfor %}", CV_JINJA_REFUSED, "none"},
+    {"{% macro f(a) %}{% endmacro %}{{ f(1, 2) }}", CV_JINJA_REFUSED, "macro"},
+    {"{{ '\\N{DASH}' }}", CV_JINJA_REFUSED, "escape"},
+    {"{{ '\\ud800' }}", CV_JINJA_REFUSED, "escape"},
+    {"{{ f(*x) }}", CV_JINJA_REFUSED, "*"},
+    {"{{", CV_JINJA_BAD, "does not end"},
+    {"{%", CV_JINJA_BAD, "does not end"},
+    {"a {# b", CV_JINJA_BAD, "does not end"},
+    {"{{ 'abc", CV_JINJA_BAD, "does not end"},
+    {"{{ 'abc\\", CV_JINJA_BAD, "does not end"},
+    {"{{ 1", CV_JINJA_BAD, "does not end"},
+    {"{{ (1 }}", CV_JINJA_BAD, "stray"},
+    {"{{ 1 %}", CV_JINJA_BAD, "stray"},
+    {"{% if x %}", CV_JINJA_BAD, "endif"},
+    {"{% if x %}{% else %}", CV_JINJA_BAD, "endif"},
+    {"{% if x %}{% endfor %}", CV_JINJA_BAD, "endfor"},
+    {"{% if x %}{% else %}{% elif y %}{% endif %}", CV_JINJA_BAD, "elif"},
+    {"{% for x in y %}", CV_JINJA_BAD, "endfor"},
+    {"{% for in y %}{% endfor %}", CV_JINJA_BAD, "expected"},
+    {"{% endif %}", CV_JINJA_BAD, "endif"},
+    {"{% break %}", CV_JINJA_BAD, "outside"},
+    {"{% set x %}", CV_JINJA_BAD, "endset"},
+    {"{{ ) }}", CV_JINJA_BAD, "stray"},
+    {"{{ $ }}", CV_JINJA_BAD, "'$'"},
+    {"{{ \x01 }}", CV_JINJA_BAD, "stray"},
+    {"{{ 1 2 }}", CV_JINJA_BAD, "}}"},
+    {"{{ a[] }}", CV_JINJA_BAD, "empty"},
+    {"{{ a. }}", CV_JINJA_BAD, "name"},
+    {"{{ }}", CV_JINJA_BAD, "expression"},
+    {"{{ [1, }}", CV_JINJA_BAD, "stray"},
+    {"{{ a[1:2:3:4] }}", CV_JINJA_BAD, "]"},
+};
+
+static void test_evaluator(void)
+{
+    cv_error err = {{0}};
+    char *out;
+    for (size_t i = 0; i < sizeof right / sizeof *right; i++) {
+        int status = render(right[i].jinja, strlen(right[i].jinja), &small_talk, "<s>", "</s>", &out, &err);
+        check(!status && !strcmp(out, right[i].want), "%s\n  got  %s\n  want %s", right[i].jinja,
+              status ? err.text : out, right[i].want);
+        free(out);
+    }
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        int status = render(wrong[i].jinja, strlen(wrong[i].jinja), &small_talk, "<s>", "</s>", &out, &err);
+        check(status == wrong[i].status && strstr(err.text, wrong[i].says), "%s\n  status %d: %s", wrong[i].jinja,
+              status, err.text);
+        free(out);
+    }
+    check(render("a\0b", 3, &small_talk, "", "", &out, &err) == CV_JINJA_BAD, "a zero byte in a template");
+}
+
+/* ---- tables ---- */
+
+#define EACH "{% for m in messages %}"
+#define DONE "{% endfor %}"
+#define ASK "{% if add_generation_prompt %}A:{% endif %}"
+
+static const struct {
+    const char *jinja;
+    const char *says; /* part of the reason, or NULL: there is a table */
+    const char *key, *value; /* an entry of it, texts only */
+} tables[] = {
+    {EACH "{{ m.role }}:{{ m.content }}\n" DONE ASK, NULL, "chat.user.before", "user:"},
+    {"{{ bos_token }}" EACH "[{{ m.content }}]" DONE ASK, NULL, "chat.start", ""},
+    {EACH "<{{ m.role }}>{{ m.content }}</s>" DONE "{% if add_generation_prompt %}<assistant>{% endif %}", NULL,
+     "chat.assistant.after", "</s>"},
+    {EACH "{% if m.role == 'system' %}{{ raise_exception('none of that') }}{% endif %}<{{ m.content }}>" DONE, NULL,
+     "chat.system.before", NULL},
+    {EACH "<{{ m.content }}>" DONE, NULL, "chat.assistant.prompt", ""},
+    {"{% if messages[0].role != 'system' %}<system>default</s>{% endif %}" EACH "<{{ m.role }}>{{ m.content }}</s>"
+     DONE, NULL, "chat.system.absent", "<system>default</s>"},
+    {"{% for m in messages[1:] %}<{{ m.content }}>" DONE, "user) changed, or not at all", NULL, NULL},
+    {EACH "<{{ m.content }}{{ m.content }}>" DONE, "more than once", NULL, NULL},
+    {EACH "<{{ m.content | upper }}>" DONE, "changed, or not at all", NULL, NULL},
+    {EACH "<{{ m.content.split(' ') | join('_') }}>" DONE ASK, "cannot be written", NULL, NULL},
+    {EACH "<{{ m.content.lstrip('\n') }}>" DONE ASK, "white space", NULL, NULL},
+    {EACH "{{ loop.index }}{{ m.content }}" DONE ASK, "cannot be written", NULL, NULL},
+    {EACH "<{{ m.content[:60] }}>" DONE ASK, "cannot be written", NULL, NULL},
+    {"{% for m in messages[::-1] %}<{{ m.content }}>" DONE ASK, "order", NULL, NULL},
+    {"{{ messages | length }}" EACH "<{{ m.content }}>" DONE ASK, "cannot be written", NULL, NULL},
+    {"{% if messages[0].role == 'system' %}{{ bos_token }}{% endif %}" EACH "<{{ m.content }}>" DONE ASK, "BOS", NULL,
+     NULL},
+    {EACH "{% if m.role == 'user' %}<{{ m.content }}>{% endif %}" DONE, "assistant) changed, or not at all", NULL,
+     NULL},
+    {EACH "<{{ m.content.split('</think>')[-1] }}>" DONE, NULL, "chat.marks", "</think>"},
+    {EACH "<{{ m.content if 'x<y' not in m.content else '' }}{{ m.role == 'x' }}>" DONE ASK, NULL, "chat.marks",
+     "x<y"},
+    {EACH "<{% if not m.content.startswith('secret') %}{{ m.content }}{% endif %}>" DONE ASK,
+     NULL, "chat.marks", "secret"},
+    {"{{ raise_exception('never') }}", "never", NULL, NULL},
+    {"", "not at all", NULL, NULL},
+};
+
+static void test_tables(void)
+{
+    for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
+        cv_meta meta = {NULL, 0, 0, 0};
+        cv_error err = {{0}};
+        const char *jinja = tables[i].jinja, *says = tables[i].says, *want = tables[i].value;
+        int status = cv_chat_table(jinja, strlen(jinja), "<s>", "</s>", &meta, &err);
+        const char *got = !status && tables[i].key ? meta_text(&meta, tables[i].key) : NULL;
+        check(status == (says != NULL) && (!says || strstr(err.text, says)), "%s\n  status %d: %s", jinja, status,
+              err.text);
+        check(!got == !want && (!got || !strcmp(got, want)), "%s\n  %s is '%s'", jinja, tables[i].key,
+              got ? got : "absent");
+        cv_meta_free(&meta);
+    }
+}
+
+/* ---- hostile templates: refused, and soon ---- */
+
+static const struct {
+    const char *name, *before, *repeated;
+    int times;
+    const char *after;
+} hostile[] = {
+    {"brackets", "{{ ", "(", 200000, " }}"},
+    {"closed brackets", "{{ 1", ")", 200000, " }}"},
+    {"lists", "{{ ", "[", 100000, ""},
+    {"not not", "{{ ", "not ", 60000, "1 }}"},
+    {"minus", "{{ ", "- ", 100000, "1 }}"},
+    {"long sum", "{{ 1", "+1", 100000, " }}"},
+    {"long chain", "{{ a", ".b", 100000, " }}"},
+    {"many filters", "{{ 'a'", "|trim", 40000, " }}"},
+    {"many tests", "{{ 1", " is defined", 20000, " }}"},
+    {"calls of calls", "{{ a", "()", 100000, " }}"},
+    {"choices", "{{ 1", " if 1 else 1", 20000, " }}"},
+    {"nested if", "", "{% if 1 %}", 25000, ""},
+    {"nested for", "", "{% for a in [1] %}", 14000, ""},
+    {"nested loops", "", "{% for a in range(99999) %}", 20,
+     "x{% endfor %}{% endfor %}{% endfor %}{% endfor %}{% endfor %}{% endfor %}{% endfor %}{% endfor %}{% endfor %}"
+     "{% endfor %}{% endfor %}{% endfor %}{% endfor %}{% endfor %}{% endfor %}{% endfor %}{% endfor %}{% endfor %}"
+     "{% endfor %}{% endfor %}"},
+    {"much output", "{% for a in range(99999) %}{{ '", "0123456789", 10000, "' }}{% endfor %}"},
+    {"huge range", "{% for a in range(999999999) %}", "", 0, "{% endfor %}"},
+    {"doubled text", "{% set ns = namespace(x='a') %}{% for i in range(99) %}{% set ns.x = ns.x + ns.x %}", "", 0,
+     "{% endfor %}"},
+    {"doubled list", "{% set ns = namespace(x=[1]) %}{% for i in range(99) %}{% set ns.x = ns.x + ns.x %}", "", 0,
+     "{% endfor %}"},
+    {"deep list", "{% set ns = namespace(x=[1]) %}{% for i in range(9999) %}{% set ns.x = [ns.x] %}", "", 0,
+     "{% endfor %}{{ ns.x == [ns.x] }}"},
+    {"deep tojson", "{% set ns = namespace(x=[1]) %}{% for i in range(9999) %}{% set ns.x = [ns.x] %}", "", 0,
+     "{% endfor %}{{ ns.x | tojson }}"},
+    {"self in self", "{% set ns = namespace() %}{% set ns.ns = ns %}{{ ns", ".ns", 80, " | tojson }}"},
+    {"wide equality", "{% set ns = namespace(x=[1]) %}{% for i in range(15) %}{% set ns.x = [ns.x, ns.x, ns.x] %}", "",
+     0, "{% endfor %}{{ ns.x == ns.x + [] }}"},
+    {"macro calls itself", "{% macro f(x) %}{{ f(x) }}{% endmacro %}{{ f(1) }}", "", 0, ""},
+    {"macro calls itself twice", "{% macro f(x) %}{{ f(x) }}{{ f(x) }}{% endmacro %}{{ f(1) }}", "", 0, ""},
+    {"slow search", "{% set a = 'aaaaaaaaaaaaaaaa' * 1 %}", "", 0, ""},
+    {"slow replace", "{% set ns = namespace(x='aaaaaaaa') %}{% for i in range(16) %}{% set ns.x = ns.x + ns.x %}", "",
+     0, "{% endfor %}{% for i in range(9999) %}{{ (ns.x + 'b') in ns.x }}{% endfor %}"},
+    {"many variables", "", "{% set ", 1, "a = 1 %}{{ b.c }}"},
+    {"many arguments", "{{ f(1", ",1", 100000, ") }}"},
+    {"many parameters", "{% macro f(a", ",a", 100000, ") %}{% endmacro %}"},
+    {"long string", "{{ '", "\\x4", 80000, "' }}"},
+    {"long name", "{{ ", "abcdefghij", 20000, ".x }}"},
+    {"too large", "", "0123456789", 30000, ""},
+};
+
+static void check_hostile(const char *name, const char *jinja)
+{
+    cv_error err = {{0}};
+    char *out;
+    clock_t start = clock();
+    int status = render(jinja, strlen(jinja), &small_talk, "<s>", "</s>", &out, &err);
+    double seconds = (double)(clock() - start) / CLOCKS_PER_SEC;
+    check(status != 0 && *err.text, "hostile, %s: not refused", name);
+    check(seconds < 5, "hostile, %s: %.1f s", name, seconds);
+    free(out);
+    cv_meta meta = {NULL, 0, 0, 0};
+    check(cv_chat_table(jinja, strlen(jinja), "<s>", "</s>", &meta, &err) != 0, "hostile, %s: a table", name);
+    cv_meta_free(&meta);
+}
+
+static void test_hostile(void)
+{
+    for (size_t i = 0; i < sizeof hostile / sizeof *hostile; i++) {
+        size_t each = strlen(hostile[i].repeated), times = (size_t)hostile[i].times;
+        char *jinja = malloc(strlen(hostile[i].before) + each * times + strlen(hostile[i].after) + 1);
+        if (!jinja) exit(2);
+        char *p = strcpy(jinja, hostile[i].before) + strlen(hostile[i].before);
+        for (size_t k = 0; k < times; k++, p += each) memcpy(p, hostile[i].repeated, each);
+        strcpy(p, hostile[i].after);
+        check_hostile(hostile[i].name, jinja);
+        free(jinja);
+    }
+}
+
+/* A template that stays just below the limits in every rendering must not make the whole take long. */
+static void test_expensive(void)
+{
+    static const char jinja[] = "{% for i in range(90000) %}{% set x = i + i %}{% endfor %}"
+                                "{% for m in messages %}<{{ m.content }}>{% endfor %}";
+    cv_meta meta = {NULL, 0, 0, 0};
+    cv_error err = {{0}};
+    clock_t start = clock();
+    cv_chat_table(jinja, sizeof jinja - 1, "", "", &meta, &err);
+    double seconds = (double)(clock() - start) / CLOCKS_PER_SEC;
+    check(seconds < 30, "an expensive template took %.1f s", seconds);
+    cv_meta_free(&meta);
+}
+
+/* Any bytes at all: cut off and damaged versions of a real kind of template. Exact-size blocks, so that sanitizers see
+ * a byte read too far. */
+static void test_damaged(const char *whole)
+{
+    size_t bytes = strlen(whole);
+    unsigned seed = 1;
+    for (size_t i = 0; i < 2 * bytes; i++) {
+        size_t n = i < bytes ? i : bytes;
+        char *jinja = malloc(n ? n : 1), *out;
+        cv_error err = {{0}};
+        if (!jinja) exit(2);
+        memcpy(jinja, whole, n);
+        for (int k = 0; i >= bytes && k < 3; k++) {
+            seed = seed * 1664525u + 1013904223u;
+            jinja[(seed >> 8) % n] = "{}%#'\"\\-|.[](),:~\n\xFF aifn0"[(seed >> 24) % 26];
+        }
+        int status = render(jinja, n, &small_talk, "<s>", "</s>", &out, &err);
+        if (status && !*err.text) check(0, "damaged template without a reason");
+        free(out);
+        free(jinja);
+    }
+    check(1, "damaged templates");
+}
+
+static const char sample[] =
+    "{% if messages[0]['role'] == 'system' %}{% set rest = messages[1:] %}{% set first = messages[0].content|trim %}\n"
+    "{% else %}{% set rest = messages %}{% set first = '' -%}{% endif %}{# note #}\n"
+    "{% macro turn(role, text='x') -%}<{{ role }}>{{ text.strip() ~ \"\\n\" }}{%- endmacro %}\n"
+    "{% set ns = namespace(n=0) %}{% for m in rest if m.content is defined %}{% set ns.n = ns.n + 1 %}\n"
+    "  {{- turn(m.role, text=m['content']) if not loop.last else m.content | default('-') | replace('a', 'b') }}\n"
+    "  {%- if loop.index0 % 2 == 1 and m.role in ['user', 'tool'] %}{% continue %}{% endif %}\n"
+    "{% endfor %}{{ {'n': [ns.n, none]} | tojson }}{{ first[:2] + 'y'.upper() }}";
+
+static void test_damage(const char *folder)
+{
+    test_damaged(sample);
+    for (size_t i = 0; i < TEMPLATE_FILES; i++) {
+        char *jinja = read_all(folder, template_files[i]);
+        if (jinja) test_damaged(jinja);
+        free(jinja);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    const char *folder = argc > 1 ? argv[1] : "../shared/data/chat";
+    test_evaluator();
+    test_tables();
+    test_hostile();
+    test_expensive();
+    test_damage(folder);
+    test_vectors(folder);
+    printf("%d passed, %d failed, %d skipped\n", passed, failed, skipped);
+    return failed != 0;
+}

@@ -1,0 +1,659 @@
+/* SPDX-License-Identifier: MIT OR Unlicense
+ *
+ * chat.c - from a chat template to a role table
+ *
+ * A chat template is a program; a .harp file holds texts. The table is found by running the program on conversations
+ * whose contents are unique marks and looking at what stands between the marks, and it is proved by running it on more
+ * conversations and comparing every byte. A template whose text the table cannot express is refused with the reason.
+ *
+ * THE TABLE. Texts (a key that is absent is an empty text, unless said otherwise):
+ *
+ *   chat.start              begins the conversation, after the BOS token
+ *   chat.system.before      around the content of the system message. Absent: the model has no system role, and a
+ *   chat.system.after       system message must be refused, or put into a user message by somebody who wants that
+ *   chat.system.absent      stands in place of before + content + after when there is no system message
+ *   chat.user.before        around the content of a user message
+ *   chat.user.after
+ *   chat.user.first         present, even if empty: replaces chat.user.before of the first user message
+ *   chat.assistant.before   around the content of an assistant message
+ *   chat.assistant.after
+ *   chat.assistant.prompt   present, even if empty: replaces chat.assistant.before where the model is to begin to speak
+ *
+ * and integers (absent: 0):
+ *
+ *   chat.bos                1: the conversation begins with the BOS token, 0: it does not. Absent: not known, because
+ *                           the tokenizer named no BOS token
+ *   chat.system.last        1: the system message does not stand before the first user message, but inside the last
+ *                           one, between chat.user.before and the content
+ *   chat.system.trim        white space is removed from the content: 1 before it, 2 after it, 3 on both sides
+ *   chat.user.trim
+ *   chat.assistant.trim
+ *   chat.user.first.trim    replaces chat.user.trim for the one user message that directly follows a system text (a
+ *                           system message or chat.system.absent); absent: chat.user.trim holds for it too
+ *
+ * and one text that tells where the proof ends:
+ *
+ *   chat.marks              texts, one on a line, that the template looks for in contents: a content with one of them,
+ *                           for example "</think>", is changed, and the table does not say so. Absent: none was found
+ *
+ * A conversation is an optional system message, then user and assistant messages in turn, beginning with a user. Up to
+ * the point where the model speaks, its text is
+ *
+ *   start
+ *   system message, unless last:  system.before content system.after;  without one:  system.absent
+ *   each user message:            user.before (the first: user.first)
+ *                                 the last, if system.last and there is a system message: system.before content
+ *                                 system.after
+ *                                 content user.after
+ *   each assistant message:       assistant.before content assistant.after
+ *   assistant.prompt, or if that is absent assistant.before
+ *
+ * An empty system message is none. The texts hold special tokens by name; contents never do. Where two texts of the
+ * table meet, the border between them is a matter of taste: they are to be joined before they are tokenized. Contents
+ * are sampled: a template that looks at their length, say, is seen through only as far as the samples go. */
+#include "jinja.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_TURNS = 4, MAX_MESSAGES = 2 * MAX_TURNS, MAX_CONTENT = 1024, MAX_KEPT = 8, MAX_MARKS = 24 };
+enum { LEFT = 1, RIGHT = 2, BOTH = 3 };
+
+typedef struct piece { /* part of a rendered text */
+    const char *data;
+    size_t bytes;
+} piece;
+
+typedef struct table {
+    piece start, system_before, system_after, system_absent, user_before, user_after, user_first;
+    piece assistant_before, assistant_after, assistant_prompt;
+    int has_system, has_absent, has_first, has_prompt, last, bos;
+    int system_trim, user_trim, assistant_trim, first_trim;
+} table;
+
+typedef struct work {
+    cv_jinja *parsed;
+    const char *bos, *eos;
+    const char *stem;     /* what marks are made of; not in the template */
+    table t;
+    char *kept[MAX_KEPT]; /* rendered texts that pieces point into */
+    size_t n_kept;
+    cv_mark marks[MAX_MARKS]; /* those that change contents */
+    size_t n_marks;
+    cv_error *err;
+} work;
+
+static int refuse(work *w, const char *why)
+{
+    cv_fail(w->err, "%s", why);
+    return CV_JINJA_REFUSED;
+}
+
+/* ---- conversations to try ---- */
+
+enum { MARKED, PADDED, PLAIN, SPACES, NEWLINES, AWKWARD, ALIKE, LONG, STYLES };
+
+typedef struct probe {
+    cv_message messages[MAX_MESSAGES];
+    char contents[MAX_MESSAGES][MAX_CONTENT];
+    size_t count, users;
+    int system;
+} probe;
+
+static void fill_content(const work *w, int style, int number, char *out)
+{
+    static const char *const formats[STYLES] = {
+        "%s%dw",
+        " \t%s%dw\t ",
+        "Words of %s, number %d.",
+        "   \t words of %s,  number %d \t ",
+        "\n\n words of %s, \n\n number %d \n\n",
+        "%s \"%d\" 'x' \\n {{ y }} {%% z %%}\n\n<b>&amp;</b> [/z]\n- \xC3\xA9 \xE6\x97\xA5 \xF0\x9F\x98\x80!",
+        "%s%dw",
+        "%s %d",
+    };
+    int n = snprintf(out, MAX_CONTENT, formats[style], w->stem, style == ALIKE ? 0 : number);
+    if (style != LONG) return;
+    for (; n < MAX_CONTENT - 8; n += 7) memcpy(out + n, ", words", 8);
+}
+
+/* [system] user assistant user ..., with `count` messages after the system message. */
+static void make_probe(const work *w, probe *p, int system, size_t count, int style)
+{
+    memset(p, 0, sizeof *p);
+    p->system = system;
+    p->users = (count + 1) / 2;
+    p->count = count + (system != 0);
+    for (size_t i = 0; i < p->count; i++) {
+        size_t turn = system ? i - 1 : i;
+        fill_content(w, style, (int)i, p->contents[i]);
+        p->messages[i].content = p->contents[i];
+        p->messages[i].role = system && !i ? "system" : turn % 2 ? "assistant" : "user";
+    }
+}
+
+/* The template's own text for a conversation; the caller frees it. */
+static int render(const work *w, const probe *p, int prompt, char **out, piece *whole)
+{
+    cv_conversation c = {p->messages, p->count, prompt, w->bos, w->eos};
+    int status = cv_jinja_render(w->parsed, &c, out, &whole->bytes, w->err);
+    whole->data = *out;
+    return status;
+}
+
+/* The same, kept until the end of the work, so that pieces may point into it. */
+static int render_kept(work *w, const probe *p, int prompt, piece *whole)
+{
+    char *out;
+    if (w->n_kept == MAX_KEPT) return refuse(w, "the chat template needs too many probes");
+    int status = render(w, p, prompt, &out, whole);
+    if (!status) w->kept[w->n_kept++] = out;
+    return status;
+}
+
+/* ---- pieces ---- */
+
+static int same(piece a, piece b) { return a.bytes == b.bytes && (!a.bytes || !memcmp(a.data, b.data, a.bytes)); }
+
+static int begins(piece p, piece with)
+{
+    return p.bytes >= with.bytes && same((piece){p.data, with.bytes}, with);
+}
+
+static int ends(piece p, piece with)
+{
+    return p.bytes >= with.bytes && same((piece){p.data + (p.bytes - with.bytes), with.bytes}, with);
+}
+
+static piece without_begin(piece p, piece begin) { return (piece){p.data + begin.bytes, p.bytes - begin.bytes}; }
+
+static piece without_end(piece p, piece end) { return (piece){p.data, p.bytes - end.bytes}; }
+
+/* What both begin with, but not with half a special token at its end: it ends in a place where a token could. */
+static piece common_begin(piece a, piece b)
+{
+    size_t n = 0;
+    while (n < a.bytes && n < b.bytes && a.data[n] == b.data[n]) n++;
+    if (n == a.bytes && n == b.bytes) return a;
+    while (n && !strchr(">]\n", a.data[n - 1])) n--;
+    return (piece){a.data, n};
+}
+
+/* What both end with, beginning where one of them or a special token begins. */
+static piece common_end(piece a, piece b)
+{
+    size_t n = 0;
+    while (n < a.bytes && n < b.bytes && a.data[a.bytes - 1 - n] == b.data[b.bytes - 1 - n]) n++;
+    while (n && n < a.bytes && n < b.bytes && !strchr("<[", a.data[a.bytes - n])) n--;
+    return (piece){a.data + (a.bytes - n), n};
+}
+
+/* The only place of `what` in p. Returns how often it is there: 0, 1, or 2 for more. */
+static int find_once(piece p, const char *what, size_t *at)
+{
+    size_t n = strlen(what);
+    int times = 0;
+    for (size_t i = 0; i + n <= p.bytes && times < 2; i++) {
+        if (memcmp(p.data + i, what, n)) continue;
+        if (!times++) *at = i;
+    }
+    return times;
+}
+
+/* Cuts a rendered text at the marks of the messages, which must be there once each, in the given order. between has
+ * one piece more than there are messages. */
+static int split(work *w, const probe *p, piece whole, const size_t *order, piece *between)
+{
+    size_t done = 0, at = 0;
+    for (size_t i = 0; i < p->count; i++) {
+        const cv_message *m = &p->messages[order ? order[i] : i];
+        int times = find_once(whole, m->content, &at);
+        if (times != 1) {
+            cv_fail(w->err, "the chat template shows the content of a message (%s) %s", m->role,
+                    times ? "more than once" : "changed, or not at all");
+            return CV_JINJA_REFUSED;
+        }
+        if (at < done) return refuse(w, "the chat template changes the order of the messages");
+        between[i] = (piece){whole.data + done, at - done};
+        done = at + strlen(m->content);
+    }
+    between[p->count] = (piece){whole.data + done, whole.bytes - done};
+    return 0;
+}
+
+static int look(work *w, const probe *p, int prompt, piece *between)
+{
+    piece whole;
+    int status = render_kept(w, p, prompt, &whole);
+    return status ? status : split(w, p, whole, NULL, between);
+}
+
+/* ---- the table ---- */
+
+typedef struct finds { /* what stands between the marks */
+    piece opening;                          /* before the first user content, no system message  */
+    piece to_assistant, to_user, to_prompt; /* user to assistant, assistant to user, user to end */
+    piece user_end, assistant_end;          /* ends of conversations that ask for no answer      */
+    int has_user_end, has_assistant_end;
+    piece before_system, after_system;
+} finds;
+
+/* Takes the BOS token off the beginning of a conversation. */
+static int drop_bos(const work *w, piece *opening)
+{
+    piece bos = {w->bos, strlen(w->bos)};
+    if (!bos.bytes || !begins(*opening, bos)) return 0;
+    *opening = without_begin(*opening, bos);
+    return 1;
+}
+
+static int find_turns(work *w, finds *f)
+{
+    probe p;
+    piece between[MAX_MESSAGES + 1];
+    make_probe(w, &p, 0, 3, MARKED);
+    int status = look(w, &p, 1, between);
+    if (status) return status;
+    f->opening = between[0];
+    f->to_assistant = between[1];
+    f->to_user = between[2];
+    f->to_prompt = between[3];
+    w->t.bos = drop_bos(w, &f->opening);
+    return 0;
+}
+
+/* How conversations end without a generation prompt shows where a message ends. Templates may object to being asked. */
+static int find_ends(work *w, finds *f)
+{
+    probe p;
+    piece between[MAX_MESSAGES + 1];
+    make_probe(w, &p, 0, 1, MARKED);
+    int status = look(w, &p, 0, between);
+    f->has_user_end = !status;
+    if (!status) f->user_end = between[1];
+    if (status < 0) return status;
+    make_probe(w, &p, 0, 2, MARKED);
+    status = look(w, &p, 0, between);
+    f->has_assistant_end = !status;
+    if (!status) f->assistant_end = between[2];
+    return status < 0 ? status : 0;
+}
+
+/* A system message in the last of two user messages: what differs from the conversation without it? */
+static int find_system_last(work *w, const probe *p, piece whole, finds *f)
+{
+    static const size_t order[] = {1, 2, 0, 3};
+    piece between[MAX_MESSAGES + 1];
+    int status = split(w, p, whole, order, between);
+    if (status) return status;
+    if (!begins(between[2], f->to_user)) return refuse(w, "the chat template changes its texts for a system message");
+    f->before_system = without_begin(between[2], f->to_user);
+    f->after_system = between[3];
+    w->t.last = 1;
+    return 0;
+}
+
+static int find_system_first(work *w, const probe *p, piece whole, finds *f)
+{
+    piece between[MAX_MESSAGES + 1];
+    int status = split(w, p, whole, NULL, between);
+    if (status) return status;
+    f->before_system = between[0];
+    f->after_system = between[1];
+    if (drop_bos(w, &f->before_system) == w->t.bos) return 0;
+    return refuse(w, "the chat template begins only some conversations with the BOS token");
+}
+
+/* A template that objects to a system message or leaves it out has no system role. */
+static int find_system(work *w, finds *f)
+{
+    probe p;
+    piece whole;
+    size_t system = 0, answer = 0;
+    make_probe(w, &p, 1, 3, MARKED);
+    int status = render_kept(w, &p, 1, &whole);
+    if (status == CV_JINJA_RAISED) return 0;
+    if (status || !find_once(whole, p.contents[0], &system)) return status;
+    w->t.has_system = 1;
+    int later = find_once(whole, p.contents[2], &answer) == 1 && answer < system;
+    return later ? find_system_last(w, &p, whole, f) : find_system_first(w, &p, whole, f);
+}
+
+static void place_turns(table *t, const finds *f)
+{
+    t->user_after = common_begin(f->to_assistant, f->to_prompt);
+    if (f->has_user_end && begins(f->to_assistant, f->user_end) && begins(f->to_prompt, f->user_end)) {
+        t->user_after = f->user_end;
+    } else if (f->has_user_end) {
+        t->user_after = common_begin(t->user_after, f->user_end);
+    }
+    t->assistant_before = without_begin(f->to_assistant, t->user_after);
+    t->assistant_prompt = without_begin(f->to_prompt, t->user_after);
+    t->has_prompt = !same(t->assistant_before, t->assistant_prompt);
+    if (f->has_assistant_end && begins(f->to_user, f->assistant_end)) {
+        t->user_before = without_begin(f->to_user, f->assistant_end);
+    } else {
+        t->user_before = common_end(f->to_user, f->opening);
+    }
+    t->assistant_after = without_end(f->to_user, t->user_before);
+}
+
+/* The texts before the first user message, with and without a system message, are made of start, system and user. */
+static void place_opening(table *t, const finds *f)
+{
+    int first = t->has_system && !t->last; /* is there a system message before the first user message? */
+    piece head = t->user_before;
+    t->has_first = !ends(f->opening, head) || (first && !ends(f->after_system, head));
+    if (t->has_first) head = first ? common_end(f->opening, f->after_system) : f->opening;
+    t->user_first = head;
+    t->start = without_end(f->opening, head);
+    t->system_before = f->before_system;
+    t->system_after = f->after_system;
+    if (!first) return;
+    t->system_after = without_end(f->after_system, head);
+    t->has_absent = !begins(f->before_system, t->start);
+    if (!t->has_absent) {
+        t->system_before = without_begin(f->before_system, t->start);
+    } else {
+        t->system_absent = t->start;
+        t->start.bytes = 0;
+    }
+}
+
+/* ---- white space around contents ---- */
+
+/* Which sides of a padded content lost their padding? The mark itself is found by its number. */
+static int trimmed(const work *w, piece whole, int number, int *sides)
+{
+    char mark[MAX_CONTENT];
+    size_t at = 0;
+    fill_content(w, MARKED, number, mark);
+    if (find_once(whole, mark, &at) != 1) return -1;
+    piece before = {whole.data, at}, after = {whole.data + at + strlen(mark), whole.bytes - at - strlen(mark)};
+    *sides = (ends(before, (piece){" \t", 2}) ? 0 : LEFT) | (begins(after, (piece){"\t ", 2}) ? 0 : RIGHT);
+    return 0;
+}
+
+static int find_trims(work *w)
+{
+    probe p;
+    piece whole = {"", 0};
+    table *t = &w->t;
+    char *out;
+    make_probe(w, &p, 0, 3, PADDED);
+    int status = render(w, &p, 1, &out, &whole);
+    if (status) return status;
+    status = trimmed(w, whole, 1, &t->assistant_trim) | trimmed(w, whole, 2, &t->user_trim) |
+             trimmed(w, whole, 0, &t->first_trim);
+    free(out);
+    if (status || !t->has_system) return status ? refuse(w, "the chat template changes contents with blanks") : 0;
+    make_probe(w, &p, 1, 3, PADDED);
+    status = render(w, &p, 1, &out, &whole);
+    if (status) return status;
+    status = trimmed(w, whole, 0, &t->system_trim) | trimmed(w, whole, t->last ? 3 : 1, &t->first_trim);
+    free(out);
+    return status ? refuse(w, "the chat template changes contents with blanks") : 0;
+}
+
+/* ---- the proof ---- */
+
+typedef struct buffer {
+    char *data;
+    size_t bytes, capacity;
+    cv_error *err;
+    int failed;
+} buffer;
+
+static void add(buffer *b, piece p)
+{
+    if (b->failed || !p.bytes) return;
+    if (p.bytes > b->capacity - b->bytes) {
+        size_t capacity = b->capacity * 2 + p.bytes + 256;
+        char *grown = cv_grow(b->data, capacity, 1, b->err);
+        b->failed = !grown;
+        if (!grown) return;
+        b->data = grown;
+        b->capacity = capacity;
+    }
+    memcpy(b->data + b->bytes, p.data, p.bytes);
+    b->bytes += p.bytes;
+}
+
+static int is_blank(char c) { return c == ' ' || (c >= 9 && c <= 13); }
+
+static void add_content(buffer *b, const char *content, int trim)
+{
+    piece p = {content, strlen(content)};
+    for (; (trim & LEFT) && p.bytes && is_blank(p.data[0]); p.bytes--) p.data++;
+    while ((trim & RIGHT) && p.bytes && is_blank(p.data[p.bytes - 1])) p.bytes--;
+    add(b, p);
+}
+
+static void add_system(const table *t, const char *content, buffer *b)
+{
+    add(b, t->system_before);
+    add_content(b, content, t->system_trim);
+    add(b, t->system_after);
+}
+
+static void add_user(const table *t, const probe *p, size_t user, buffer *b)
+{
+    int here = t->last && p->system && user + 1 == p->users; /* is the system message inside this one? */
+    int follows = here || (!t->last && !user && (p->system || t->has_absent));
+    add(b, !user && t->has_first ? t->user_first : t->user_before);
+    if (here) add_system(t, p->contents[0], b);
+    add_content(b, p->contents[(p->system != 0) + 2 * user], follows ? t->first_trim : t->user_trim);
+    add(b, t->user_after);
+}
+
+/* The text of a conversation according to the table, as the comment at the top says. */
+static void tell(const table *t, const probe *p, buffer *b)
+{
+    add(b, t->start);
+    if (p->system && !t->last) add_system(t, p->contents[0], b);
+    if (!p->system && t->has_absent) add(b, t->system_absent);
+    for (size_t user = 0; user < p->users; user++) {
+        add_user(t, p, user, b);
+        if (user + 1 == p->users) break;
+        add(b, t->assistant_before);
+        add_content(b, p->contents[(p->system != 0) + 2 * user + 1], t->assistant_trim);
+        add(b, t->assistant_after);
+    }
+    add(b, t->has_prompt ? t->assistant_prompt : t->assistant_before);
+}
+
+/* Up to 40 bytes of p from where the texts part, without control characters. */
+static void quote(piece p, size_t from, char out[48])
+{
+    size_t n = 0;
+    for (; n < 40 && from + n < p.bytes; n++) {
+        unsigned char c = (unsigned char)p.data[from + n];
+        out[n] = (char)(c < 32 || c == 127 ? ' ' : c);
+    }
+    out[n] = 0;
+}
+
+static int report_difference(work *w, const probe *p, int style, piece want, piece got)
+{
+    char template_says[48], table_says[48];
+    size_t at = 0;
+    while (at < want.bytes && at < got.bytes && want.data[at] == got.data[at]) at++;
+    size_t from = at > 8 ? at - 8 : 0;
+    quote(want, from, template_says);
+    quote(got, from, table_says);
+    cv_fail(w->err,
+            "the chat template cannot be written as a role table: %s system message, %d user message%s%s, "
+            "it says '%s' where the table would say '%s'",
+            p->system ? "with a" : "without", (int)p->users, p->users > 1 ? "s" : "",
+            style == SPACES || style == NEWLINES ? ", white space around contents" : "", template_says, table_says);
+    return CV_JINJA_REFUSED;
+}
+
+static int prove_one(work *w, const probe *p, int style)
+{
+    buffer b = {NULL, 0, 0, w->err, 0};
+    piece want = {"", 0};
+    char *out;
+    int status = render(w, p, 1, &out, &want);
+    if (status) return status;
+    tell(&w->t, p, &b);
+    piece got = {b.data ? b.data : "", b.bytes};
+    if (b.failed) status = CV_JINJA_BAD;
+    else if (drop_bos(w, &want) != w->t.bos || !same(want, got)) status = report_difference(w, p, style, want, got);
+    free(out);
+    free(b.data);
+    return status;
+}
+
+static int prove(work *w)
+{
+    probe p;
+    int status = 0;
+    for (int style = PLAIN; style < STYLES; style++) {
+        for (int system = 0; system <= w->t.has_system; system++) {
+            for (size_t users = 1; !status && users <= MAX_TURNS; users++) {
+                make_probe(w, &p, system, 2 * users - 1, style);
+                status = prove_one(w, &p, style);
+            }
+        }
+    }
+    return status;
+}
+
+/* ---- where the proof ends ---- */
+
+/* Does the table fail for contents that have the mark inside, at both ends, or are the mark? 1, 0, or -1 with err. */
+static int is_special(work *w, cv_mark mark)
+{
+    static const char *const formats[] = {"before %.*s %d %.*s after", "%.*s%d%.*s", "%.*s"};
+    probe p;
+    int n = (int)mark.bytes, status = 0;
+    for (int i = 0; !status && i < 6; i++) {
+        make_probe(w, &p, i % 2 && w->t.has_system, 3, PLAIN);
+        for (size_t k = 0; k < p.count; k++) {
+            snprintf(p.contents[k], MAX_CONTENT, formats[i / 2], n, mark.data, (int)k, n, mark.data);
+        }
+        status = prove_one(w, &p, PLAIN);
+    }
+    return status < 0 ? -1 : status != 0;
+}
+
+static int find_marks(work *w)
+{
+    cv_mark found[MAX_MARKS];
+    size_t count = cv_jinja_marks(w->parsed, found, MAX_MARKS);
+    for (size_t i = 0; i < count; i++) {
+        size_t blanks = 0;
+        while (blanks < found[i].bytes && is_blank(found[i].data[blanks])) blanks++;
+        if (blanks == found[i].bytes || found[i].bytes > MAX_CONTENT / 4) continue;
+        int special = is_special(w, found[i]);
+        if (special < 0) return -1;
+        if (special) w->marks[w->n_marks++] = found[i];
+    }
+    w->err->text[0] = 0; /* the differences were not failures */
+    return 0;
+}
+
+static int write_marks(const work *w, cv_meta *meta)
+{
+    buffer b = {NULL, 0, 0, w->err, 0};
+    for (size_t i = 0; i < w->n_marks; i++) {
+        if (i) add(&b, (piece){"\n", 1});
+        add(&b, (piece){w->marks[i].data, w->marks[i].bytes});
+    }
+    int status = b.failed ? -1 : w->n_marks ? cv_meta_text(meta, "chat.marks", b.data, b.bytes, w->err) : 0;
+    free(b.data);
+    return status;
+}
+
+/* ---- the whole ---- */
+
+static int write_text(cv_meta *meta, const char *key, piece p, cv_error *err)
+{
+    return cv_meta_text(meta, key, p.bytes ? p.data : "", p.bytes, err);
+}
+
+static int write_integer(cv_meta *meta, const char *key, int value, cv_error *err)
+{
+    return value ? cv_meta_integer(meta, key, value, err) : 0;
+}
+
+static int write_system(const table *t, cv_meta *meta, cv_error *err)
+{
+    int status = write_text(meta, "chat.system.before", t->system_before, err);
+    if (!status) status = write_text(meta, "chat.system.after", t->system_after, err);
+    if (!status && t->has_absent) status = write_text(meta, "chat.system.absent", t->system_absent, err);
+    if (!status) status = write_integer(meta, "chat.system.last", t->last, err);
+    return status ? status : write_integer(meta, "chat.system.trim", t->system_trim, err);
+}
+
+static int write_turns(const table *t, cv_meta *meta, cv_error *err)
+{
+    int status = t->has_first ? write_text(meta, "chat.user.first", t->user_first, err) : 0;
+    if (!status) status = write_text(meta, "chat.user.before", t->user_before, err);
+    if (!status) status = write_text(meta, "chat.user.after", t->user_after, err);
+    if (!status) status = write_text(meta, "chat.assistant.before", t->assistant_before, err);
+    if (!status) status = write_text(meta, "chat.assistant.after", t->assistant_after, err);
+    if (!status && t->has_prompt) status = write_text(meta, "chat.assistant.prompt", t->assistant_prompt, err);
+    return status;
+}
+
+static int write_table(const work *w, cv_meta *meta)
+{
+    const table *t = &w->t;
+    int status = write_text(meta, "chat.start", t->start, w->err);
+    if (!status && *w->bos) status = cv_meta_integer(meta, "chat.bos", t->bos, w->err);
+    if (!status && t->has_system) status = write_system(t, meta, w->err);
+    if (!status) status = write_turns(t, meta, w->err);
+    if (!status) status = write_integer(meta, "chat.user.trim", t->user_trim, w->err);
+    if (!status && t->first_trim != t->user_trim && (t->has_system || t->has_absent)) {
+        status = cv_meta_integer(meta, "chat.user.first.trim", t->first_trim, w->err);
+    }
+    if (!status) status = write_integer(meta, "chat.assistant.trim", t->assistant_trim, w->err);
+    return status ? status : write_marks(w, meta);
+}
+
+/* Marks must be words that no template says by itself. */
+static int choose_stem(work *w, const char *jinja, size_t bytes)
+{
+    static const char *const stems[] = {"Zqxj", "Wvkq", "Jxzk", "Qgvw"};
+    size_t at;
+    for (size_t i = 0; i < sizeof stems / sizeof *stems; i++) {
+        w->stem = stems[i];
+        if (!find_once((piece){jinja, bytes}, stems[i], &at)) return 0;
+    }
+    return refuse(w, "the chat template contains every word that could mark a content");
+}
+
+static int derive(work *w)
+{
+    finds f;
+    memset(&f, 0, sizeof f);
+    int status = find_turns(w, &f);
+    if (!status) status = find_ends(w, &f);
+    if (!status) status = find_system(w, &f);
+    if (status) return status;
+    place_turns(&w->t, &f);
+    place_opening(&w->t, &f);
+    status = find_trims(w);
+    if (!status) status = prove(w);
+    return status ? status : find_marks(w);
+}
+
+int cv_chat_table(const char *jinja, size_t bytes, const char *bos_text, const char *eos_text, cv_meta *meta,
+                  cv_error *err)
+{
+    work w;
+    memset(&w, 0, sizeof w);
+    w.bos = bos_text;
+    w.eos = eos_text;
+    w.err = err;
+    int status = cv_jinja_parse(jinja, bytes, &w.parsed, err);
+    if (!status) status = choose_stem(&w, jinja, bytes);
+    if (!status) status = derive(&w);
+    if (!status) status = write_table(&w, meta);
+    for (size_t i = 0; i < w.n_kept; i++) free(w.kept[i]);
+    cv_jinja_free(w.parsed);
+    return status < 0 ? -1 : status > 0;
+}

@@ -1,0 +1,470 @@
+/* SPDX-License-Identifier: MIT OR Unlicense
+ *
+ * vocab.c - see vocab.h. Sorting is heap sort and looking up is binary search: no input makes them slow. */
+#include "vocab.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+int cv_vocab_begin(cv_vocab *v, size_t limit, cv_error *err)
+{
+    if (limit > CV_MOST_TOKENS) limit = CV_MOST_TOKENS;
+    v->limit = (uint32_t)limit;
+    v->token = cv_alloc(limit, sizeof *v->token, err);
+    v->bos = v->eos = v->rules.unknown = -1;
+    return v->token ? 0 : -1;
+}
+
+void cv_vocab_free(cv_vocab *v)
+{
+    free(v->token);
+    free(v->text);
+    free(v->index);
+    free(v->merge);
+    memset(v, 0, sizeof *v);
+}
+
+/* ---- texts of other alphabets ---- */
+
+/* Never fails; returns 1 if there was a literal space, which SentencePiece would have written as U+2581. */
+int cv_undo_spaces(char *out, size_t *out_bytes, const char *text, size_t bytes)
+{
+    int literal = 0;
+    size_t n = 0;
+    for (size_t i = 0; i < bytes;) {
+        literal |= text[i] == ' ';
+        if (bytes - i >= 3 && memcmp(text + i, "\xE2\x96\x81", 3) == 0) out[n++] = ' ', i += 3;
+        else out[n++] = text[i++];
+    }
+    *out_bytes = n;
+    return literal;
+}
+
+/* GPT-2 writes a byte as the character of that number if it prints; the 68 others, in order, as U+0100 and on. */
+int cv_undo_printable(char *out, size_t *out_bytes, const char *text, size_t bytes)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < bytes; i++) {
+        unsigned char lead = (unsigned char)text[i];
+        unsigned c = lead;
+        if (lead >= 0x80) {
+            if ((lead & 0xE0) != 0xC0 || i + 1 == bytes) return -1;
+            c = (lead & 0x1Fu) << 6 | ((unsigned char)text[++i] & 0x3Fu);
+        }
+        if (c >= 256) {
+            c -= 256;
+            if (c >= 68) return -1;
+            c = c < 33 ? c : c < 67 ? c - 33 + 127 : 173;
+        } else if (c < 33 || (c > 126 && c < 161) || c == 173) {
+            return -1;
+        }
+        out[n++] = (char)c;
+    }
+    *out_bytes = n;
+    return 0;
+}
+
+static int cv_hex(char c)
+{
+    return c >= '0' && c <= '9' ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10 : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+static int cv_byte_of_name(const char *text, size_t bytes)
+{
+    if (bytes != 6 || memcmp(text, "<0x", 3) != 0 || text[5] != '>' || cv_hex(text[3]) < 0 || cv_hex(text[4]) < 0)
+        return -1;
+    return cv_hex(text[3]) * 16 + cv_hex(text[4]);
+}
+
+/* ---- setting tokens ---- */
+
+static int cv_store_text(cv_vocab *v, cv_token *t, const char *text, size_t bytes, cv_error *err)
+{
+    if (bytes > CV_LONGEST_TOKEN)
+        return cv_fail(err, "token %ld has %lu bytes; the longest possible is %d", (long)(t - v->token),
+                       (unsigned long)bytes, CV_LONGEST_TOKEN);
+    if (bytes > v->text_capacity - v->text_bytes) {
+        size_t more = v->text_capacity + v->text_capacity / 2 + bytes + 65536;
+        char *grown = more < 1u << 30 ? cv_grow(v->text, more, 1, err) : NULL;
+        if (!grown) return cv_fail(err, "the vocabulary's text is too large");
+        v->text = grown, v->text_capacity = more;
+    }
+    if (bytes) memcpy(v->text + v->text_bytes, text, bytes);
+    t->text = (uint32_t)v->text_bytes, t->bytes = (uint32_t)bytes;
+    v->text_bytes += bytes;
+    return 0;
+}
+
+int cv_vocab_set(cv_vocab *v, int64_t id, const char *text, size_t bytes, int type, cv_error *err)
+{
+    if (id < 0 || id >= (int64_t)v->limit)
+        return cv_fail(err, "token id %.0f is negative, or far beyond the number of tokens", (double)id);
+    cv_token *t = &v->token[id];
+    if (t->there) return cv_fail(err, "token id %ld is given to two tokens", (long)id);
+    t->there = 1, t->type = (uint8_t)type;
+    if (id >= (int64_t)v->n) v->n = (uint32_t)id + 1;
+    return cv_store_text(v, t, text, bytes, err);
+}
+
+int cv_vocab_set_spaced(cv_vocab *v, int64_t id, const char *text, size_t bytes, int type, cv_error *err)
+{
+    char clean[CV_LONGEST_TOKEN];
+    size_t n;
+    int byte = type == CV_NORMAL || type == CV_BYTE ? cv_byte_of_name(text, bytes) : -1;
+    if (byte >= 0) {
+        clean[0] = (char)byte;
+        return cv_vocab_set(v, id, clean, 1, CV_BYTE, err);
+    }
+    if (type == CV_BYTE) return cv_fail(err, "the byte token %ld is not named <0xHH>", (long)id);
+    if (bytes > sizeof clean) return cv_vocab_set(v, id, text, bytes, type, err); /* refuses it */
+    int literal = cv_undo_spaces(clean, &n, text, bytes);
+    if (cv_vocab_set(v, id, clean, n, type, err) < 0) return -1;
+    v->token[id].hidden = (uint8_t)literal;
+    return 0;
+}
+
+int cv_vocab_set_printable(cv_vocab *v, int64_t id, const char *text, size_t bytes, cv_error *err)
+{
+    char clean[CV_LONGEST_TOKEN];
+    size_t n;
+    if (bytes <= sizeof clean && cv_undo_printable(clean, &n, text, bytes) == 0)
+        return cv_vocab_set(v, id, clean, n, CV_NORMAL, err);
+    if (cv_vocab_set(v, id, text, bytes, CV_NORMAL, err) < 0) return -1;
+    v->token[id].hidden = 1;
+    return 0;
+}
+
+int cv_vocab_add(cv_vocab *v, int64_t id, const char *text, size_t bytes, int type, int flags, cv_error *err)
+{
+    if (bytes < 1 || bytes > CV_LONGEST_ADDED)
+        return cv_fail(err, "added token %.0f has %lu bytes of text; possible are 1 to %d", (double)id,
+                       (unsigned long)bytes, CV_LONGEST_ADDED);
+    if (id < 0 || id >= (int64_t)v->limit || !v->token[id].there) {
+        if (cv_vocab_set(v, id, text, bytes, type, err) < 0) return -1;
+    }
+    cv_token *t = &v->token[id];
+    if (t->bytes != bytes || memcmp(v->text + t->text, text, bytes) != 0)
+        if (cv_store_text(v, t, text, bytes, err) < 0) return -1; /* its name, not the text that merges would make */
+    t->type = (uint8_t)type, t->added = (uint8_t)(CV_IS_ADDED | flags);
+    return 0;
+}
+
+/* ---- finding tokens ---- */
+
+static int cv_compare_tokens(const cv_vocab *v, uint32_t a, uint32_t b)
+{
+    const cv_token *x = &v->token[a], *y = &v->token[b];
+    size_t both = x->bytes < y->bytes ? x->bytes : y->bytes;
+    int order = both ? memcmp(v->text + x->text, v->text + y->text, both) : 0;
+    if (order == 0) order = (x->bytes > y->bytes) - (x->bytes < y->bytes);
+    return order;
+}
+
+static int cv_precedes(const cv_vocab *v, uint32_t a, uint32_t b) /* by text, then by id */
+{
+    int order = cv_compare_tokens(v, a, b);
+    return order ? order < 0 : a < b;
+}
+
+static void cv_sift_token(const cv_vocab *v, uint32_t *ids, size_t i, size_t n)
+{
+    for (size_t child = 2 * i + 1; child < n; i = child, child = 2 * i + 1) {
+        if (child + 1 < n && cv_precedes(v, ids[child], ids[child + 1])) child++;
+        if (cv_precedes(v, ids[child], ids[i])) return;
+        uint32_t swap = ids[i];
+        ids[i] = ids[child], ids[child] = swap;
+    }
+}
+
+static void cv_sort_tokens(const cv_vocab *v, uint32_t *ids, size_t n)
+{
+    for (size_t i = n / 2; i-- > 0;) cv_sift_token(v, ids, i, n);
+    for (size_t end = n; end > 1; end--) {
+        uint32_t swap = ids[0];
+        ids[0] = ids[end - 1], ids[end - 1] = swap;
+        cv_sift_token(v, ids, 0, end - 1);
+    }
+}
+
+/* Keeps the lowest id of each text; returns how many are left. */
+static uint32_t cv_drop_twins(const cv_vocab *v, uint32_t *ids, uint32_t n)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < n; i++)
+        if (kept == 0 || cv_compare_tokens(v, ids[kept - 1], ids[i]) != 0) ids[kept++] = ids[i];
+    return kept;
+}
+
+int cv_vocab_index(cv_vocab *v, cv_error *err)
+{
+    uint32_t n = 0;
+    free(v->index);
+    v->index = cv_alloc(v->n, sizeof *v->index, err);
+    if (!v->index) return -1;
+    for (uint32_t i = 0; i < v->n; i++)
+        if (v->token[i].there && v->token[i].type == CV_NORMAL && !v->token[i].hidden && v->token[i].bytes > 0)
+            v->index[n++] = i;
+    cv_sort_tokens(v, v->index, n);
+    v->n_index = cv_drop_twins(v, v->index, n);
+    return 0;
+}
+
+int64_t cv_vocab_find(const cv_vocab *v, const char *text, size_t bytes)
+{
+    uint32_t low = 0, high = v->n_index;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        const cv_token *t = &v->token[v->index[middle]];
+        size_t both = t->bytes < bytes ? t->bytes : bytes;
+        int order = both ? memcmp(text, v->text + t->text, both) : 0;
+        if (order == 0) order = (bytes > t->bytes) - (bytes < t->bytes);
+        if (order == 0) return v->index[middle];
+        if (order < 0) high = middle;
+        else low = middle + 1;
+    }
+    return -1;
+}
+
+int64_t cv_vocab_find_any(const cv_vocab *v, const char *text, size_t bytes)
+{
+    for (uint32_t i = 0; i < v->n; i++) {
+        const cv_token *t = &v->token[i];
+        if (t->there && t->bytes == bytes && memcmp(v->text + t->text, text, bytes) == 0) return i;
+    }
+    return -1;
+}
+
+/* ---- merges ---- */
+
+static int cv_put_merge(cv_vocab *v, cv_merge merge, cv_error *err)
+{
+    if (v->n_merges == v->merge_capacity) {
+        size_t more = v->merge_capacity + v->merge_capacity / 2 + 4096;
+        cv_merge *grown = more < 1u << 28 ? cv_grow(v->merge, more, sizeof *grown, err) : NULL;
+        if (!grown) return cv_fail(err, "too many merges");
+        v->merge = grown, v->merge_capacity = more;
+    }
+    v->merge[v->n_merges++] = merge;
+    return 0;
+}
+
+int cv_vocab_merge(cv_vocab *v, const char *left, size_t left_bytes, const char *right, size_t right_bytes,
+                   uint32_t rank, cv_error *err)
+{
+    char both[2 * CV_LONGEST_TOKEN];
+    int64_t l = cv_vocab_find(v, left, left_bytes), r = cv_vocab_find(v, right, right_bytes), result = -1;
+    cv_merge merge;
+    if (l >= 0 && r >= 0) {
+        memcpy(both, left, left_bytes);
+        memcpy(both + left_bytes, right, right_bytes);
+        result = cv_vocab_find(v, both, left_bytes + right_bytes);
+    }
+    if (result < 0)
+        return cv_fail(err, "merge %lu (\"%.*s\" and \"%.*s\"): %s is not in the vocabulary", (unsigned long)rank,
+                       (int)(left_bytes < 80 ? left_bytes : 80), left, (int)(right_bytes < 80 ? right_bytes : 80), right,
+                       l < 0 ? "the first part" : r < 0 ? "the second part" : "the result");
+    merge.left = (uint32_t)l, merge.right = (uint32_t)r, merge.rank = rank, merge.result = (uint32_t)result;
+    return cv_put_merge(v, merge, err);
+}
+
+static int cv_compare_scores(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x < y) - (x > y); /* highest first */
+}
+
+/* Rank of a score: how many different scores are higher. */
+static uint32_t cv_rank_of(const double *scores, size_t n, double score)
+{
+    size_t low = 0, high = n;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (scores[middle] > score) low = middle + 1;
+        else high = middle;
+    }
+    return (uint32_t)low;
+}
+
+static int cv_split_token(cv_vocab *v, uint32_t id, uint32_t rank, cv_error *err)
+{
+    const cv_token *t = &v->token[id];
+    for (uint32_t k = 1; k < t->bytes; k++) {
+        int64_t left = cv_vocab_find(v, v->text + t->text, k), right;
+        if (left < 0 || (right = cv_vocab_find(v, v->text + t->text + k, t->bytes - k)) < 0) continue;
+        cv_merge merge = {(uint32_t)left, (uint32_t)right, rank, id};
+        if (cv_put_merge(v, merge, err) < 0) return -1;
+    }
+    return 0;
+}
+
+int cv_vocab_merges_from_scores(cv_vocab *v, cv_error *err)
+{
+    size_t n = 0;
+    double *scores = cv_alloc(v->n_index, sizeof *scores, err);
+    if (!scores) return -1;
+    for (uint32_t i = 0; i < v->n_index; i++) scores[i] = v->token[v->index[i]].score;
+    qsort(scores, v->n_index, sizeof *scores, cv_compare_scores);
+    for (uint32_t i = 0; i < v->n_index; i++)
+        if (n == 0 || scores[n - 1] != scores[i]) scores[n++] = scores[i];
+    int failed = 0;
+    for (uint32_t i = 0; !failed && i < v->n_index; i++)
+        failed = cv_split_token(v, v->index[i], cv_rank_of(scores, n, v->token[v->index[i]].score), err);
+    free(scores);
+    return failed;
+}
+
+/* ---- writing ---- */
+
+static void cv_put_u32(unsigned char *out, size_t i, uint32_t value)
+{
+    for (int k = 0; k < 4; k++) out[4 * i + (size_t)k] = (unsigned char)(value >> (8 * k));
+}
+
+static int cv_write_texts(const cv_vocab *v, uint32_t n, cv_meta *meta, cv_error *err)
+{
+    size_t at = 0, most = v->text_bytes;
+    unsigned char *offsets = cv_alloc((size_t)n + 1, 4, err), *types = cv_alloc(n, 1, err), *text = cv_alloc(most, 1, err);
+    int failed = !offsets || !types || !text;
+    for (uint32_t i = 0; !failed && i <= n; i++) {
+        cv_put_u32(offsets, i, (uint32_t)at);
+        if (i == n) break;
+        const cv_token *t = i < v->n && v->token[i].there ? &v->token[i] : NULL;
+        types[i] = t ? t->type : CV_UNUSED;
+        if (t && t->bytes) memcpy(text + at, v->text + t->text, t->bytes); /* each text has its own place in v->text */
+        at += t ? t->bytes : 0;
+    }
+    failed = failed || cv_meta_bytes(meta, "tokenizer.offsets", offsets, 4 * ((size_t)n + 1), err) < 0
+             || cv_meta_bytes(meta, "tokenizer.text", text, at, err) < 0
+             || cv_meta_bytes(meta, "tokenizer.types", types, n, err) < 0;
+    free(offsets);
+    free(types);
+    free(text);
+    return failed ? -1 : 0;
+}
+
+/* Ids, `stride` values each: the id and, for added tokens, the strip bits. */
+static int cv_write_ids(const cv_vocab *v, const char *key, const uint32_t *ids, uint32_t n, uint32_t stride,
+                        cv_meta *meta, cv_error *err)
+{
+    unsigned char *out = cv_alloc((size_t)n * stride, 4, err);
+    if (!out) return -1;
+    for (uint32_t i = 0; i < n; i++) {
+        cv_put_u32(out, (size_t)i * stride, ids[i]);
+        if (stride == 2) cv_put_u32(out, 2 * (size_t)i + 1, v->token[ids[i]].added & (CV_LSTRIP | CV_RSTRIP));
+    }
+    int failed = cv_meta_bytes(meta, key, out, 4 * (size_t)n * stride, err);
+    free(out);
+    return failed;
+}
+
+static int cv_write_lists(cv_vocab *v, cv_meta *meta, cv_error *err)
+{
+    uint32_t bytes[256], n = 0, *added;
+    if (cv_vocab_index(v, err) < 0) return -1; /* anew: added tokens are no longer normal */
+    for (unsigned b = 0; b < 256; b++) {
+        char c = (char)b;
+        int64_t id = v->rules.kind == CV_BYTE_LEVEL ? cv_vocab_find(v, &c, 1) : -1;
+        bytes[b] = id < 0 ? UINT32_MAX : (uint32_t)id;
+    }
+    added = cv_alloc(v->n, sizeof *added, err);
+    if (!added) return -1;
+    for (uint32_t i = v->n; i-- > 0;) {
+        const cv_token *t = &v->token[i];
+        if (t->there && t->type == CV_BYTE) bytes[(unsigned char)v->text[t->text]] = i; /* the lowest id, if several */
+        if (t->there && t->added) added[n++] = i;
+    }
+    cv_sort_tokens(v, added, n);
+    n = cv_drop_twins(v, added, n);
+    int failed = cv_write_ids(v, "tokenizer.sorted", v->index, v->n_index, 1, meta, err) < 0
+                 || cv_write_ids(v, "tokenizer.bytes", bytes, 256, 1, meta, err) < 0
+                 || cv_write_ids(v, "tokenizer.added", added, n, 2, meta, err) < 0;
+    free(added);
+    return failed ? -1 : 0;
+}
+
+static int cv_compare_merges(const void *a, const void *b)
+{
+    const cv_merge *x = a, *y = b;
+    if (x->left != y->left) return x->left < y->left ? -1 : 1;
+    if (x->right != y->right) return x->right < y->right ? -1 : 1;
+    return (x->rank < y->rank) - (x->rank > y->rank); /* the last listed first: it is the one that counts */
+}
+
+static void cv_sift_merge(cv_merge *m, size_t i, size_t n)
+{
+    for (size_t child = 2 * i + 1; child < n; i = child, child = 2 * i + 1) {
+        if (child + 1 < n && cv_compare_merges(&m[child], &m[child + 1]) < 0) child++;
+        if (cv_compare_merges(&m[child], &m[i]) <= 0) return;
+        cv_merge swap = m[i];
+        m[i] = m[child], m[child] = swap;
+    }
+}
+
+static void cv_sort_merges(cv_merge *m, size_t n)
+{
+    for (size_t i = n / 2; i-- > 0;) cv_sift_merge(m, i, n);
+    for (size_t end = n; end > 1; end--) {
+        cv_merge swap = m[0];
+        m[0] = m[end - 1], m[end - 1] = swap;
+        cv_sift_merge(m, 0, end - 1);
+    }
+}
+
+static int cv_write_merges(cv_vocab *v, uint32_t n, cv_meta *meta, cv_error *err)
+{
+    size_t kept = 0;
+    unsigned char *first = cv_alloc((size_t)n + 1, 4, err), *out = cv_alloc(v->n_merges, 12, err);
+    int failed = !first || !out;
+    uint32_t left = 0;
+    if (!failed) cv_sort_merges(v->merge, v->n_merges);
+    for (size_t i = 0; !failed && i < v->n_merges; i++) {
+        const cv_merge *m = &v->merge[i];
+        if (i > 0 && m->left == m[-1].left && m->right == m[-1].right) continue;
+        while (left <= m->left) cv_put_u32(first, left++, (uint32_t)kept);
+        cv_put_u32(out, 3 * kept, m->right);
+        cv_put_u32(out, 3 * kept + 1, m->rank);
+        cv_put_u32(out, 3 * kept + 2, m->result);
+        kept++;
+    }
+    while (!failed && left <= n) cv_put_u32(first, left++, (uint32_t)kept);
+    failed = failed || cv_meta_bytes(meta, "tokenizer.merge_first", first, 4 * ((size_t)n + 1), err) < 0
+             || cv_meta_bytes(meta, "tokenizer.merges", out, 12 * kept, err) < 0;
+    free(first);
+    free(out);
+    return failed ? -1 : 0;
+}
+
+static int cv_write_rules(const cv_rules *r, cv_meta *meta, cv_error *err)
+{
+    const struct {
+        const char *key;
+        int32_t value;
+    } rules[] = {{"tokenizer.kind", r->kind},
+                 {"tokenizer.unknown", r->unknown},
+                 {"tokenizer.add_bos", r->add_bos},
+                 {"tokenizer.spaces", r->spaces},
+                 {"tokenizer.ignore_merges", r->ignore_merges},
+                 {"tokenizer.contractions", r->contractions},
+                 {"tokenizer.any_lead", r->any_lead},
+                 {"tokenizer.number_lead", r->number_lead},
+                 {"tokenizer.number_digits", r->number_digits},
+                 {"tokenizer.lone_digits", r->lone_digits},
+                 {"tokenizer.sign_newlines", r->sign_newlines},
+                 {"tokenizer.newline_runs", r->newline_runs}};
+    size_t n = r->kind == CV_BYTE_LEVEL ? sizeof rules / sizeof rules[0] : 5;
+    for (size_t i = 0; i < n; i++)
+        if (cv_meta_integer(meta, rules[i].key, rules[i].value, err) < 0) return -1;
+    return 0;
+}
+
+int cv_vocab_write(cv_vocab *v, int32_t rows, cv_meta *meta, cv_error *err)
+{
+    uint32_t n = rows < 0 ? v->n : (uint32_t)rows;
+    if (v->n == 0) return cv_fail(err, "the tokenizer has no tokens");
+    if (v->n > n)
+        return cv_fail(err, "the tokenizer has %lu tokens, the model only %ld", (unsigned long)v->n, (long)rows);
+    return cv_write_rules(&v->rules, meta, err) < 0 || cv_write_texts(v, n, meta, err) < 0
+                   || cv_write_lists(v, meta, err) < 0 || cv_write_merges(v, n, meta, err) < 0
+               ? -1
+               : 0;
+}
