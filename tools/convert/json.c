@@ -104,8 +104,8 @@ static int cv_close_object(cv_parser *p, uint32_t object)
     j->n_sorted += n;
     for (i = 1; i < n; i++)
         if (cv_compare_keys(j, keys[i - 1], keys[i]) == 0)
-            return cv_fail(p->err, "%s: the key \"%.80s\" appears twice in one object (which ends at byte %lu)", p->name,
-                           j->text + j->nodes[keys[i]].text, (unsigned long)p->at);
+            return cv_fail(p->err, "%s: the key \"%.80s\" appears twice in one object (which ends at byte %lu)",
+                           p->name, j->text + j->nodes[keys[i]].text, (unsigned long)p->at);
     return 0;
 }
 

@@ -101,7 +101,6 @@ static const cv_alternative cv_alternatives[] = {
     {"'s|'t|'re|'ve|'m|'ll|'d", CV_STAGE_CONTRACTION, 1, 0, 0, 0, 0},
     {"'(?:[sdmt]|ll|ve|re)", CV_STAGE_CONTRACTION, 1, 0, 0, 0, 0},
     {"(?i:'s|'t|'re|'ve|'m|'ll|'d)", CV_STAGE_CONTRACTION, 2, 0, 0, 0, 0},
-    {"(?i:[sdmt]|ll|ve|re)", CV_STAGE_CONTRACTION, 2, 0, 0, 0, 0},
     {"'(?i:[sdmt]|ll|ve|re)", CV_STAGE_CONTRACTION, 2, 0, 0, 0, 0},
     {" ?\\p{L}+", CV_STAGE_LETTERS, 0, 0, 0, 0, 0},
     {"[^\\r\\n\\p{L}\\p{N}]?\\p{L}+", CV_STAGE_LETTERS, 0, 1, 0, 0, 0},
@@ -247,7 +246,8 @@ static int cv_post_processor(cv_reader *r, uint32_t part)
     if (!cv_json_is(j, type, "TemplateProcessing")) return cv_unknown(r, "post_processor.type", type);
     for (uint32_t i = cv_json_first(j, single); i != CV_JSON_NONE; i = cv_json_next(j, i)) {
         const char *id = cv_json_string(j, cv_json_get(j, cv_json_get(j, i, "SpecialToken"), "id"), NULL);
-        uint32_t ids = id ? cv_json_get(j, cv_json_get(j, cv_json_get(j, part, "special_tokens"), id), "ids") : CV_JSON_NONE;
+        uint32_t token = id ? cv_json_get(j, cv_json_get(j, part, "special_tokens"), id) : CV_JSON_NONE;
+        uint32_t ids = cv_json_get(j, token, "ids");
         int64_t value;
         if (cv_json_type_of(j, cv_json_get(j, i, "Sequence")) == CV_JSON_OBJECT) {
             texts++;
@@ -362,7 +362,8 @@ static int cv_read_model(cv_reader *r, uint32_t model)
         && (!cv_is_nothing(j, type) || cv_json_type_of(j, cv_json_get(j, model, "merges")) != CV_JSON_ARRAY))
         return cv_unknown(r, "model.type", type);
     for (size_t i = 0; i < sizeof empty / sizeof *empty; i++)
-        if (!cv_is_nothing(j, cv_json_get(j, model, empty[i]))) return cv_unknown(r, empty[i], cv_json_get(j, model, empty[i]));
+        if (!cv_is_nothing(j, cv_json_get(j, model, empty[i])))
+            return cv_unknown(r, empty[i], cv_json_get(j, model, empty[i]));
     if (r->byte_level ? !cv_is_nothing(j, fallback) : !cv_is_true(j, fallback))
         return cv_unknown(r, "model.byte_fallback", fallback);
     if (r->byte_level && !r->has_rules) return cv_fail(r->err, "%s: the pre-tokenizer does not cut words", r->name);
@@ -371,7 +372,8 @@ static int cv_read_model(cv_reader *r, uint32_t model)
     rules->kind = r->byte_level ? CV_BYTE_LEVEL : CV_SENTENCEPIECE;
     rules->ignore_merges = cv_is_true(j, cv_json_get(j, model, "ignore_merges"));
     rules->spaces = r->byte_level ? 0 : r->prepends | (r->strips ? CV_SPACE_STRIP : 0);
-    if (!r->byte_level && rules->ignore_merges) return cv_unknown(r, "model.ignore_merges", cv_json_get(j, model, "ignore_merges"));
+    if (!r->byte_level && rules->ignore_merges)
+        return cv_unknown(r, "model.ignore_merges", cv_json_get(j, model, "ignore_merges"));
     if (cv_read_vocab(r, cv_json_get(j, model, "vocab")) < 0 || cv_read_merges(r, cv_json_get(j, model, "merges")) < 0)
         return -1;
     if (!r->byte_level && cv_check_bytes(r) < 0) return -1;
@@ -395,7 +397,8 @@ static int cv_added_token(cv_reader *r, int64_t id, uint32_t node)
     int special = cv_is_true(j, cv_json_get(j, node, "special")), flags = 0;
     if (!text) return cv_fail(r->err, "%s: added token %.0f has no content", r->name, (double)id);
     if (cv_is_true(j, cv_json_get(j, node, "single_word")))
-        return cv_fail(r->err, "%s: the added token \"%.80s\" has single_word true, which is not supported", r->name, text);
+        return cv_fail(r->err, "%s: the added token \"%.80s\" has single_word true, which is not supported", r->name,
+                       text);
     if (cv_is_true(j, cv_json_get(j, node, "lstrip"))) flags |= CV_LSTRIP;
     if (cv_is_true(j, cv_json_get(j, node, "rstrip"))) flags |= CV_RSTRIP;
     special |= v->rules.kind == CV_SENTENCEPIECE && cv_is_classic_control(text, bytes); /* Phi-3 says </s> is a word */
@@ -405,7 +408,8 @@ static int cv_added_token(cv_reader *r, int64_t id, uint32_t node)
         if (n != bytes && n > 0 && !special && n == t->bytes && memcmp(clean, v->text + t->text, n) == 0)
             return 0; /* written with U+2581, which raw text does not have: reached by merges only */
         if (t->bytes != bytes || memcmp(v->text + t->text, text, bytes) != 0)
-            return cv_fail(r->err, "%s: the added token \"%.80s\" has the id %ld of another token", r->name, text, (long)id);
+            return cv_fail(r->err, "%s: the added token \"%.80s\" has the id %ld of another token", r->name, text,
+                           (long)id);
     }
     int type = !special ? CV_USER : v->rules.unknown == id ? CV_UNKNOWN : CV_CONTROL;
     return cv_vocab_add(v, id, text, bytes, type, flags, r->err);
@@ -463,7 +467,8 @@ int cv_read_vocab_and_merges(cv_vocab *v, const cv_json *vocab, const char *merg
     r.v = v, r.j = vocab, r.name = name, r.err = err, r.byte_level = 1;
     v->rules.kind = CV_BYTE_LEVEL;
     if (config) listed += cv_json_count(config, cv_json_get(config, 0, "added_tokens_decoder"));
-    if (class != CV_JSON_NONE && !cv_json_is(config, class, "GPT2Tokenizer") && !cv_json_is(config, class, "GPT2TokenizerFast")) {
+    if (class != CV_JSON_NONE && !cv_json_is(config, class, "GPT2Tokenizer")
+        && !cv_json_is(config, class, "GPT2TokenizerFast")) {
         r.j = config;
         return cv_unknown(&r, "tokenizer_class (without a tokenizer.json)", class);
     }
@@ -482,17 +487,14 @@ int cv_read_vocab_and_merges(cv_vocab *v, const cv_json *vocab, const char *merg
 
 /* ---- tokenizer_config.json ---- */
 
-/* A token given as a string or as {"content": ...}: its id, or -1 (also for null). */
+/* A token given as a string or as {"content": ...}. Where none is given, *id stays as it is. */
 static int cv_read_role(cv_reader *r, const char *key, int32_t *id)
 {
     uint32_t node = cv_json_get(r->j, 0, key);
     size_t bytes;
     if (cv_json_type_of(r->j, node) == CV_JSON_OBJECT) node = cv_json_get(r->j, node, "content");
     const char *text = cv_json_string(r->j, node, &bytes);
-    if (!text) {
-        if (cv_json_type_of(r->j, node) == CV_JSON_NULL) *id = -1;
-        return 0;
-    }
+    if (!text) return 0;
     int64_t found = cv_vocab_find_any(r->v, text, bytes);
     if (found < 0) return cv_fail(r->err, "%s: %s is \"%.80s\", which is not in the vocabulary", r->name, key, text);
     cv_token *t = &r->v->token[found];

@@ -105,13 +105,14 @@ static void cv_crc_make(cv_crc_tables *tables)
 
 uint32_t cv_crc32(uint32_t crc, const void *data, size_t bytes)
 {
-    cv_crc_tables tables; /* made anew each time: 4 KiB of stack are cheaper than a global that threads could race for */
+    cv_crc_tables tables; /* made anew each time: threads would race for a global one */
     const unsigned char *p = data;
     cv_crc_make(&tables);
     crc = ~crc;
     for (; bytes >= 4; bytes -= 4, p += 4) {
         crc ^= p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
-        crc = tables.t[3][crc & 255] ^ tables.t[2][crc >> 8 & 255] ^ tables.t[1][crc >> 16 & 255] ^ tables.t[0][crc >> 24];
+        crc = tables.t[3][crc & 255] ^ tables.t[2][crc >> 8 & 255] ^ tables.t[1][crc >> 16 & 255]
+              ^ tables.t[0][crc >> 24];
     }
     for (; bytes > 0; bytes--, p++) crc = crc >> 8 ^ tables.t[0][(crc ^ *p) & 255];
     return ~crc;

@@ -66,7 +66,8 @@ int cv_undo_printable(char *out, size_t *out_bytes, const char *text, size_t byt
 
 static int cv_hex(char c)
 {
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10 : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+    if (c >= '0' && c <= '9') return c - '0';
+    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
 static int cv_byte_of_name(const char *text, size_t bytes)
@@ -261,8 +262,8 @@ int cv_vocab_merge(cv_vocab *v, const char *left, size_t left_bytes, const char 
     }
     if (result < 0)
         return cv_fail(err, "merge %lu (\"%.*s\" and \"%.*s\"): %s is not in the vocabulary", (unsigned long)rank,
-                       (int)(left_bytes < 80 ? left_bytes : 80), left, (int)(right_bytes < 80 ? right_bytes : 80), right,
-                       l < 0 ? "the first part" : r < 0 ? "the second part" : "the result");
+                       (int)(left_bytes < 80 ? left_bytes : 80), left, (int)(right_bytes < 80 ? right_bytes : 80),
+                       right, l < 0 ? "the first part" : r < 0 ? "the second part" : "the result");
     merge.left = (uint32_t)l, merge.right = (uint32_t)r, merge.rank = rank, merge.result = (uint32_t)result;
     return cv_put_merge(v, merge, err);
 }
@@ -323,7 +324,8 @@ static void cv_put_u32(unsigned char *out, size_t i, uint32_t value)
 static int cv_write_texts(const cv_vocab *v, uint32_t n, cv_meta *meta, cv_error *err)
 {
     size_t at = 0, most = v->text_bytes;
-    unsigned char *offsets = cv_alloc((size_t)n + 1, 4, err), *types = cv_alloc(n, 1, err), *text = cv_alloc(most, 1, err);
+    unsigned char *offsets = cv_alloc((size_t)n + 1, 4, err), *types = cv_alloc(n, 1, err);
+    unsigned char *text = cv_alloc(most, 1, err);
     int failed = !offsets || !types || !text;
     for (uint32_t i = 0; !failed && i <= n; i++) {
         cv_put_u32(offsets, i, (uint32_t)at);
