@@ -1615,8 +1615,8 @@ HARP_API harp_status harp_verify(const harp_model *m, harp_error *err)
  *   and white space; the symbols of a word are bytes.
  *
  * Then both do the same: of all neighbouring symbols that a MERGE allows to join, the pair with the lowest rank joins,
- * the leftmost of equals, until none is left (hp_join). A tournament over the pairs finds each winner in log n steps, so
- * a word of n symbols costs n log n: a mebibyte of one letter is no trap.
+ * the leftmost of equals, until none is left (hp_join). A tournament over the pairs finds each winner in log n steps,
+ * so a word of n symbols costs n log n: a mebibyte of one letter is no trap.
  *
  * The vocabulary is read in place. The converter has undone what other formats do to it (GPT-2's printable alphabet,
  * U+2581 for a space, <0x0A> for a byte), so a token's text is the bytes it stands for, and decoding is copying. All
@@ -1631,7 +1631,7 @@ HARP_API harp_status harp_verify(const harp_model *m, harp_error *err)
  *   tokenizer.merge_first    u32 [n + 1]: token i is the left part of merges merge_first[i] up to merge_first[i + 1]
  *   tokenizer.merges         u32 [][3]: right part, rank, result; those of one left part by right part, none twice
  *   tokenizer.added          u32 [][2]: tokens that are found in raw text, by their bytes, none twice: id, and the sum
- *                            of 1 takes the white space before it, 2 takes that after it. Types 3, 4; 1..512 bytes
+ *                            of 1 takes the white space before it, 2 takes that after it. Types 2 to 4; 1..512 bytes
  *   tokenizer.unknown        integer, optional: the token for bytes that have none
  *   tokenizer.add_bos        integer: 1 if a text begins with the begin token
  *   tokenizer.spaces         integer, kind 1, the sum of: 1 a space is put before the text; 2 also after each added
@@ -2015,8 +2015,9 @@ static harp_status hp_check_lists(const hp_tokenizer *t, harp_error *err)
 {
     int32_t i;
     size_t bytes;
-    if (!hp_is_sorted(t, t->sorted, t->n_sorted, 4, 1u << HP_TOKEN_NORMAL)) return hp_bad_table("tokenizer.sorted", err);
-    if (!hp_is_sorted(t, t->added, t->n_added, 8, 1u << HP_TOKEN_CONTROL | 1u << HP_TOKEN_USER))
+    if (!hp_is_sorted(t, t->sorted, t->n_sorted, 4, 1u << HP_TOKEN_NORMAL))
+        return hp_bad_table("tokenizer.sorted", err);
+    if (!hp_is_sorted(t, t->added, t->n_added, 8, 1u << HP_TOKEN_UNKNOWN | 1u << HP_TOKEN_CONTROL | 1u << HP_TOKEN_USER))
         return hp_bad_table("tokenizer.added", err);
     for (i = 0; i < t->n_added; i++) {
         (void)hp_token(t, hp_u32_at(t->added, 2 * (size_t)i), &bytes);
@@ -2269,7 +2270,8 @@ static harp_status hp_encode_sentence(hp_encoder *e, const uint8_t *p, const uin
  *
  * and Llama 3's
  *
- *      (?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+
+ *      (?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*
+ *      |\s*[\r\n]+|\s+(?!\S)|\s+
  *
  * The functions below are the alternatives, in order; each gives the end of its match, or NULL. */
 
