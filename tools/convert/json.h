@@ -9,8 +9,8 @@
  *     cv_json j;
  *     if (cv_json_parse(&j, text, bytes, "config.json", err) < 0) return -1;
  *     if (!cv_json_integer(&j, cv_json_get(&j, 0, "hidden_size"), &hidden)) ...
- *     for (uint32_t i = cv_json_first(&j, array); i != CV_JSON_NONE; i = cv_json_next(&j, i)) ...       elements
- *     for (uint32_t k = cv_json_first(&j, object); k != CV_JSON_NONE; k = cv_json_next(&j, k)) ...      keys, value k + 1
+ *     for (uint32_t i = cv_json_first(&j, array); i != CV_JSON_NONE; i = cv_json_next(&j, i)) ...     elements
+ *     for (uint32_t k = cv_json_first(&j, object); k != CV_JSON_NONE; k = cv_json_next(&j, k)) ...    keys, value k + 1
  *     cv_json_free(&j);
  *
  * Every function takes CV_JSON_NONE for a node and then answers as for something absent, so look-ups chain. */

@@ -114,6 +114,14 @@ static int cv_load_config(const cv_paths *paths, cv_json *config, char *path, cv
     return there <= 0 ? there : cv_json_load(config, path, CV_LARGEST_FILE, err) < 0 ? -1 : 1;
 }
 
+/* Puts the file's name before a message that does not have one: vocab.c does not know what it is filled from. */
+static void cv_name_file(const char *file, cv_error *err)
+{
+    cv_error plain = *err;
+    if (!strstr(plain.text, file) && !strstr(plain.text, "tokenizer_config.json"))
+        cv_fail(err, "%.240s: %.260s", file, plain.text);
+}
+
 int cv_tokenizer_load(const char *path, int32_t vocab, cv_meta *meta, cv_tokenizer_facts *facts, cv_error *err)
 {
     cv_paths paths;
@@ -132,6 +140,7 @@ int cv_tokenizer_load(const char *path, int32_t vocab, cv_meta *meta, cv_tokeniz
              || cv_load_file(&v, &paths, text, bytes, configured ? &config : NULL, err) < 0
              || (configured && cv_read_tokenizer_config(&v, &config, config_path, err) < 0)
              || cv_finish(&v, vocab, meta, facts, err) < 0;
+    if (result) cv_name_file(paths.file, err);
     free(text);
     cv_vocab_free(&v);
     cv_json_free(&config);

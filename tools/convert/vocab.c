@@ -261,9 +261,9 @@ int cv_vocab_merge(cv_vocab *v, const char *left, size_t left_bytes, const char 
         result = cv_vocab_find(v, both, left_bytes + right_bytes);
     }
     if (result < 0)
-        return cv_fail(err, "merge %lu (\"%.*s\" and \"%.*s\"): %s is not in the vocabulary", (unsigned long)rank,
-                       (int)(left_bytes < 80 ? left_bytes : 80), left, (int)(right_bytes < 80 ? right_bytes : 80),
-                       right, l < 0 ? "the first part" : r < 0 ? "the second part" : "the result");
+        return cv_fail(err, "merge %lu (\"%.*s\" and \"%.*s\") cannot be: %s is not in the vocabulary",
+                       (unsigned long)rank, (int)(left_bytes < 80 ? left_bytes : 80), left,
+                       (int)(right_bytes < 80 ? right_bytes : 80), right, l < 0 ? "the first part" : r < 0 ? "the second part" : "the result");
     merge.left = (uint32_t)l, merge.right = (uint32_t)r, merge.rank = rank, merge.result = (uint32_t)result;
     return cv_put_merge(v, merge, err);
 }
