@@ -1632,7 +1632,7 @@ HARP_API harp_status harp_verify(const harp_model *m, harp_error *err)
  *   tokenizer.merges         u32 [][3]: right part, rank, result; those of one left part by right part, none twice
  *   tokenizer.added          u32 [][2]: tokens that are found in raw text, by their bytes, none twice: id, and the sum
  *                            of 1 takes the white space before it, 2 takes that after it. Types 2 to 4; 1..512 bytes
- *   tokenizer.unknown        integer, optional: the token for bytes that have none
+ *   tokenizer.unknown        integer, optional: the token for bytes that have none; without it they are left out
  *   tokenizer.add_bos        integer: 1 if a text begins with the begin token
  *   tokenizer.spaces         integer, kind 1, the sum of: 1 a space is put before the text; 2 also after each added
  *                            token; 4 but not where there is one; 8 decoding drops the first space
@@ -2013,12 +2013,12 @@ static int hp_is_sorted(const hp_tokenizer *t, const uint8_t *table, int32_t cou
 
 static harp_status hp_check_lists(const hp_tokenizer *t, harp_error *err)
 {
+    const unsigned found = 1u << HP_TOKEN_UNKNOWN | 1u << HP_TOKEN_CONTROL | 1u << HP_TOKEN_USER;
     int32_t i;
     size_t bytes;
     if (!hp_is_sorted(t, t->sorted, t->n_sorted, 4, 1u << HP_TOKEN_NORMAL))
         return hp_bad_table("tokenizer.sorted", err);
-    if (!hp_is_sorted(t, t->added, t->n_added, 8, 1u << HP_TOKEN_UNKNOWN | 1u << HP_TOKEN_CONTROL | 1u << HP_TOKEN_USER))
-        return hp_bad_table("tokenizer.added", err);
+    if (!hp_is_sorted(t, t->added, t->n_added, 8, found)) return hp_bad_table("tokenizer.added", err);
     for (i = 0; i < t->n_added; i++) {
         (void)hp_token(t, hp_u32_at(t->added, 2 * (size_t)i), &bytes);
         if (bytes < 1 || bytes > HP_LONGEST_ADDED || hp_u32_at(t->added, 2 * (size_t)i + 1) > 3)
@@ -2143,14 +2143,13 @@ static void hp_add_symbol(hp_encoder *e, uint32_t id)
     e->id[e->n_symbols++] = id;
 }
 
-static harp_status hp_add_byte(hp_encoder *e, uint8_t byte)
+/* A byte without a token (SmolLM2 has none for some control characters) is left out, as it was when the model was
+ * trained. */
+static void hp_add_byte(hp_encoder *e, uint8_t byte)
 {
     uint32_t id = hp_u32_at(e->t->bytes, byte);
     if (id == HP_NO_TOKEN) id = (uint32_t)e->t->unknown;
-    if (id == HP_NO_TOKEN)
-        return hp_fail(e->err, HARP_ERR_UNSUPPORTED, "the tokenizer has no token for byte %d", (int64_t)byte);
-    hp_add_symbol(e, id);
-    return HARP_OK;
+    if (id != HP_NO_TOKEN) hp_add_symbol(e, id);
 }
 
 /* ---- Encoding: joining symbols ---- */
@@ -2234,32 +2233,29 @@ static int hp_wants_space(const hp_encoder *e, const uint8_t *p, const uint8_t *
     return (e->t->spaces & bit) && !((e->t->spaces & HP_SPACE_UNLESS) && hp_space_at(p, end));
 }
 
-static harp_status hp_add_character(hp_encoder *e, const uint8_t *p, size_t length)
+static void hp_add_character(hp_encoder *e, const uint8_t *p, size_t length)
 {
     uint32_t id = hp_find_token(e->t, p, length);
     size_t i;
-    if (id != HP_NO_TOKEN) {
-        hp_add_symbol(e, id);
-        return HARP_OK;
-    }
-    for (i = 0; i < length; i++)
-        if (hp_add_byte(e, p[i])) return HARP_ERR_UNSUPPORTED;
-    return HARP_OK;
+    if (id != HP_NO_TOKEN) hp_add_symbol(e, id);
+    else for (i = 0; i < length; i++) hp_add_byte(e, p[i]);
 }
 
 static harp_status hp_encode_sentence(hp_encoder *e, const uint8_t *p, const uint8_t *end)
 {
     static const uint8_t space[1] = {' '};
     uint32_t c;
+    size_t length;
     harp_status status = hp_make_room(e, (size_t)(end - p) + 1);
-    if (status == HARP_OK && hp_wants_space(e, p, end)) status = hp_add_character(e, space, 1);
-    while (status == HARP_OK && p < end) {
-        size_t blank = hp_space_at(p, end), length = blank ? blank : hp_character(p, (size_t)(end - p), &c);
-        status = blank ? hp_add_character(e, space, 1) : hp_add_character(e, p, length);
-        p += length;
+    if (status) return status;
+    if (hp_wants_space(e, p, end)) hp_add_character(e, space, 1);
+    for (; p < end; p += length) {
+        size_t blank = hp_space_at(p, end);
+        length = blank ? blank : hp_character(p, (size_t)(end - p), &c);
+        hp_add_character(e, blank ? space : p, blank ? 1 : length);
     }
-    if (status == HARP_OK) hp_join(e);
-    return status;
+    hp_join(e);
+    return HARP_OK;
 }
 
 /* ---- Encoding, kind 2: words by rules ----
@@ -2351,9 +2347,10 @@ static harp_status hp_encode_word(hp_encoder *e, const uint8_t *p, const uint8_t
         return HARP_OK;
     }
     status = hp_make_room(e, (size_t)(end - p));
-    while (status == HARP_OK && p < end) status = hp_add_byte(e, *p++);
-    if (status == HARP_OK) hp_join(e);
-    return status;
+    if (status) return status;
+    while (p < end) hp_add_byte(e, *p++);
+    hp_join(e);
+    return HARP_OK;
 }
 
 /* With lone_digits, what stands between digits is a text of its own: `limit` is where the next digit cuts. */
