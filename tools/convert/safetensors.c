@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: MIT OR Unlicense
+ *
+ * safetensors.c - see safetensors.h
+ *
+ * A file is a u64 N, N bytes of JSON, and data. The JSON maps names to {"dtype", "shape", "data_offsets": [begin, end]},
+ * offsets counting from the data's first byte; "__metadata__" maps texts to texts and means nothing here. */
+#include "safetensors.h"
+#include "bytes.h"
+#include "quantize.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define LARGEST_HEADER ((uint64_t)1 << 25)
+enum { MOST_FILES = 4096 };
+
+static const struct {
+    const char *name;
+    unsigned bytes;
+} types[] = {{"F32", 4}, {"F16", 2}, {"BF16", 2}, {"F64", 8},     {"I64", 8},     {"U64", 8}, {"I32", 4}, {"U32", 4},
+             {"I16", 2}, {"U16", 2}, {"I8", 1},   {"U8", 1},      {"BOOL", 1},    {"F8_E4M3", 1}, {"F8_E5M2", 1}};
+enum { N_TYPES = sizeof types / sizeof *types, N_FLOAT_TYPES = 3 };
+
+static int type_index(const char *name)
+{
+    int i = 0;
+    while (i < N_TYPES && strcmp(types[i].name, name) != 0) i++;
+    return i;
+}
+
+/* ---- one tensor of a header ---- */
+
+static int non_negative(const cv_json *j, uint32_t node, uint64_t *value)
+{
+    int64_t n;
+    if (!cv_json_integer(j, node, &n) || n < 0) return -1;
+    *value = (uint64_t)n;
+    return 0;
+}
+
+/* The number of elements; sets rows and cols. Each factor is below 2^53, so the check by division is exact. */
+static int read_shape(const cv_json *j, uint32_t shape, cv_st_tensor *t, uint64_t *elements)
+{
+    uint64_t dims[2] = {1, 1}, total = 1, dim;
+    uint32_t rank = cv_json_count(j, shape), k = 0;
+    if (cv_json_type_of(j, shape) != CV_JSON_ARRAY) return -1;
+    for (uint32_t i = cv_json_first(j, shape); i != CV_JSON_NONE; i = cv_json_next(j, i), k++) {
+        if (non_negative(j, i, &dim) < 0) return -1;
+        if (dim != 0 && total > (UINT64_MAX >> 8) / dim) return -1;
+        total *= dim;
+        if (k < 2) dims[k] = dim;
+    }
+    t->rows = rank == 2 ? dims[0] : rank == 1;
+    t->cols = rank == 2 ? dims[1] : dims[0];
+    *elements = total;
+    return 0;
+}
+
+static int read_tensor(const cv_st_file *f, uint32_t key, uint64_t data_at, cv_st_tensor *t, cv_error *err)
+{
+    const cv_json *j = &f->header;
+    const char *path = f->file.path;
+    size_t name_bytes;
+    uint64_t begin, end, elements;
+    uint32_t value = key + 1, offsets = cv_json_get(j, value, "data_offsets"), first = cv_json_first(j, offsets);
+    t->name = cv_json_string(j, key, &name_bytes);
+    if (strlen(t->name) != name_bytes) return cv_fail(err, "%.200s: a tensor's name holds a zero byte", path);
+    t->type = cv_json_string(j, cv_json_get(j, value, "dtype"), NULL);
+    if (!t->type || type_index(t->type) == N_TYPES)
+        return cv_fail(err, "%.200s: tensor %.150s has dtype %.40s, which is not known", path, t->name,
+                       t->type ? t->type : cv_json_type_name(j, cv_json_get(j, value, "dtype")));
+    if (read_shape(j, cv_json_get(j, value, "shape"), t, &elements) < 0)
+        return cv_fail(err, "%.200s: tensor %.150s has no valid shape", path, t->name);
+    if (cv_json_count(j, offsets) != 2 || cv_json_type_of(j, offsets) != CV_JSON_ARRAY
+        || non_negative(j, first, &begin) < 0 || non_negative(j, cv_json_next(j, first), &end) < 0 || begin > end)
+        return cv_fail(err, "%.200s: tensor %.150s has no valid data_offsets", path, t->name);
+    if (end - begin != elements * types[type_index(t->type)].bytes)
+        return cv_fail(err, "%.200s: tensor %.150s: dtype, shape and data_offsets contradict each other", path,
+                       t->name);
+    if (end > f->file.bytes - data_at)
+        return cv_fail(err, "%.200s: tensor %.150s ends at %.0f, the file's data at %.0f: is the file cut off?", path,
+                       t->name, (double)end, (double)(f->file.bytes - data_at));
+    t->offset = data_at + begin, t->bytes = end - begin;
+    return 0;
+}
+
+/* ---- one file ---- */
+
+static int by_offset(const void *a, const void *b)
+{
+    const cv_st_tensor *x = a, *y = b;
+    if (x->offset != y->offset) return x->offset < y->offset ? -1 : 1;
+    return x->bytes < y->bytes ? -1 : x->bytes > y->bytes;
+}
+
+static int check_coverage(const cv_st_file *f, cv_st_tensor *t, size_t n, uint64_t data_at, cv_error *err)
+{
+    uint64_t at = data_at;
+    qsort(t, n, sizeof *t, by_offset);
+    for (size_t i = 0; i < n; at += t[i].bytes, i++)
+        if (t[i].offset != at)
+            return cv_fail(err, "%.200s: tensor %.150s %s", f->file.path, t[i].name,
+                           t[i].offset < at ? "overlaps another" : "has a gap before it");
+    if (at != f->file.bytes)
+        return cv_fail(err, "%.200s: %.0f bytes after the last tensor", f->file.path, (double)(f->file.bytes - at));
+    return 0;
+}
+
+static int read_tensors(cv_safetensors *st, uint32_t file, uint64_t data_at, cv_error *err)
+{
+    cv_st_file *f = &st->files[file];
+    const cv_json *j = &f->header;
+    if (cv_json_type_of(j, 0) != CV_JSON_OBJECT) return cv_fail(err, "%.200s: the header is no object", f->file.path);
+    cv_st_tensor *grown = cv_grow(st->tensors, st->n + cv_json_count(j, 0), sizeof *grown, err);
+    if (!grown) return -1;
+    st->tensors = grown;
+    size_t before = st->n;
+    for (uint32_t k = cv_json_first(j, 0); k != CV_JSON_NONE; k = cv_json_next(j, k)) {
+        cv_st_tensor *t = &st->tensors[st->n];
+        if (cv_json_is(j, k, "__metadata__")) continue;
+        memset(t, 0, sizeof *t);
+        t->file = file;
+        if (read_tensor(f, k, data_at, t, err) < 0) return -1;
+        st->n++;
+    }
+    return check_coverage(f, st->tensors + before, st->n - before, data_at, err);
+}
+
+static int read_header(cv_st_file *f, uint64_t *data_at, cv_error *err)
+{
+    unsigned char size[8];
+    if (f->file.bytes < 8) return cv_fail(err, "%.300s: too short for a safetensors file", f->file.path);
+    if (cv_file_read(&f->file, 0, size, sizeof size, err) < 0) return -1;
+    uint64_t n = cv_u64(size);
+    if (n > f->file.bytes - 8 || n > LARGEST_HEADER)
+        return cv_fail(err, "%.300s: a safetensors header of %.0f bytes: the file is damaged or cut off", f->file.path,
+                       (double)n);
+    char *text = cv_alloc((size_t)n, 1, err);
+    if (!text) return -1;
+    int failed = cv_file_read(&f->file, 8, text, (size_t)n, err) < 0
+                 || cv_json_parse(&f->header, text, (size_t)n, f->file.path, err) < 0;
+    free(text);
+    *data_at = 8 + n;
+    return failed ? -1 : 0;
+}
+
+/* Takes path over. */
+static int add_file(cv_safetensors *st, char *path, cv_error *err)
+{
+    uint64_t data_at;
+    if (!path) return -1;
+    cv_st_file *grown = cv_grow(st->files, (size_t)st->n_files + 1, sizeof *grown, err);
+    if (!grown) {
+        free(path);
+        return -1;
+    }
+    st->files = grown;
+    cv_st_file *f = &grown[st->n_files];
+    memset(f, 0, sizeof *f);
+    f->path = path, f->file.handle = -1;
+    st->n_files++;
+    if (cv_file_open(&f->file, path, err) < 0 || read_header(f, &data_at, err) < 0) return -1;
+    return read_tensors(st, st->n_files - 1, data_at, err);
+}
+
+static char *joined(const char *folder, const char *file, cv_error *err)
+{
+    char *path = cv_alloc(CV_PATH_BYTES, 1, err);
+    if (path && cv_path_join(path, CV_PATH_BYTES, folder, file, err) < 0) {
+        free(path);
+        path = NULL;
+    }
+    return path;
+}
+
+/* ---- several files ---- */
+
+static int by_name(const void *a, const void *b)
+{
+    const cv_st_tensor *x = a, *y = b;
+    return strcmp(x->name, y->name);
+}
+
+static int sort_by_name(cv_safetensors *st, cv_error *err)
+{
+    if (st->n) qsort(st->tensors, st->n, sizeof *st->tensors, by_name);
+    for (size_t i = 1; i < st->n; i++)
+        if (strcmp(st->tensors[i - 1].name, st->tensors[i].name) == 0)
+            return cv_fail(err, "tensor %.150s is in two of the safetensors files", st->tensors[i].name);
+    return 0;
+}
+
+/* The file's place in st->files, or -1. */
+static int64_t file_index(const cv_safetensors *st, const char *name)
+{
+    size_t n = strlen(name);
+    for (uint32_t i = 0; i < st->n_files; i++) {
+        size_t length = strlen(st->files[i].path);
+        if (length > n && strcmp(st->files[i].path + length - n, name) == 0
+            && strchr("/\\", st->files[i].path[length - n - 1]))
+            return i;
+    }
+    return -1;
+}
+
+/* A name in the index stays inside the folder. */
+static int check_file_name(const char *name, size_t bytes, const char *index, cv_error *err)
+{
+    if (name && bytes > 0 && bytes < 256 && strlen(name) == bytes && !strpbrk(name, "/\\:") && name[0] != '.') return 0;
+    return cv_fail(err, "%.200s: \"%.150s\" is no name of a file beside it", index, name ? name : "");
+}
+
+static int add_mapped_files(cv_safetensors *st, const cv_json *j, uint32_t map, const char *folder, const char *index,
+                            cv_error *err)
+{
+    for (uint32_t k = cv_json_first(j, map); k != CV_JSON_NONE; k = cv_json_next(j, k)) {
+        size_t bytes = 0;
+        const char *name = cv_json_string(j, k + 1, &bytes);
+        if (check_file_name(name, bytes, index, err) < 0) return -1;
+        if (file_index(st, name) >= 0) continue;
+        if (st->n_files >= MOST_FILES) return cv_fail(err, "%.200s: more than %d files", index, (int)MOST_FILES);
+        if (add_file(st, joined(folder, name, err), err) < 0) return -1;
+    }
+    return 0;
+}
+
+/* What the index promises must be where it says. */
+static int check_map(const cv_safetensors *st, const cv_json *j, uint32_t map, const char *index, cv_error *err)
+{
+    for (uint32_t k = cv_json_first(j, map); k != CV_JSON_NONE; k = cv_json_next(j, k)) {
+        const char *name = cv_json_string(j, k, NULL), *file = cv_json_string(j, k + 1, NULL);
+        const cv_st_tensor *t = cv_safetensors_find(st, name);
+        if (!t || (int64_t)t->file != file_index(st, file))
+            return cv_fail(err, "%.200s: tensor %.150s is not in %.100s", index, name, file);
+    }
+    return 0;
+}
+
+static int open_index(cv_safetensors *st, const char *folder, const char *index, cv_error *err)
+{
+    cv_json j;
+    if (cv_json_load(&j, index, (size_t)LARGEST_HEADER, err) < 0) return -1;
+    uint32_t map = cv_json_get(&j, 0, "weight_map");
+    int failed = 0;
+    if (cv_json_type_of(&j, map) != CV_JSON_OBJECT || cv_json_count(&j, map) == 0)
+        failed = cv_fail(err, "%.300s: has no weight_map", index);
+    failed = failed || add_mapped_files(st, &j, map, folder, index, err) < 0 || sort_by_name(st, err) < 0
+             || check_map(st, &j, map, index, err) < 0;
+    cv_json_free(&j);
+    return failed ? -1 : 0;
+}
+
+int cv_safetensors_open(cv_safetensors *st, const char *folder, cv_error *err)
+{
+    memset(st, 0, sizeof *st);
+    char *single = joined(folder, "model.safetensors", err);
+    if (!single) return -1;
+    if (cv_file_exists(single)) return add_file(st, single, err) < 0 ? -1 : sort_by_name(st, err);
+    free(single);
+    char *index = joined(folder, "model.safetensors.index.json", err);
+    if (!index) return -1;
+    int failed = cv_file_exists(index) ? open_index(st, folder, index, err)
+                                       : cv_fail(err, "%.200s: neither model.safetensors nor "
+                                                      "model.safetensors.index.json is there", folder);
+    free(index);
+    return failed;
+}
+
+void cv_safetensors_close(cv_safetensors *st)
+{
+    for (uint32_t i = 0; i < st->n_files; i++) {
+        cv_file_close(&st->files[i].file);
+        cv_json_free(&st->files[i].header);
+        free(st->files[i].path);
+    }
+    free(st->files);
+    free(st->tensors);
+    free(st->raw);
+    memset(st, 0, sizeof *st);
+}
+
+/* ---- use ---- */
+
+cv_st_tensor *cv_safetensors_find(const cv_safetensors *st, const char *name)
+{
+    cv_st_tensor key;
+    memset(&key, 0, sizeof key);
+    key.name = name;
+    return st->n ? bsearch(&key, st->tensors, st->n, sizeof key, by_name) : NULL;
+}
+
+int cv_safetensors_is_float(const cv_st_tensor *t)
+{
+    return type_index(t->type) < N_FLOAT_TYPES;
+}
+
+static void widen(float *out, const unsigned char *raw, size_t n, const char *type)
+{
+    if (strcmp(type, "F32") == 0)
+        for (size_t i = 0; i < n; i++) out[i] = cv_f32(raw + 4 * i);
+    else if (strcmp(type, "BF16") == 0)
+        for (size_t i = 0; i < n; i++) out[i] = cv_float_of_bits((uint32_t)cv_u16(raw + 2 * i) << 16);
+    else
+        for (size_t i = 0; i < n; i++) out[i] = cv_float_of_half(cv_u16(raw + 2 * i));
+}
+
+int cv_safetensors_read(cv_safetensors *st, const cv_st_tensor *t, uint64_t first, uint64_t n, float *out,
+                        cv_error *err)
+{
+    uint64_t row_bytes = t->rows ? t->bytes / t->rows : 0;
+    if (!cv_safetensors_is_float(t) || first > t->rows || n > t->rows - first)
+        return cv_fail(err, "tensor %.150s: no such rows of floats", t->name);
+    size_t bytes = (size_t)(n * row_bytes);
+    if (bytes > st->raw_bytes) {
+        unsigned char *grown = cv_grow(st->raw, bytes, 1, err);
+        if (!grown) return -1;
+        st->raw = grown, st->raw_bytes = bytes;
+    }
+    if (cv_file_read(&st->files[t->file].file, t->offset + first * row_bytes, st->raw, bytes, err) < 0) return -1;
+    widen(out, st->raw, (size_t)(n * t->cols), t->type);
+    return 0;
+}
