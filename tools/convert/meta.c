@@ -85,6 +85,16 @@ int cv_meta_bytes(cv_meta *meta, const char *key, const void *data, size_t bytes
     return cv_meta_add(meta, CV_META_BYTES, key, data, bytes, err);
 }
 
+int cv_meta_append(cv_meta *meta, const cv_meta *more, cv_error *err)
+{
+    unsigned char *grown = cv_grow(meta->data, meta->bytes + more->bytes, 1, err);
+    if (!grown) return -1;
+    if (more->bytes) memcpy(grown + meta->bytes, more->data, more->bytes);
+    meta->data = grown, meta->bytes += more->bytes, meta->capacity = meta->bytes;
+    meta->count += more->count;
+    return 0;
+}
+
 void cv_meta_free(cv_meta *meta)
 {
     free(meta->data);

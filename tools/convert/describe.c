@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: MIT OR Unlicense
+ *
+ * describe.c - see describe.h */
+#include "describe.h"
+#include "files.h"
+#include "json.h"
+#include "model.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MOST_TEMPLATE_BYTES = 1 << 20, MOST_CONFIG_BYTES = 1 << 24 };
+
+static int put_text(cv_meta *meta, const char *key, const char *text, cv_error *err)
+{
+    return cv_meta_text(meta, key, text, strlen(text), err);
+}
+
+/* ---- names ---- */
+
+/* What stands after the last slash of a path, slashes at its end not counted. */
+static int base_name(char *out, size_t capacity, const char *path, cv_error *err)
+{
+    size_t end = strlen(path), begin;
+    while (end > 0 && path[end - 1] == '/') end--;
+    for (begin = end; begin > 0 && path[begin - 1] != '/';) begin--;
+    if (end - begin >= capacity) return cv_fail(err, "%.200s: the path is too long", path);
+    memcpy(out, path + begin, end - begin);
+    out[end - begin] = 0;
+    return 0;
+}
+
+/* The name alone: where a file lay on somebody's machine is nobody's business. */
+static int put_names(cv_meta *meta, const cv_request *r, cv_error *err)
+{
+    char base[CV_PATH_BYTES];
+    if (base_name(base, sizeof base, r->in, err) < 0) return -1;
+    if (put_text(meta, "name", r->name ? r->name : base, err) < 0 || put_text(meta, "source", base, err) < 0) return -1;
+    return r->licence ? put_text(meta, "licence", r->licence, err) : 0;
+}
+
+/* ---- tokenizer ---- */
+
+/* A folder has its own; a single file's must be named, for nothing tells which of its neighbours belongs to it. */
+static int put_tokenizer(cv_description *d, const cv_request *r, int32_t vocab, cv_error *err)
+{
+    const char *path = r->tokenizer ? r->tokenizer : r->vocab_only || cv_is_folder(r->in) ? r->in : NULL;
+    d->tokenizer.bos = d->tokenizer.eos = -1;
+    if (!path) return 0;
+    int result = cv_tokenizer_load(path, vocab, &d->meta, &d->tokenizer, err);
+    if (result < 0) return -1;
+    if (result == 1 && (r->tokenizer || r->vocab_only)) return cv_fail(err, "%.300s: there is no tokenizer", path);
+    d->has_tokenizer = result == 0;
+    return 0;
+}
+
+/* The tokenizer knows its own begin and end tokens; the configuration may know more end tokens. */
+static int settle_tokens(const cv_description *d, cv_facts *facts, cv_error *err)
+{
+    if (d->has_tokenizer && d->tokenizer.bos >= 0) facts->bos = d->tokenizer.bos;
+    if (d->has_tokenizer && d->tokenizer.eos >= 0) return cv_add_end(facts, d->tokenizer.eos, "the tokenizer", err);
+    return 0;
+}
+
+/* ---- chat ---- */
+
+/* The template in tokenizer_config.json: a text, or several with names, of which "default" counts. */
+static const char *template_in(const cv_json *config, size_t *bytes)
+{
+    uint32_t node = cv_json_get(config, 0, "chat_template");
+    if (cv_json_type_of(config, node) != CV_JSON_ARRAY) return cv_json_string(config, node, bytes);
+    for (uint32_t i = cv_json_first(config, node); i != CV_JSON_NONE; i = cv_json_next(config, i))
+        if (cv_json_is(config, cv_json_get(config, i, "name"), "default"))
+            return cv_json_string(config, cv_json_get(config, i, "template"), bytes);
+    return NULL;
+}
+
+static char *copy_text(const char *text, size_t bytes, cv_error *err)
+{
+    char *copy = cv_alloc(bytes + 1, 1, err);
+    if (copy) memcpy(copy, text, bytes);
+    return copy;
+}
+
+/* 1: *text is the template, to be freed; 0: there is none. Newer folders keep it in a file of its own. */
+static int find_template(const char *folder, char **text, size_t *bytes, cv_error *err)
+{
+    char path[CV_PATH_BYTES];
+    cv_json config;
+    if (!cv_is_folder(folder)) return 0;
+    if (cv_path_join(path, sizeof path, folder, "chat_template.jinja", err) < 0) return -1;
+    if (cv_file_exists(path)) return cv_read_file(path, MOST_TEMPLATE_BYTES, text, bytes, err) < 0 ? -1 : 1;
+    if (cv_path_join(path, sizeof path, folder, "tokenizer_config.json", err) < 0) return -1;
+    if (!cv_file_exists(path)) return 0;
+    if (cv_json_load(&config, path, MOST_CONFIG_BYTES, err) < 0) return -1;
+    const char *found = template_in(&config, bytes);
+    *text = found ? copy_text(found, *bytes, err) : NULL;
+    cv_json_free(&config);
+    return !found ? 0 : *text ? 1 : -1;
+}
+
+/* A template that gives no table is no failure: the model still completes texts, and flags can say the table. */
+static int put_template(cv_description *d, const char *folder, cv_error *err)
+{
+    char *text = NULL;
+    size_t bytes = 0;
+    cv_error why = {""};
+    int found = find_template(folder, &text, &bytes, err);
+    if (found <= 0) return found;
+    int failed = cv_meta_text(&d->meta, "chat.template", text, bytes, err);
+    if (!failed) {
+        int result = cv_chat_table(text, bytes, d->tokenizer.bos_text, d->tokenizer.eos_text, &d->meta, &why);
+        d->has_chat = result == 0;
+        if (result) snprintf(d->chat_note, sizeof d->chat_note, "%s", why.text);
+    }
+    free(text);
+    return failed;
+}
+
+/* \n, \t and \\ in a text of the command line. */
+static void unescape(char *text)
+{
+    char *out = text;
+    for (; *text; text++) {
+        if (text[0] == '\\' && text[1] && strchr("nt\\", text[1])) {
+            text++;
+            *out++ = *text == 'n' ? '\n' : *text == 't' ? '\t' : '\\';
+        } else {
+            *out++ = *text;
+        }
+    }
+    *out = 0;
+}
+
+static int is_chat_integer(const char *key)
+{
+    size_t n = strlen(key);
+    return strcmp(key, "bos") == 0 || strcmp(key, "system.last") == 0 || (n > 5 && strcmp(key + n - 5, ".trim") == 0);
+}
+
+/* --chat KEY=TEXT */
+static int put_chat_by_hand(cv_description *d, const char *assignment, cv_error *err)
+{
+    static const char *const keys[] = {"start",        "system.before", "system.after", "system.absent",
+                                       "system.last",  "system.trim",   "user.before",  "user.after",
+                                       "user.first",   "user.trim",     "bos",          "user.first.trim",
+                                       "assistant.before", "assistant.after", "assistant.prompt", "assistant.trim"};
+    char key[64], full[80];
+    const char *equals = strchr(assignment, '=');
+    size_t n = equals ? (size_t)(equals - assignment) : sizeof key, i = 0;
+    if (n >= sizeof key) return cv_fail(err, "--chat wants KEY=TEXT, not %.100s", assignment);
+    memcpy(key, assignment, n);
+    key[n] = 0;
+    while (i < sizeof keys / sizeof *keys && strcmp(keys[i], key) != 0) i++;
+    if (i == sizeof keys / sizeof *keys) return cv_fail(err, "--chat: the key %s is not known", key);
+    snprintf(full, sizeof full, "chat.%s", key);
+    if (is_chat_integer(key)) return cv_meta_integer(&d->meta, full, strtol(equals + 1, NULL, 10), err);
+    char *text = copy_text(equals + 1, strlen(equals + 1), err);
+    if (!text) return -1;
+    unescape(text);
+    int failed = put_text(&d->meta, full, text, err);
+    free(text);
+    return failed;
+}
+
+static int put_chat(cv_description *d, const cv_request *r, cv_error *err)
+{
+    if (r->n_chat == 0) return d->has_tokenizer ? put_template(d, r->in, err) : 0;
+    for (int i = 0; i < r->n_chat; i++)
+        if (put_chat_by_hand(d, r->chat[i], err) < 0) return -1;
+    d->has_chat = 1;
+    return 0;
+}
+
+/* ---- all ---- */
+
+/* Facts come first in the file; so the tokenizer, which settles some of them, is collected apart and appended. */
+static int describe_model(cv_description *d, cv_source *source, const cv_request *r, cv_error *err)
+{
+    cv_description rest = {0};
+    int failed = put_tokenizer(&rest, r, source->facts.vocab, err) < 0 || put_chat(&rest, r, err) < 0
+                 || settle_tokens(&rest, &source->facts, err) < 0 || cv_facts_write(&source->facts, &d->meta, err) < 0
+                 || put_names(&d->meta, r, err) < 0 || cv_meta_append(&d->meta, &rest.meta, err) < 0;
+    d->tokenizer = rest.tokenizer, d->has_tokenizer = rest.has_tokenizer, d->has_chat = rest.has_chat;
+    memcpy(d->chat_note, rest.chat_note, sizeof d->chat_note);
+    cv_meta_free(&rest.meta);
+    return failed ? -1 : 0;
+}
+
+/* How many tokens the tokenizer has, for a model that is made to carry it. */
+static int count_tokens(const cv_request *r, int32_t *n, cv_error *err)
+{
+    cv_description d = {0};
+    int failed = put_tokenizer(&d, r, -1, err);
+    *n = d.tokenizer.n_tokens;
+    cv_meta_free(&d.meta);
+    return failed;
+}
+
+int cv_describe(cv_description *d, cv_source **source, const cv_request *r,
+                int (*open)(cv_source **, const char *, cv_error *), cv_error *err)
+{
+    int32_t vocab;
+    memset(d, 0, sizeof *d);
+    if (r->vocab_only) {
+        if (count_tokens(r, &vocab, err) < 0 || cv_open_vocabulary(source, vocab, err) < 0) return -1;
+    } else if (open(source, r->in, err) < 0) {
+        return -1;
+    }
+    if (describe_model(d, *source, r, err) == 0) return 0;
+    cv_description_free(d);
+    (*source)->close(*source);
+    return -1;
+}
+
+void cv_description_free(cv_description *d)
+{
+    cv_meta_free(&d->meta);
+}

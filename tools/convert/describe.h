@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT OR Unlicense
+ *
+ * describe.h - the metadata of the file: facts, names, tokenizer, chat */
+#ifndef HARP_CONVERT_DESCRIBE_H
+#define HARP_CONVERT_DESCRIBE_H
+
+#include "source.h"
+
+enum { CV_MOST_CHAT = 16 };
+
+typedef struct cv_request { /* the command line */
+    const char *in, *out;
+    const char *tokenizer;     /* NULL: the one that stands with the model */
+    const char *name, *licence; /* NULL: none said */
+    const char *chat[CV_MOST_CHAT]; /* KEY=TEXT */
+    int n_chat;
+    int vocab_only, errors, quiet;
+} cv_request;
+
+typedef struct cv_description {
+    cv_meta meta;
+    cv_tokenizer_facts tokenizer;
+    int has_tokenizer, has_chat;
+    char chat_note[512]; /* why there is no chat table; or empty */
+} cv_description;
+
+/* Opens the source with `open`, or for --vocab-only the vocabulary's, and describes it. On failure nothing is left to
+ * free; otherwise the caller closes the source and calls cv_description_free. */
+int cv_describe(cv_description *d, cv_source **source, const cv_request *request,
+                int (*open)(cv_source **, const char *, cv_error *), cv_error *err);
+void cv_description_free(cv_description *d);
+
+#endif

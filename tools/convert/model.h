@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT OR Unlicense
+ *
+ * model.h - what the tensors of a .harp file are made of
+ *
+ * An architecture is a table: which tensors the file has, in order, and which of the source's matrices stand under each
+ * other in them. A plan is that table, filled in for one source and checked: every matrix is there and has the shape
+ * that the facts demand. */
+#ifndef HARP_CONVERT_MODEL_H
+#define HARP_CONVERT_MODEL_H
+
+#include "source.h"
+#include "writer.h"
+
+enum { CV_MOST_STACKED = 3 };
+
+typedef struct cv_planned {
+    cv_matrix matrix[CV_MOST_STACKED]; /* [n], from top to bottom; n = 0: the rope frequencies */
+    int n;
+} cv_planned;
+
+typedef struct cv_plan {
+    cv_tensor *tensors;  /* [n] names, types, shapes */
+    cv_planned *planned; /* [n] */
+    uint32_t n;
+    uint64_t weights; /* in all */
+} cv_plan;
+
+int cv_plan_make(cv_plan *plan, cv_source *source, cv_error *err);
+void cv_plan_free(cv_plan *plan);
+
+/* architecture, sizes, norm_eps, begin and end tokens: what harp_open asks of the metadata. */
+int cv_facts_write(const cv_facts *facts, cv_meta *meta, cv_error *err);
+
+#endif
