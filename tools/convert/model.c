@@ -156,7 +156,7 @@ static int plan_tensor(cv_plan *plan, cv_source *source, const row *r, int32_t l
         t->rows += m->rows, t->cols = m->cols;
     }
     if (p->n == 0) t->rows = 1, t->cols = (uint64_t)source->facts.rope_dims / 2;
-    plan->weights += t->rows * t->cols;
+    if (p->n > 0) plan->weights += t->rows * t->cols;
     plan->n++;
     return 0;
 }

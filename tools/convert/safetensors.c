@@ -147,7 +147,7 @@ static int read_header(cv_st_file *f, uint64_t *data_at, cv_error *err)
 /* Takes path over. */
 static int add_file(cv_safetensors *st, char *path, cv_error *err)
 {
-    uint64_t data_at;
+    uint64_t data_at = 0;
     if (!path) return -1;
     cv_st_file *grown = cv_grow(st->files, (size_t)st->n_files + 1, sizeof *grown, err);
     if (!grown) {

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT OR Unlicense
+ *
+ * check.c - see check.h
+ *
+ * The library reads the file as every program will; after that its head may be trusted, and the table of tensors, which
+ * the library does not show, is read from it here. */
+#include "check.h"
+#include "bytes.h"
+#include "files.h"
+#include "writer.h"
+
+#include "../../harp.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+void cv_print_loss(const char *name, uint64_t rows, uint64_t cols, double largest, double rms, double weight_rms)
+{
+    char snr[32] = "exact";
+    if (rms > 0.0) snprintf(snr, sizeof snr, "%.1f dB", 20.0 * log10(weight_rms / rms));
+    printf("%-24s %8.0f x %-8.0f largest error %-11.4g rms %-11.4g SNR %s\n", name, (double)rows, (double)cols, largest, rms,
+           snr);
+}
+
+static void print_tensors(const harp_model *model, const unsigned char *table, uint32_t n)
+{
+    harp_meta losses;
+    int known = harp_meta_find(model, CV_LOSSES_KEY, &losses) && losses.type == HARP_META_BYTES
+                && losses.bytes == (size_t)n * CV_LOSSES_EACH;
+    for (uint32_t i = 0; i < n; i++) {
+        const unsigned char *record = table + (size_t)i * CV_RECORD_BYTES;
+        const unsigned char *loss = (const unsigned char *)losses.data + (size_t)i * CV_LOSSES_EACH;
+        const char *name = (const char *)record;
+        uint64_t rows = cv_u64(record + 56), cols = cv_u64(record + 64);
+        if (cv_u32(record + 48) == CV_F32) printf("%-24s %8.0f x %-8.0f float\n", name, (double)rows, (double)cols);
+        else if (!known) printf("%-24s %8.0f x %-8.0f int8\n", name, (double)rows, (double)cols);
+        else
+            cv_print_loss(name, rows, cols, (double)cv_f32(loss), (double)cv_f32(loss + 4), (double)cv_f32(loss + 8));
+    }
+}
+
+static int print_table(const harp_model *model, const char *path, cv_error *err)
+{
+    unsigned char header[CV_HEADER_BYTES], *table = NULL;
+    cv_file file;
+    if (cv_file_open(&file, path, err) < 0) return -1;
+    int failed = cv_file_read(&file, 0, header, sizeof header, err);
+    uint32_t n = failed ? 0 : cv_u32(header + 36);
+    if (!failed) table = cv_alloc(n, CV_RECORD_BYTES, err);
+    if (!failed && table)
+        failed = cv_file_read(&file, cv_u64(header + 48), table, (size_t)n * CV_RECORD_BYTES, err);
+    if (!failed && table) print_tensors(model, table, n);
+    cv_file_close(&file);
+    free(table);
+    return failed || !table ? -1 : 0;
+}
+
+int cv_check(const char *path, cv_error *err)
+{
+    static const char *const tokenizers[] = {"none", "SentencePiece BPE", "byte-level BPE"};
+    harp_model *model = NULL;
+    harp_error why;
+    if (harp_open(&model, path, &why) || harp_verify(model, &why)) {
+        harp_close(model);
+        return cv_fail(err, "%.200s: %.256s", path, why.text);
+    }
+    harp_info info = harp_model_info(model);
+    int failed = print_table(model, path, err);
+    if (!failed)
+        printf("%s: whole; %s, %.0f weights in %.0f bytes, context %d, tokenizer: %s\n", path, info.architecture,
+               (double)info.parameters, (double)info.bytes, (int)info.context, tokenizers[info.tokenizer]);
+    harp_close(model);
+    return failed;
+}

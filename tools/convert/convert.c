@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: MIT OR Unlicense
+ *
+ * convert.c - the program: other people's checkpoints -> .harp
+ *
+ * The order of events: open the source, collect the metadata (describe.c), plan the tensors (model.c), pour the weights
+ * through the quantizer (pour.c, quantize.c) into a file that appears only when it is whole (writer.c, files.c). */
+#include "bytes.h"
+#include "check.h"
+#include "describe.h"
+#include "pour.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char usage[] =
+    "usage: harp-convert IN OUT.harp [options]\n"
+    "       harp-convert --check FILE.harp\n"
+    "\n"
+    "IN is a Hugging Face folder (config.json, safetensors, tokenizer) or a llama2.c checkpoint, versions 0 to 2.\n"
+    "\n"
+    "  --tokenizer FILE   takes the tokenizer from FILE or a folder: tokenizer.json, tokenizer.model, tokenizer.bin,\n"
+    "                     vocab.json with merges.txt beside it; a folder's own is found without this\n"
+    "  --vocab-only       IN is a tokenizer: makes a model that only encodes and decodes\n"
+    "  --name TEXT        the model's name, if not that of IN\n"
+    "  --licence TEXT     the licence of the weights, to stand in the file\n"
+    "  --chat KEY=TEXT    says the chat format by hand: user.before, user.after, assistant.before, assistant.after,\n"
+    "                     system.before, system.after, start, ...; \\n is a new line; may be repeated\n"
+    "  --errors           prints what rounding to int8 did to each tensor\n"
+    "  --quiet            prints nothing on success\n"
+    "  --check            verifies a .harp file's checksums and prints what is in it\n";
+
+/* ---- the command line ---- */
+
+typedef struct option {
+    const char *name;
+    const char **value; /* NULL: a flag ... */
+    int *flag;
+} option;
+
+static int wrong_usage(const char *what, const char *argument)
+{
+    fprintf(stderr, "harp-convert: %s%s\n\n%s", what, argument, usage);
+    return 2;
+}
+
+/* Returns 0, or the exit status. */
+static int read_option(const option *options, size_t n, cv_request *r, int argc, char **argv, int *i)
+{
+    const char *name = argv[*i];
+    size_t k = 0;
+    int is_chat = strcmp(name, "--chat") == 0;
+    while (k < n && strcmp(options[k].name, name) != 0) k++;
+    if (k == n && !is_chat) return wrong_usage("unknown option ", name);
+    if (!is_chat && options[k].flag) {
+        *options[k].flag = 1;
+        return 0;
+    }
+    if (++*i >= argc) return wrong_usage("a value must follow ", name);
+    if (!is_chat) *options[k].value = argv[*i];
+    else if (r->n_chat == CV_MOST_CHAT) return wrong_usage("too many of ", name);
+    else r->chat[r->n_chat++] = argv[*i];
+    return 0;
+}
+
+static int read_arguments(cv_request *r, int *check, int argc, char **argv)
+{
+    const option options[] = {{"--tokenizer", &r->tokenizer, NULL}, {"--name", &r->name, NULL},
+                              {"--licence", &r->licence, NULL},     {"--vocab-only", NULL, &r->vocab_only},
+                              {"--errors", NULL, &r->errors},       {"--quiet", NULL, &r->quiet},
+                              {"--check", NULL, check}};
+    int n_files = 0, status;
+    for (int i = 1; i < argc; i++) {
+        if (argv[i][0] == '-' && argv[i][1]) {
+            status = read_option(options, sizeof options / sizeof *options, r, argc, argv, &i);
+            if (status) return status;
+        } else if (n_files == 2) {
+            return wrong_usage("too many files: ", argv[i]);
+        } else {
+            *(n_files++ == 0 ? &r->in : &r->out) = argv[i];
+        }
+    }
+    if (n_files != (*check ? 1 : 2)) return wrong_usage(*check ? "one file is wanted" : "IN and OUT.harp are wanted", "");
+    return 0;
+}
+
+/* ---- formats ---- */
+
+static int is_gguf(const char *path)
+{
+    char magic[4] = {0};
+    FILE *file = cv_is_folder(path) ? NULL : fopen(path, "rb");
+    if (!file) return 0;
+    size_t n = fread(magic, 1, sizeof magic, file);
+    fclose(file);
+    return n == 4 && memcmp(magic, "GGUF", 4) == 0;
+}
+
+static int is_any_file(const char *path)
+{
+    (void)path;
+    return 1;
+}
+
+static int refuse_gguf(cv_source **source, const char *path, cv_error *err)
+{
+    (void)source;
+    return cv_fail(err, "%.300s: GGUF files are not read yet", path);
+}
+
+/* The first that fits opens the source. llama2.c's version 0 has no magic: it takes what is left, and looks closely. */
+static const struct {
+    int (*fits)(const char *path);
+    int (*open)(cv_source **source, const char *path, cv_error *err);
+} formats[] = {{cv_is_folder, cv_open_huggingface}, {is_gguf, refuse_gguf}, {is_any_file, cv_open_llama2c}};
+
+static int open_source(cv_source **source, const char *path, cv_error *err)
+{
+    size_t i = 0;
+    if (!cv_is_folder(path) && !cv_file_exists(path)) return cv_fail(err, "%.300s: cannot be opened", path);
+    while (!formats[i].fits(path)) i++;
+    return formats[i].open(source, path, err);
+}
+
+/* ---- progress ---- */
+
+typedef struct progress {
+    double begin, shown;
+} progress;
+
+static void show_progress(void *user, double share, const char *tensor)
+{
+    progress *p = user;
+    double now = cv_seconds(), spent = now - p->begin;
+    if (now - p->shown < 0.2) return;
+    p->shown = now;
+    fprintf(stderr, "\r%3.0f %%  %-24s", 100.0 * share, tensor);
+    if (share > 0.01) fprintf(stderr, "  %.0f s left ", ceil(spent * (1.0 - share) / share));
+    fflush(stderr);
+}
+
+static void clear_progress(const progress *p)
+{
+    if (p->shown > 0.0) fprintf(stderr, "\r%60s\r", "");
+}
+
+/* ---- conversion ---- */
+
+/* Room in the metadata for what is known only at the end; its place there is *at. */
+static int reserve_losses(cv_meta *meta, uint32_t n, size_t *at, cv_error *err)
+{
+    size_t bytes = (size_t)n * CV_LOSSES_EACH;
+    unsigned char *zeros = cv_alloc(bytes, 1, err);
+    int failed = !zeros || cv_meta_bytes(meta, CV_LOSSES_KEY, zeros, bytes, err) < 0;
+    free(zeros);
+    if (failed) return -1;
+    *at = meta->bytes - (size_t)cv_round_up(bytes, 8);
+    return 0;
+}
+
+static void store_losses(unsigned char *out, const cv_loss *losses, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++, out += CV_LOSSES_EACH) {
+        double n_weights = losses[i].n ? (double)losses[i].n : 1.0;
+        cv_store_u32(out, cv_bits_of_float((float)losses[i].largest));
+        cv_store_u32(out + 4, cv_bits_of_float((float)cv_loss_rms(&losses[i])));
+        cv_store_u32(out + 8, cv_bits_of_float((float)sqrt(losses[i].weight2 / n_weights)));
+    }
+}
+
+static int write_file(const cv_request *r, cv_description *d, cv_source *source, cv_plan *plan, cv_loss *losses,
+                      cv_error *err)
+{
+    cv_writer writer;
+    progress p = {0.0, 0.0};
+    size_t at;
+    int show = !r->quiet && cv_stderr_is_terminal();
+    p.begin = cv_seconds();
+    if (reserve_losses(&d->meta, plan->n, &at, err) < 0
+        || cv_writer_begin(&writer, r->out, &d->meta, plan->tensors, plan->n, err) < 0)
+        return -1;
+    if (cv_pour(&writer, source, plan, losses, show ? show_progress : NULL, &p, err) < 0) {
+        clear_progress(&p);
+        cv_writer_discard(&writer);
+        return -1;
+    }
+    clear_progress(&p);
+    store_losses(d->meta.data + at, losses, plan->n);
+    return cv_writer_finish(&writer, err);
+}
+
+static void report(const cv_request *r, const cv_description *d, const cv_plan *plan, const cv_loss *losses)
+{
+    for (uint32_t i = 0; r->errors && i < plan->n; i++)
+        if (plan->tensors[i].type == CV_Q8)
+            cv_print_loss(plan->tensors[i].name, plan->tensors[i].rows, plan->tensors[i].cols, losses[i].largest,
+                          cv_loss_rms(&losses[i]), sqrt(losses[i].weight2 / (double)losses[i].n));
+    if (r->quiet) return;
+    printf("%s: %.0f weights", r->out, (double)plan->weights);
+    if (d->has_tokenizer) printf(", %d tokens\n", (int)d->tokenizer.n_tokens);
+    else printf("; no tokenizer: the model takes token ids only\n");
+    if (d->chat_note[0])
+        fprintf(stderr, "harp-convert: note: no chat format could be derived from the template: %s\n"
+                        "harp-convert: note: --chat says it by hand\n", d->chat_note);
+}
+
+static int pour_source(const cv_request *r, cv_description *d, cv_source *source, cv_error *err)
+{
+    cv_plan plan;
+    if (cv_plan_make(&plan, source, err) < 0) return -1;
+    cv_loss *losses = cv_alloc(plan.n, sizeof *losses, err);
+    int failed = !losses || write_file(r, d, source, &plan, losses, err) < 0;
+    if (!failed) report(r, d, &plan, losses);
+    free(losses);
+    cv_plan_free(&plan);
+    return failed ? -1 : 0;
+}
+
+static int convert(const cv_request *r, cv_error *err)
+{
+    cv_description description;
+    cv_source *source;
+    if (cv_is_same_file(r->in, r->out)) return cv_fail(err, "%.300s: cannot replace what is read", r->out);
+    if (cv_describe(&description, &source, r, open_source, err) < 0) return -1;
+    int failed = pour_source(r, &description, source, err);
+    source->close(source);
+    cv_description_free(&description);
+    return failed;
+}
+
+int main(int argc, char **argv)
+{
+    cv_request request = {0};
+    cv_error err = {""};
+    int check = 0;
+    if (argc == 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) return fputs(usage, stdout) == EOF;
+    int status = read_arguments(&request, &check, argc, argv);
+    if (status) return status;
+    if ((check ? cv_check(request.in, &err) : convert(&request, &err)) == 0) return 0;
+    fprintf(stderr, "harp-convert: %s\n", err.text);
+    return 1;
+}
