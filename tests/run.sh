@@ -51,6 +51,15 @@ count "library" "$($B/test_library $F/llama_gqa/model.harp 2>&1)"
 count "command line" "$(sh tests/test_cli.sh $B $F/llama_gqa/model.harp 2>&1)"
 count "command line, demo model" "$(sh tests/test_cli.sh $B examples/demo/demo.harp 2>&1)"
 count "chat templates" "$($B/test_chat 2>&1)"
+rm -rf $B/convert && mkdir -p $B/convert
+count "converter" "$($B/test_convert $B/harp-convert $B/convert 2>&1)"
+for m in llama_gqa mistral_v3; do # BF16, and four shards: the fixture was made from F32, in one file
+    $B/harp-convert $F/source/$m $B/convert/$m.harp --quiet
+    check "converter: $m, the same bytes" cmp $B/convert/$m.harp $F/$m/model.harp
+done
+sh tests/real_files.sh $B $all > $B/real_files.log 2>&1
+count "real files" "$(cat $B/real_files.log)"
+count "tokenizer, demo model" "$($B/test_tokenizer demo=examples/demo/demo.harp 2>&1)"
 count "threads" "$($B/test_threads $F/llama_gqa/model.harp 2>&1)"
 count "vendoring, C, one file" "$($B/test_vendoring_c $F/llama_gqa/model.harp 2>&1)"
 count "vendoring, C++98 header" "$($B/test_vendoring_cpp $F/llama_gqa/model.harp 2>&1)"
@@ -70,6 +79,11 @@ same_bits() {
 }
 
 if [ "$all" = all ]; then
+    if gcc -std=c99 -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined tools/convert/*.c harp_impl.c -o $B/convert_sane -lm; then
+        count "converter under ASan and UBSan" "$($B/test_convert $B/convert_sane $B/convert 2>&1)"
+    else
+        skip "converter under ASan and UBSan" "this gcc has no sanitizers"
+    fi
     for cc in gcc clang; do
         for o in "-std=c99 -O0" "-O2" "-O3" "-O3 -march=native"; do same_bits "$cc $o" "" $cc $o; done
         command -v $cc > /dev/null || { skip "strict $cc" "no $cc"; continue; }

@@ -209,7 +209,6 @@ static void test_vectors(const harp_model *m, const char *name)
     }
     snprintf(detail, sizeof detail, "%d of %d differ", wrong, count);
     if (in && out) report(wrong == 0 && count > 0, "llama.cpp's vectors", detail);
-    else skip("llama.cpp's vectors", "there are none of this name");
     free(in);
     free(out);
 }
@@ -383,10 +382,7 @@ static void test_begin_token(const harp_model *m)
     tokens t;
     long shown_bytes;
     int good;
-    if (bos < 0 || !name || bytes > 64) {
-        skip("the begin token", "there is none");
-        return;
-    }
+    if (bos < 0 || !name || bytes > 64) return; /* this tokenizer has no begin token */
     t = encode(m, name, bytes, HARP_ENCODE_SPECIAL);
     good = t.status == HARP_OK && t.n == 1 && t.id[0] == bos;
     shown_bytes = decode(m, t, 0, out);

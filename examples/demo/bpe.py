@@ -51,7 +51,8 @@ class Tokenizer:
                      fuse_unk=False, byte_fallback=False, vocab=self.vocab, merges=[f"{a} {b}" for a, b in self.merges])
         json.dump(dict(version="1.0", truncation=None, padding=None, added_tokens=[special], normalizer=None,
                        pre_tokenizer=level, post_processor=None, decoder=level, model=model), open(folder + "/tokenizer.json", "w"))
-        chat = ("{% for message in messages %}{% if message['role'] == 'user' %}Question: {{ message['content'] }}\nAnswer:"
-                "{% else %} {{ message['content'] }}\n\n{% endif %}{% endfor %}")
+        chat = ("{% for message in messages %}{% if message['role'] == 'user' %}Question: {{ message['content'] }}\n"
+                "{% else %}Answer: {{ message['content'] }}\n\n{% endif %}{% endfor %}"
+                "{% if add_generation_prompt %}Answer:{% endif %}")
         json.dump(dict(bos_token=END, eos_token=END, add_bos_token=True, tokenizer_class="PreTrainedTokenizerFast",
                        model_max_length=512, chat_template=chat), open(folder + "/tokenizer_config.json", "w"))

@@ -1,4 +1,4 @@
-"""train.py OUT TWIN(A|B) STEPS [STORIES]: trains one twin and saves a Hugging Face folder.
+"""train.py OUT TWIN(A|B) STEPS: trains one twin and saves a Hugging Face folder.
 
 Twin A sees whole embeddings. Twin B sees, in half of its rows, embeddings of which a fifth of the elements is zero, as
 HARP's second pass will show them. Both see the same text in the same order."""
@@ -58,8 +58,8 @@ def save(w, tok, out):
 
 def main():
     out, twin, steps = sys.argv[1], sys.argv[2], int(sys.argv[3])
-    docs, held, _ = corpus.build(7, 12000, sys.argv[4] if len(sys.argv) > 4 else None)
-    tok = bpe.Tokenizer(bpe.train("\n".join(docs[:1000] + docs[-800:]), V))
+    docs, held = corpus.build(7, 24000)
+    tok = bpe.Tokenizer(bpe.train("\n".join(docs[:2000]), V))
     ids = torch.tensor([t for d in docs for t in [0] + tok.encode(d)])
     w = init(); opt = torch.optim.AdamW(w.values(), lr=3e-3, betas=(.9, .95), weight_decay=.01)
     pick, drop, step = torch.Generator().manual_seed(2), torch.Generator().manual_seed(3), 0

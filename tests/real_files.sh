@@ -1,0 +1,66 @@
+#!/bin/sh
+# Tests on files that are not in the repository: sh tests/real_files.sh BUILD_FOLDER [all]
+# They lie in ../shared; where that is absent, as in a stranger's clone, everything here is skipped.
+B=$1
+all=$2
+S=../shared
+F=tests/fixtures
+passed=0
+failed=0
+W=$B/real
+rm -rf $W
+mkdir -p $W
+
+check() { # check NAME CONDITION...
+    name=$1
+    shift
+    if "$@" > $W/said 2>&1; then
+        passed=$((passed + 1))
+    else
+        failed=$((failed + 1))
+        printf 'FAILED  %s\n' "$name"
+        tail -3 $W/said
+    fi
+}
+
+finish() {
+    printf '%d passed, %d failed\n' $passed $failed
+    exit $failed
+}
+
+[ -d $S/data ] || { echo "skipped: real files, $S is not here"; finish; }
+
+for m in llama_gqa llama31_tied smollm_tied mistral_v3 mistral_swa16; do
+    $B/harp-convert $S/conformance/$m $W/$m.harp --quiet
+    check "$m from its folder: the fixture" cmp $W/$m.harp $F/$m/model.harp
+done
+
+# stories260K: two versions of llama2.c's format hold the same weights
+M=$S/data/models
+for v in "" _v1; do
+    cp $M/stories260K$v.bin $W/stories.bin
+    check "stories260K$v" $B/harp-convert $W/stories.bin $W/stories$v.harp --tokenizer $M/tok512.bin
+done
+check "stories260K: version 1 is version 0" cmp $W/stories.harp $W/stories_v1.harp
+check "stories3M, int8 by itself" $B/harp-convert $M/stories3M-q80.bin $W/stories3M.harp --tokenizer $M/tok4096.bin
+check "bitllama is refused" sh -c "! $B/harp-convert $M/bitllama_1M.bin $W/bit.harp"
+check "in words" sh -c "$B/harp-convert $M/bitllama_1M.bin $W/bit.harp 2>&1 | grep -q 'it has 558048'"
+
+# Tokenizers: llama.cpp's vectors, corpora, random bytes, long runs
+T=$S/data/tokenizers
+set -- llama-spm $T/llama2c/tokenizer.model gpt-2 $T/gpt2/tokenizer.json
+[ "$all" != all ] || set -- "$@" llama-bpe $T/llama3/tokenizer.model phi-3 $T/phi-3/tokenizer.json smollm2 $T/smollm2 \
+    tinyllama $T/tinyllama mistral $T/mistral-v0.3 minimind $T/minimind llama2c $T/llama2c/tokenizer.bin \
+    tok512 $M/tok512.bin
+vocabularies=
+while [ $# -gt 1 ]; do
+    check "tokenizer $1" $B/harp-convert $2 $W/$1.harp --vocab-only
+    vocabularies="$vocabularies $1=$W/$1.harp"
+    shift 2
+done
+out=$($B/test_tokenizer $vocabularies)
+printf '%s\n' "$out" | grep -E '^(FAILED|skipped)'
+line=$(printf '%s\n' "$out" | tail -1)
+passed=$((passed + $(printf '%s' "$line" | sed -n 's/^\([0-9]*\) passed.*/\1/p')))
+failed=$((failed + $(printf '%s' "$line" | sed -n 's/.* \([0-9]*\) failed.*/\1/p')))
+finish

@@ -1,0 +1,520 @@
+/* SPDX-License-Identifier: MIT OR Unlicense
+ *
+ * test_convert.c - harp-convert from outside
+ *
+ *     test_convert HARP_CONVERT FOLDER      FOLDER: to write into
+ *
+ * One small model whose weights lie on an int8 grid is written in every form that the converter reads. All of them must
+ * become the same tensors, byte for byte; damaged ones must be refused in words, and leave nothing behind. */
+#define _GNU_SOURCE
+#include "../harp.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { VOCAB = 40, DIM = 64, LAYERS = 2, HEADS = 4, KV_HEADS = 2, HEAD = DIM / HEADS, KEYS = KV_HEADS * HEAD, FFN = 96,
+       CONTEXT = 32, GROUP = 32, LONGEST_PATH = 1024 };
+
+static const char *converter, *folder;
+static int passed, failed;
+
+static void check(int good, const char *what)
+{
+    if (!good) printf("FAILED  %s\n", what);
+    good ? passed++ : failed++;
+}
+
+/* ---- the model ---- */
+
+typedef struct matrix {
+    const char *name; /* %d: the layer */
+    int layers, rows, cols, turned; /* turned: rows of queries or keys, which formats order differently */
+    float *w;         /* [layers][rows][cols], half-split order */
+    signed char *q;   /* NULL for norms */
+    float *scales;    /* [layers][rows][cols / GROUP] */
+} matrix;
+
+enum { EMB, ATTN_NORM, Q, K, V, OUT, FFN_NORM, GATE, DOWN, UP, NORM, HEAD_OUT, N_MATRICES };
+
+static matrix model[N_MATRICES] = {
+    {"model.embed_tokens.weight", 1, VOCAB, DIM, 0, 0, 0, 0},
+    {"model.layers.%d.input_layernorm.weight", LAYERS, 1, DIM, 0, 0, 0, 0},
+    {"model.layers.%d.self_attn.q_proj.weight", LAYERS, DIM, DIM, 1, 0, 0, 0},
+    {"model.layers.%d.self_attn.k_proj.weight", LAYERS, KEYS, DIM, 1, 0, 0, 0},
+    {"model.layers.%d.self_attn.v_proj.weight", LAYERS, KEYS, DIM, 0, 0, 0, 0},
+    {"model.layers.%d.self_attn.o_proj.weight", LAYERS, DIM, DIM, 0, 0, 0, 0},
+    {"model.layers.%d.post_attention_layernorm.weight", LAYERS, 1, DIM, 0, 0, 0, 0},
+    {"model.layers.%d.mlp.gate_proj.weight", LAYERS, FFN, DIM, 0, 0, 0, 0},
+    {"model.layers.%d.mlp.down_proj.weight", LAYERS, DIM, FFN, 0, 0, 0, 0},
+    {"model.layers.%d.mlp.up_proj.weight", LAYERS, FFN, DIM, 0, 0, 0, 0},
+    {"model.norm.weight", 1, 1, DIM, 0, 0, 0, 0},
+    {"lm_head.weight", 1, VOCAB, DIM, 0, 0, 0, 0}};
+
+static unsigned state = 1;
+
+static int chance(int n)
+{
+    state = state * 1103515245u + 12345u;
+    return (int)(state >> 16) % n;
+}
+
+/* Powers of two as scales and seven bits for the integers: F16 and BF16 hold every product. */
+static void make_group(float *w, signed char *q, float *scale)
+{
+    int i;
+    *scale = 1.0f / (float)(512 << chance(4));
+    for (i = 0; i < GROUP; i++) q[i] = (signed char)(chance(255) - 127);
+    q[chance(GROUP)] = 127;
+    for (i = 0; i < GROUP; i++) w[i] = (float)q[i] * *scale;
+}
+
+static void make_model(void)
+{
+    int m, i;
+    for (m = 0; m < N_MATRICES; m++) {
+        matrix *x = &model[m];
+        int n = x->layers * x->rows * x->cols;
+        x->w = calloc((size_t)n, sizeof(float));
+        x->q = calloc((size_t)n, 1);
+        x->scales = calloc((size_t)n / GROUP, sizeof(float));
+        for (i = 0; i < n / GROUP; i++) make_group(x->w + i * GROUP, x->q + i * GROUP, x->scales + i);
+        if (x->rows > 1) continue;
+        for (i = 0; i < n; i++) x->w[i] = 1.0f + (float)chance(64) / 64.0f;
+        x->q = NULL;
+    }
+}
+
+/* ---- writing, little-endian ---- */
+
+static void put(FILE *f, unsigned long long v, int bytes)
+{
+    int i;
+    for (i = 0; i < bytes; i++) fputc((int)(v >> (8 * i) & 255), f);
+}
+
+static unsigned bits_of(float x)
+{
+    unsigned u;
+    memcpy(&u, &x, 4);
+    return u;
+}
+
+static unsigned half_of(float x) /* exact ones only */
+{
+    unsigned u = bits_of(x);
+    int e = (int)(u >> 23 & 255);
+    if (e == 0) return u >> 16 & 0x8000u;
+    if (e - 112 > 0) return (u >> 16 & 0x8000u) | (unsigned)(e - 112) << 10 | (u >> 13 & 1023u);
+    return (u >> 16 & 0x8000u) | ((u & 0x7FFFFFu) | 0x800000u) >> (126 - e); /* subnormal */
+}
+
+static FILE *create(const char *name, char *path)
+{
+    snprintf(path, LONGEST_PATH, "%s/%s", folder, name);
+    return fopen(path, "wb");
+}
+
+/* ---- llama2.c ---- */
+
+static int row_in_pairs(const matrix *x, int r) /* where the pair order takes its row r from */
+{
+    int j = r % HEAD;
+    return x->turned ? r - j + j / 2 + j % 2 * (HEAD / 2) : r;
+}
+
+static void put_floats(FILE *f, const matrix *x)
+{
+    int l, r, c;
+    for (l = 0; l < x->layers; l++)
+        for (r = 0; r < x->rows; r++)
+            for (c = 0; c < x->cols; c++)
+                put(f, bits_of(x->w[(l * x->rows + row_in_pairs(x, r)) * x->cols + c]), 4);
+}
+
+static void put_integers(FILE *f, const matrix *x, int group)
+{
+    int l, r, c, step = group / GROUP;
+    for (l = 0; l < x->layers; l++) {
+        for (r = 0; r < x->rows; r++)
+            for (c = 0; c < x->cols; c++)
+                fputc(x->q[(l * x->rows + row_in_pairs(x, r)) * x->cols + c], f);
+        for (r = 0; r < x->rows; r++)
+            for (c = 0; c < x->cols; c += step * GROUP)
+                put(f, bits_of(x->scales[((l * x->rows + row_in_pairs(x, r)) * x->cols + c) / GROUP]), 4);
+    }
+}
+
+static void put_fields(FILE *f, int vocab)
+{
+    int fields[7] = {DIM, FFN, LAYERS, HEADS, KV_HEADS, VOCAB, CONTEXT}, i;
+    fields[5] = vocab;
+    for (i = 0; i < 7; i++) put(f, (unsigned)fields[i], 4);
+}
+
+static void write_llama2c(const char *name, int version, int tied)
+{
+    static const int order_0[] = {EMB, ATTN_NORM, Q, K, V, OUT, FFN_NORM, GATE, DOWN, UP, NORM};
+    static const int order_1[] = {ATTN_NORM, FFN_NORM, NORM, EMB, Q, K, V, OUT, GATE, DOWN, UP};
+    char path[LONGEST_PATH];
+    FILE *f = create(name, path);
+    int i;
+    if (version > 0) put(f, 0x616B3432u, 4), put(f, (unsigned)version, 4);
+    put_fields(f, version == 0 && !tied ? -VOCAB : VOCAB);
+    if (version > 0) fputc(tied, f), put(f, version == 2 ? GROUP : 0, 4);
+    while (version > 0 && ftell(f) < 256) fputc(0, f);
+    for (i = 0; i < 11; i++) {
+        const matrix *x = &model[version == 0 ? order_0[i] : order_1[i]];
+        if (version == 2 && x->q) put_integers(f, x, GROUP);
+        else put_floats(f, x);
+    }
+    for (i = 0; version == 0 && i < CONTEXT * HEAD; i++) put(f, 0x7F800000u, 4); /* the unused tables: not looked at */
+    if (!tied && version == 2) put_integers(f, &model[HEAD_OUT], GROUP);
+    else if (!tied) put_floats(f, &model[HEAD_OUT]);
+    fclose(f);
+}
+
+/* ---- Hugging Face ---- */
+
+static void write_text(const char *name, const char *text)
+{
+    char path[LONGEST_PATH];
+    FILE *f = create(name, path);
+    fputs(text, f);
+    fclose(f);
+}
+
+static const char config[] =
+    "{\"architectures\": [\"LlamaForCausalLM\"], \"model_type\": \"llama\", \"hidden_act\": \"silu\", \"bos_token_id\": 1,"
+    " \"eos_token_id\": [1, 2], \"vocab_size\": 40, \"hidden_size\": 64, \"num_hidden_layers\": 2,"
+    " \"num_attention_heads\": 4, \"num_key_value_heads\": 2, \"intermediate_size\": 96,"
+    " \"max_position_embeddings\": 32, \"rms_norm_eps\": 1e-05, \"rope_theta\": 10000.0%s}";
+
+static void make_folder(const char *name, const char *more)
+{
+    char path[LONGEST_PATH], file[64], text[1024];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    mkdir(path, 0777);
+    sprintf(text, config, more);
+    snprintf(file, sizeof file, "%s/config.json", name);
+    write_text(file, text);
+}
+
+static int width_of(const char *type)
+{
+    return strcmp(type, "F32") == 0 ? 4 : 2;
+}
+
+/* Matrices whose index is in which (bit by bit). */
+static void write_safetensors(const char *name, const char *type, unsigned which)
+{
+    char path[LONGEST_PATH], header[8192] = "{", tensor[128];
+    FILE *f = create(name, path);
+    int m, l, i, n, at = 0;
+    for (m = 0; m < N_MATRICES; m++)
+        for (l = 0; l < model[m].layers && (which >> m & 1u); l++) {
+            const matrix *x = &model[m];
+            sprintf(tensor, x->name, l);
+            n = x->rows * x->cols * width_of(type);
+            sprintf(header + strlen(header), "%s\"%s\":{\"dtype\":\"%s\",\"shape\":[", at ? "," : "", tensor, type);
+            if (x->q) sprintf(header + strlen(header), "%d,", x->rows);
+            sprintf(header + strlen(header), "%d],\"data_offsets\":[%d,%d]}", x->cols, at, at + n);
+            at += n;
+        }
+    strcat(header, "}");
+    put(f, strlen(header), 8);
+    fputs(header, f);
+    for (m = 0; m < N_MATRICES; m++)
+        for (i = 0; i < model[m].layers * model[m].rows * model[m].cols && (which >> m & 1u); i++) {
+            float x = model[m].w[i];
+            if (type[0] == 'B') put(f, bits_of(x) >> 16, 2);
+            else if (width_of(type) == 2) put(f, half_of(x), 2);
+            else put(f, bits_of(x), 4);
+        }
+    fclose(f);
+}
+
+enum { TIED = (1 << HEAD_OUT) - 1, UNTIED = (1 << N_MATRICES) - 1, FIRST = 0x15F, SECOND = UNTIED & ~FIRST };
+
+static void write_index(const char *name)
+{
+    char text[8192] = "{\"weight_map\": {", tensor[128];
+    int m, l, some = 0;
+    for (m = 0; m < N_MATRICES; m++)
+        for (l = 0; l < model[m].layers; l++) {
+            sprintf(tensor, model[m].name, l);
+            sprintf(text + strlen(text), "%s\"%s\": \"%s.safetensors\"", some++ ? ", " : "", tensor,
+                    FIRST >> m & 1 ? "a" : "b");
+        }
+    strcat(text, "}}");
+    write_text(name, text);
+}
+
+/* ---- running ---- */
+
+/* The exit status, or -1 for a signal. What it says goes to FOLDER/said. */
+static int convert(const char *in, const char *out, const char *options)
+{
+    char command[4096];
+    int status;
+    sprintf(command, "%s %s/%s %s/%s %s > %s/said 2>&1", converter, folder, in, folder, out, options, folder);
+    status = system(command);
+    return WIFEXITED(status) && WEXITSTATUS(status) < 126 ? WEXITSTATUS(status) : -1;
+}
+
+static char *load(const char *name, size_t *bytes)
+{
+    char path[LONGEST_PATH], *data;
+    FILE *f;
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    f = fopen(path, "rb");
+    if (!f) return NULL;
+    fseek(f, 0, SEEK_END);
+    *bytes = (size_t)ftell(f);
+    rewind(f);
+    data = malloc(*bytes + 1);
+    if (fread(data, 1, *bytes, f) != *bytes) exit(2);
+    data[*bytes] = 0;
+    fclose(f);
+    return data;
+}
+
+static void save(const char *name, const char *data, size_t bytes)
+{
+    char path[LONGEST_PATH];
+    FILE *f = create(name, path);
+    fwrite(data, 1, bytes, f);
+    fclose(f);
+}
+
+static int says(const char *text)
+{
+    size_t n;
+    char *said = load("said", &n);
+    int found = said && strstr(said, text);
+    if (!found) printf("        said: %s\n", said ? said : "nothing");
+    free(said);
+    return found;
+}
+
+static int exists(const char *name)
+{
+    char path[LONGEST_PATH];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    return access(path, F_OK) == 0;
+}
+
+static unsigned long long word(const char *p)
+{
+    unsigned long long v = 0;
+    int i;
+    for (i = 7; i >= 0; i--) v = v << 8 | (unsigned char)p[i];
+    return v;
+}
+
+/* Everything behind the head, which holds names. */
+static int same_tensors(const char *a, const char *b)
+{
+    size_t n = 0, m = 0;
+    char *x = load(a, &n), *y = load(b, &m);
+    unsigned long long at = x ? word(x + 56) : 0, from = y ? word(y + 56) : 0;
+    int same = x && y && n - at == m - from && memcmp(x + at, y + from, n - at) == 0;
+    free(x), free(y);
+    return same;
+}
+
+/* ---- the tests ---- */
+
+static void test_forms(void)
+{
+    static const char *const folders[][2] = {{"f32", "F32"}, {"f16", "F16"}, {"bf16", "BF16"}};
+    char name[64], what[128];
+    int i;
+    make_folder("tied", ", \"tie_word_embeddings\": true");
+    write_safetensors("tied/model.safetensors", "F32", TIED);
+    check(convert("tied", "tied.harp", "") == 0, "a tied model");
+    for (i = 0; i < 3; i++) {
+        make_folder(folders[i][0], "");
+        sprintf(name, "%s/model.safetensors", folders[i][0]);
+        write_safetensors(name, folders[i][1], UNTIED);
+        sprintf(name, "%s.harp", folders[i][0]);
+        sprintf(what, "%s: the same tensors", folders[i][1]);
+        check(convert(folders[i][0], name, "") == 0 && same_tensors(name, "f32.harp"), what);
+    }
+    make_folder("shards", "");
+    write_safetensors("shards/a.safetensors", "F32", FIRST);
+    write_safetensors("shards/b.safetensors", "BF16", SECOND);
+    write_index("shards/model.safetensors.index.json");
+    check(convert("shards", "shards.harp", "") == 0 && same_tensors("shards.harp", "f32.harp"), "shards: the same");
+    for (i = 0; i < 6; i++) {
+        sprintf(what, "llama2.c version %d, %s: the same tensors", i / 2, i % 2 ? "tied" : "untied");
+        write_llama2c("model.bin", i / 2, i % 2);
+        check(convert("model.bin", "bin.harp", "") == 0
+              && same_tensors("bin.harp", i % 2 ? "tied.harp" : "f32.harp"), what);
+    }
+}
+
+static void test_repeatable(void)
+{
+    size_t n = 0, m = 0;
+    char *a = load("f32.harp", &n), *b;
+    check(convert("f32", "again.harp", "--errors") == 0 && says("exact"), "on the grid nothing is lost");
+    b = load("again.harp", &m);
+    check(a && b && n == m && memcmp(a, b, n) == 0, "the same input, the same bytes");
+    check(convert("f32", "again.harp", "--name Anna --licence CC0 --quiet") == 0, "names");
+    free(a), free(b);
+    b = load("again.harp", &m);
+    check(b && memmem(b, m, "Anna", 4) && memmem(b, m, "CC0", 3), "names are in the file");
+    check(b && !memmem(b, m, folder, strlen(folder)), "paths are not");
+    free(b);
+}
+
+static void test_refused(void)
+{
+    static const struct {
+        const char *more, *word;
+    } keys[] = {{", \"model_type\": \"llama\"", "model_type"}, /* twice */
+                {", \"attention_bias\": true", "attention_bias is true"},
+                {", \"quantization_config\": {\"quant_method\": \"gptq\"}", "quantization_config"},
+                {", \"rope_scaling\": {\"rope_type\": \"dynamic\", \"factor\": 2}", "dynamic"},
+                {", \"num_experts\": 8", "num_experts (8)"},
+                {", \"head_dim\": 15", "rotated dimensions"},
+                {", \"head_dim\": 32", "q_proj"},
+                {", \"tie_word_embeddings\": 3", "tie_word_embeddings is 3"},
+                {", \"x\": [", "config.json"}};
+    size_t i;
+    for (i = 0; i < sizeof keys / sizeof *keys; i++) {
+        make_folder("bad", keys[i].more);
+        write_safetensors("bad/model.safetensors", "F32", UNTIED);
+        check(convert("bad", "bad.harp", "") == 1 && says(keys[i].word) && !exists("bad.harp"), keys[i].more);
+    }
+    make_folder("bad", "");
+    write_safetensors("bad/model.safetensors", "F32", UNTIED & ~(1u << UP));
+    check(convert("bad", "bad.harp", "") == 1 && says("up_proj.weight is missing"), "a missing tensor");
+    make_folder("bad", ", \"tie_word_embeddings\": true");
+    write_safetensors("bad/model.safetensors", "F32", TIED);
+    model[UP].w[7 * DIM + 5] = -1.0f / 0.0f;
+    write_safetensors("bad/model.safetensors", "F32", TIED);
+    check(convert("bad", "bad.harp", "") == 1 && says("up_proj.weight, row 7, column 5") && !exists("bad.harp"),
+          "an infinite weight");
+    model[UP].w[7 * DIM + 5] = 0.0f / 0.0f;
+    write_llama2c("bad.bin", 0, 1);
+    check(convert("bad.bin", "bad.harp", "") == 1 && says("w3, row 7, column 5"), "a NaN");
+    model[UP].w[7 * DIM + 5] = (float)model[UP].q[7 * DIM + 5] * model[UP].scales[(7 * DIM + 5) / GROUP];
+}
+
+/* Files cut off and bytes changed: refused (1) or accepted (0), never a signal, and no file without success. */
+static void attack(const char *file, const char *in, size_t head, size_t step)
+{
+    size_t n = 0, i, wild = 0, left = 0, whole = 0;
+    char *data = load(file, &n), what[128];
+    for (i = 0; i < n; i += i < head ? step : n / 23) {
+        save(file, data, i);
+        remove("bad.harp");
+        wild += convert(in, "bad.harp", "") != 1;
+        left += (size_t)exists("bad.harp");
+    }
+    sprintf(what, "%s cut off: %u not refused, %u files left", file, (unsigned)wild, (unsigned)left);
+    check(wild == 0 && left == 0, what);
+    for (wild = 0, i = 0; i < head; i += step) {
+        int status;
+        char kept = data[i];
+        data[i] = (char)(kept ^ (1 << i % 8));
+        save(file, data, n);
+        status = convert(in, "changed.harp", "");
+        wild += status != 0 && status != 1;
+        whole += status == 1;
+        data[i] = kept;
+    }
+    sprintf(what, "%s with changed bytes: %u wild ends, %u refused", file, (unsigned)wild, (unsigned)whole);
+    check(wild == 0 && whole > 0, what);
+    save(file, data, n);
+    free(data);
+}
+
+static void test_attacks(void)
+{
+    write_llama2c("attack.bin", 0, 1);
+    attack("attack.bin", "attack.bin", 28, 1);
+    write_llama2c("attack.bin", 2, 0);
+    attack("attack.bin", "attack.bin", 256, 3);
+    make_folder("attack", "");
+    write_safetensors("attack/model.safetensors", "BF16", UNTIED);
+    attack("attack/model.safetensors", "attack", 2400, 7);
+    attack("attack/config.json", "attack", 420, 3);
+}
+
+/* A model of a gigabyte of zeros (a hole in the file) takes long enough to be interrupted. */
+static void test_interrupted(int number)
+{
+    char path[LONGEST_PATH], out[LONGEST_PATH], command[2560];
+    struct timespec moment = {0, 150000000};
+    FILE *f = create("large.bin", path);
+    int fields[7] = {4096, 4096, 3, 32, 32, 300, 32}, i, status, n_left;
+    pid_t child;
+    for (i = 0; i < 7; i++) put(f, (unsigned)fields[i], 4);
+    fclose(f);
+    if (truncate(path, 28 + 4LL * (300 * 4096 + 3 * (2 * 4096 + 7LL * 4096 * 4096) + 4096 + 32 * 128)) != 0) exit(2);
+    snprintf(out, sizeof out, "%s/large.harp", folder);
+    remove(out);
+    child = fork();
+    if (child == 0) {
+        execl(converter, converter, path, out, "--quiet", (char *)NULL);
+        _exit(127);
+    }
+    nanosleep(&moment, NULL);
+    kill(child, number);
+    waitpid(child, &status, 0);
+    sprintf(command, "ls %s | grep -c '^large.harp' > %s/said", folder, folder);
+    n_left = system(command) == 0; /* grep -c: 0 lines is status 1 */
+    check(WIFSIGNALED(status) && !exists("large.harp"), "interrupted: no file under the target's name");
+    if (number == SIGTERM) check(!n_left, "interrupted: no temporary file either");
+    remove(path);
+    sprintf(command, "rm -f %s/large.harp*", folder);
+    if (system(command) != 0) exit(2);
+}
+
+static void test_runs(void)
+{
+    static const int32_t tokens[] = {1, 5, 9, 30, 2};
+    harp_model *m = NULL;
+    harp_session *s = NULL;
+    harp_params p = harp_defaults();
+    harp_error err;
+    char path[LONGEST_PATH];
+    harp_info info;
+    snprintf(path, sizeof path, "%s/f32.harp", folder);
+    check(harp_open(&m, path, &err) == HARP_OK && harp_verify(m, &err) == HARP_OK, "the library opens it");
+    info = harp_model_info(m);
+    check(info.bos == 1 && info.n_end == 2 && info.end[0] == 1 && info.end[1] == 2, "begin and end tokens");
+    check(harp_session_open(&s, m, &p, &err) == HARP_OK && harp_feed(s, tokens, 5, &err) == HARP_OK
+          && harp_next(s, NULL, &err) == HARP_OK, "and runs it");
+    harp_session_close(s);
+    harp_close(m);
+    check(convert("f32", "f32", "") == 1 && exists("f32/config.json"), "a folder is not replaced");
+    check(convert("f32", "f32/model.safetensors/x", "") == 1, "a target that cannot be");
+    check(convert("nothing", "x.harp", "") == 1 && says("cannot be opened"), "an input that is not there");
+    check(convert("f32", "", "--wrong") == 2 && says("usage"), "wrong usage");
+}
+
+int main(int argc, char **argv)
+{
+    if (argc != 3) return 2;
+    converter = argv[1], folder = argv[2];
+    make_model();
+    test_forms();
+    test_repeatable();
+    test_refused();
+    test_attacks();
+    test_interrupted(SIGTERM);
+    test_interrupted(SIGKILL);
+    test_runs();
+    printf("%d passed, %d failed\n", passed, failed);
+    return failed != 0;
+}
