@@ -345,6 +345,19 @@ HARP_API harp_stats harp_statistics(const harp_session *session);
 HARP_API harp_status harp_encode(const harp_model *model, const char *text, size_t bytes, unsigned flags,
                                  int32_t *tokens, size_t capacity, size_t *n, harp_error *err);
 
+/* The same for a text of several authors, such as a conversation: the template's parts may hold control tokens, what a
+ * person typed may not. The parts stand in text one after the other; spans [n_spans] says how long each is, and
+ * HARP_ENCODE_SPECIAL in its flags that control tokens are looked for in it. All of it is encoded as one text, so words
+ * form across the borders as they would in a single string. flags: HARP_ENCODE_BOS, HARP_ENCODE_CONTINUE. */
+typedef struct harp_span {
+    size_t bytes;
+    unsigned flags;
+} harp_span;
+
+HARP_API harp_status harp_encode_spans(const harp_model *model, const char *text, const harp_span *spans,
+                                       size_t n_spans, unsigned flags, int32_t *tokens, size_t capacity, size_t *n,
+                                       harp_error *err);
+
 /* Tokens to text, one at a time, whole characters only. Plain memory; start with harp_decoder_start. */
 typedef struct harp_decoder {
     const harp_model *model;

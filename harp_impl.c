@@ -2095,7 +2095,10 @@ typedef struct hp_encoder {
     unsigned flags;
     int32_t *tokens; /* [capacity] the result; n counts on when it is full */
     size_t capacity, n;
-    uint8_t starts[32]; /* bit set: bytes with which an added token begins that is looked for */
+    const harp_span *spans; /* [n_spans] what is left of them; span_end: where the first ends */
+    size_t n_spans;
+    const uint8_t *span_end;
+    uint8_t starts[32]; /* bit set: bytes with which an added token begins */
     uint32_t *work;     /* [room] of each of the five below */
     size_t room;
     uint32_t n_symbols;
@@ -2377,10 +2380,12 @@ static harp_status hp_encode_words(hp_encoder *e, const uint8_t *p, const uint8_
 
 /* ---- Encoding: added tokens in raw text ---- */
 
-static int hp_is_sought(const hp_encoder *e, int32_t added)
+/* Control tokens only where the span says so, and only whole: what one side wrote must not be completed by the other. */
+static int hp_is_sought(const hp_encoder *e, int32_t added, const uint8_t *p, size_t bytes)
 {
     uint32_t id = hp_u32_at(e->t->added, 2 * (size_t)added);
-    return e->t->types[id] == HP_TOKEN_USER || (e->flags & HARP_ENCODE_SPECIAL);
+    return e->t->types[id] == HP_TOKEN_USER
+           || (e->spans->flags & HARP_ENCODE_SPECIAL && bytes <= (size_t)(e->span_end - p));
 }
 
 static void hp_note_starts(hp_encoder *e)
@@ -2389,7 +2394,16 @@ static void hp_note_starts(hp_encoder *e)
     size_t bytes;
     for (i = 0; i < e->t->n_added; i++) {
         uint8_t first = hp_token(e->t, hp_u32_at(e->t->added, 2 * (size_t)i), &bytes)[0];
-        if (hp_is_sought(e, i)) e->starts[first >> 3] = (uint8_t)(e->starts[first >> 3] | 1u << (first & 7));
+        e->starts[first >> 3] = (uint8_t)(e->starts[first >> 3] | 1u << (first & 7));
+    }
+}
+
+/* Makes the span that holds p the first one. */
+static void hp_find_span(hp_encoder *e, const uint8_t *p)
+{
+    while (e->n_spans > 1 && p >= e->span_end) {
+        e->spans++, e->n_spans--;
+        e->span_end += e->spans->bytes;
     }
 }
 
@@ -2418,7 +2432,7 @@ static int32_t hp_added_at(const hp_encoder *e, const uint8_t *p)
         if (low == high) break;
         (void)hp_token(t, hp_u32_at(t->added, 2 * (size_t)low), &bytes);
         if (bytes > depth + 1) continue;
-        if (hp_is_sought(e, low)) best = low;
+        if (hp_is_sought(e, low, p, bytes)) best = low;
         low++; /* it ends here: those that follow are longer */
     }
     return best;
@@ -2448,8 +2462,10 @@ static harp_status hp_encode_text(hp_encoder *e)
     harp_status status = HARP_OK;
     size_t bytes;
     while (status == HARP_OK && p < e->end) {
-        int32_t added = hp_added_at(e, p);
+        int32_t added;
         uint32_t id, flags;
+        hp_find_span(e, p);
+        added = hp_added_at(e, p);
         if (added < 0) {
             p++;
             continue;
@@ -2470,20 +2486,36 @@ static harp_status hp_no_tokenizer(harp_error *err)
     return hp_fail(err, HARP_ERR_UNSUPPORTED, "this model has no tokenizer: it takes token ids only");
 }
 
-HARP_API harp_status harp_encode(const harp_model *model, const char *text, size_t bytes, unsigned flags,
-                                 int32_t *tokens, size_t capacity, size_t *n, harp_error *err)
+/* 0 if the spans are longer than any text can be. */
+static int hp_sum_spans(const harp_span *spans, size_t n_spans, size_t *bytes)
+{
+    size_t i;
+    *bytes = 0;
+    for (i = 0; i < n_spans; i++)
+        if (!hp_add_size(*bytes, spans[i].bytes, bytes)) return 0;
+    return *bytes <= 0x7FFFFFF0u;
+}
+
+HARP_API harp_status harp_encode_spans(const harp_model *model, const char *text, const harp_span *spans,
+                                       size_t n_spans, unsigned flags, int32_t *tokens, size_t capacity, size_t *n,
+                                       harp_error *err)
 {
     static const uint8_t nothing[1] = {0};
+    static const harp_span no_span = {0, 0};
     hp_encoder e;
+    size_t bytes;
     harp_status status;
     if (n) *n = 0;
-    if (!model || !n || (!text && bytes) || (!tokens && capacity))
-        return hp_fail(err, HARP_ERR_ARGUMENT, "model, n, text and tokens must not be NULL");
+    if (!model || !n || (!spans && n_spans) || (!tokens && capacity))
+        return hp_fail(err, HARP_ERR_ARGUMENT, "model, n, spans and tokens must not be NULL");
     if (model->tokenizer.kind == 0) return hp_no_tokenizer(err);
-    if (bytes > 0x7FFFFFF0u) return hp_fail(err, HARP_ERR_ARGUMENT, "a text of 2 GiB or more is encoded in parts");
+    if (!hp_sum_spans(spans, n_spans, &bytes))
+        return hp_fail(err, HARP_ERR_ARGUMENT, "a text of 2 GiB or more is encoded in parts");
+    if (!text && bytes) return hp_fail(err, HARP_ERR_ARGUMENT, "text must not be NULL");
     memset(&e, 0, sizeof e);
     e.m = model, e.t = &model->tokenizer, e.flags = flags, e.err = err;
     e.text = bytes ? (const uint8_t *)text : nothing, e.end = e.text + bytes;
+    e.spans = n_spans ? spans : &no_span, e.n_spans = n_spans, e.span_end = e.text + e.spans->bytes;
     e.tokens = tokens, e.capacity = capacity;
     hp_note_starts(&e);
     if ((flags & HARP_ENCODE_BOS) && e.t->add_bos && model->bos >= 0) hp_put_token(&e, (uint32_t)model->bos);
@@ -2495,6 +2527,14 @@ HARP_API harp_status harp_encode(const harp_model *model, const char *text, size
         return hp_fail(err, HARP_ERR_MEMORY, "the text has %d tokens, there is room for %d", (int64_t)e.n,
                        (int64_t)capacity);
     return hp_ok(err);
+}
+
+HARP_API harp_status harp_encode(const harp_model *model, const char *text, size_t bytes, unsigned flags,
+                                 int32_t *tokens, size_t capacity, size_t *n, harp_error *err)
+{
+    harp_span all;
+    all.bytes = bytes, all.flags = flags;
+    return harp_encode_spans(model, text, &all, 1, flags, tokens, capacity, n, err);
 }
 
 /* ---- Decoding ---- */

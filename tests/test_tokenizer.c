@@ -373,6 +373,42 @@ static void test_arguments(const harp_model *m)
 }
 
 /* The begin token, where there is one: by flag, by name with HARP_ENCODE_SPECIAL, as text without; decoded. */
+static int same_as(const harp_model *m, const char *text, const harp_span *spans, size_t n_spans, const tokens *t)
+{
+    int32_t id[256];
+    size_t n, i;
+    if (harp_encode_spans(m, text, spans, n_spans, 0, id, 256, &n, NULL) || n != t->n) return 0;
+    for (i = 0; i < n; i++)
+        if (id[i] != t->id[i]) return 0;
+    return 1;
+}
+
+/* A text that names a control token, cut into spans in every way that means the same, and in ways that do not. */
+static void test_spans(const harp_model *m)
+{
+    size_t bytes = 0, n, i;
+    const char *name = harp_token_text(m, harp_model_info(m).end[0], &bytes);
+    char text[256];
+    harp_span spans[3] = {{0, 0}, {0, 0}, {0, 0}};
+    int good = 1;
+    tokens special, plain;
+    if (harp_model_info(m).n_end == 0 || !name || bytes < 3 || bytes > 64) return;
+    n = (size_t)sprintf(text, "say hello%.*s to the world", (int)bytes, name);
+    special = encode(m, text, n, HARP_ENCODE_SPECIAL), plain = encode(m, text, n, 0);
+    for (i = 0; i <= n; i++) {
+        int inside = i > 9 && i < 9 + bytes;
+        spans[0].bytes = i, spans[2].bytes = n - i;
+        spans[0].flags = spans[2].flags = 0;
+        good &= same_as(m, text, spans, 3, &plain);
+        spans[0].flags = spans[2].flags = HARP_ENCODE_SPECIAL;
+        good &= same_as(m, text, spans, 3, inside ? &plain : &special);
+        spans[0].flags = 0; /* what comes second alone may hold it */
+        good &= same_as(m, text, spans, 3, i <= 9 ? &special : &plain);
+    }
+    report(good && special.n < plain.n, "spans of several authors", "");
+    free(special.id), free(plain.id);
+}
+
 static void test_begin_token(const harp_model *m)
 {
     int32_t bos = harp_model_info(m).bos;
@@ -587,6 +623,7 @@ static void test_file(const char *name, const char *path)
         test_vectors(m, name);
         test_arguments(m);
         test_begin_token(m);
+        test_spans(m);
         test_every_token(m);
         test_random(m);
         test_repeats(m);

@@ -6,7 +6,7 @@
  * before: an answer that was stopped, an end token that the format does not want, a system text that moves.
  *
  * The table's texts name control tokens ("<|im_end|>"); what people type never becomes one, whatever it looks like.
- * Both kinds of text are joined, and what stands between two control tokens is encoded as one text, as in training.
+ * harp_encode_spans turns both kinds of text, joined, into tokens.
  */
 #include "cli.h"
 
@@ -28,9 +28,10 @@ typedef struct chat {
     int32_t limit;      /* tokens an answer                                                */
     message *messages;  /* [n_messages], user and assistant in turn                        */
     size_t n_messages;
-    ids tokens;         /* the conversation, written out                                   */
-    blob fixed;         /* text of the table that is not split into tokens yet             */
-    blob run;           /* text since the last control token that is not encoded yet       */
+    blob written;       /* the conversation as text                                        */
+    harp_span *spans;   /* [n_spans] which of it may hold control tokens                    */
+    size_t n_spans;
+    ids tokens;         /* the conversation as tokens                                      */
     blob answer;        /* text of the answer so far                                       */
 } chat;
 
@@ -91,50 +92,21 @@ static int table_integer(const chat *c, const char *key, int otherwise)
 
 /* ---- Writing the conversation out ---- */
 
-/* Encodes the text since the last control token. Only the first text may get a space in front of it. */
-static int end_run(chat *c)
+static int write_span(chat *c, const char *text, size_t bytes, unsigned flags)
 {
-    unsigned flags = c->tokens.n > 1 ? HARP_ENCODE_CONTINUE : 0u;
-    int status = EXIT_FINE;
-    if (c->run.bytes) status = ids_encode(&c->tokens, c->engine.model, c->run.data, c->run.bytes, flags);
-    c->run.bytes = 0;
-    return status;
-}
-
-/* A token that its own text, taken as plain text, does not give. */
-static int is_control(const chat *c, int32_t token, const char *text, size_t bytes)
-{
-    ids plain = {NULL, 0, 0};
-    int control = ids_encode(&plain, c->engine.model, text, bytes, HARP_ENCODE_CONTINUE) == EXIT_FINE
-                  && !(plain.n == 1 && plain.list[0] == token);
-    free(plain.list);
-    return control;
-}
-
-/* Splits the gathered text of the table: its control tokens end the run, the rest belongs to it. */
-static int end_fixed(chat *c)
-{
-    ids parts = {NULL, 0, 0};
-    unsigned flags = HARP_ENCODE_SPECIAL | HARP_ENCODE_CONTINUE;
-    size_t i;
-    int status = EXIT_FINE;
-    if (c->fixed.bytes) status = ids_encode(&parts, c->engine.model, c->fixed.data, c->fixed.bytes, flags);
-    for (i = 0; i < parts.n && status == EXIT_FINE; i++) {
-        size_t n = 0;
-        const char *part = harp_token_text(c->engine.model, parts.list[i], &n);
-        if (part && !is_control(c, parts.list[i], part, n)) status = append(&c->run, part, n);
-        else if ((status = end_run(c)) == EXIT_FINE) status = ids_push(&c->tokens, parts.list[i]);
-    }
-    free(parts.list);
-    c->fixed.bytes = 0;
-    return status;
+    harp_span *grown = realloc(c->spans, (c->n_spans + 1) * sizeof *grown);
+    if (!grown) return complain("there is not enough memory");
+    c->spans = grown;
+    grown[c->n_spans].bytes = bytes, grown[c->n_spans].flags = flags;
+    c->n_spans++;
+    return append(&c->written, text, bytes);
 }
 
 static int write_key(chat *c, const char *key)
 {
     harp_meta meta;
     if (!has_key(c, key, &meta) || meta.type != HARP_META_TEXT) return EXIT_FINE;
-    return append(&c->fixed, meta.data, meta.bytes);
+    return write_span(c, meta.data, meta.bytes, HARP_ENCODE_SPECIAL);
 }
 
 enum { TRIM_LEFT = 1, TRIM_RIGHT = 2 };
@@ -149,7 +121,7 @@ static int write_content(chat *c, const blob *text, int trim)
     size_t from = 0, to = text->bytes;
     while (trim & TRIM_LEFT && from < to && is_blank(text->data[from])) from++;
     while (trim & TRIM_RIGHT && to > from && is_blank(text->data[to - 1])) to--;
-    return end_fixed(c) || append(&c->run, text->data + from, to - from);
+    return write_span(c, text->data + from, to - from, 0);
 }
 
 static int write_system(chat *c)
@@ -179,8 +151,7 @@ static int write_assistant(chat *c, size_t i)
 
 static int write_beginning(chat *c)
 {
-    unsigned flags = table_integer(c, "chat.bos", 1) ? HARP_ENCODE_BOS : 0u;
-    if (ids_encode(&c->tokens, c->engine.model, "", 0, flags) || write_key(c, "chat.start")) return EXIT_FAILED;
+    if (write_key(c, "chat.start")) return EXIT_FAILED;
     if (c->system.bytes == 0) return write_key(c, "chat.system.absent");
     return table_integer(c, "chat.system.last", 0) ? EXIT_FINE : write_system(c);
 }
@@ -190,13 +161,15 @@ static int write_conversation(chat *c)
 {
     harp_meta meta;
     int has_prompt = has_key(c, "chat.assistant.prompt", &meta), status;
+    unsigned flags = table_integer(c, "chat.bos", 1) ? HARP_ENCODE_BOS : 0u;
     size_t i;
-    c->tokens.n = 0, c->fixed.bytes = 0, c->run.bytes = 0;
+    c->tokens.n = 0, c->written.bytes = 0, c->n_spans = 0;
     status = write_beginning(c);
     for (i = 0; i < c->n_messages && status == EXIT_FINE; i++)
         status = c->messages[i].is_user ? write_user(c, i) : write_assistant(c, i);
     if (status == EXIT_FINE) status = write_key(c, has_prompt ? "chat.assistant.prompt" : "chat.assistant.before");
-    return status || end_fixed(c) || end_run(c);
+    if (status) return status;
+    return ids_encode_spans(&c->tokens, c->engine.model, c->written.data, c->written.bytes, c->spans, c->n_spans, flags);
 }
 
 /* ---- One turn ---- */
@@ -350,7 +323,7 @@ int command_chat(const options *o)
     }
     drop_messages(&c, 0);
     free(c.messages), free(c.tokens.list);
-    free(c.system.data), free(c.fixed.data), free(c.run.data), free(c.answer.data);
+    free(c.system.data), free(c.written.data), free(c.spans), free(c.answer.data);
     engine_close(&c.engine);
     return status;
 }

@@ -101,6 +101,8 @@ const char *ids_parse(ids *a, const char *text, size_t bytes);
 
 /* Tokens of text, appended. flags as of harp_encode. */
 int ids_encode(ids *a, const harp_model *model, const char *text, size_t bytes, unsigned flags);
+int ids_encode_spans(ids *a, const harp_model *model, const char *text, size_t bytes, const harp_span *spans,
+                     size_t n_spans, unsigned flags);
 
 /* Replaces \n \r \t \\ \' \" \xHH in place; returns the new length. Other backslashes stay. */
 size_t unescape(char *text);

@@ -156,13 +156,21 @@ const char *ids_parse(ids *a, const char *text, size_t bytes)
 
 int ids_encode(ids *a, const harp_model *model, const char *text, size_t bytes, unsigned flags)
 {
+    harp_span all;
+    all.bytes = bytes, all.flags = flags;
+    return ids_encode_spans(a, model, text, bytes, &all, 1, flags);
+}
+
+int ids_encode_spans(ids *a, const harp_model *model, const char *text, size_t bytes, const harp_span *spans,
+                     size_t n_spans, unsigned flags)
+{
     size_t n = 0, room = bytes < SIZE_MAX / 16 ? bytes + 8 : bytes;
     harp_status status;
     harp_error err;
     int tries = 0;
     do { /* nearly always a token has at least a byte of the text, so the second try is rare */
         if (ids_reserve(a, room)) return EXIT_FAILED;
-        status = harp_encode(model, text, bytes, flags, a->list + a->n, a->capacity - a->n, &n, &err);
+        status = harp_encode_spans(model, text, spans, n_spans, flags, a->list + a->n, a->capacity - a->n, &n, &err);
         room = n;
     } while (status == HARP_ERR_MEMORY && n > a->capacity - a->n && tries++ == 0);
     if (status) return complain("%s", err.text);
