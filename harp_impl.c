@@ -489,6 +489,14 @@ HP_INLINE hp_vf hp_vf_load_first(const float *p, int32_t n) /* p[0..n-1], zeros 
     return v;
 }
 
+HP_INLINE hp_vf hp_vf_load_file(const uint8_t *p) /* sixteen little-endian floats */
+{
+    hp_vf v;
+    int i;
+    HP_EACH_LANE v.lane[i] = hp_f32(p + 4 * i);
+    return v;
+}
+
 HP_INLINE hp_vf hp_vf_load_half(const uint8_t *p) /* sixteen little-endian halves */
 {
     hp_vf v;
@@ -732,11 +740,13 @@ static void hp_quantize(int8_t *q, float *scales, const float *x, int32_t groups
     }
 }
 
-/* A weight matrix [rows][cols] in the file's tiles of 16 rows (drawn in [CH08]). */
+/* A weight matrix [rows][cols] in the file's tiles of 16 rows (drawn in [CH08]). Float weights serve to measure what
+ * int8 costs; they are multiplied with float activations whatever the session asked for. */
 typedef struct hp_matrix {
     const uint8_t *tiles;
     int32_t rows, cols, groups, n_tiles;
-    size_t scale_bytes, tile_bytes;
+    int32_t is_float;
+    size_t scale_bytes, tile_bytes; /* scale_bytes is 0 for floats */
 } hp_matrix;
 
 /* The activations of a pass, ready for a product: as float, or rounded to int8. Row r is at r * stride. */
@@ -770,24 +780,35 @@ HP_INLINE void hp_tile_int8(const hp_matrix *m, const uint8_t *tile, hp_inputs i
     for (r = 0; r < rows; r++) hp_vf_store(out + (size_t)r * stride, total[r]);
 }
 
-/* The same with float activations: within a group q * x is summed in input order, then scaled. */
+/* The sixteen weights of input c, and what they are to be scaled with in the end (floats: 1, which changes nothing). */
+HP_INLINE hp_vf hp_tile_weights(const hp_matrix *m, const uint8_t *w, int32_t c)
+{
+    if (m->is_float) return hp_vf_load_file(w + 4 * HP_LANES * (size_t)c);
+    return hp_vf_load_byte_of_4((const int8_t *)w + 4 * HP_LANES * (size_t)(c / 4), c % 4);
+}
+
+HP_INLINE hp_vf hp_tile_scale(const hp_matrix *m, const uint8_t *tile, int32_t group)
+{
+    return m->is_float ? hp_vf_set(1.0f) : hp_vf_load_half(tile + 2 * HP_LANES * (size_t)group);
+}
+
+/* The same with float activations: within a group weight * x is summed in input order, then scaled. */
 HP_INLINE void hp_tile_f32(const hp_matrix *m, const uint8_t *tile, hp_inputs in, int rows, float *out, size_t stride)
 {
-    const int8_t *w = (const int8_t *)(tile + m->scale_bytes);
+    const uint8_t *w = tile + m->scale_bytes;
     hp_vf total[HP_ROWS_AT_ONCE];
-    int32_t g;
-    int r, c;
+    int32_t g, c;
+    int r;
     for (r = 0; r < rows; r++) total[r] = hp_vf_set(0.0f);
-    for (g = 0; g < m->groups; g++, w += HP_TILE_GROUP_BYTES) {
-        hp_vf weight_scale = hp_vf_load_half(tile + 2 * HP_LANES * (size_t)g), sum[HP_ROWS_AT_ONCE];
+    for (g = 0; g < m->groups; g++) {
+        hp_vf scale = hp_tile_scale(m, tile, g), sum[HP_ROWS_AT_ONCE];
         for (r = 0; r < rows; r++) sum[r] = hp_vf_set(0.0f);
-        for (c = 0; c < HP_GROUP; c++) {
-            hp_vf q = hp_vf_load_byte_of_4(w + 64 * (c / 4), c % 4);
-            const float *x = in.x + (size_t)g * HP_GROUP + (size_t)c;
+        for (c = g * HP_GROUP; c < (g + 1) * HP_GROUP; c++) {
+            hp_vf weights = hp_tile_weights(m, w, c);
             for (r = 0; r < rows; r++)
-                sum[r] = hp_vf_add(sum[r], hp_vf_mul(q, hp_vf_set(x[(size_t)r * in.stride])));
+                sum[r] = hp_vf_add(sum[r], hp_vf_mul(weights, hp_vf_set(in.x[(size_t)r * in.stride + (size_t)c])));
         }
-        for (r = 0; r < rows; r++) total[r] = hp_vf_add(total[r], hp_vf_mul(sum[r], weight_scale));
+        for (r = 0; r < rows; r++) total[r] = hp_vf_add(total[r], hp_vf_mul(sum[r], scale));
     }
     for (r = 0; r < rows; r++) hp_vf_store(out + (size_t)r * stride, total[r]);
 }
@@ -820,7 +841,8 @@ static void hp_matrix_row(const hp_matrix *m, int32_t row, float *x)
     const int8_t *w = (const int8_t *)(tile + m->scale_bytes);
     size_t lane = (size_t)(row % HP_LANES);
     int32_t c;
-    for (c = 0; c < m->cols; c++) {
+    for (c = 0; c < m->cols && m->is_float; c++) x[c] = hp_f32(tile + 4 * ((size_t)c * HP_LANES + lane));
+    for (; c < m->cols; c++) {
         size_t g = (size_t)c / HP_GROUP, in_group = (size_t)c % HP_GROUP;
         float scale = hp_half_to_float(hp_u16(tile + 2 * (g * HP_LANES + lane)));
         x[c] = (float)w[g * HP_TILE_GROUP_BYTES + in_group / 4 * 64 + lane * 4 + in_group % 4] * scale;
@@ -951,7 +973,7 @@ HARP_API float harp_logprob(const float *logits, int32_t n, int32_t token)
  *                     | value, for a text a zero, zeros up to a multiple of 8                                  |
  *   tensor record, 96 bytes:
  *        0   u8[48]   | name, zero-terminated, zeros after                                                     |
- *       48   u32      | type: 1 = f32 vector (rows = 1), 2 = int8 matrix                                       |
+ *       48   u32      | type: 1 = f32 vector (rows = 1), 2 = int8 matrix, 3 = f32 matrix                       |
  *       52   u32      | CRC-32 of its bytes                                                                    |
  *       56   u64 u64  | rows, cols: output and input dimension                                                 |
  *       72   u64 u64  | offset (a multiple of 64, in table order, no overlap), bytes                           |
@@ -964,7 +986,8 @@ HARP_API float harp_logprob(const float *logits, int32_t n, int32_t token)
  *      weights  G x 512 int8                                                weight(r, c) is byte
  *               (c / 32) * 512 + (c % 32) / 4 * 64 + (r % 16) * 4 + c % 4, and means weight * scale(r, c / 32)
  *
- * so that 64 consecutive bytes hold four inputs of each of 16 rows: a load feeds one lane per row ([CH06]).
+ * so that 64 consecutive bytes hold four inputs of each of 16 rows: a load feeds one lane per row ([CH06]). A tile of
+ * an f32 matrix is G x 32 x 16 floats, weight(r, c) is float c * 16 + r % 16.
  *
  * Metadata of the model: architecture (text); vocab, hidden, layers, heads, kv_heads, head_dim, ffn, context, window
  * (0: none), rope_dims, tied (integers); norm_eps (real); bos_token (integer) and end_tokens (bytes: u32 ids), if any;
@@ -981,7 +1004,7 @@ HARP_API float harp_logprob(const float *logits, int32_t n, int32_t token)
  * ============================================================================================================== */
 
 enum { HP_HEADER_BYTES = 64, HP_RECORD_BYTES = 96, HP_MAX_LAYERS = 1024, HP_MAX_HEAD_DIM = 1024 };
-enum { HP_TENSOR_F32 = 1, HP_TENSOR_INT8 = 2 };
+enum { HP_TENSOR_F32 = 1, HP_TENSOR_INT8 = 2, HP_TENSOR_F32_MATRIX = 3 };
 
 static const uint8_t hp_magic[8] = {0x89, 'H', 'A', 'R', 'P', 0x0D, 0x0A, 0x1A};
 
@@ -1180,6 +1203,7 @@ static uint64_t hp_tensor_bytes(uint32_t type, uint64_t rows, uint64_t cols)
     uint64_t groups = (cols + HP_GROUP - 1) / HP_GROUP, tiles = (rows + HP_LANES - 1) / HP_LANES;
     if (rows < 1 || cols < 1 || rows > 1u << 28 || cols > 1u << 28) return 0;
     if (type == HP_TENSOR_F32) return rows == 1 ? cols * 4 : 0;
+    if (type == HP_TENSOR_F32_MATRIX) return tiles * groups * HP_GROUP * HP_LANES * 4;
     if (type == HP_TENSOR_INT8) return tiles * ((2 * HP_LANES * groups + 63) / 64 * 64 + groups * HP_TILE_GROUP_BYTES);
     return 0;
 }
@@ -1222,36 +1246,50 @@ typedef struct hp_binder {
     int32_t next;
 } hp_binder;
 
-static const uint8_t *hp_bind(hp_binder *b, int32_t layer, const char *part, uint32_t type, int32_t rows, int32_t cols)
+/* The tensor of this name and shape; on failure one without bytes. */
+static hp_tensor hp_bind(hp_binder *b, int32_t layer, const char *part, int32_t rows, int32_t cols)
 {
     char name[48];
     int32_t i;
+    hp_tensor none;
+    memset(&none, 0, sizeof none);
     hp_tensor_name(name, layer, part);
     for (i = b->next; b->status == HARP_OK && i < b->m->n_tensors; i++) {
         hp_tensor t = hp_tensor_at(b->m, i);
         if (strcmp(t.name, name) != 0) continue;
         b->next = i + 1;
-        if (t.type == type && t.rows == (uint64_t)rows && t.cols == (uint64_t)cols) return b->m->image + t.offset;
+        if (t.rows == (uint64_t)rows && t.cols == (uint64_t)cols) return t;
         b->status = hp_fail(b->err, HARP_ERR_FORMAT, "tensor %s is %d x %d; the model needs %d x %d", name,
                             (int64_t)t.rows, (int64_t)t.cols, (int64_t)rows, (int64_t)cols);
     }
     if (b->status == HARP_OK) b->status = hp_fail(b->err, HARP_ERR_FORMAT, "tensor %s is missing or misplaced", name);
-    return NULL;
+    return none;
+}
+
+static void hp_refuse_type(hp_binder *b, int32_t layer, const char *part)
+{
+    char name[48];
+    hp_tensor_name(name, layer, part);
+    if (b->status == HARP_OK) b->status = hp_fail(b->err, HARP_ERR_FORMAT, "tensor %s has the wrong type", name);
 }
 
 static const uint8_t *hp_bind_vector(hp_binder *b, int32_t layer, const char *part, int32_t n)
 {
-    return hp_bind(b, layer, part, HP_TENSOR_F32, 1, n);
+    hp_tensor t = hp_bind(b, layer, part, 1, n);
+    if (t.bytes && t.type != HP_TENSOR_F32) hp_refuse_type(b, layer, part);
+    return b->m->image + t.offset;
 }
 
 static hp_matrix hp_bind_matrix(hp_binder *b, int32_t layer, const char *part, int32_t rows, int32_t cols)
 {
+    hp_tensor t = hp_bind(b, layer, part, rows, cols);
     hp_matrix w;
-    w.tiles = hp_bind(b, layer, part, HP_TENSOR_INT8, rows, cols);
-    w.rows = rows, w.cols = cols;
+    if (t.bytes && t.type == HP_TENSOR_F32) hp_refuse_type(b, layer, part);
+    w.tiles = b->m->image + t.offset;
+    w.rows = rows, w.cols = cols, w.is_float = t.type == HP_TENSOR_F32_MATRIX;
     w.groups = hp_round_up(cols, HP_GROUP) / HP_GROUP, w.n_tiles = hp_round_up(rows, HP_LANES) / HP_LANES;
-    w.scale_bytes = (size_t)hp_round_up(w.groups * 2 * HP_LANES, 64);
-    w.tile_bytes = w.scale_bytes + (size_t)w.groups * HP_TILE_GROUP_BYTES;
+    w.scale_bytes = w.is_float ? 0 : (size_t)hp_round_up(w.groups * 2 * HP_LANES, 64);
+    w.tile_bytes = w.scale_bytes + (size_t)w.groups * HP_TILE_GROUP_BYTES * (w.is_float ? sizeof(float) : 1);
     return w;
 }
 
@@ -1571,15 +1609,18 @@ HARP_API harp_info harp_model_info(const harp_model *model)
 
 /* ---- Verifying ---- */
 
+static int hp_floats_are_finite(const uint8_t *p, uint64_t n)
+{
+    for (; n > 0; n--, p += 4)
+        if (!hp_is_finite(hp_f32(p))) return 0;
+    return 1;
+}
+
 static int hp_numbers_are_finite(const hp_tensor *t, const uint8_t *p)
 {
     uint64_t groups = (t->cols + HP_GROUP - 1) / HP_GROUP, i, tile;
     size_t scale_bytes = (size_t)((groups * 2 * HP_LANES + 63) / 64 * 64);
-    if (t->type == HP_TENSOR_F32) {
-        for (i = 0; i < t->cols; i++)
-            if (!hp_is_finite(hp_f32(p + 4 * i))) return 0;
-        return 1;
-    }
+    if (t->type != HP_TENSOR_INT8) return hp_floats_are_finite(p, t->bytes / 4);
     for (tile = 0; tile < (t->rows + HP_LANES - 1) / HP_LANES; tile++) {
         for (i = 0; i < groups * HP_LANES; i++)
             if ((hp_u16(p + 2 * i) & 0x7C00u) == 0x7C00u) return 0;
@@ -3125,7 +3166,7 @@ static void hp_product(harp_session *s, const hp_matrix *matrix, const float *x,
     hp_job *j = &s->job;
     memset(&j->inputs, 0, sizeof j->inputs);
     j->source = x, j->width = width, j->inputs.stride = (size_t)width;
-    if (s->params.activations == HARP_ACT_F32) {
+    if (s->params.activations == HARP_ACT_F32 || matrix->is_float) {
         j->inputs.x = x;
     } else {
         hp_split(s, hp_work_round, rows);

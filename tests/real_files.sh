@@ -42,6 +42,10 @@ for v in "" _v1; do
     check "stories260K$v" $B/harp-convert $W/stories.bin $W/stories$v.harp --tokenizer $M/tok512.bin
 done
 check "stories260K: version 1 is version 0" cmp $W/stories.harp $W/stories_v1.harp
+# llama2.c's own greedy text, with float weights byte for byte (int8 weights turn one near tie, 0.04 logits apart)
+check "stories260K, float weights" $B/harp-convert $W/stories.bin $W/stories_f32.harp --tokenizer $M/tok512.bin --weights f32
+$B/harp run -m $W/stories_f32.harp -p "" -n 200 --temp 0 --no-harp --act f32 --cache f32 > $W/text
+check "stories260K tells what llama2.c tells" cmp $W/text $M/expected/stories260K_greedy200.txt
 check "stories3M, int8 by itself" $B/harp-convert $M/stories3M-q80.bin $W/stories3M.harp --tokenizer $M/tok4096.bin
 check "bitllama is refused" sh -c "! $B/harp-convert $M/bitllama_1M.bin $W/bit.harp"
 check "in words" sh -c "$B/harp-convert $M/bitllama_1M.bin $W/bit.harp 2>&1 | grep -q 'it has 558048'"

@@ -1,6 +1,8 @@
 /* run.c - continues a text, or a list of token ids */
 #include "cli.h"
 
+#include <unistd.h>
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -52,7 +54,7 @@ static int run_text(engine *e, show *s, const options *o)
     show_begin_turn(s);
     status = harp_generate(e->session, prompt.data, o->n < 0 ? INT32_MAX : o->n, show_text, s, &err);
     free(prompt.data);
-    if (status != HARP_OK || !s->newline) putchar('\n');
+    if (isatty(STDOUT_FILENO) && (status != HARP_OK || !s->newline)) putchar('\n'); /* into a file goes the text alone */
     if (status) return engine_complain(e, &err);
     s->prompt_tokens = engine_used(e) - harp_statistics(e->session).steps;
     if (!s->ended) note_full_context(e);

@@ -33,7 +33,7 @@ static void print_tensors(const harp_model *model, const unsigned char *table, u
         const unsigned char *loss = (const unsigned char *)losses.data + (size_t)i * CV_LOSSES_EACH;
         const char *name = (const char *)record;
         uint64_t rows = cv_u64(record + 56), cols = cv_u64(record + 64);
-        if (cv_u32(record + 48) == CV_F32) printf("%-24s %8.0f x %-8.0f float\n", name, (double)rows, (double)cols);
+        if (cv_u32(record + 48) != CV_Q8) printf("%-24s %8.0f x %-8.0f float\n", name, (double)rows, (double)cols);
         else if (!known) printf("%-24s %8.0f x %-8.0f int8\n", name, (double)rows, (double)cols);
         else
             cv_print_loss(name, rows, cols, (double)cv_f32(loss), (double)cv_f32(loss + 4), (double)cv_f32(loss + 8));

@@ -27,6 +27,7 @@ static const char usage[] =
     "  --licence TEXT     the licence of the weights, to stand in the file\n"
     "  --chat KEY=TEXT    says the chat format by hand: user.before, user.after, assistant.before, assistant.after,\n"
     "                     system.before, system.after, start, ...; \\n is a new line; may be repeated\n"
+    "  --weights f32      does not round: a file four times as large and slow, to measure what int8 costs\n"
     "  --errors           prints what rounding to int8 did to each tensor\n"
     "  --quiet            prints nothing on success\n"
     "  --check            verifies a .harp file's checksums and prints what is in it\n";
@@ -67,7 +68,8 @@ static int read_option(const option *options, size_t n, cv_request *r, int argc,
 static int read_arguments(cv_request *r, int *check, int argc, char **argv)
 {
     const option options[] = {{"--tokenizer", &r->tokenizer, NULL}, {"--name", &r->name, NULL},
-                              {"--licence", &r->licence, NULL},     {"--vocab-only", NULL, &r->vocab_only},
+                              {"--licence", &r->licence, NULL},     {"--weights", &r->weights, NULL},
+                              {"--vocab-only", NULL, &r->vocab_only},
                               {"--errors", NULL, &r->errors},       {"--quiet", NULL, &r->quiet},
                               {"--check", NULL, check}};
     int n_files = 0, status;
@@ -81,6 +83,8 @@ static int read_arguments(cv_request *r, int *check, int argc, char **argv)
             *(n_files++ == 0 ? &r->in : &r->out) = argv[i];
         }
     }
+    if (r->weights && strcmp(r->weights, "int8") != 0 && strcmp(r->weights, "f32") != 0)
+        return wrong_usage("--weights is int8 or f32, not ", r->weights);
     if (n_files != (*check ? 1 : 2)) return wrong_usage(*check ? "one file is wanted" : "IN and OUT.harp are wanted", "");
     return 0;
 }
@@ -208,7 +212,7 @@ static void report(const cv_request *r, const cv_description *d, const cv_plan *
 static int pour_source(const cv_request *r, cv_description *d, cv_source *source, cv_error *err)
 {
     cv_plan plan;
-    if (cv_plan_make(&plan, source, err) < 0) return -1;
+    if (cv_plan_make(&plan, source, r->weights && strcmp(r->weights, "f32") == 0, err) < 0) return -1;
     cv_loss *losses = cv_alloc(plan.n, sizeof *losses, err);
     int failed = !losses || write_file(r, d, source, &plan, losses, err) < 0;
     if (!failed) report(r, d, &plan, losses);

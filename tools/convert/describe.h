@@ -12,6 +12,7 @@ typedef struct cv_request { /* the command line */
     const char *in, *out;
     const char *tokenizer;     /* NULL: the one that stands with the model */
     const char *name, *licence; /* NULL: none said */
+    const char *weights;        /* "int8" or "f32" */
     const char *chat[CV_MOST_CHAT]; /* KEY=TEXT */
     int n_chat;
     int vocab_only, errors, quiet;

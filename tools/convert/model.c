@@ -179,7 +179,7 @@ static int plan_all(cv_plan *plan, cv_source *source, const row *rows, size_t n,
     return source->check_rest ? source->check_rest(source, err) : 0;
 }
 
-int cv_plan_make(cv_plan *plan, cv_source *source, cv_error *err)
+int cv_plan_make(cv_plan *plan, cv_source *source, int float_weights, cv_error *err)
 {
     size_t a = 0, n_architectures = sizeof architectures / sizeof *architectures;
     memset(plan, 0, sizeof *plan);
@@ -188,9 +188,13 @@ int cv_plan_make(cv_plan *plan, cv_source *source, cv_error *err)
     size_t most = architectures[a].n * (size_t)source->facts.layers;
     plan->tensors = cv_alloc(most, sizeof *plan->tensors, err);
     plan->planned = plan->tensors ? cv_alloc(most, sizeof *plan->planned, err) : NULL;
-    if (plan->planned && plan_all(plan, source, architectures[a].rows, architectures[a].n, err) == 0) return 0;
-    cv_plan_free(plan);
-    return -1;
+    if (!plan->planned || plan_all(plan, source, architectures[a].rows, architectures[a].n, err) < 0) {
+        cv_plan_free(plan);
+        return -1;
+    }
+    for (uint32_t i = 0; float_weights && i < plan->n; i++)
+        if (plan->tensors[i].type == CV_Q8) plan->tensors[i].type = CV_F32_MATRIX;
+    return 0;
 }
 
 void cv_plan_free(cv_plan *plan)

@@ -25,7 +25,8 @@ typedef struct cv_plan {
     uint64_t weights; /* in all */
 } cv_plan;
 
-int cv_plan_make(cv_plan *plan, cv_source *source, cv_error *err);
+/* float_weights: matrices are not to be rounded to int8. */
+int cv_plan_make(cv_plan *plan, cv_source *source, int float_weights, cv_error *err);
 void cv_plan_free(cv_plan *plan);
 
 /* architecture, sizes, norm_eps, begin and end tokens: what harp_open asks of the metadata. */

@@ -77,24 +77,30 @@ static int name_bad_weight(const pour *p, uint64_t first, uint64_t bad, cv_error
                    p->planned->matrix[i].name, (double)row, (double)(bad % p->tensor->cols));
 }
 
+static size_t tile_bytes(const cv_tensor *t)
+{
+    return t->type == CV_Q8 ? cv_tile_bytes(t->cols) : cv_float_tile_bytes(t->cols);
+}
+
 static int pour_tile(pour *p, uint64_t first, cv_error *err)
 {
     const cv_tensor *t = p->tensor;
     uint64_t n = t->rows - first < CV_TILE_ROWS ? t->rows - first : CV_TILE_ROWS, bad = 0;
     int failed;
     if (read_rows(p, first, n, err) < 0) return -1;
-    failed = p->weights ? cv_tile_of_floats(p->tile, p->weights, n, t->cols, p->loss, &bad)
-                        : cv_tile_of_integers(p->tile, p->integers, p->scales, n, t->cols, p->loss, &bad);
+    if (t->type == CV_F32_MATRIX) failed = cv_tile_of_exact_floats(p->tile, p->weights, n, t->cols, &bad);
+    else failed = p->weights ? cv_tile_of_floats(p->tile, p->weights, n, t->cols, p->loss, &bad)
+                             : cv_tile_of_integers(p->tile, p->integers, p->scales, n, t->cols, p->loss, &bad);
     if (failed) return name_bad_weight(p, first, bad, err);
-    return cv_writer_add(p->writer, p->tile, cv_tile_bytes(t->cols), err);
+    return cv_writer_add(p->writer, p->tile, tile_bytes(t), err);
 }
 
 /* ---- all ---- */
 
 static int prepare(pour *p, cv_error *err)
 {
-    size_t cols = (size_t)p->tensor->cols, rows = p->tensor->type == CV_Q8 ? CV_TILE_ROWS : 1;
-    p->tile = cv_alloc(p->tensor->type == CV_Q8 ? cv_tile_bytes(cols) : 4 * cols, 1, err);
+    size_t cols = (size_t)p->tensor->cols, rows = p->tensor->type == CV_F32 ? 1 : CV_TILE_ROWS;
+    p->tile = cv_alloc(p->tensor->type == CV_F32 ? 4 * cols : tile_bytes(p->tensor), 1, err);
     if (!p->tile) return -1;
     if (p->tensor->type != CV_Q8 || !has_integers(p->source, p->planned, err)) {
         p->weights = cv_alloc(rows * cols, sizeof(float), err);
@@ -110,7 +116,7 @@ static int pour_tensor(pour *p, cv_progress_fn *progress, void *user, cv_error *
     const cv_writer *w = p->writer;
     int failed = prepare(p, err);
     if (!failed && p->tensor->type == CV_F32) failed = pour_vector(p, err);
-    for (uint64_t row = 0; !failed && p->tensor->type == CV_Q8 && row < p->tensor->rows; row += CV_TILE_ROWS) {
+    for (uint64_t row = 0; !failed && p->tensor->type != CV_F32 && row < p->tensor->rows; row += CV_TILE_ROWS) {
         if (progress) progress(user, (double)(p->tensor->offset + w->written) / (double)w->file_bytes, p->tensor->name);
         failed = pour_tile(p, row, err);
     }

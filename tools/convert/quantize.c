@@ -174,3 +174,21 @@ int cv_tile_of_integers(unsigned char *tile, const int8_t *integers, const float
     }
     return 0;
 }
+
+/* ---- tiles that are not rounded ---- */
+
+size_t cv_float_tile_bytes(uint64_t cols)
+{
+    return (size_t)cv_round_up(cols, GROUP) * CV_TILE_ROWS * 4;
+}
+
+int cv_tile_of_exact_floats(unsigned char *tile, const float *weights, uint64_t n, uint64_t cols, uint64_t *bad)
+{
+    memset(tile, 0, cv_float_tile_bytes(cols));
+    for (uint64_t i = 0; i < n * cols; i++) {
+        *bad = i;
+        if (!(fabsf(weights[i]) <= FLT_MAX)) return -1;
+        cv_store_u32(tile + 4 * (i % cols * CV_TILE_ROWS + i / cols), cv_bits_of_float(weights[i]));
+    }
+    return 0;
+}

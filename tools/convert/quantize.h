@@ -22,6 +22,7 @@ float cv_float_of_half(uint16_t half);
 uint16_t cv_half_of_float(float x); /* nearest, ties to even; 0 <= x, or infinite */
 
 size_t cv_tile_bytes(uint64_t cols);
+size_t cv_float_tile_bytes(uint64_t cols);
 
 /* Fills a tile from weights [n][cols], n <= 16. loss may be NULL. Returns 0, or -1 with the place of a weight that is
  * not finite, or too large for a scale in half precision (above 8.3 million). */
@@ -32,5 +33,8 @@ int cv_tile_of_floats(unsigned char *tile, const float *weights, uint64_t n, uin
  * integers stay what they are; scales are rounded to half precision. */
 int cv_tile_of_integers(unsigned char *tile, const int8_t *integers, const float *scales, uint64_t n, uint64_t cols,
                         cv_loss *loss, uint64_t *bad);
+
+/* The same without rounding, a tile of floats. */
+int cv_tile_of_exact_floats(unsigned char *tile, const float *weights, uint64_t n, uint64_t cols, uint64_t *bad);
 
 #endif

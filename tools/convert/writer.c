@@ -14,6 +14,8 @@ uint64_t cv_tensor_bytes(uint32_t type, uint64_t rows, uint64_t cols)
 {
     if (rows < 1 || cols < 1 || rows > 1u << 28 || cols > 1u << 28) return 0;
     if (type == CV_F32) return rows == 1 ? cols * 4 : 0;
+    if (type == CV_F32_MATRIX)
+        return (rows + CV_TILE_ROWS - 1) / CV_TILE_ROWS * (uint64_t)cv_float_tile_bytes(cols);
     if (type == CV_Q8) return (rows + CV_TILE_ROWS - 1) / CV_TILE_ROWS * (uint64_t)cv_tile_bytes(cols);
     return 0;
 }
