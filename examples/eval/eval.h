@@ -114,7 +114,7 @@ typedef struct bench {
     harp_info info;
     task_id task;
     int32_t shots, max_tokens, pause_count, pause_token, window, context;
-    float theta; /* what counts as hesitating in tables */
+    float theta; /* what counts as hesitating in tables, for all methods: the paper's 1 bit */
     const char *shots_text; /* the worked examples, in front of every prompt */
     tokens text;            /* the text of ppl, nexttoken, calibrate */
     double *entropies;      /* calibrate: [n_entropies] */

@@ -323,7 +323,7 @@ static int open_bench(run *r, const options *o)
     if (o->draft_model && harp_open(&b->draft_model, o->draft_model, &err)) return complain("%s", err.text);
     b->info = harp_model_info(b->model);
     if (b->info.tokenizer == 0) return complain("this model has no tokenizer: no text can be put to it");
-    b->task = (task_id)o->task, b->shots = o->shots, b->max_tokens = o->max_tokens, b->theta = (float)o->thetas[0];
+    b->task = (task_id)o->task, b->shots = o->shots, b->max_tokens = o->max_tokens, b->theta = harp_defaults().theta;
     b->context = b->info.context < 4096 ? b->info.context : 4096;
     if (o->context) b->context = o->context;
     b->window = o->window < b->context ? o->window : b->context;
