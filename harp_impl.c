@@ -38,8 +38,9 @@
  * Everything private begins with hp_ or HP_, for this file may be included into one of yours.
  *
  * LIBRARY CALLS, all of them: memcpy, memmove, memset, memcmp, strlen, strcmp, sqrtf, fabsf; malloc and free unless
- * HARP_NO_MALLOC; fopen, fread, fseek, ftell, fclose unless HARP_NO_STDIO; open, fstat, mmap, munmap, close where
- * files are mapped.
+ * HARP_NO_MALLOC; fopen, fread, fseek, ftell, fclose unless HARP_NO_STDIO; open, fstat, mmap, munmap, close unless
+ * HARP_NO_MMAP, and on Windows CreateFileW, GetFileSizeEx, CreateFileMappingW, MapViewOfFile, UnmapViewOfFile,
+ * CloseHandle, MultiByteToWideChar, _wfopen in their place.
  */
 #ifndef HARP_IMPL_INCLUDED
 #define HARP_IMPL_INCLUDED
@@ -90,14 +91,19 @@
 #ifndef HARP_NO_STDIO
 #include <stdio.h>
 #endif
-#if !defined(HARP_NO_MMAP) && (defined(__unix__) || defined(__APPLE__))
-#define HP_MMAP 1
+#if defined(_WIN32)
+#ifndef WIN32_LEAN_AND_MEAN
+#define WIN32_LEAN_AND_MEAN
+#endif
+#ifndef NOMINMAX
+#define NOMINMAX
+#endif
+#include <windows.h>
+#elif !defined(HARP_NO_MMAP) && (defined(__unix__) || defined(__APPLE__))
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#else
-#define HP_MMAP 0
 #endif
 
 /* Kernels profit from inlining even where the compiler's own judgement says no. */
@@ -192,6 +198,167 @@ static int32_t hp_max(int32_t a, int32_t b)
 {
     return a > b ? a : b;
 }
+
+/* ---- Memory and files, as the platform has them ----
+ *
+ * A file is mapped where that can be done: nothing is copied, and processes that run the same model share its pages.
+ * Otherwise it is read through stdio. What a build leaves out, or a platform lacks, stands here as a function that says
+ * so; the chapters below call all of them and need not know. */
+
+#ifndef HARP_NO_MALLOC
+static void *hp_libc_alloc(void *user, size_t bytes)
+{
+    (void)user;
+    return malloc(bytes);
+}
+
+static void hp_libc_free(void *user, void *block, size_t bytes)
+{
+    (void)user, (void)bytes;
+    free(block);
+}
+#else
+static void *hp_libc_alloc(void *user, size_t bytes)
+{
+    (void)user, (void)bytes;
+    return NULL;
+}
+
+static void hp_libc_free(void *user, void *block, size_t bytes)
+{
+    (void)user, (void)block, (void)bytes;
+}
+#endif
+
+typedef enum hp_file_answer {
+    HP_FILE_FINE,
+    HP_FILE_NO_FILES,  /* this build or platform has none                             */
+    HP_FILE_MISSING,   /* cannot be opened                                            */
+    HP_FILE_IRREGULAR, /* a folder, a device                                          */
+    HP_FILE_UNMAPPABLE /* there, but not to be mapped: reading it may work            */
+} hp_file_answer;
+
+#if defined(_WIN32) && !(defined(HARP_NO_MMAP) && defined(HARP_NO_STDIO))
+/* Windows wants paths in UTF-16; ours are UTF-8 everywhere, whatever the locale. 0: not UTF-8, or too long. */
+enum { HP_PATH_UNITS = 2048 };
+
+static int hp_wide_path(const char *path, wchar_t *wide)
+{
+    return MultiByteToWideChar(CP_UTF8, MB_ERR_INVALID_CHARS, path, -1, wide, HP_PATH_UNITS);
+}
+#endif
+
+#if defined(HARP_NO_MMAP) || !(defined(_WIN32) || defined(__unix__) || defined(__APPLE__))
+static hp_file_answer hp_map(const char *path, const void **image, uint64_t *bytes)
+{
+    (void)path, (void)image, (void)bytes;
+    return HP_FILE_UNMAPPABLE;
+}
+
+static void hp_unmap(const void *image, uint64_t bytes)
+{
+    (void)image, (void)bytes;
+}
+#elif defined(_WIN32)
+static hp_file_answer hp_map(const char *path, const void **image, uint64_t *bytes)
+{
+    wchar_t wide[HP_PATH_UNITS];
+    LARGE_INTEGER size;
+    HANDLE file, mapping = NULL;
+    size.QuadPart = 0;
+    if (!hp_wide_path(path, wide)) return HP_FILE_MISSING;
+    file = CreateFileW(wide, GENERIC_READ, FILE_SHARE_READ, NULL, OPEN_EXISTING, FILE_ATTRIBUTE_NORMAL, NULL);
+    if (file == INVALID_HANDLE_VALUE) return HP_FILE_MISSING;
+    if (GetFileSizeEx(file, &size) && (uint64_t)size.QuadPart <= SIZE_MAX)
+        mapping = CreateFileMappingW(file, NULL, PAGE_READONLY, 0, 0, NULL);
+    *image = mapping ? MapViewOfFile(mapping, FILE_MAP_READ, 0, 0, 0) : NULL;
+    *bytes = (uint64_t)size.QuadPart;
+    if (mapping) CloseHandle(mapping); /* the view keeps both alive */
+    CloseHandle(file);
+    return *image ? HP_FILE_FINE : HP_FILE_UNMAPPABLE;
+}
+
+static void hp_unmap(const void *image, uint64_t bytes)
+{
+    (void)bytes;
+    UnmapViewOfFile((void *)(uintptr_t)image);
+}
+#else
+static hp_file_answer hp_map(const char *path, const void **image, uint64_t *bytes)
+{
+    hp_file_answer answer = HP_FILE_UNMAPPABLE;
+    struct stat st;
+    void *p;
+    int file = open(path, O_RDONLY);
+    if (file < 0) return HP_FILE_MISSING;
+    if (fstat(file, &st) != 0 || !S_ISREG(st.st_mode)) {
+        answer = HP_FILE_IRREGULAR;
+    } else if (st.st_size > 0 && (uint64_t)st.st_size <= SIZE_MAX) {
+        p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, file, 0);
+        if (p != MAP_FAILED) *image = p, *bytes = (uint64_t)st.st_size, answer = HP_FILE_FINE;
+    }
+    close(file);
+    return answer;
+}
+
+static void hp_unmap(const void *image, uint64_t bytes)
+{
+    munmap((void *)(uintptr_t)image, (size_t)bytes);
+}
+#endif
+
+#if defined(HARP_NO_STDIO)
+static hp_file_answer hp_file_open(const char *path, void **file, uint64_t *bytes)
+{
+    (void)path, (void)file, (void)bytes;
+    return HP_FILE_NO_FILES;
+}
+
+static size_t hp_file_read(void *file, uint64_t offset, void *into, size_t bytes)
+{
+    (void)file, (void)offset, (void)into, (void)bytes;
+    return 0;
+}
+
+static void hp_file_close(void *file)
+{
+    (void)file;
+}
+#else
+static FILE *hp_fopen(const char *path)
+{
+#if defined(_WIN32)
+    wchar_t wide[HP_PATH_UNITS];
+    return hp_wide_path(path, wide) ? _wfopen(wide, L"rb") : NULL;
+#else
+    return fopen(path, "rb");
+#endif
+}
+
+static hp_file_answer hp_file_open(const char *path, void **file, uint64_t *bytes)
+{
+    FILE *f = hp_fopen(path);
+    long end;
+    if (!f) return HP_FILE_MISSING;
+    end = fseek(f, 0, SEEK_END) == 0 ? ftell(f) : -1;
+    if (end < 0 || end == LONG_MAX) { /* a folder, on some systems; or beyond what stdio can tell here */
+        fclose(f);
+        return HP_FILE_IRREGULAR;
+    }
+    *file = f, *bytes = (uint64_t)end;
+    return HP_FILE_FINE;
+}
+
+static size_t hp_file_read(void *file, uint64_t offset, void *into, size_t bytes)
+{
+    return fseek((FILE *)file, (long)offset, SEEK_SET) == 0 ? fread(into, 1, bytes, (FILE *)file) : 0;
+}
+
+static void hp_file_close(void *file)
+{
+    fclose((FILE *)file);
+}
+#endif
 
 /* ================================================================================================================
  * [CH02] Failing
@@ -296,31 +463,6 @@ static uint8_t *hp_aligned(void *block)
     uintptr_t p = (uintptr_t)block;
     return (uint8_t *)block + (HP_ALIGN - p % HP_ALIGN) % HP_ALIGN;
 }
-
-#ifndef HARP_NO_MALLOC
-static void *hp_libc_alloc(void *user, size_t bytes)
-{
-    (void)user;
-    return malloc(bytes);
-}
-
-static void hp_libc_free(void *user, void *block, size_t bytes)
-{
-    (void)user, (void)bytes;
-    free(block);
-}
-#else
-static void *hp_libc_alloc(void *user, size_t bytes)
-{
-    (void)user, (void)bytes;
-    return NULL;
-}
-
-static void hp_libc_free(void *user, void *block, size_t bytes)
-{
-    (void)user, (void)block, (void)bytes;
-}
-#endif
 
 static harp_allocator hp_allocator_or_libc(harp_allocator a)
 {
@@ -1431,30 +1573,6 @@ static harp_status hp_read_head(harp_model *m, harp_error *err)
 
 /* ---- Where the image comes from ---- */
 
-#if HP_MMAP
-/* Maps the whole file, read-only. The pages are shared with every other process that runs the model. */
-static harp_status hp_map_file(harp_model *m, const char *path, harp_error *err)
-{
-    struct stat st;
-    void *p;
-    int file = open(path, O_RDONLY);
-    if (file < 0) return hp_fail(err, HARP_ERR_IO, "cannot open %s", path);
-    if (fstat(file, &st) != 0 || !S_ISREG(st.st_mode)) {
-        close(file);
-        return hp_fail(err, HARP_ERR_IO, "%s is not a regular file", path);
-    }
-    if (st.st_size < HP_HEADER_BYTES || (uint64_t)st.st_size > SIZE_MAX) {
-        close(file);
-        return hp_fail(err, HARP_ERR_FORMAT, "%s is not a .harp file: it has %d bytes", path, (int64_t)st.st_size);
-    }
-    p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, file, 0);
-    close(file);
-    if (p == MAP_FAILED) return hp_fail(err, HARP_ERR_IO, "cannot map %s", path);
-    m->image = (const uint8_t *)p, m->image_bytes = (uint64_t)st.st_size, m->mapped = 1;
-    return HARP_OK;
-}
-#endif
-
 /* Fills an image of `bytes` bytes from a reader. The size is the source's own word, not the header's: a small file
  * cannot ask for much memory. */
 static harp_status hp_read_image(harp_model *m, harp_read_fn *read, void *user, uint64_t bytes, harp_error *err)
@@ -1469,25 +1587,31 @@ static harp_status hp_read_image(harp_model *m, harp_read_fn *read, void *user, 
     return HARP_OK;
 }
 
-#if !HP_MMAP && !defined(HARP_NO_STDIO)
-static size_t hp_read_stdio(void *user, uint64_t offset, void *into, size_t bytes)
+static harp_status hp_refuse_file(hp_file_answer answer, const char *path, harp_error *err)
 {
-    return fseek((FILE *)user, (long)offset, SEEK_SET) == 0 ? fread(into, 1, bytes, (FILE *)user) : 0;
+    if (answer == HP_FILE_NO_FILES)
+        return hp_fail(err, HARP_ERR_ARGUMENT, "this build cannot map or read %s: give it memory or a reader", path);
+    if (answer == HP_FILE_IRREGULAR) return hp_fail(err, HARP_ERR_IO, "%s is not a regular file", path);
+    return hp_fail(err, HARP_ERR_IO, "cannot open %s", path);
 }
 
-static harp_status hp_read_file(harp_model *m, const char *path, harp_error *err)
+static harp_status hp_get_file(harp_model *m, const char *path, harp_error *err)
 {
+    const void *image = NULL;
+    void *file = NULL;
+    uint64_t bytes = 0;
+    hp_file_answer answer = hp_map(path, &image, &bytes);
     harp_status status;
-    long bytes;
-    FILE *file = fopen(path, "rb");
-    if (!file) return hp_fail(err, HARP_ERR_IO, "cannot open %s", path);
-    bytes = fseek(file, 0, SEEK_END) == 0 ? ftell(file) : -1;
-    status = bytes < 0 ? hp_fail(err, HARP_ERR_IO, "cannot tell the size of %s", path)
-                       : hp_read_image(m, hp_read_stdio, file, (uint64_t)bytes, err);
-    fclose(file);
+    if (answer == HP_FILE_FINE) {
+        m->image = (const uint8_t *)image, m->image_bytes = bytes, m->mapped = 1;
+        return HARP_OK;
+    }
+    if (answer == HP_FILE_UNMAPPABLE) answer = hp_file_open(path, &file, &bytes);
+    if (answer != HP_FILE_FINE) return hp_refuse_file(answer, path, err);
+    status = hp_read_image(m, hp_file_read, file, bytes, err);
+    hp_file_close(file);
     return status;
 }
-#endif
 
 static harp_status hp_get_image(harp_model *m, const harp_source *source, harp_error *err)
 {
@@ -1497,20 +1621,12 @@ static harp_status hp_get_image(harp_model *m, const harp_source *source, harp_e
         return HARP_OK;
     }
     if (source->read) return hp_read_image(m, source->read, source->read_user, source->bytes, err);
-#if HP_MMAP
-    return hp_map_file(m, source->path, err);
-#elif !defined(HARP_NO_STDIO)
-    return hp_read_file(m, source->path, err);
-#else
-    return hp_fail(err, HARP_ERR_ARGUMENT, "this build opens no files: give it memory or a reader");
-#endif
+    return hp_get_file(m, source->path, err);
 }
 
 static void hp_release_image(harp_model *m)
 {
-#if HP_MMAP
-    if (m->mapped) munmap((void *)(uintptr_t)m->image, (size_t)m->image_bytes);
-#endif
+    if (m->mapped) hp_unmap(m->image, m->image_bytes);
     if (m->image_is_ours) m->allocator.free(m->allocator.user, (void *)(uintptr_t)m->image, (size_t)m->image_bytes);
     m->image = NULL, m->mapped = m->image_is_ours = 0;
 }
@@ -4341,7 +4457,6 @@ HARP_API harp_status harp_generate(harp_session *s, const char *prompt, int32_t 
  * The end. What this file changed in the compiler's settings is changed back, for you may have included it.
  * ============================================================================================================== */
 
-#undef HP_MMAP
 #undef HP_INLINE
 #undef HP_UNUSED
 #undef HP_EACH_LANE
