@@ -2263,7 +2263,7 @@ typedef struct hp_encoder {
     harp_error *err;
 } hp_encoder;
 
-enum { HP_WORK_ARRAYS = 5, HP_WORK_LEAST = 256 };
+enum { HP_WORK_ARRAYS = 5, HP_WORK_LEAST = 64 };
 
 static void hp_free_work(hp_encoder *e)
 {
@@ -2987,6 +2987,11 @@ static void hp_lay_out_streams(harp_session *s, hp_arena *a)
     }
 }
 
+static int32_t hp_longest_run(const harp_session *s)
+{
+    return hp_min(HP_RUN, s->params.batch);
+}
+
 /* Strides are padded to 16 outputs or to 32 inputs, whichever role a buffer has. */
 static void hp_lay_out_scratch(harp_session *s, hp_arena *a)
 {
@@ -3011,7 +3016,8 @@ static void hp_lay_out_scratch(harp_session *s, hp_arena *a)
     s->q_scales = hp_carve(a, batch * (widest / HP_GROUP), sizeof(float));
     /* one block unpacked; for each query of a run: its scores, its mixed values, its sum */
     s->attention_floats = HP_BLOCK * head_floats
-                          + HP_RUN * group * ((size_t)hp_blocks(s->params.context) * HP_BLOCK + head_floats + 1);
+                          + (size_t)hp_longest_run(s) * group
+                                * ((size_t)hp_blocks(s->params.context) * HP_BLOCK + head_floats + 1);
     s->attention = hp_carve(a, (size_t)s->params.threads * s->attention_floats, sizeof(float));
 }
 
@@ -3072,7 +3078,7 @@ HARP_API harp_status harp_session_open(harp_session **session, const harp_model 
     harp_session plan, *s;
     harp_status status;
     hp_arena a = {0};
-    size_t bytes;
+    size_t bytes = 0;
     void *block;
     if (!session) return hp_fail(err, HARP_ERR_ARGUMENT, "session must not be NULL");
     *session = NULL;
@@ -3416,7 +3422,7 @@ static hp_task hp_make_task(harp_session *s, int part, int32_t item)
     last = &s->rows[t.first_row + t.n_rows - 1];
     t.first_block = hp_first_seen(s, &s->rows[t.first_row]) / HP_BLOCK, t.last_block = last->position / HP_BLOCK;
     t.head = (size_t)hp_round_up(f->head_dim, HP_LANES), t.span = (size_t)hp_blocks(s->params.context) * HP_BLOCK;
-    queries = (size_t)HP_RUN * (size_t)t.group;
+    queries = (size_t)hp_longest_run(s) * (size_t)t.group;
     t.tile = s->attention + (size_t)part * s->attention_floats;
     t.scores = t.tile + HP_BLOCK * t.head, t.mixed = t.scores + queries * t.span;
     t.totals = t.mixed + queries * t.head;
@@ -4423,7 +4429,7 @@ HARP_API harp_status harp_generate(harp_session *s, const char *prompt, int32_t 
                                    void *user, harp_error *err)
 {
     harp_decoder decoder;
-    harp_step step;
+    harp_step step = {0};
     harp_status status = HARP_OK;
     int32_t i;
     int done = 0;

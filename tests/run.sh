@@ -102,6 +102,9 @@ if [ "$all" = all ]; then
     sh tests/matrix.sh $B > $B/matrix.log 2>&1
     count "portability matrix" "$(cat $B/matrix.log)"
     grep '^ok' $B/matrix.log
+    count "vendoring, whole projects" "$(sh tests/test_vendoring.sh $B 2>&1)"
+    sh tests/test_mcu.sh $B > $B/mcu.log 2>&1
+    count "microcontroller, qemu" "$(cat $B/mcu.log)"
     if gcc -std=c99 -g -O2 -fsanitize=thread tests/test_threads.c harp_impl.c -o $B/threads_sane -lm -pthread; then
         count "threads under TSan" "$($B/threads_sane $F/llama_gqa/model.harp 2>&1)"
         check "threads under TSan: no report" $B/threads_sane $F/llama_gqa/model.harp
