@@ -86,7 +86,12 @@ test: all
 test-all: all
 	sh tests/run.sh $(B) all
 
+# The portability matrix alone; its table goes into README.md.
+matrix:
+	@mkdir -p $(B)
+	sh tests/matrix.sh $(B) readme
+
 clean:
 	rm -rf $(B)
 
-.PHONY: all run test test-all clean
+.PHONY: all run test test-all matrix clean
