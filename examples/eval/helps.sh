@@ -25,7 +25,7 @@ options_of() {
 $EVAL --half 1 $GRID --out "$W/choose.jsonl" --csv "$W/choose.csv" > /dev/null || exit 1
 first=$(best "$W/choose.csv")
 set -- $(options_of "$first")
-$EVAL --half 1 --methods harp "$1" "$2" "$3" "$4" "$7" "$8" --thetas 0.5,1,2,3 --betas 0.3,0.5,0.7,0.9 \
+$EVAL --half 1 --methods harp "$1" "$2" "$3" "$4" "$7" "$8" --thetas 1,2 --betas 0.5,0.7,0.9 \
     --csv "$W/refine.csv" > /dev/null || exit 1
 second=$(best "$W/refine.csv")
 $EVAL --half 2 $GRID --out "$W/report.jsonl" > "$W/report.md" || exit 1

@@ -225,6 +225,9 @@ int print_tables(const results *r, task_id task, FILE *markdown, const char *csv
     int status = 0;
     if (!rows) return complain("there is not enough memory for the table");
     print_markdown(rows, r->n_names, task, markdown);
+    if (r->n_names > 0 && rows[0].sum.cut > 0)
+        fprintf(markdown, "\n%.0f of %ld prompts were longer than the context and lost their beginning.\n", rows[0].sum.cut,
+                (long)rows[0].items);
     if (csv) status = write_file(csv, rows, r->n_names, task, 0);
     if (svg && status == 0) status = write_file(svg, rows, r->n_names, task, 1);
     free(rows);
