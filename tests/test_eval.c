@@ -26,10 +26,10 @@ int complain(const char *format, ...)
 #include "../examples/eval/table.c"
 #include "../examples/eval/tasks.c"
 
-#define CHECK(condition)                                                                      \
-    do {                                                                                      \
-        if (condition) passed++;                                                              \
-        else failed++, printf("FAILED %s:%d: %s\n", __func__, __LINE__, #condition);          \
+#define CHECK(condition)                                                                                               \
+    do {                                                                                                               \
+        if (condition) passed++;                                                                                       \
+        else failed++, printf("FAILED %s:%d: %s\n", __func__, __LINE__, #condition);                                   \
     } while (0)
 
 /* Reads all values of a text; returns how many, or -1 if it was refused. */
@@ -49,11 +49,23 @@ static int read_all(const char *text)
 
 static void test_json(void)
 {
-    static const char *const good[] = {"{}", "[]", "0", "-1.5e+3", "\"\"", "null", "[1,[2,[]],{\"a\":{}}]", "[\"\\u00e9\\ud83d\\ude00\"]",
-                                       " \n[true , false]\r\n", "{\"a\":1,\"a\":2}", "[-0]", "[1e5]"};
-    static const char *const bad[] = {"{", "[", "[1", "[1,", "[1,]", "{\"a\"}", "{\"a\":}", "{\"a\":1,}", "{a:1}", "01", "1.", "1e",
-                                      "+1", "nul", "\"", "\"\\x\"", "\"\\u12\"", "\"\\ud800\"", "\"\\udc00\"", "\"\\u0000\"", "]",
-                                      "[1 2]", "\"\t\"", "[1}", "{\"a\":1]", "-", "\"\\ud83dx\"", "{1:2}", "[,1]"};
+    static const char *const good[] = {"{}",
+                                       "[]",
+                                       "0",
+                                       "-1.5e+3",
+                                       "\"\"",
+                                       "null",
+                                       "[1,[2,[]],{\"a\":{}}]",
+                                       "[\"\\u00e9\\ud83d\\ude00\"]",
+                                       " \n[true , false]\r\n",
+                                       "{\"a\":1,\"a\":2}",
+                                       "[-0]",
+                                       "[1e5]"};
+    static const char *const bad[] = {
+        "{",         "[",           "[1",           "[1,",         "[1,]", "{\"a\"}", "{\"a\":}", "{\"a\":1,}",
+        "{a:1}",     "01",          "1.",           "1e",          "+1",   "nul",     "\"",       "\"\\x\"",
+        "\"\\u12\"", "\"\\ud800\"", "\"\\udc00\"",  "\"\\u0000\"", "]",    "[1 2]",   "\"\t\"",   "[1}",
+        "{\"a\":1]", "-",           "\"\\ud83dx\"", "{1:2}",       "[,1]"};
     char deep[400];
     json j;
     char text[] = "{\"a\": \"x\\n\\\"\\u00e9\\ud83d\\ude00\", \"b\": [1, {\"c\": -2.5}]}";
@@ -108,8 +120,8 @@ static void test_statistics(void)
 
 static void test_records(const char *folder)
 {
-    static const char *const csqa =
-        "{\"answerKey\": \"B\", \"question\": {\"choices\": [{\"label\": \"A\", \"text\": \"x\"}, {\"label\": \"B\", \"text\": \"y\"}], \"stem\": \"Q?\"}}\n";
+    static const char *const csqa = "{\"answerKey\": \"B\", \"question\": {\"choices\": [{\"label\": \"A\", \"text\": "
+                                    "\"x\"}, {\"label\": \"B\", \"text\": \"y\"}], \"stem\": \"Q?\"}}\n";
     static const char *const mmlu = "{\"question\":\"Q\\n Options are:\\nA. one\\nC. odd\\nB. two\",\"answer\":\"B\"}";
     char path[1024];
     items list = {NULL, 0, 0};
@@ -117,7 +129,8 @@ static void test_records(const char *folder)
     snprintf(path, sizeof path, "%s/records.jsonl", folder);
     f = fopen(path, "wb"), fputs(csqa, f), fputs("{\"answerKey\": \"C\"}\n", f), fclose(f);
     CHECK(read_items(TASK_CSQA, path, &list) == EXIT_FAILED && strstr(said, "line 2"));
-    CHECK(list.n == 2 && list.list[0].n_choices == 2 && list.list[0].right == 1 && strcmp(list.list[0].question, "Q?") == 0);
+    CHECK(list.n == 2 && list.list[0].n_choices == 2 && list.list[0].right == 1
+          && strcmp(list.list[0].question, "Q?") == 0);
     free_items(&list);
     f = fopen(path, "wb"), fputs(mmlu, f), fclose(f);
     CHECK(read_items(TASK_MMLU_PRO, path, &list) == 0 && list.list[0].n_choices == 2 && list.list[0].right == 1);

@@ -1,8 +1,8 @@
 /* view.c - a trace as one self-contained page
  *
  * The page is the text below with the trace in it, and needs nothing else: no network, no other file. Traces are
- * hostile: a line goes into the page as it is, but for what could end the element that holds it, which is written as a JSON
- * escape; the page parses it as JSON and shows it as text, never as markup, and its policy forbids to load anything.
+ * hostile: a line goes into the page as it is, but for what could end the element that holds it, which is written as a
+ * JSON escape; the page parses it as JSON and shows it as text, never as markup, and its policy forbids to load anything.
  */
 #include "cli.h"
 
