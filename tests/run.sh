@@ -103,6 +103,12 @@ if [ "$all" = all ]; then
     count "portability matrix" "$(cat $B/matrix.log)"
     grep '^ok' $B/matrix.log
     count "vendoring, whole projects" "$(sh tests/test_vendoring.sh $B 2>&1)"
+    if command -v wasm-ld > /dev/null && [ -e /usr/include/wasm32-wasi/stdlib.h ]; then make -s web > $B/web.log 2>&1; fi
+    if command -v node > /dev/null; then node tests/web.mjs $B $B/screenshots >> $B/web.log 2>&1
+    else printf 'skipped: web page: no node\n0 passed, 0 failed\n' >> $B/web.log
+    fi
+    count "web page, headless Chromium" "$(cat $B/web.log)"
+    grep '^note' $B/web.log
     sh tests/test_mcu.sh $B > $B/mcu.log 2>&1
     count "microcontroller, qemu" "$(cat $B/mcu.log)"
     if gcc -std=c99 -g -O2 -fsanitize=thread tests/test_threads.c harp_impl.c -o $B/threads_sane -lm -pthread; then
