@@ -42,8 +42,8 @@
  * LIBRARY CALLS, all of them: memcpy, memmove, memset, memcmp, strlen, strcmp, sqrtf, fabsf; malloc and free unless
  * HARP_NO_MALLOC; fopen, fread, fseek, ftell, fclose unless HARP_NO_STDIO; open, fstat, mmap, munmap, close unless
  * HARP_NO_MMAP, and on Windows CreateFileW, GetFileSizeEx, CreateFileMappingW, MapViewOfFile, UnmapViewOfFile,
- * CloseHandle, MultiByteToWideChar, _wfopen in their place; threads, locks and conditions of POSIX or Windows, and
- * sched_yield, unless HARP_NO_THREADS; gettimeofday unless HARP_NO_CLOCK.
+ * CloseHandle, MultiByteToWideChar, _wfopen in their place; threads, locks and conditions of POSIX or Windows unless
+ * HARP_NO_THREADS; gettimeofday or QueryPerformanceCounter unless HARP_NO_CLOCK.
  */
 
 /* The compiler reads this file once as a whole, and [CH07] again for each instruction set of [CH07S]. */
@@ -109,16 +109,8 @@
 #if HP_POSIX && !defined(HARP_NO_CLOCK)
 #include <sys/time.h>
 #endif
-#if defined(_WIN32)
-#ifndef WIN32_LEAN_AND_MEAN
-#define WIN32_LEAN_AND_MEAN
-#endif
-#ifndef NOMINMAX
-#define NOMINMAX
-#endif
-#include <windows.h>
-#endif
-#if HP_POSIX && defined(__GNUC__) && !defined(HARP_NO_THREADS) && !(defined(__EMSCRIPTEN__) && !defined(__EMSCRIPTEN_PTHREADS__))
+#if HP_POSIX && defined(__GNUC__) && !defined(HARP_NO_THREADS) \
+    && !(defined(__EMSCRIPTEN__) && !defined(__EMSCRIPTEN_PTHREADS__))
 #define HP_POSIX_THREADS 1
 #include <pthread.h>
 #include <sched.h>
@@ -131,7 +123,15 @@
 #define HP_WIN32_THREADS 0
 #endif
 #define HP_THREADS (HP_POSIX_THREADS || HP_WIN32_THREADS)
-#if !defined(HARP_NO_MMAP) && HP_POSIX
+#if defined(_WIN32)
+#ifndef WIN32_LEAN_AND_MEAN
+#define WIN32_LEAN_AND_MEAN
+#endif
+#ifndef NOMINMAX
+#define NOMINMAX
+#endif
+#include <windows.h>
+#elif !defined(HARP_NO_MMAP) && HP_POSIX
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -1099,8 +1099,8 @@ HP_INLINE hp_vf hp_vf_exp(hp_vf x)
  * little-endian in the file, of exactly n floats; x and y are padded. */
 static void hp_rmsnorm(float *y, const float *x, const uint8_t *weight, int32_t n, float eps)
 {
-    hp_vf squares = hp_vf_set(0.0f), scale;
-    float mean, root;
+    hp_vf squares = hp_vf_set(0.0f);
+    float mean, root, scale;
     int32_t i;
     for (i = 0; i < n; i += HP_LANES) {
         hp_vf v = hp_vf_load(x + i);
@@ -1109,11 +1109,12 @@ static void hp_rmsnorm(float *y, const float *x, const uint8_t *weight, int32_t 
     mean = hp_vf_sum(squares) / (float)n;
     mean = mean + eps;
     root = sqrtf(mean);
-    scale = hp_vf_set(1.0f / root);
+    scale = 1.0f / root;
     for (i = 0; i + HP_LANES <= n; i += HP_LANES)
-        hp_vf_store(y + i, hp_vf_mul(hp_vf_mul(hp_vf_load(x + i), scale), hp_vf_load_file(weight + 4 * (size_t)i)));
+        hp_vf_store(y + i, hp_vf_mul(hp_vf_mul(hp_vf_load(x + i), hp_vf_set(scale)),
+                                       hp_vf_load_file(weight + 4 * (size_t)i)));
     for (; i < n; i++) {
-        float normed = x[i] * (1.0f / root);
+        float normed = x[i] * scale;
         y[i] = normed * hp_f32(weight + 4 * (size_t)i);
     }
 }
@@ -1938,7 +1939,7 @@ HP_INLINE int32x4_t hp_neon_dot(int32x4_t a, int8x16_t w, int8x16_t x)
 #if defined(__clang__)
 HP_TARGET_BEGIN("dotprod")
 #else
-HP_TARGET_BEGIN("+dotprod")
+HP_TARGET_BEGIN("arch=armv8.2-a+dotprod")
 #endif
 #define HP_SET dotprod
 #define HP_REGISTERS 4
