@@ -115,6 +115,9 @@ if [ "$all" = all ]; then
     fi
     count "web page, headless Chromium" "$(cat $B/web.log)"
     grep '^note' $B/web.log
+    sh tests/test_object.sh $B > $B/object.log 2>&1
+    count "the object: symbols, recursion, stack" "$(cat $B/object.log)"
+    grep '^note' $B/object.log
     sh tests/test_mcu.sh $B > $B/mcu.log 2>&1
     count "microcontroller, qemu" "$(cat $B/mcu.log)"
     if gcc -std=c99 -g -O2 -fsanitize=thread tests/test_threads.c harp_impl.c -o $B/threads_sane -lm -pthread; then
