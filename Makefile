@@ -10,7 +10,7 @@ CFLAGS = -O2
 STRICT = -std=c99 -pedantic -Wall -Wextra -Wconversion -Wshadow -Werror
 B = build
 
-all: $(B)/harp $(B)/harp-convert $(B)/hello $(B)/own_measure $(B)/no_malloc $(B)/harp_impl.o $(B)/test_library $(B)/test_conformance $(B)/test_threads $(B)/test_chat $(B)/test_convert $(B)/test_gguf $(B)/test_tokenizer $(B)/test_vendoring_c $(B)/test_vendoring_cpp
+all: $(B)/harp $(B)/harp-convert $(B)/harp-eval $(B)/hello $(B)/own_measure $(B)/no_malloc $(B)/harp_impl.o $(B)/test_library $(B)/test_conformance $(B)/test_threads $(B)/test_decoders $(B)/test_chat $(B)/test_convert $(B)/test_gguf $(B)/test_tokenizer $(B)/test_vendoring_c $(B)/test_vendoring_cpp
 
 $(B)/harp_impl.o: harp.h harp_impl.c
 	@mkdir -p $(B)
@@ -21,6 +21,12 @@ COMMAND = $(wildcard examples/harp/*.c)
 
 $(B)/harp: $(COMMAND) examples/harp/cli.h $(B)/harp_impl.o
 	$(CC) $(STRICT) $(CFLAGS) $(COMMAND) $(B)/harp_impl.o -o $@ -lm
+
+# The paper's table.
+EVAL = $(wildcard examples/eval/*.c)
+
+$(B)/harp-eval: $(EVAL) examples/eval/eval.h $(B)/harp_impl.o
+	$(CC) $(STRICT) $(CFLAGS) $(EVAL) $(B)/harp_impl.o -o $@ -lm -pthread
 
 # The converter, which leans on the library for --check alone.
 CONVERT = $(wildcard tools/convert/*.c)
@@ -64,6 +70,9 @@ $(B)/test_convert: tests/test_convert.c $(B)/harp_impl.o
 
 $(B)/test_tokenizer: tests/test_tokenizer.c $(B)/harp_impl.o
 	$(CC) -std=c99 -Wall -Wextra -Werror $(CFLAGS) tests/test_tokenizer.c $(B)/harp_impl.o -o $@ -lm
+
+$(B)/test_decoders: tests/test_decoders.c $(B)/harp_impl.o
+	$(CC) -std=c99 -Wall -Wextra -Werror $(CFLAGS) tests/test_decoders.c $(B)/harp_impl.o -o $@ -lm
 
 $(B)/test_threads: tests/test_threads.c $(B)/harp_impl.o
 	$(CC) -std=c99 -Wall -Wextra -Werror $(CFLAGS) tests/test_threads.c $(B)/harp_impl.o -o $@ -lm -pthread
