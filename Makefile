@@ -105,6 +105,18 @@ test: all
 test-all: all
 	sh tests/run.sh $(B) all
 
+# The web page: a folder for any plain file server. Needs clang, lld and wasi-libc.
+WASM = clang --target=wasm32-wasi -std=c99 -O3 -Wall -Wextra -Werror -DHARP_NO_STDIO -DHARP_NO_MMAP -nostartfiles -Wl,--no-entry \
+    -Wl,--strip-all -Wl,--stack-first
+PAGE = examples/web/index.html examples/web/style.css examples/web/app.js examples/web/worker.js examples/demo/demo.harp
+
+web: examples/web/glue.c harp.h harp_impl.c $(PAGE)
+	@mkdir -p $(B)/web
+	$(WASM) examples/web/glue.c harp_impl.c -o $(B)/web/harp.wasm -lm
+	$(WASM) -msimd128 examples/web/glue.c harp_impl.c -o $(B)/web/harp-simd.wasm -lm
+	cp $(PAGE) $(B)/web
+	@echo "python3 -m http.server -d $(B)/web"
+
 # The portability matrix alone; its table goes into README.md.
 matrix:
 	@mkdir -p $(B)
@@ -113,4 +125,4 @@ matrix:
 clean:
 	rm -rf $(B)
 
-.PHONY: all run test test-all matrix clean
+.PHONY: all run test test-all web matrix clean

@@ -96,8 +96,8 @@ if [ "$all" = all ]; then
     mkdir -p $B/view
     chromium=$(command -v chromium || command -v chromium-browser || command -v google-chrome)
     if [ -z "$chromium" ] || ! command -v node > /dev/null; then skip "view in a browser" "no chromium or no node"
-    elif [ ! -d $B/node/node_modules/playwright-core ]; then skip "view in a browser" "no playwright-core in $B/node"
-    else count "view in a browser" "$(NODE_PATH=$B/node/node_modules node tests/test_view.js $B/harp $B/view $chromium 2>&1)"
+    elif [ ! -d $B/web_test/node_modules/playwright-core ]; then skip "view in a browser" "no playwright-core in $B/web_test"
+    else count "view in a browser" "$(NODE_PATH=$B/web_test/node_modules node tests/test_view.js $B/harp $B/view $chromium 2>&1)"
     fi
     if gcc -std=c99 -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined tools/convert/*.c harp_impl.c -o $B/convert_sane -lm; then
         count "converter under ASan and UBSan" "$($B/test_convert $B/convert_sane $B/convert 2>&1)"
@@ -122,6 +122,15 @@ if [ "$all" = all ]; then
     count "portability matrix" "$(cat $B/matrix.log)"
     grep '^ok' $B/matrix.log
     count "vendoring, whole projects" "$(sh tests/test_vendoring.sh $B 2>&1)"
+    if command -v wasm-ld > /dev/null && [ -e /usr/include/wasm32-wasi/stdlib.h ]; then make -s web > $B/web.log 2>&1; fi
+    if command -v node > /dev/null; then node tests/web.mjs $B $B/screenshots >> $B/web.log 2>&1
+    else printf 'skipped: web page: no node\n0 passed, 0 failed\n' >> $B/web.log
+    fi
+    count "web page, headless Chromium" "$(cat $B/web.log)"
+    grep '^note' $B/web.log
+    sh tests/test_object.sh $B > $B/object.log 2>&1
+    count "the object: symbols, recursion, stack" "$(cat $B/object.log)"
+    grep '^note' $B/object.log
     sh tests/test_mcu.sh $B > $B/mcu.log 2>&1
     count "microcontroller, qemu" "$(cat $B/mcu.log)"
     if gcc -std=c99 -g -O2 -fsanitize=thread tests/test_threads.c harp_impl.c -o $B/threads_sane -lm -pthread; then
