@@ -186,7 +186,7 @@ static int read_rope(folder *f, cv_error *err)
     if (at == CV_JSON_NONE) at = cv_json_get(j, 0, "rope_theta");
     if (at != CV_JSON_NONE && (!cv_json_number(j, at, &theta) || !(theta >= 1.0) || theta > 1e12))
         return cv_fail(err, "%.200s: rope_theta must be a number from 1 up", f->config_path);
-    cv_rope_frequencies(&f->source.facts, theta);
+    cv_rope_frequencies(f->source.facts.rope, f->source.facts.rope_dims, theta);
     if (cv_json_type_of(j, scaling) <= CV_JSON_NULL) return 0;
     if (type == CV_JSON_NONE) type = cv_json_get(j, scaling, "type");
     if (cv_json_is(j, type, "default")) return 0;
