@@ -37,8 +37,8 @@
  * SHAPES are written [rows][columns], last index fastest. "Row" alone means one token of one stream in a pass.
  * Everything private begins with hp_ or HP_, for this file may be included into one of yours.
  *
- * LIBRARY CALLS, all of them: memcpy, memmove, memset, memcmp, strlen, strcmp, strncmp, sqrtf, fabsf; malloc and free unless
- * HARP_NO_MALLOC; fopen, fread, fseek, ftell, fclose unless HARP_NO_STDIO; open, fstat, mmap, munmap, close where
+ * LIBRARY CALLS, all of them: memcpy, memmove, memset, memcmp, strlen, strcmp, strncmp, sqrtf, fabsf; malloc and free
+ * unless HARP_NO_MALLOC; fopen, fread, fseek, ftell, fclose unless HARP_NO_STDIO; open, fstat, mmap, munmap, close where
  * files are mapped.
  */
 #ifndef HARP_IMPL_INCLUDED
@@ -948,8 +948,8 @@ HARP_API float harp_logprob(const float *logits, int32_t n, int32_t token)
 
 /* ---- What families other than Llama ask for ---- */
 
-/* y[n] = (x - mean) / sqrt(variance + eps) * weight, + bias if there is one [Ba, Kiros and Hinton 2016]. y, which may be
- * x, and x are padded; the padding must not count as n more elements at -mean. */
+/* y[n] = (x - mean) / sqrt(variance + eps) * weight, + bias if there is one [Ba, Kiros and Hinton 2016]. y, which may
+ * be x, and x are padded; the padding must not count as elements that lie a mean away from the mean. */
 static void hp_layernorm(float *y, const float *x, const uint8_t *weight, const uint8_t *bias, int32_t n, float eps)
 {
     hp_vf sum = hp_vf_set(0.0f), squares = sum, mean;
@@ -1002,8 +1002,9 @@ static void hp_add_bias(float *x, const uint8_t *bias, int32_t n)
     for (; i < n; i++) x[i] = x[i] + hp_f32(bias + 4 * (size_t)i);
 }
 
-/* tanh(x), relative error below 3e-7, small x included: of x / 8, |x| <= 9, by a ratio of polynomials that the continued fraction
- * t / (1 + t^2 / (3 + t^2 / (5 + ...))) gives [Lambert 1768], then three times tanh(2 t) = 2 tanh(t) / (1 + tanh(t)^2). */
+/* tanh(x), relative error below 3e-7, small x included: of t = x / 8, |x| <= 9, by the ratio of polynomials that the
+ * continued fraction t / (1 + t^2 / (3 + t^2 / (5 + ...))) gives [Lambert 1768], then three times
+ * tanh(2 t) = 2 tanh(t) / (1 + tanh(t)^2). */
 HP_INLINE hp_vf hp_vf_tanh(hp_vf x)
 {
     hp_vf one = hp_vf_set(1.0f), t = hp_vf_max(hp_vf_min(x, hp_vf_set(9.0f)), hp_vf_set(-9.0f)), t2, above, below;
@@ -1018,7 +1019,7 @@ HP_INLINE hp_vf hp_vf_tanh(hp_vf x)
     return t;
 }
 
-/* x[n] = cap tanh(x / cap), n a multiple of 16: keeps numbers within +-cap, small ones as they are [Gemma 2]. */
+/* x[n] = cap tanh(x / cap), n rounded up to a multiple of 16: keeps numbers within +-cap, small ones as they are [Gemma 2]. */
 static void hp_soft_cap(float *x, int32_t n, float cap)
 {
     hp_vf c = hp_vf_set(cap);
@@ -1115,19 +1116,19 @@ static void hp_activate(float *y, const float *gate, const float *up, int32_t n,
  *
  * Metadata of the model: architecture (text, a name for people: nothing depends on it); vocab, hidden, layers, heads,
  * kv_heads, head_dim, ffn, context, window (0: none), rope_dims (0: none are turned), tied (integers); norm_eps (real);
- * bos_token (integer) and end_tokens (bytes: u32 ids), if any; name, source, licence, converter, chat.* (texts), if any.
- * tokenizer.*: see [CH09]. Unknown keys are ignored. What a layer computes say the following; a key that is absent
+ * bos_token (integer) and end_tokens (bytes: u32 ids), if any; name, source, licence, converter, chat.* (texts), if
+ * any. tokenizer.*: see [CH09]. Unknown keys are ignored. The following say what a layer computes; a key that is absent
  * means what stands first, a value that is not listed is refused:
  *
  *      norm            text     rms | layer: RMSNorm, or LayerNorm
- *      norm_place      text     before | after | around: attention and feed-forward have a norm before them, x += f(norm(x)),
- *                               after them, x += norm(f(x)), or both
- *      residual        text     sequential | parallel | parallel_shared: x += attention; x += ffn(norm(x)), or both read
- *                               the same x, each with its norm before it or with attention's for both
+ *      norm_place      text     before | after | around: attention and feed-forward have a norm before them,
+ *                               x += f(norm(x)), after them, x += norm(f(x)), or both
+ *      residual        text     sequential | parallel | parallel_shared: the feed-forward reads what attention has
+ *                               been added to, or both read the same x, each through its norm or through one
  *      activation      text     silu | gelu_tanh | gelu_erf
  *      ffn_kind        text     gated | plain: down(f(gate x) * (up x)), or down(f(up x))
- *      qk_norm         text     none | head | all: queries and keys are normed (RMSNorm, before they are turned), each head
- *                               by itself or all heads as one vector
+ *      qk_norm         text     none | head | all: queries and keys are normed (RMSNorm, before they are turned),
+ *                               each head by itself or all heads as one vector
  *      attention_scale real     1 / sqrt(head_dim): factor of the scores
  *      attention_cap   real     none: scores become cap * tanh(score / cap)
  *      logit_cap       real     none: so do logits
@@ -1152,7 +1153,7 @@ static void hp_activate(float *y, const float *gate, const float *up, int32_t n,
  *          L.attn_out_bias (f32) ?
  *          L.attn_post_norm (f32), L.attn_post_norm_bias (f32) ?  [norm_place after or around]
  *          L.ffn_norm (f32), L.ffn_norm_bias (f32) ?     [as attn_norm, and residual not parallel_shared]
- *          L.gate_up [2 ffn][hidden]                     rows: all gates, all ups; ffn_kind plain: ups alone, [ffn][hidden]
+ *          L.gate_up [2 ffn][hidden]                     rows: all gates, all ups; ffn_kind plain: [ffn][hidden], ups
  *          L.gate_up_bias (f32) ?
  *          L.down [hidden][ffn]
  *          L.down_bias (f32) ?
@@ -1194,11 +1195,11 @@ enum { HP_QK_NONE, HP_QK_HEAD, HP_QK_ALL };
 enum { HP_MAX_STAGES = 16 };
 
 typedef struct hp_recipe {
-    int32_t norm, norm_place, residual, activation, ffn_kind, qk_norm; /* enumerations above, and hp_activation         */
-    float attention_scale, attention_cap, logit_cap;                   /* caps: 0 for none                             */
+    int32_t norm, norm_place, residual, activation, ffn_kind, qk_norm; /* as above, and hp_activation */
+    float attention_scale, attention_cap, logit_cap;                   /* caps: 0 for none            */
     float embedding_scale, rope_scale;
-    int32_t rope_original;                       /* sequences of more tokens are turned by rope_long; INT32_MAX: none  */
-    const uint8_t *window_layers, *local_layers; /* [layers] of 0 or 1, or NULL                                        */
+    int32_t rope_original;                       /* longer sequences are turned by rope_long; INT32_MAX: there is none */
+    const uint8_t *window_layers, *local_layers; /* [layers] of 0 or 1, or NULL */
 } hp_recipe;
 
 /* A tokenizer as it stands in the file: every pointer leads into the image and is checked by hp_tokenizer_open. */
@@ -1648,8 +1649,8 @@ static harp_status hp_read_ends(harp_model *m, harp_error *err)
 /* ---- What a layer computes ---- */
 
 /* A text that is one of [n] words; absent: the first. */
-static harp_status hp_read_word(const harp_model *m, const char *key, const char *const *words, int32_t n, int32_t *value,
-                                harp_error *err)
+static harp_status hp_read_word(const harp_model *m, const char *key, const char *const *words, int32_t n,
+                                int32_t *value, harp_error *err)
 {
     harp_meta meta;
     int32_t i;
@@ -1718,7 +1719,8 @@ static harp_status hp_read_layer_bits(const harp_model *m, const char *key, cons
     if (!hp_meta(m, key, &meta)) return HARP_OK;
     *bits = (const uint8_t *)meta.data;
     if (meta.type != HARP_META_BYTES || meta.bytes != (size_t)m->info.layers)
-        return hp_fail(err, HARP_ERR_FORMAT, "%s must be bytes, one for each of %d layers", key, (int64_t)m->info.layers);
+        return hp_fail(err, HARP_ERR_FORMAT, "%s must be bytes, one for each of %d layers", key,
+                       (int64_t)m->info.layers);
     for (i = 0; i < m->info.layers; i++)
         if ((*bits)[i] > 1) return hp_fail(err, HARP_ERR_FORMAT, "%s of layer %d is neither 0 nor 1", key, (int64_t)i);
     return HARP_OK;
@@ -3777,7 +3779,8 @@ static void hp_weigh_positions(harp_session *s, const hp_task *t)
     int32_t i, h, origin = t->first_block * HP_BLOCK;
     for (i = 0; i < t->n_rows; i++) {
         const hp_row *row = &s->rows[t->first_row + i];
-        int32_t first = hp_first_seen(t, row) - origin, last = row->position - origin, begin = first / HP_BLOCK * HP_BLOCK;
+        int32_t first = hp_first_seen(t, row) - origin, last = row->position - origin;
+        int32_t begin = first / HP_BLOCK * HP_BLOCK;
         for (h = 0; h < t->group; h++) {
             size_t query = (size_t)(i * t->group + h);
             float *scores = t->scores + query * t->span;
@@ -3887,7 +3890,8 @@ static void hp_stage_down(harp_session *s, const hp_layer *w)
 static void hp_choose_stages(harp_model *m)
 {
     const hp_recipe *r = &m->recipe;
-    int early = r->residual == HP_PARALLEL, none = r->norm_place == HP_AFTER, shared = r->residual == HP_PARALLEL_SHARED;
+    int none = r->norm_place == HP_AFTER;
+    int early = r->residual == HP_PARALLEL, shared = r->residual == HP_PARALLEL_SHARED;
     const struct {
         int wanted;
         hp_stage *stage;
@@ -4381,8 +4385,8 @@ static harp_status hp_check_tokens(const harp_session *s, const int32_t *tokens,
 
 /* With longrope [Ding et al. 2024] the length of a sequence decides which table turns all its positions. So crossing
  * rope_original, either way, voids every cached key, and from the second layer on every value, too: the streams start
- * anew and are computed from the tokens when they are next needed. A session is thus a function of its tokens alone, not of
- * the way in which they came; which table its streams follow need not be kept, for the number of tokens says it. */
+ * anew and are computed from the tokens when they are next needed. A session is thus a function of its tokens alone,
+ * not of the way in which they came; which table its streams follow need not be kept, for their number says it. */
 static void hp_set_token_count(harp_session *s, int32_t n)
 {
     int32_t r;

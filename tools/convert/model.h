@@ -2,9 +2,9 @@
  *
  * model.h - what the tensors of a .harp file are made of
  *
- * A table says which tensors a file has, in order, on which of the facts each depends, and which of the source's matrices
- * stand under each other in it. A plan is that table, filled in for one source and checked: every matrix is there and has
- * the shape that the facts demand. */
+ * A table says which tensors a file has, in order, on which of the facts each depends, and which of the source's
+ * matrices stand under each other in it. A plan is that table, filled in for one source and checked: every matrix is
+ * there and has the shape that the facts demand. */
 #ifndef HARP_CONVERT_MODEL_H
 #define HARP_CONVERT_MODEL_H
 

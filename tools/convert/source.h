@@ -77,6 +77,7 @@ typedef struct cv_facts {
 typedef struct cv_matrix {
     uint64_t rows, cols;
     uint64_t at;    /* the source's own */
+    int fusion;     /* the source's own, too */
     cv_part part;
     char name[112]; /* as the source calls it, for messages */
 } cv_matrix;
