@@ -20,7 +20,7 @@ $(B)/harp_impl.o: harp.h harp_impl.c
 COMMAND = $(wildcard examples/harp/*.c)
 
 $(B)/harp: $(COMMAND) examples/harp/cli.h $(B)/harp_impl.o
-	$(CC) $(STRICT) $(CFLAGS) $(COMMAND) $(B)/harp_impl.o -o $@ -lm -pthread
+	$(CC) $(STRICT) $(CFLAGS) $(COMMAND) $(B)/harp_impl.o -o $@ -lm
 
 # The converter, which leans on the library for --check alone.
 CONVERT = $(wildcard tools/convert/*.c)
