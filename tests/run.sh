@@ -53,6 +53,7 @@ count "command line, demo model" "$(sh tests/test_cli.sh $B examples/demo/demo.h
 count "chat templates" "$($B/test_chat 2>&1)"
 rm -rf $B/convert && mkdir -p $B/convert
 count "converter" "$($B/test_convert $B/harp-convert $B/convert 2>&1)"
+count "GGUF files" "$($B/test_gguf $F/gguf/blocks.bin $B/convert/x.gguf 2>&1)"
 for m in llama_gqa mistral_v3; do # BF16, and four shards: the fixture was made from F32, in one file
     $B/harp-convert $F/source/$m $B/convert/$m.harp --quiet
     check "converter: $m, the same bytes" cmp $B/convert/$m.harp $F/$m/model.harp
@@ -63,6 +64,12 @@ count "tokenizer, demo model" "$($B/test_tokenizer demo=examples/demo/demo.harp 
 count "threads" "$($B/test_threads $F/llama_gqa/model.harp 2>&1)"
 count "vendoring, C, one file" "$($B/test_vendoring_c $F/llama_gqa/model.harp 2>&1)"
 count "vendoring, C++98 header" "$($B/test_vendoring_cpp $F/llama_gqa/model.harp 2>&1)"
+mkdir -p $B/files
+for switches in "" "-DHARP_NO_MMAP" "-DHARP_NO_STDIO" "-DHARP_NO_MALLOC" "-DHARP_NO_MMAP -DHARP_NO_STDIO -DHARP_NO_MALLOC"; do
+    out=$(${CC:-gcc} -std=c99 -Wall -Wextra -Werror $switches tests/test_files.c harp_impl.c -o $B/test_files -lm 2>&1) \
+        && out=$($B/test_files examples/demo/demo.harp $B/files 2>&1)
+    count "files $switches" "$out"
+done
 check "no writable globals" sh -c "size -A $B/harp_impl.o | awk '(\$1==\".data\"||\$1==\".bss\") && \$2>0 {exit 1}'"
 check "no exit, abort or print" sh -c "! nm $B/harp_impl.o | grep -E ' U (abort|exit|_exit|printf|fprintf|puts|perror|__assert_fail)$'"
 
@@ -84,6 +91,11 @@ if [ "$all" = all ]; then
     else
         skip "converter under ASan and UBSan" "this gcc has no sanitizers"
     fi
+    if gcc -std=c99 -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined -Itools/convert tests/test_gguf.c tools/convert/gguf.c tools/convert/dequantize.c tools/convert/quantize.c tools/convert/files.c tools/convert/util.c -o $B/gguf_sane -lm; then
+        count "GGUF files under ASan and UBSan" "$($B/gguf_sane $F/gguf/blocks.bin $B/convert/x.gguf 2>&1)"
+    else
+        skip "GGUF files under ASan and UBSan" "this gcc has no sanitizers"
+    fi
     for cc in gcc clang; do
         for o in "-std=c99 -O0" "-O2" "-O3" "-O3 -march=native"; do same_bits "$cc $o" "" $cc $o; done
         command -v $cc > /dev/null || { skip "strict $cc" "no $cc"; continue; }
@@ -93,6 +105,12 @@ if [ "$all" = all ]; then
     same_bits "aarch64, qemu" qemu-aarch64 aarch64-linux-gnu-gcc -static -O2
     same_bits "s390x big-endian, qemu" qemu-s390x s390x-linux-gnu-gcc -static -O2
     same_bits "s390x -std=c99, qemu" qemu-s390x s390x-linux-gnu-gcc -std=c99 -static -O2
+    sh tests/matrix.sh $B > $B/matrix.log 2>&1
+    count "portability matrix" "$(cat $B/matrix.log)"
+    grep '^ok' $B/matrix.log
+    count "vendoring, whole projects" "$(sh tests/test_vendoring.sh $B 2>&1)"
+    sh tests/test_mcu.sh $B > $B/mcu.log 2>&1
+    count "microcontroller, qemu" "$(cat $B/mcu.log)"
     if gcc -std=c99 -g -O2 -fsanitize=thread tests/test_threads.c harp_impl.c -o $B/threads_sane -lm -pthread; then
         count "threads under TSan" "$($B/threads_sane $F/llama_gqa/model.harp 2>&1)"
         check "threads under TSan: no report" $B/threads_sane $F/llama_gqa/model.harp
