@@ -8,7 +8,8 @@ passed=0
 failed=0
 skipped=0
 F=tests/fixtures
-models="llama_gqa llama31_tied smollm_tied mistral_v3 mistral_swa16"
+models="llama_gqa llama31_tied smollm_tied mistral_v3 mistral_swa16 phi3_longrope phi4mini qwen2_bias qwen2_yarn qwen3 gemma
+    gemma2 gemma3_text olmo2 stablelm phi2 gpt_neox gpt2"
 
 # count NAME OUTPUT: takes the last line's numbers; a program that printed none has failed
 count() {
@@ -45,7 +46,7 @@ skip() {
 for m in $models; do
     out=$($B/test_conformance $F/$m/model.harp $F/$m/golden 2>&1)
     count "conformance $m" "$out"
-    printf '%s\n' "$out" | grep '^note'
+    printf '%s\n' "$out" | grep '^note' | sed 's|tests/fixtures/||; s|/golden||'
 done
 count "library" "$($B/test_library $F/llama_gqa/model.harp 2>&1)"
 count "command line" "$(sh tests/test_cli.sh $B $F/llama_gqa/model.harp 2>&1)"
