@@ -48,6 +48,7 @@ for m in $models; do
     count "conformance $m" "$out"
     printf '%s\n' "$out" | grep '^note' | sed 's|tests/fixtures/||; s|/golden||'
 done
+count "models" "$($B/test_models $F 2>&1)"
 count "library" "$($B/test_library $F/llama_gqa/model.harp 2>&1)"
 count "command line" "$(sh tests/test_cli.sh $B $F/llama_gqa/model.harp 2>&1)"
 count "command line, demo model" "$(sh tests/test_cli.sh $B examples/demo/demo.harp 2>&1)"
@@ -74,16 +75,23 @@ done
 check "no writable globals" sh -c "size -A $B/harp_impl.o | awk '(\$1==\".data\"||\$1==\".bss\") && \$2>0 {exit 1}'"
 check "no exit, abort or print" sh -c "! nm $B/harp_impl.o | grep -E ' U (abort|exit|_exit|printf|fprintf|puts|perror|__assert_fail)$'"
 
-reference=$($B/test_library $F/llama_gqa/model.harp hash)
+# hashes RUNNER PROGRAM: of 64 steps' logits, of a model for each kernel
+hashes() {
+    for m in llama_gqa gemma2 gemma3_text gpt_neox gpt2 olmo2 phi3_longrope; do
+        $1 $2 $F/$m/model.harp hash
+    done
+}
 
-# same_bits NAME RUNNER COMPILER...: the hash of 64 steps' logits must be the reference
+reference=$(hashes "" $B/test_library)
+
+# same_bits NAME RUNNER COMPILER...: the hashes must be the reference
 same_bits() {
     name=$1 runner=$2
     shift 2
     command -v "$1" > /dev/null || { skip "bits $name" "no $1"; return; }
     [ -z "$runner" ] || command -v "$runner" > /dev/null || { skip "bits $name" "no $runner"; return; }
     "$@" tests/test_library.c -o $B/bits -lm 2> $B/bits.log || { check "bits $name" false; return; }
-    check "bits $name" [ "$($runner $B/bits $F/llama_gqa/model.harp hash)" = "$reference" ]
+    check "bits $name" [ "$(hashes "$runner" $B/bits)" = "$reference" ]
 }
 
 if [ "$all" = all ]; then
@@ -112,6 +120,12 @@ if [ "$all" = all ]; then
     count "vendoring, whole projects" "$(sh tests/test_vendoring.sh $B 2>&1)"
     sh tests/test_mcu.sh $B > $B/mcu.log 2>&1
     count "microcontroller, qemu" "$(cat $B/mcu.log)"
+    for m in gemma3_text phi3_longrope gpt_neox gpt2; do count "library, $m" "$($B/test_library $F/$m/model.harp 2>&1)"; done
+    if gcc -std=c99 -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined tests/test_models.c -o $B/models_sane -lm; then
+        count "models under ASan and UBSan" "$($B/models_sane $F 2>&1)"
+    else
+        skip "models under ASan and UBSan" "this gcc has no sanitizers"
+    fi
     if gcc -std=c99 -g -O2 -fsanitize=thread tests/test_threads.c harp_impl.c -o $B/threads_sane -lm -pthread; then
         count "threads under TSan" "$($B/threads_sane $F/llama_gqa/model.harp 2>&1)"
         check "threads under TSan: no report" $B/threads_sane $F/llama_gqa/model.harp
