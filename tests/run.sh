@@ -60,6 +60,12 @@ for m in llama_gqa mistral_v3; do # BF16, and four shards: the fixture was made 
     $B/harp-convert $F/source/$m $B/convert/$m.harp --quiet
     check "converter: $m, the same bytes" cmp $B/convert/$m.harp $F/$m/model.harp
 done
+for form in fused shards; do # the same weights in other tensors, or in other files
+    mkdir -p $B/convert/$form/llama_gqa
+    $B/variants $form $F/source/llama_gqa $B/convert/$form/llama_gqa
+    $B/harp-convert $B/convert/$form/llama_gqa $B/convert/$form.harp --quiet
+    check "converter: llama_gqa $form, the same bytes" cmp $B/convert/$form.harp $F/llama_gqa/model.harp
+done
 sh tests/real_files.sh $B $all > $B/real_files.log 2>&1
 count "real files" "$(cat $B/real_files.log)"
 count "tokenizer, demo model" "$($B/test_tokenizer demo=examples/demo/demo.harp 2>&1)"
