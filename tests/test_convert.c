@@ -505,7 +505,7 @@ static void test_refused(void)
     static const struct {
         const char *more, *word;
     } keys[] = {{", \"model_type\": \"llama\"", "model_type"}, /* twice */
-                {", \"attention_bias\": true", "attention_bias is true"},
+                {", \"attention_bias\": true", "q_proj.bias is missing"},
                 {", \"quantization_config\": {\"quant_method\": \"gptq\"}", "quantization_config"},
                 {", \"rope_scaling\": {\"rope_type\": \"dynamic\", \"factor\": 2}", "dynamic"},
                 {", \"num_experts\": 8", "num_experts (8)"},

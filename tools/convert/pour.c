@@ -23,16 +23,14 @@ typedef struct pour { /* one tensor on its way */
 
 static int pour_vector(pour *p, cv_error *err)
 {
-    uint64_t n = p->tensor->cols;
-    const float *from = p->source->facts.rope;
-    if (p->planned->n > 0) {
-        if (p->source->read(p->source, &p->planned->matrix[0], 0, 1, p->weights, err) < 0) return -1;
-        from = p->weights;
-    }
+    uint64_t n = p->tensor->cols, at = 0;
+    const float *from = p->planned->n > 0 ? p->weights : p->planned->table;
+    for (int i = 0; i < p->planned->n; at += p->planned->matrix[i++].cols)
+        if (p->source->read(p->source, &p->planned->matrix[i], 0, 1, p->weights + at, err) < 0) return -1;
     for (uint64_t i = 0; i < n; i++) {
         uint32_t bits = cv_bits_of_float(from[i]);
         if ((bits & 0x7F800000u) == 0x7F800000u)
-            return cv_fail(err, "tensor %s: element %.0f is not finite", p->planned->matrix[0].name, (double)i);
+            return cv_fail(err, "tensor %s: element %.0f is not finite", p->tensor->name, (double)i);
         cv_store_u32(p->tile + 4 * i, bits);
     }
     return cv_writer_add(p->writer, p->tile, (size_t)(4 * n), err);
