@@ -68,6 +68,7 @@ sh tests/real_decoders.sh $B $all > $B/real_decoders.log 2>&1
 count "decoders, real models" "$(cat $B/real_decoders.log)"
 grep '^note' $B/real_decoders.log
 count "tokenizer, demo model" "$($B/test_tokenizer demo=examples/demo/demo.harp 2>&1)"
+count "slices" "$($B/test_slices $F/llama_gqa/model.harp 2>&1)"
 count "threads" "$($B/test_threads $F/llama_gqa/model.harp 2>&1)"
 count "vendoring, C, one file" "$($B/test_vendoring_c $F/llama_gqa/model.harp 2>&1)"
 count "vendoring, C++98 header" "$($B/test_vendoring_cpp $F/llama_gqa/model.harp 2>&1)"
