@@ -10,7 +10,7 @@ CFLAGS = -O2
 STRICT = -std=c99 -pedantic -Wall -Wextra -Wconversion -Wshadow -Werror
 B = build
 
-all: $(B)/harp $(B)/harp-convert $(B)/harp-bench $(B)/harp-eval $(B)/hello $(B)/own_measure $(B)/no_malloc $(B)/harp_impl.o $(B)/test_library $(B)/test_conformance $(B)/test_models $(B)/variants $(B)/test_threads $(B)/test_decoders $(B)/test_chat $(B)/test_convert $(B)/test_gguf $(B)/test_tokenizer $(B)/test_vendoring_c $(B)/test_vendoring_cpp
+all: $(B)/harp $(B)/harp-convert $(B)/harp-bench $(B)/harp-eval $(B)/hello $(B)/own_measure $(B)/no_malloc $(B)/harp_impl.o $(B)/test_library $(B)/test_conformance $(B)/test_models $(B)/test_slices $(B)/variants $(B)/test_threads $(B)/test_decoders $(B)/test_chat $(B)/test_convert $(B)/test_gguf $(B)/test_tokenizer $(B)/test_vendoring_c $(B)/test_vendoring_cpp
 
 $(B)/harp_impl.o: harp.h harp_impl.c
 	@mkdir -p $(B)
@@ -89,6 +89,9 @@ $(B)/test_tokenizer: tests/test_tokenizer.c $(B)/harp_impl.o
 
 $(B)/test_decoders: tests/test_decoders.c $(B)/harp_impl.o
 	$(CC) -std=c99 -Wall -Wextra -Werror $(CFLAGS) tests/test_decoders.c $(B)/harp_impl.o -o $@ -lm
+
+$(B)/test_slices: tests/test_slices.c $(B)/harp_impl.o
+	$(CC) -std=c99 -Wall -Wextra -Werror $(CFLAGS) tests/test_slices.c $(B)/harp_impl.o -o $@ -lm
 
 $(B)/test_threads: tests/test_threads.c $(B)/harp_impl.o
 	$(CC) -std=c99 -Wall -Wextra -Werror $(CFLAGS) tests/test_threads.c $(B)/harp_impl.o -o $@ -lm -pthread

@@ -48,9 +48,9 @@ for m in $models; do
     count "conformance $m" "$out"
     printf '%s\n' "$out" | grep '^note' | sed 's|tests/fixtures/||; s|/golden||'
 done
-count "models" "$($B/test_models $F 2>&1)"
 for m in $models; do count "beam search $m" "$($B/test_decoders beam $F/$m/model.harp $F/$m/golden 2>&1)"; done
 count "decoders" "$($B/test_decoders same $F/llama_gqa/model.harp 2>&1)"
+count "models" "$($B/test_models $F 2>&1)"
 count "library" "$($B/test_library $F/llama_gqa/model.harp 2>&1)"
 count "command line" "$(sh tests/test_cli.sh $B $F/llama_gqa/model.harp 2>&1)"
 count "command line, demo model" "$(sh tests/test_cli.sh $B examples/demo/demo.harp 2>&1)"
@@ -74,6 +74,7 @@ sh tests/real_decoders.sh $B $all > $B/real_decoders.log 2>&1
 count "decoders, real models" "$(cat $B/real_decoders.log)"
 grep '^note' $B/real_decoders.log
 count "tokenizer, demo model" "$($B/test_tokenizer demo=examples/demo/demo.harp 2>&1)"
+count "slices" "$($B/test_slices $F/llama_gqa/model.harp 2>&1)"
 count "threads" "$($B/test_threads $F/llama_gqa/model.harp 2>&1)"
 count "vendoring, C, one file" "$($B/test_vendoring_c $F/llama_gqa/model.harp 2>&1)"
 count "vendoring, C++98 header" "$($B/test_vendoring_cpp $F/llama_gqa/model.harp 2>&1)"
