@@ -10,7 +10,7 @@ CFLAGS = -O2
 STRICT = -std=c99 -pedantic -Wall -Wextra -Wconversion -Wshadow -Werror
 B = build
 
-all: $(B)/harp $(B)/harp-convert $(B)/hello $(B)/own_measure $(B)/no_malloc $(B)/harp_impl.o $(B)/test_library $(B)/test_conformance $(B)/test_threads $(B)/test_chat $(B)/test_convert $(B)/test_gguf $(B)/test_tokenizer $(B)/test_vendoring_c $(B)/test_vendoring_cpp
+all: $(B)/harp $(B)/harp-convert $(B)/hello $(B)/own_measure $(B)/no_malloc $(B)/harp_impl.o $(B)/test_library $(B)/test_conformance $(B)/test_threads $(B)/test_chat $(B)/test_convert $(B)/test_gguf $(B)/test_words $(B)/test_tokenizer $(B)/test_vendoring_c $(B)/test_vendoring_cpp
 
 $(B)/harp_impl.o: harp.h harp_impl.c
 	@mkdir -p $(B)
@@ -58,6 +58,10 @@ GGUF = tools/convert/gguf.c tools/convert/dequantize.c tools/convert/quantize.c 
 $(B)/test_gguf: tests/test_gguf.c $(GGUF) tools/convert/gguf.h tools/convert/dequantize.h
 	@mkdir -p $(B)
 	$(CC) $(STRICT) $(CFLAGS) -Itools/convert tests/test_gguf.c $(GGUF) -o $@ -lm
+
+$(B)/test_words: tests/test_words.c harp.h harp_impl.c
+	@mkdir -p $(B)
+	$(CC) -std=c99 -Wall -Wextra -Werror $(CFLAGS) tests/test_words.c -o $@ -lm
 
 $(B)/test_convert: tests/test_convert.c $(B)/harp_impl.o
 	$(CC) -std=c99 -Wall -Wextra -Werror $(CFLAGS) tests/test_convert.c $(B)/harp_impl.o -o $@ -lm
