@@ -10,7 +10,7 @@ CFLAGS = -O2
 STRICT = -std=c99 -pedantic -Wall -Wextra -Wconversion -Wshadow -Werror
 B = build
 
-all: $(B)/harp $(B)/harp-convert $(B)/hello $(B)/own_measure $(B)/no_malloc $(B)/harp_impl.o $(B)/test_library $(B)/test_conformance $(B)/test_threads $(B)/test_chat $(B)/test_convert $(B)/test_gguf $(B)/test_words $(B)/test_tokenizer $(B)/test_vendoring_c $(B)/test_vendoring_cpp
+all: $(B)/harp $(B)/harp-convert $(B)/harp-bench $(B)/harp-eval $(B)/hello $(B)/own_measure $(B)/no_malloc $(B)/harp_impl.o $(B)/test_library $(B)/test_conformance $(B)/test_threads $(B)/test_decoders $(B)/test_chat $(B)/test_convert $(B)/test_gguf $(B)/test_words $(B)/test_tokenizer $(B)/test_vendoring_c $(B)/test_vendoring_cpp
 
 $(B)/harp_impl.o: harp.h harp_impl.c
 	@mkdir -p $(B)
@@ -22,11 +22,24 @@ COMMAND = $(wildcard examples/harp/*.c)
 $(B)/harp: $(COMMAND) examples/harp/cli.h $(B)/harp_impl.o
 	$(CC) $(STRICT) $(CFLAGS) $(COMMAND) $(B)/harp_impl.o -o $@ -lm
 
+# The paper's table.
+EVAL = $(wildcard examples/eval/*.c)
+
+$(B)/harp-eval: $(EVAL) examples/eval/eval.h $(B)/harp_impl.o
+	$(CC) $(STRICT) $(CFLAGS) $(EVAL) $(B)/harp_impl.o -o $@ -lm -pthread
+
 # The converter, which leans on the library for --check alone.
 CONVERT = $(wildcard tools/convert/*.c)
 
 $(B)/harp-convert: $(CONVERT) $(wildcard tools/convert/*.h) $(B)/harp_impl.o
 	$(CC) $(STRICT) $(CFLAGS) $(CONVERT) $(B)/harp_impl.o -o $@ -lm
+
+# The benchmark makes its random models with the converter's plan and writer.
+BENCH = $(wildcard examples/bench/*.c)
+POUR = $(filter-out tools/convert/convert.c tools/convert/check.c,$(CONVERT))
+
+$(B)/harp-bench: $(BENCH) examples/bench/bench.h $(wildcard tools/convert/*.h) $(POUR) $(B)/harp_impl.o
+	$(CC) $(STRICT) $(CFLAGS) $(BENCH) $(POUR) $(B)/harp_impl.o -o $@ -lm -pthread
 
 $(B)/hello: examples/hello.c $(B)/harp_impl.o
 	$(CC) $(STRICT) $(CFLAGS) examples/hello.c $(B)/harp_impl.o -o $@ -lm
@@ -69,6 +82,9 @@ $(B)/test_convert: tests/test_convert.c $(B)/harp_impl.o
 $(B)/test_tokenizer: tests/test_tokenizer.c $(B)/harp_impl.o
 	$(CC) -std=c99 -Wall -Wextra -Werror $(CFLAGS) tests/test_tokenizer.c $(B)/harp_impl.o -o $@ -lm
 
+$(B)/test_decoders: tests/test_decoders.c $(B)/harp_impl.o
+	$(CC) -std=c99 -Wall -Wextra -Werror $(CFLAGS) tests/test_decoders.c $(B)/harp_impl.o -o $@ -lm
+
 $(B)/test_threads: tests/test_threads.c $(B)/harp_impl.o
 	$(CC) -std=c99 -Wall -Wextra -Werror $(CFLAGS) tests/test_threads.c $(B)/harp_impl.o -o $@ -lm -pthread
 
@@ -90,6 +106,18 @@ test: all
 test-all: all
 	sh tests/run.sh $(B) all
 
+# The web page: a folder for any plain file server. Needs clang, lld and wasi-libc.
+WASM = clang --target=wasm32-wasi -std=c99 -O3 -Wall -Wextra -Werror -DHARP_NO_STDIO -DHARP_NO_MMAP -nostartfiles -Wl,--no-entry \
+    -Wl,--strip-all -Wl,--stack-first
+PAGE = examples/web/index.html examples/web/style.css examples/web/app.js examples/web/worker.js examples/demo/demo.harp
+
+web: examples/web/glue.c harp.h harp_impl.c $(PAGE)
+	@mkdir -p $(B)/web
+	$(WASM) examples/web/glue.c harp_impl.c -o $(B)/web/harp.wasm -lm
+	$(WASM) -msimd128 examples/web/glue.c harp_impl.c -o $(B)/web/harp-simd.wasm -lm
+	cp $(PAGE) $(B)/web
+	@echo "python3 -m http.server -d $(B)/web"
+
 # The portability matrix alone; its table goes into README.md.
 matrix:
 	@mkdir -p $(B)
@@ -98,4 +126,4 @@ matrix:
 clean:
 	rm -rf $(B)
 
-.PHONY: all run test test-all matrix clean
+.PHONY: all run test test-all web matrix clean
