@@ -32,7 +32,7 @@ $(B)/harp-eval: $(EVAL) examples/eval/eval.h $(B)/harp_impl.o
 CONVERT = $(wildcard tools/convert/*.c)
 
 $(B)/harp-convert: $(CONVERT) $(wildcard tools/convert/*.h) $(B)/harp_impl.o
-	$(CC) $(STRICT) $(CFLAGS) $(CONVERT) $(B)/harp_impl.o -o $@ -lm
+	$(CC) $(STRICT) $(CFLAGS) $(CONVERT) $(B)/harp_impl.o -o $@ -lm -pthread
 
 # The benchmark makes its random models with the converter's plan and writer.
 BENCH = $(wildcard examples/bench/*.c)

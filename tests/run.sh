@@ -92,7 +92,7 @@ same_bits() {
 }
 
 if [ "$all" = all ]; then
-    if gcc -std=c99 -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined tools/convert/*.c harp_impl.c -o $B/convert_sane -lm; then
+    if gcc -std=c99 -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined tools/convert/*.c harp_impl.c -o $B/convert_sane -lm -pthread; then
         count "converter under ASan and UBSan" "$($B/test_convert $B/convert_sane $B/convert 2>&1)"
     else
         skip "converter under ASan and UBSan" "this gcc has no sanitizers"
