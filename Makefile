@@ -10,7 +10,7 @@ CFLAGS = -O2
 STRICT = -std=c99 -pedantic -Wall -Wextra -Wconversion -Wshadow -Werror
 B = build
 
-all: $(B)/harp $(B)/harp-convert $(B)/harp-bench $(B)/harp-eval $(B)/hello $(B)/own_measure $(B)/no_malloc $(B)/harp_impl.o $(B)/test_library $(B)/test_conformance $(B)/test_threads $(B)/test_decoders $(B)/test_chat $(B)/test_convert $(B)/test_gguf $(B)/test_words $(B)/test_tokenizer $(B)/test_vendoring_c $(B)/test_vendoring_cpp
+all: $(B)/harp $(B)/harp-convert $(B)/harp-bench $(B)/harp-eval $(B)/hello $(B)/own_measure $(B)/no_malloc $(B)/harp_impl.o $(B)/test_library $(B)/test_conformance $(B)/test_threads $(B)/test_decoders $(B)/test_chat $(B)/test_convert $(B)/test_gguf $(B)/test_words $(B)/test_tokenizer $(B)/test_vendoring_c $(B)/test_vendoring_cpp $(B)/test_models $(B)/variants
 
 $(B)/harp_impl.o: harp.h harp_impl.c
 	@mkdir -p $(B)
@@ -54,6 +54,15 @@ $(B)/no_malloc: examples/no_malloc.c harp.h harp_impl.c
 $(B)/test_library: tests/test_library.c harp.h harp_impl.c
 	@mkdir -p $(B)
 	$(CC) -std=c99 -Wall -Wextra -Werror $(CFLAGS) tests/test_library.c -o $@ -lm
+
+# Parts of the converter: JSON.
+$(B)/variants: tests/variants.c tools/convert/json.c tools/convert/util.c tools/convert/json.h
+	@mkdir -p $(B)
+	$(CC) $(STRICT) $(CFLAGS) -Itools/convert tests/variants.c tools/convert/json.c tools/convert/util.c -o $@ -lm
+
+$(B)/test_models: tests/test_models.c harp.h harp_impl.c
+	@mkdir -p $(B)
+	$(CC) -std=c99 -Wall -Wextra -Werror $(CFLAGS) tests/test_models.c -o $@ -lm
 
 $(B)/test_conformance: tests/test_conformance.c $(B)/harp_impl.o
 	$(CC) -std=c99 -Wall -Wextra -Werror $(CFLAGS) tests/test_conformance.c $(B)/harp_impl.o -o $@ -lm

@@ -40,8 +40,8 @@
  * SHAPES are written [rows][columns], last index fastest. "Row" alone means one token of one stream in a pass.
  * Everything private begins with hp_ or HP_, for this file may be included into one of yours.
  *
- * LIBRARY CALLS, all of them: memcpy, memmove, memset, memcmp, strlen, strcmp, sqrtf, fabsf; malloc and free unless
- * HARP_NO_MALLOC; fopen, fread, fseek, ftell, fclose unless HARP_NO_STDIO; open, fstat, mmap, munmap, close unless
+ * LIBRARY CALLS, all of them: memcpy, memmove, memset, memcmp, strlen, strcmp, strncmp, sqrtf, fabsf; malloc and free
+ * unless HARP_NO_MALLOC; fopen, fread, fseek, ftell, fclose unless HARP_NO_STDIO; open, fstat, mmap, munmap, close unless
  * HARP_NO_MMAP, and on Windows CreateFileW, GetFileSizeEx, CreateFileMappingW, MapViewOfFile, UnmapViewOfFile,
  * CloseHandle, MultiByteToWideChar, _wfopen in their place; threads, locks and conditions of POSIX or Windows and
  * sched_yield unless HARP_NO_THREADS; gettimeofday or QueryPerformanceCounter unless HARP_NO_CLOCK.
@@ -771,6 +771,15 @@ static uint16_t hp_float_to_half(float x)
 #define hp_weighted_sums HP_OF_SET(hp_weighted_sums)
 #define hp_softmax_weights HP_OF_SET(hp_softmax_weights)
 #define hp_measure_spread HP_OF_SET(hp_measure_spread)
+#define hp_layernorm HP_OF_SET(hp_layernorm)
+#define hp_rmsnorm_in_place HP_OF_SET(hp_rmsnorm_in_place)
+#define hp_add_bias HP_OF_SET(hp_add_bias)
+#define hp_vf_tanh HP_OF_SET(hp_vf_tanh)
+#define hp_soft_cap HP_OF_SET(hp_soft_cap)
+#define hp_vf_silu HP_OF_SET(hp_vf_silu)
+#define hp_vf_gelu_tanh HP_OF_SET(hp_vf_gelu_tanh)
+#define hp_vf_gelu_erf HP_OF_SET(hp_vf_gelu_erf)
+#define hp_activate HP_OF_SET(hp_activate)
 #define hp_kernels_of_set HP_OF_SET(hp_kernels)
 
 enum { HP_LANES = 16 };
@@ -1006,6 +1015,8 @@ typedef struct hp_spread {
     float mean, mean_squares; /* sum e d / Z; sum e d^2 / Z                                                       */
 } hp_spread;
 
+typedef enum hp_activation { HP_SILU, HP_GELU_TANH, HP_GELU_ERF } hp_activation;
+
 /* The kernels of a set. */
 typedef struct hp_kernels {
     const char *name;
@@ -1021,6 +1032,11 @@ typedef struct hp_kernels {
                           int32_t last);
     float (*softmax_weights)(float *x, int32_t first, int32_t last, float scale);
     hp_spread (*measure_spread)(const float *x, int32_t n);
+    void (*layernorm)(float *y, const float *x, const uint8_t *weight, const uint8_t *bias, int32_t n, float eps);
+    void (*rmsnorm_in_place)(float *x, const uint8_t *weight, int32_t n, float eps);
+    void (*add_bias)(float *x, const uint8_t *bias, int32_t n);
+    void (*soft_cap)(float *x, int32_t n, float scale, float cap);
+    void (*activate)(float *y, const float *gate, const float *up, int32_t n, hp_activation f);
 } hp_kernels;
 
 #endif /* what the compiler reads once, up to here */
@@ -1403,9 +1419,143 @@ static hp_spread hp_measure_spread(const float *x, int32_t n)
     return s;
 }
 
+/* ---- What families other than Llama ask for ---- */
+
+/* y[n] = (x - mean) / sqrt(variance + eps) * weight, + bias if there is one [Ba, Kiros and Hinton 2016]. y, which may
+ * be x, and x are padded; the padding must not count as elements that lie a mean away from the mean. */
+static void hp_layernorm(float *y, const float *x, const uint8_t *weight, const uint8_t *bias, int32_t n, float eps)
+{
+    hp_vf sum = hp_vf_set(0.0f), squares = sum, mean, scale;
+    float variance, root;
+    int32_t i;
+    for (i = 0; i < n; i += HP_LANES) sum = hp_vf_add(sum, hp_vf_load(x + i));
+    mean = hp_vf_set(hp_vf_sum(sum) / (float)n);
+    for (i = 0; i < n; i += HP_LANES) {
+        hp_vf d = hp_vf_first(hp_vf_sub(hp_vf_load(x + i), mean), hp_min(n - i, HP_LANES));
+        squares = hp_vf_add(squares, hp_vf_mul(d, d));
+        hp_vf_store(y + i, d);
+    }
+    variance = hp_vf_sum(squares) / (float)n;
+    variance = variance + eps;
+    root = sqrtf(variance);
+    scale = hp_vf_set(1.0f / root);
+    for (i = 0; i + HP_LANES <= n; i += HP_LANES) {
+        hp_vf normed = hp_vf_mul(hp_vf_mul(hp_vf_load(y + i), scale), hp_vf_load_file(weight + 4 * (size_t)i));
+        hp_vf_store(y + i, bias ? hp_vf_add(normed, hp_vf_load_file(bias + 4 * (size_t)i)) : normed);
+    }
+    for (; i < n; i++) {
+        float normed = y[i] * (1.0f / root);
+        normed = normed * hp_f32(weight + 4 * (size_t)i);
+        y[i] = bias ? normed + hp_f32(bias + 4 * (size_t)i) : normed;
+    }
+}
+
+/* hp_rmsnorm of x[n] in place, for an x that is not padded, such as a head among heads. */
+static void hp_rmsnorm_in_place(float *x, const uint8_t *weight, int32_t n, float eps)
+{
+    hp_vf squares = hp_vf_set(0.0f), scale;
+    float mean, root;
+    int32_t i;
+    for (i = 0; i < n; i += HP_LANES) {
+        hp_vf v = hp_vf_load_first(x + i, hp_min(n - i, HP_LANES));
+        squares = hp_vf_add(squares, hp_vf_mul(v, v));
+    }
+    mean = hp_vf_sum(squares) / (float)n;
+    mean = mean + eps;
+    root = sqrtf(mean);
+    scale = hp_vf_set(1.0f / root);
+    for (i = 0; i + HP_LANES <= n; i += HP_LANES)
+        hp_vf_store(x + i, hp_vf_mul(hp_vf_mul(hp_vf_load(x + i), scale), hp_vf_load_file(weight + 4 * (size_t)i)));
+    for (; i < n; i++) {
+        float normed = x[i] * (1.0f / root);
+        x[i] = normed * hp_f32(weight + 4 * (size_t)i);
+    }
+}
+
+/* x[n] += bias[n], little-endian in the file; neither is padded. */
+static void hp_add_bias(float *x, const uint8_t *bias, int32_t n)
+{
+    int32_t i;
+    for (i = 0; i + HP_LANES <= n; i += HP_LANES)
+        hp_vf_store(x + i, hp_vf_add(hp_vf_load(x + i), hp_vf_load_file(bias + 4 * (size_t)i)));
+    for (; i < n; i++) x[i] = x[i] + hp_f32(bias + 4 * (size_t)i);
+}
+
+/* tanh(x), relative error below 3e-7, small x included: of t = x / 8, |x| <= 9, by the ratio of polynomials that the
+ * continued fraction t / (1 + t^2 / (3 + t^2 / (5 + ...))) gives [Lambert 1768], then three times
+ * tanh(2 t) = 2 tanh(t) / (1 + tanh(t)^2). */
+HP_INLINE hp_vf hp_vf_tanh(hp_vf x)
+{
+    hp_vf one = hp_vf_set(1.0f), t = hp_vf_max(hp_vf_min(x, hp_vf_set(9.0f)), hp_vf_set(-9.0f)), t2, above, below;
+    int i;
+    t = hp_vf_mul(t, hp_vf_set(0.125f));
+    t2 = hp_vf_mul(t, t);
+    above = hp_vf_add(hp_vf_mul(hp_vf_add(t2, hp_vf_set(105.0f)), t2), hp_vf_set(945.0f));
+    below = hp_vf_add(hp_vf_mul(t2, hp_vf_set(15.0f)), hp_vf_set(420.0f));
+    below = hp_vf_add(hp_vf_mul(below, t2), hp_vf_set(945.0f));
+    t = hp_vf_div(hp_vf_mul(t, above), below);
+    for (i = 0; i < 3; i++) t = hp_vf_div(hp_vf_add(t, t), hp_vf_add(one, hp_vf_mul(t, t)));
+    return t;
+}
+
+/* x[n] = cap tanh(x scale / cap), n rounded up to a multiple of 16: keeps numbers within +-cap, and small ones as they
+ * are [Gemma 2]. */
+static void hp_soft_cap(float *x, int32_t n, float scale, float cap)
+{
+    hp_vf factor = hp_vf_set(scale), c = hp_vf_set(cap);
+    int32_t i;
+    for (i = 0; i < n; i += HP_LANES) {
+        hp_vf v = hp_vf_div(hp_vf_mul(hp_vf_load(x + i), factor), c);
+        hp_vf_store(x + i, hp_vf_mul(c, hp_vf_tanh(v)));
+    }
+}
+
+HP_INLINE hp_vf hp_vf_silu(hp_vf x)
+{
+    return hp_vf_div(x, hp_vf_add(hp_vf_set(1.0f), hp_vf_exp(hp_vf_sub(hp_vf_set(0.0f), x))));
+}
+
+/* x / 2 (1 + tanh(u)), u = sqrt(2 / pi) (x + 0.044715 x^3) [Hendrycks and Gimpel 2016]. (1 + tanh(u)) / 2 is
+ * 1 / (1 + exp(-2 u)), which keeps its precision where tanh(u) comes near to -1. */
+HP_INLINE hp_vf hp_vf_gelu_tanh(hp_vf x)
+{
+    hp_vf cube = hp_vf_mul(hp_vf_mul(hp_vf_mul(x, x), x), hp_vf_set(0.044715f));
+    hp_vf u2 = hp_vf_mul(hp_vf_add(x, cube), hp_vf_set(-1.59576912f));
+    return hp_vf_div(x, hp_vf_add(hp_vf_set(1.0f), hp_vf_exp(u2)));
+}
+
+/* x Phi(x), Phi the normal distribution. With c = Phi(-|x|) = erfc(z) / 2, z = |x| / sqrt(2), it is max(x, 0) - |x| c:
+ * no case to tell apart, nothing cancels. erfc(z) exp(z^2) is t times a polynomial in t = 1 / (1 + 0.4 z), found by
+ * interpolation at nine Chebyshev nodes of z = 0..9.5; its relative error there is below 9e-8. */
+HP_INLINE hp_vf hp_vf_gelu_erf(hp_vf x)
+{
+    static const float half_erfc[] = {0.0186919171f, -0.060917332f, 0.0232669556f, 0.0649441998f, 0.025739362f,
+                                      0.102565578f,  0.0994830264f, 0.113420544f,  0.112805766f};
+    hp_vf size = hp_vf_abs(x), z = hp_vf_mul(size, hp_vf_set(0.707106781f)), one = hp_vf_set(1.0f);
+    hp_vf t = hp_vf_div(one, hp_vf_add(one, hp_vf_mul(z, hp_vf_set(0.4f)))), c = hp_vf_set(half_erfc[0]);
+    int i;
+    for (i = 1; i < 9; i++) c = hp_vf_add(hp_vf_mul(c, t), hp_vf_set(half_erfc[i]));
+    c = hp_vf_mul(hp_vf_mul(c, t), hp_vf_exp(hp_vf_sub(hp_vf_set(0.0f), hp_vf_mul(z, z))));
+    return hp_vf_sub(hp_vf_max(x, hp_vf_set(0.0f)), hp_vf_mul(size, c));
+}
+
+/* y[n] = f(gate[n]) * up[n], or f(gate[n]) alone if up is NULL. y is padded; gate and up need not be. */
+static void hp_activate(float *y, const float *gate, const float *up, int32_t n, hp_activation f)
+{
+    int32_t i;
+    for (i = 0; i < n; i += HP_LANES) {
+        int32_t m = hp_min(n - i, HP_LANES);
+        hp_vf g = hp_vf_load_first(gate + i, m);
+        g = f == HP_GELU_TANH ? hp_vf_gelu_tanh(g) : f == HP_GELU_ERF ? hp_vf_gelu_erf(g) : hp_vf_silu(g);
+        if (up) g = hp_vf_mul(g, hp_vf_load_first(up + i, m));
+        hp_vf_store(y + i, g);
+    }
+}
+
 static const hp_kernels hp_kernels_of_set = {
     HP_STRING(HP_SET), hp_rmsnorm,       hp_add_to,          hp_silu_times,    hp_rope, hp_quantize, hp_matmul,
-    hp_unpack,         hp_weighted_sums, hp_softmax_weights, hp_measure_spread,
+    hp_unpack,         hp_weighted_sums, hp_softmax_weights, hp_measure_spread, hp_layernorm, hp_rmsnorm_in_place,
+    hp_add_bias,       hp_soft_cap,      hp_activate,
 };
 
 #undef HP_READ_KERNELS
@@ -2307,15 +2457,55 @@ static const hp_kernels *hp_find_kernels(const char *name)
  * so that 64 consecutive bytes hold four inputs of each of 16 rows: a load feeds one lane per row ([CH06]). A tile of
  * an f32 matrix is G x 32 x 16 floats, weight(r, c) is float c * 16 + r % 16.
  *
- * Metadata of the model: architecture (text); vocab, hidden, layers, heads, kv_heads, head_dim, ffn, context, window
- * (0: none), rope_dims, tied (integers); norm_eps (real); bos_token (integer) and end_tokens (bytes: u32 ids), if any;
- * name, source, licence, converter, chat.* (texts), if any. tokenizer.*: see [CH09]. Unknown keys are ignored.
+ * Metadata of the model: architecture (text, a name for people: nothing depends on it); vocab, hidden, layers, heads,
+ * kv_heads, head_dim, ffn, context, window (0: none), rope_dims (0: none are turned), tied (integers); norm_eps (real);
+ * bos_token (integer) and end_tokens (bytes: u32 ids), if any; name, source, licence, converter, chat.* (texts), if
+ * any. tokenizer.*: see [CH09]. Unknown keys are ignored. The following say what a layer computes; a key that is absent
+ * means what stands first, a value that is not listed is refused:
  *
- * Tensors, in this order: embedding [vocab][hidden]; rope_frequencies (f32, rope_dims / 2: radians per position, any
- * rope scaling already applied); for every layer L from 0: L.attn_norm (f32), L.qkv [(heads + 2 kv_heads) head_dim]
- * [hidden] (rows: all queries, all keys, all values), L.attn_out [hidden][heads head_dim], L.ffn_norm (f32), L.gate_up
- * [2 ffn][hidden] (all gates, then all ups), L.down [hidden][ffn]; final_norm (f32); and unless tied, output
- * [vocab][hidden].
+ *      norm            text     rms | layer: RMSNorm, or LayerNorm
+ *      norm_place      text     before | after | around: attention and feed-forward have a norm before them,
+ *                               x += f(norm(x)), after them, x += norm(f(x)), or both
+ *      residual        text     sequential | parallel | parallel_shared: the feed-forward reads what attention has
+ *                               been added to, or both read the same x, each through its norm or through one
+ *      activation      text     silu | gelu_tanh | gelu_erf
+ *      ffn_kind        text     gated | plain: down(f(gate x) * (up x)), or down(f(up x))
+ *      qk_norm         text     none | head | all: queries and keys are normed (RMSNorm, before they are turned),
+ *                               each head by itself or all heads as one vector
+ *      attention_scale real     1 / sqrt(head_dim): factor of the scores
+ *      attention_cap   real     none: scores become cap * tanh(score / cap)
+ *      logit_cap       real     none: so do logits
+ *      embedding_scale real     1: factor of the token embedding, not of the position embedding
+ *      rope_scale      real     1: factor of the cosines and sines
+ *      rope_original   integer  none: sequences of more tokens than that are turned by rope_long
+ *      window_layers   bytes    one for each layer, 1: the window holds there, 0: it does not; absent: it holds in all
+ *      local_layers    bytes    one for each layer, 1: rope_local turns it; absent: none
+ *
+ * Tensors, in this order; [] has a condition, ? means that the tensor may be there or not:
+ *
+ *      embedding [vocab][hidden]
+ *      position_embedding [context][hidden] ?
+ *      rope_frequencies (f32, rope_dims / 2: radians per position, any scaling applied)  [rope_dims > 0]
+ *      rope_long, rope_local (f32, the same)             [rope_original, local_layers are there]
+ *      for every layer L from 0:
+ *          L.attn_norm (f32), L.attn_norm_bias (f32) ?   [norm_place before or around; any bias of a norm: norm layer]
+ *          L.qkv [(heads + 2 kv_heads) head_dim][hidden] rows: all queries, all keys, all values
+ *          L.qkv_bias (f32) ?
+ *          L.q_norm, L.k_norm (f32)                      [qk_norm head: head_dim; all: heads, kv_heads times that]
+ *          L.attn_out [hidden][heads head_dim]
+ *          L.attn_out_bias (f32) ?
+ *          L.attn_post_norm (f32), L.attn_post_norm_bias (f32) ?  [norm_place after or around]
+ *          L.ffn_norm (f32), L.ffn_norm_bias (f32) ?     [as attn_norm, and residual not parallel_shared]
+ *          L.gate_up [2 ffn][hidden]                     rows: all gates, all ups; ffn_kind plain: [ffn][hidden], ups
+ *          L.gate_up_bias (f32) ?
+ *          L.down [hidden][ffn]
+ *          L.down_bias (f32) ?
+ *          L.ffn_post_norm (f32), L.ffn_post_norm_bias (f32) ?    [as attn_post_norm]
+ *      final_norm (f32), final_norm_bias (f32) ?
+ *      output [vocab][hidden]                            [tied is 0]
+ *      output_bias (f32) ?
+ *
+ * A tensor that has no place in this list is refused: its file means something that this reader does not compute.
  *
  * The reader below trusts nothing. It checks the whole head once, in time linear in its size; after harp_open the rest
  * of the file need not check again.
@@ -2326,10 +2516,34 @@ enum { HP_TENSOR_F32 = 1, HP_TENSOR_INT8 = 2, HP_TENSOR_F32_MATRIX = 3 };
 
 static const uint8_t hp_magic[8] = {0x89, 'H', 'A', 'R', 'P', 0x0D, 0x0A, 0x1A};
 
-typedef struct hp_layer { /* one transformer block, all pointers into the image */
-    const uint8_t *attn_norm, *ffn_norm;
+typedef struct hp_norm_of { /* the vectors of a norm */
+    const uint8_t *weight, *bias; /* bias: NULL if there is none */
+} hp_norm_of;
+
+typedef struct hp_layer { /* one transformer block, all pointers into the image; NULL: the model has no such thing */
+    hp_norm_of attn_norm, ffn_norm, attn_post_norm, ffn_post_norm;
     hp_matrix qkv, attn_out, gate_up, down;
+    const uint8_t *qkv_bias, *attn_out_bias, *gate_up_bias, *down_bias;
+    const uint8_t *q_norm, *k_norm;
+    int32_t window; /* keys that a position sees, itself included; 0: all */
+    int32_t local;  /* 1: turned by rope_local */
 } hp_layer;
+
+/* What a layer computes, as the metadata has it: all that the pass knows about an architecture. */
+enum { HP_NORM_RMS, HP_NORM_LAYER };
+enum { HP_BEFORE, HP_AFTER, HP_AROUND };
+enum { HP_SEQUENTIAL, HP_PARALLEL, HP_PARALLEL_SHARED };
+enum { HP_GATED, HP_PLAIN };
+enum { HP_QK_NONE, HP_QK_HEAD, HP_QK_ALL };
+enum { HP_MAX_STAGES = 16 };
+
+typedef struct hp_recipe {
+    int32_t norm, norm_place, residual, activation, ffn_kind, qk_norm; /* as above, and hp_activation */
+    float attention_scale, attention_cap, logit_cap;                   /* caps: 0 for none            */
+    float embedding_scale, rope_scale;
+    int32_t rope_original;                       /* longer sequences are turned by rope_long; INT32_MAX: there is none */
+    const uint8_t *window_layers, *local_layers; /* [layers] of 0 or 1, or NULL */
+} hp_recipe;
 
 /* A tokenizer as it stands in the file: every pointer leads into the image and is checked by hp_tokenizer_open. */
 typedef struct hp_tokenizer {
@@ -2376,11 +2590,17 @@ struct harp_model {
     harp_info info;
     int32_t vocab, bos; /* = info's, for the tokenizer */
     float norm_eps;
+    hp_recipe recipe;
+    hp_stage *stages[HP_MAX_STAGES]; /* what a layer does, in order ([CH11]) */
+    int32_t n_stages;
     int32_t rope_dims, n_meta, n_tensors;
     uint64_t table_offset, data_offset;
     hp_tokenizer tokenizer;
     hp_matrix embedding, output;
-    const uint8_t *rope_frequencies, *final_norm;
+    hp_matrix position_embedding;                              /* tiles NULL: none                         */
+    const uint8_t *rope_frequencies, *rope_long, *rope_local; /* NULL: none                               */
+    const uint8_t *output_bias;                               /* NULL: none                               */
+    hp_norm_of final_norm;
     hp_layer *layers;
     harp_allocator allocator;
     void *block; /* what holds this structure; block_bytes 0: the caller's */
@@ -2563,8 +2783,8 @@ static void hp_tensor_name(char *name, int32_t layer, const char *part)
     hp_put_string(&t, part);
 }
 
-/* What the search for tensors carries along: tensors come in the order in which they are asked for, so the search goes
- * on where the last one ended, and a well-made file is bound in linear time. The first failure stays. */
+/* What the search for tensors carries along: tensors come in the order in which they are asked for, so the next one is
+ * the one that is wanted, or what is wanted is not there. The first failure stays. */
 typedef struct hp_binder {
     const harp_model *m;
     harp_error *err;
@@ -2572,24 +2792,32 @@ typedef struct hp_binder {
     int32_t next;
 } hp_binder;
 
+/* Is the next tensor called that? How tensors that need not be there are found. */
+static int hp_is_next(const hp_binder *b, int32_t layer, const char *part)
+{
+    char name[48];
+    hp_tensor_name(name, layer, part);
+    return b->status == HARP_OK && b->next < b->m->n_tensors && strcmp(hp_tensor_at(b->m, b->next).name, name) == 0;
+}
+
 /* The tensor of this name and shape; on failure one without bytes. */
 static hp_tensor hp_bind(hp_binder *b, int32_t layer, const char *part, int32_t rows, int32_t cols)
 {
     char name[48];
-    int32_t i;
-    hp_tensor none;
-    memset(&none, 0, sizeof none);
+    hp_tensor t;
+    memset(&t, 0, sizeof t);
+    if (b->status) return t;
     hp_tensor_name(name, layer, part);
-    for (i = b->next; b->status == HARP_OK && i < b->m->n_tensors; i++) {
-        hp_tensor t = hp_tensor_at(b->m, i);
-        if (strcmp(t.name, name) != 0) continue;
-        b->next = i + 1;
-        if (t.rows == (uint64_t)rows && t.cols == (uint64_t)cols) return t;
-        b->status = hp_fail(b->err, HARP_ERR_FORMAT, "tensor %s is %d x %d; the model needs %d x %d", name,
-                            (int64_t)t.rows, (int64_t)t.cols, (int64_t)rows, (int64_t)cols);
+    if (!hp_is_next(b, layer, part)) {
+        b->status = hp_fail(b->err, HARP_ERR_FORMAT, "tensor %s is missing or misplaced", name);
+        return t;
     }
-    if (b->status == HARP_OK) b->status = hp_fail(b->err, HARP_ERR_FORMAT, "tensor %s is missing or misplaced", name);
-    return none;
+    t = hp_tensor_at(b->m, b->next++);
+    if (t.rows == (uint64_t)rows && t.cols == (uint64_t)cols) return t;
+    b->status = hp_fail(b->err, HARP_ERR_FORMAT, "tensor %s is %d x %d; the model needs %d x %d", name,
+                        (int64_t)t.rows, (int64_t)t.cols, (int64_t)rows, (int64_t)cols);
+    memset(&t, 0, sizeof t);
+    return t;
 }
 
 static void hp_refuse_type(hp_binder *b, int32_t layer, const char *part)
@@ -2606,6 +2834,20 @@ static const uint8_t *hp_bind_vector(hp_binder *b, int32_t layer, const char *pa
     return b->m->image + t.offset;
 }
 
+/* A vector that may be there: NULL if it is not. */
+static const uint8_t *hp_bind_optional(hp_binder *b, int32_t layer, const char *part, int32_t n)
+{
+    return hp_is_next(b, layer, part) ? hp_bind_vector(b, layer, part, n) : NULL;
+}
+
+static hp_norm_of hp_bind_norm(hp_binder *b, int32_t layer, const char *weight, const char *bias)
+{
+    hp_norm_of norm;
+    norm.weight = hp_bind_vector(b, layer, weight, b->m->info.hidden), norm.bias = NULL;
+    if (b->m->recipe.norm == HP_NORM_LAYER) norm.bias = hp_bind_optional(b, layer, bias, b->m->info.hidden);
+    return norm;
+}
+
 static hp_matrix hp_bind_matrix(hp_binder *b, int32_t layer, const char *part, int32_t rows, int32_t cols)
 {
     hp_tensor t = hp_bind(b, layer, part, rows, cols);
@@ -2619,20 +2861,59 @@ static hp_matrix hp_bind_matrix(hp_binder *b, int32_t layer, const char *part, i
     return w;
 }
 
-static harp_status hp_bind_layers(harp_model *m, hp_binder *b)
+static void hp_bind_attention(hp_binder *b, int32_t i, hp_layer *w)
 {
-    const harp_info *f = &m->info;
-    int32_t i, heads_width = f->heads * f->head_dim, kv_width = f->kv_heads * f->head_dim;
-    for (i = 0; i < f->layers && b->status == HARP_OK; i++) {
-        hp_layer *w = &m->layers[i];
-        w->attn_norm = hp_bind_vector(b, i, "attn_norm", f->hidden);
-        w->qkv = hp_bind_matrix(b, i, "qkv", heads_width + 2 * kv_width, f->hidden);
-        w->attn_out = hp_bind_matrix(b, i, "attn_out", f->hidden, heads_width);
-        w->ffn_norm = hp_bind_vector(b, i, "ffn_norm", f->hidden);
-        w->gate_up = hp_bind_matrix(b, i, "gate_up", 2 * f->ffn, f->hidden);
-        w->down = hp_bind_matrix(b, i, "down", f->hidden, f->ffn);
+    const harp_info *f = &b->m->info;
+    const hp_recipe *r = &b->m->recipe;
+    int32_t queries = f->heads * f->head_dim, keys = f->kv_heads * f->head_dim;
+    if (r->norm_place != HP_AFTER) w->attn_norm = hp_bind_norm(b, i, "attn_norm", "attn_norm_bias");
+    w->qkv = hp_bind_matrix(b, i, "qkv", queries + 2 * keys, f->hidden);
+    w->qkv_bias = hp_bind_optional(b, i, "qkv_bias", queries + 2 * keys);
+    if (r->qk_norm != HP_QK_NONE) {
+        w->q_norm = hp_bind_vector(b, i, "q_norm", r->qk_norm == HP_QK_ALL ? queries : f->head_dim);
+        w->k_norm = hp_bind_vector(b, i, "k_norm", r->qk_norm == HP_QK_ALL ? keys : f->head_dim);
     }
-    return b->status;
+    w->attn_out = hp_bind_matrix(b, i, "attn_out", f->hidden, queries);
+    w->attn_out_bias = hp_bind_optional(b, i, "attn_out_bias", f->hidden);
+    if (r->norm_place != HP_BEFORE) w->attn_post_norm = hp_bind_norm(b, i, "attn_post_norm", "attn_post_norm_bias");
+    w->window = !r->window_layers || r->window_layers[i] ? f->window : 0;
+    w->local = r->local_layers && r->local_layers[i];
+}
+
+static void hp_bind_ffn(hp_binder *b, int32_t i, hp_layer *w)
+{
+    const harp_info *f = &b->m->info;
+    const hp_recipe *r = &b->m->recipe;
+    int32_t inner = r->ffn_kind == HP_GATED ? 2 * f->ffn : f->ffn;
+    if (r->norm_place != HP_AFTER && r->residual != HP_PARALLEL_SHARED)
+        w->ffn_norm = hp_bind_norm(b, i, "ffn_norm", "ffn_norm_bias");
+    w->gate_up = hp_bind_matrix(b, i, "gate_up", inner, f->hidden);
+    w->gate_up_bias = hp_bind_optional(b, i, "gate_up_bias", inner);
+    w->down = hp_bind_matrix(b, i, "down", f->hidden, f->ffn);
+    w->down_bias = hp_bind_optional(b, i, "down_bias", f->hidden);
+    if (r->norm_place != HP_BEFORE) w->ffn_post_norm = hp_bind_norm(b, i, "ffn_post_norm", "ffn_post_norm_bias");
+}
+
+/* A table of rope frequencies. With 2^28 positions: angles stay below 2^34, fit for reduction. */
+static const uint8_t *hp_bind_rope(hp_binder *b, const char *name)
+{
+    const uint8_t *table = hp_bind_vector(b, -1, name, b->m->rope_dims / 2);
+    int32_t i;
+    for (i = 0; b->status == HARP_OK && i < b->m->rope_dims / 2; i++) {
+        float f = hp_f32(table + 4 * (size_t)i);
+        if (!(f >= -64.0f && f <= 64.0f))
+            b->status = hp_fail(b->err, HARP_ERR_FORMAT, "element %d of %s is out of range", (int64_t)i, name);
+    }
+    return table;
+}
+
+static void hp_bind_positions(harp_model *m, hp_binder *b)
+{
+    if (hp_is_next(b, -1, "position_embedding"))
+        m->position_embedding = hp_bind_matrix(b, -1, "position_embedding", m->info.context, m->info.hidden);
+    if (m->rope_dims > 0) m->rope_frequencies = hp_bind_rope(b, "rope_frequencies");
+    if (m->recipe.rope_original != INT32_MAX) m->rope_long = hp_bind_rope(b, "rope_long");
+    if (m->recipe.local_layers) m->rope_local = hp_bind_rope(b, "rope_local");
 }
 
 static harp_status hp_bind_tensors(harp_model *m, harp_error *err)
@@ -2641,15 +2922,18 @@ static harp_status hp_bind_tensors(harp_model *m, harp_error *err)
     int32_t i;
     b.m = m, b.err = err, b.status = HARP_OK, b.next = 0;
     m->embedding = hp_bind_matrix(&b, -1, "embedding", m->vocab, m->info.hidden);
-    m->rope_frequencies = hp_bind_vector(&b, -1, "rope_frequencies", m->rope_dims / 2);
-    if (hp_bind_layers(m, &b)) return b.status;
-    m->final_norm = hp_bind_vector(&b, -1, "final_norm", m->info.hidden);
-    m->output = m->info.tied ? m->embedding : hp_bind_matrix(&b, -1, "output", m->vocab, m->info.hidden);
-    for (i = 0; b.status == HARP_OK && i < m->rope_dims / 2; i++) {
-        float f = hp_f32(m->rope_frequencies + 4 * (size_t)i);
-        if (!(f >= -64.0f && f <= 64.0f)) /* with 2^28 positions: angles stay below 2^34, fit for reduction */
-            b.status = hp_fail(err, HARP_ERR_FORMAT, "rope frequency %d is out of range", (int64_t)i);
+    hp_bind_positions(m, &b);
+    memset(m->layers, 0, (size_t)m->info.layers * sizeof *m->layers);
+    for (i = 0; i < m->info.layers && b.status == HARP_OK; i++) {
+        hp_bind_attention(&b, i, &m->layers[i]);
+        hp_bind_ffn(&b, i, &m->layers[i]);
     }
+    m->final_norm = hp_bind_norm(&b, -1, "final_norm", "final_norm_bias");
+    m->output = m->info.tied ? m->embedding : hp_bind_matrix(&b, -1, "output", m->vocab, m->info.hidden);
+    m->output_bias = hp_bind_optional(&b, -1, "output_bias", m->vocab);
+    if (b.status == HARP_OK && b.next < m->n_tensors)
+        b.status = hp_fail(err, HARP_ERR_UNSUPPORTED, "tensor %s has no place in a model of this description",
+                           hp_tensor_at(m, b.next).name);
     return b.status;
 }
 
@@ -2679,7 +2963,7 @@ static harp_status hp_read_dimensions(harp_model *m, harp_error *err)
                  {"kv_heads", 1, 4096, &f->kv_heads},  {"head_dim", 2, HP_MAX_HEAD_DIM, &f->head_dim},
                  {"ffn", 1, 1 << 20, &f->ffn},         {"context", 1, 1 << 28, &f->context},
                  {"window", 0, 1 << 28, &f->window},   {"tied", 0, 1, &f->tied},
-                 {"rope_dims", 2, f->head_dim, &m->rope_dims}};
+                 {"rope_dims", 0, f->head_dim, &m->rope_dims}};
     size_t i;
     for (i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
         int32_t most = sizes[i].value == &m->rope_dims ? f->head_dim : sizes[i].most;
@@ -2713,20 +2997,116 @@ static harp_status hp_read_ends(harp_model *m, harp_error *err)
     return HARP_OK;
 }
 
+/* ---- What a layer computes ---- */
+
+/* A text that is one of [n] words; absent: the first. */
+static harp_status hp_read_word(const harp_model *m, const char *key, const char *const *words, int32_t n,
+                                int32_t *value, harp_error *err)
+{
+    harp_meta meta;
+    int32_t i;
+    *value = 0;
+    if (!hp_meta(m, key, &meta)) return HARP_OK;
+    if (meta.type != HARP_META_TEXT) return hp_fail(err, HARP_ERR_FORMAT, "%s must be a text", key);
+    for (i = 0; i < n; i++)
+        if (strcmp(meta.data, words[i]) == 0) {
+            *value = i;
+            return HARP_OK;
+        }
+    return hp_fail(err, HARP_ERR_UNSUPPORTED, "%s is %s, which this version does not know", key, meta.data);
+}
+
+static harp_status hp_read_words(harp_model *m, harp_error *err)
+{
+    static const char *const norm[] = {"rms", "layer"}, *const place[] = {"before", "after", "around"};
+    static const char *const residual[] = {"sequential", "parallel", "parallel_shared"};
+    static const char *const activation[] = {"silu", "gelu_tanh", "gelu_erf"}, *const ffn[] = {"gated", "plain"};
+    static const char *const qk[] = {"none", "head", "all"};
+    hp_recipe *r = &m->recipe;
+    harp_status status;
+    if ((status = hp_read_word(m, "norm", norm, 2, &r->norm, err)) != HARP_OK
+        || (status = hp_read_word(m, "norm_place", place, 3, &r->norm_place, err)) != HARP_OK
+        || (status = hp_read_word(m, "residual", residual, 3, &r->residual, err)) != HARP_OK
+        || (status = hp_read_word(m, "activation", activation, 3, &r->activation, err)) != HARP_OK
+        || (status = hp_read_word(m, "ffn_kind", ffn, 2, &r->ffn_kind, err)) != HARP_OK
+        || (status = hp_read_word(m, "qk_norm", qk, 3, &r->qk_norm, err)) != HARP_OK)
+        return status;
+    if (r->residual != HP_SEQUENTIAL && r->norm_place != HP_BEFORE)
+        return hp_fail(err, HARP_ERR_UNSUPPORTED, "a parallel residual goes with norms before its parts alone");
+    return HARP_OK;
+}
+
+/* A positive real; absent: `otherwise`. */
+static harp_status hp_read_factor(const harp_model *m, const char *key, float otherwise, float *value, harp_error *err)
+{
+    harp_meta meta;
+    *value = otherwise;
+    if (!hp_meta(m, key, &meta)) return HARP_OK;
+    if (meta.type != HARP_META_REAL || !(meta.real >= 1e-6 && meta.real <= 1e6))
+        return hp_fail(err, HARP_ERR_FORMAT, "%s must be a real between 1e-6 and 1e6", key);
+    *value = (float)meta.real;
+    return HARP_OK;
+}
+
+static harp_status hp_read_factors(harp_model *m, harp_error *err)
+{
+    hp_recipe *r = &m->recipe;
+    float root = sqrtf((float)m->info.head_dim);
+    if (hp_read_factor(m, "attention_scale", 1.0f / root, &r->attention_scale, err)
+        || hp_read_factor(m, "attention_cap", 0.0f, &r->attention_cap, err)
+        || hp_read_factor(m, "logit_cap", 0.0f, &r->logit_cap, err)
+        || hp_read_factor(m, "embedding_scale", 1.0f, &r->embedding_scale, err)
+        || hp_read_factor(m, "rope_scale", 1.0f, &r->rope_scale, err))
+        return HARP_ERR_FORMAT;
+    return HARP_OK;
+}
+
+/* A byte for each layer, 0 or 1; NULL if absent. */
+static harp_status hp_read_layer_bits(const harp_model *m, const char *key, const uint8_t **bits, harp_error *err)
+{
+    harp_meta meta;
+    int32_t i;
+    *bits = NULL;
+    if (!hp_meta(m, key, &meta)) return HARP_OK;
+    *bits = (const uint8_t *)meta.data;
+    if (meta.type != HARP_META_BYTES || meta.bytes != (size_t)m->info.layers)
+        return hp_fail(err, HARP_ERR_FORMAT, "%s must be bytes, one for each of %d layers", key,
+                       (int64_t)m->info.layers);
+    for (i = 0; i < m->info.layers; i++)
+        if ((*bits)[i] > 1) return hp_fail(err, HARP_ERR_FORMAT, "%s of layer %d is neither 0 nor 1", key, (int64_t)i);
+    return HARP_OK;
+}
+
+static harp_status hp_read_recipe(harp_model *m, harp_error *err)
+{
+    hp_recipe *r = &m->recipe;
+    harp_meta meta;
+    harp_status status = hp_read_words(m, err);
+    if (status) return status;
+    r->rope_original = INT32_MAX;
+    if (hp_read_factors(m, err) || hp_read_layer_bits(m, "window_layers", &r->window_layers, err)
+        || hp_read_layer_bits(m, "local_layers", &r->local_layers, err))
+        return HARP_ERR_FORMAT;
+    if (hp_meta(m, "rope_original", &meta)
+        && hp_read_integer(m, "rope_original", 1, m->info.context, &r->rope_original, err))
+        return HARP_ERR_FORMAT;
+    if (m->rope_dims == 0 && (r->rope_original != INT32_MAX || r->local_layers))
+        return hp_fail(err, HARP_ERR_FORMAT, "rope_dims is 0, but rope_original or local_layers is there");
+    return HARP_OK;
+}
+
 static harp_status hp_read_architecture(harp_model *m, harp_error *err)
 {
     harp_meta meta;
     if (!hp_meta(m, "architecture", &meta) || meta.type != HARP_META_TEXT)
         return hp_fail(err, HARP_ERR_FORMAT, "the text architecture is missing from the file");
     m->info.architecture = meta.data;
-    if (strcmp(meta.data, "llama") != 0)
-        return hp_fail(err, HARP_ERR_UNSUPPORTED, "architecture %s is not known to this version", meta.data);
     if (hp_read_dimensions(m, err) || hp_read_ends(m, err)) return HARP_ERR_FORMAT;
     if (!hp_meta(m, "norm_eps", &meta) || meta.type != HARP_META_REAL || !(meta.real >= 0.0 && meta.real < 1.0))
         return hp_fail(err, HARP_ERR_FORMAT, "the real norm_eps is missing from the file, or not in 0..1");
     m->norm_eps = (float)meta.real;
     m->vocab = m->info.vocab;
-    return HARP_OK;
+    return hp_read_recipe(m, err);
 }
 
 static int64_t hp_count_parameters(const harp_model *m)
@@ -2735,12 +3115,13 @@ static int64_t hp_count_parameters(const harp_model *m)
     int32_t i;
     for (i = 0; i < m->n_tensors; i++) {
         hp_tensor t = hp_tensor_at(m, i);
-        if (strcmp(t.name, "rope_frequencies") != 0) n += (int64_t)(t.rows * t.cols);
+        if (strncmp(t.name, "rope_", 5) != 0) n += (int64_t)(t.rows * t.cols);
     }
     return n;
 }
 
 static harp_status hp_tokenizer_open(hp_tokenizer *t, const harp_model *m, harp_error *err);
+static void hp_choose_stages(harp_model *m);
 
 /* Everything between an image in memory and a model that may be trusted, the layer table excepted. */
 static harp_status hp_read_head(harp_model *m, harp_error *err)
@@ -2882,6 +3263,7 @@ HARP_API harp_status harp_open_source(harp_model **model, const harp_source *sou
         return status;
     }
     m->info.tokenizer = m->tokenizer.kind, m->info.longest_token = m->tokenizer.longest;
+    hp_choose_stages(m);
     *model = m;
     return hp_ok(err);
 }
@@ -4655,7 +5037,8 @@ typedef struct hp_job {
     float *out;
     size_t stride;
     const float *source; /* preparation: float rows to be normed or rounded    */
-    const uint8_t *norm;
+    float *normed;       /* where normed rows go                               */
+    const hp_norm_of *norm;
     int32_t rows, width, layer;
 } hp_job;
 
@@ -4687,7 +5070,7 @@ struct harp_session {
     int32_t *q_sums;  /* [batch][widest / 32] */
     float *attention; /* [threads][attention_floats] */
     size_t attention_floats;
-    int32_t hidden_stride, qkv_stride, heads_stride, gate_up_stride, inner_stride, logits_stride;
+    int32_t hidden_stride, qkv_stride, heads_stride, gate_up_stride, inner_stride, turn_stride, logits_stride;
 
     float *logits;    /* [slots][logits_stride]: of the newest step, vanilla_slot, and, K of them, reframed_slot, */
                       /* reframed_slot + slot_gap, ...                                                        */
@@ -4879,7 +5262,7 @@ static void hp_lay_out_scratch(harp_session *s, hp_arena *a)
     s->hidden_stride = hp_round_up(f->hidden, HP_GROUP);
     s->heads_stride = hp_round_up(f->heads * f->head_dim, HP_GROUP);
     s->qkv_stride = hp_round_up((f->heads + 2 * f->kv_heads) * f->head_dim, HP_LANES);
-    s->gate_up_stride = hp_round_up(2 * f->ffn, HP_LANES);
+    s->gate_up_stride = hp_round_up(s->model->recipe.ffn_kind == HP_GATED ? 2 * f->ffn : f->ffn, HP_LANES);
     s->inner_stride = hp_round_up(f->ffn, HP_GROUP);
     widest = (size_t)hp_max(hp_max(s->hidden_stride, s->heads_stride), s->inner_stride);
     s->x = hp_carve(a, batch * (size_t)s->hidden_stride, sizeof(float));
@@ -4889,7 +5272,8 @@ static void hp_lay_out_scratch(harp_session *s, hp_arena *a)
     s->heads = hp_carve(a, batch * (size_t)s->heads_stride, sizeof(float));
     s->gate_up = hp_carve(a, batch * (size_t)s->gate_up_stride, sizeof(float));
     s->inner = hp_carve(a, batch * (size_t)s->inner_stride, sizeof(float));
-    s->turn = hp_carve(a, batch * (size_t)s->model->rope_dims, sizeof(float));
+    s->turn_stride = s->model->rope_local ? 2 * s->model->rope_dims : s->model->rope_dims;
+    s->turn = hp_carve(a, batch * (size_t)s->turn_stride, sizeof(float));
     s->q = hp_carve(a, batch, widest);
     s->q_scales = hp_carve(a, batch * (widest / HP_GROUP), sizeof(float));
     s->q_sums = hp_carve(a, batch * (widest / HP_GROUP), sizeof(int32_t));
@@ -5113,7 +5497,7 @@ static void hp_begin_stream(harp_session *s, hp_stream *t, int32_t base)
  * each row's sums are its own (rules R1 to R3).
  *
  *   P1  embed       x = embedding of the token, with its mask if it is reframed
- *   P2  each layer  x += attention(norm(x)); x += ffn(norm(x)): a list of stages (hp_llama_layer)
+ *   P2  each layer  x += attention(norm(x)); x += ffn(norm(x)), or a relative of it: a list of stages
  *   P3  logits      of the rows that want them: norm(x) . output^T
  * ============================================================================================================== */
 
@@ -5146,16 +5530,21 @@ static void hp_split(harp_session *s, hp_work *work, int32_t count)
 
 static void hp_work_norm(harp_session *s, int part, int32_t first, int32_t last)
 {
-    size_t stride = (size_t)s->hidden_stride;
+    const hp_norm_of *norm = s->job.norm;
+    int32_t n = s->model->info.hidden;
     (void)part;
-    for (; first < last; first++)
-        s->kernels->rmsnorm(s->normed + (size_t)first * stride, s->x + (size_t)first * stride, s->job.norm,
-                   s->model->info.hidden, s->model->norm_eps);
+    for (; first < last; first++) {
+        const float *x = s->job.source + (size_t)first * (size_t)s->hidden_stride;
+        float *y = s->job.normed + (size_t)first * (size_t)s->hidden_stride;
+        if (s->model->recipe.norm == HP_NORM_RMS) s->kernels->rmsnorm(y, x, norm->weight, n, s->model->norm_eps);
+        else s->kernels->layernorm(y, x, norm->weight, norm->bias, n, s->model->norm_eps);
+    }
 }
 
-static void hp_norm(harp_session *s, const uint8_t *weight)
+/* to[rows][hidden] = norm(from[rows][hidden]); from and to may be the same. */
+static void hp_norm(harp_session *s, const hp_norm_of *norm, const float *from, float *to)
 {
-    s->job.norm = weight;
+    s->job.norm = norm, s->job.source = from, s->job.normed = to;
     hp_split(s, hp_work_norm, s->n_rows);
 }
 
@@ -5191,11 +5580,22 @@ static void hp_product(harp_session *s, const hp_matrix *matrix, const float *x,
     hp_split(s, hp_work_product, matrix->n_tiles);
 }
 
-/* x += inputs . matrix^T: how a block's result joins the residual stream. */
-static void hp_product_onto_x(harp_session *s, const hp_matrix *matrix, const float *inputs, int32_t width)
+/* Adds a bias to each of the rows, if the model has it. */
+static void hp_add_bias_to_rows(const harp_session *s, float *out, const uint8_t *bias, int32_t n, int32_t rows, int32_t stride)
+{
+    int32_t i;
+    for (i = 0; bias && i < rows; i++) s->kernels->add_bias(out + (size_t)i * (size_t)stride, bias, n);
+}
+
+/* x += norm(inputs . matrix^T + bias), with what of bias and norm there is: how a block's result joins the residual
+ * stream. */
+static void hp_product_onto_x(harp_session *s, const hp_matrix *matrix, const uint8_t *bias, const hp_norm_of *norm,
+                              const float *inputs, int32_t width)
 {
     int32_t i;
     hp_product(s, matrix, inputs, width, s->n_rows, s->change, s->hidden_stride);
+    hp_add_bias_to_rows(s, s->change, bias, s->model->info.hidden, s->n_rows, s->hidden_stride);
+    if (norm->weight) hp_norm(s, norm, s->change, s->change);
     for (i = 0; i < s->n_rows; i++)
         s->kernels->add_to(s->x + (size_t)i * (size_t)s->hidden_stride,
                            s->change + (size_t)i * (size_t)s->hidden_stride, s->model->info.hidden);
@@ -5249,24 +5649,49 @@ static harp_status hp_apply_mask(harp_session *s, const hp_row *row, float *x, h
 }
 
 /* Cosines, then sines, of the angles position * frequency; the product is rounded to float, as Hugging Face does. */
-static void hp_set_turn(const harp_model *m, int32_t position, float *turn)
+static void hp_set_turn(const harp_model *m, const uint8_t *frequencies, int32_t position, float *turn)
 {
     int32_t i, half = m->rope_dims / 2;
     for (i = 0; i < half; i++) {
-        float angle = (float)position * hp_f32(m->rope_frequencies + 4 * (size_t)i);
+        float angle = (float)position * hp_f32(frequencies + 4 * (size_t)i);
         hp_sine_cosine((double)angle, &turn[half + i], &turn[i]);
+        turn[i] = turn[i] * m->recipe.rope_scale;
+        turn[half + i] = turn[half + i] * m->recipe.rope_scale;
     }
+}
+
+/* Is the session so long that rope_long turns it? The answer holds for all its positions at once: see
+ * hp_set_token_count. */
+static int hp_is_long(const harp_model *m, int32_t n_tokens)
+{
+    return n_tokens > m->recipe.rope_original;
+}
+
+/* What is masked is the token's own embedding; positions are added to what is left of it. */
+static void hp_add_position(harp_session *s, const hp_row *row, float *x)
+{
+    float *embedding = s->normed; /* free until the first norm */
+    int32_t d;
+    for (d = 0; d < s->model->info.hidden && s->model->recipe.embedding_scale != 1.0f; d++)
+        x[d] = x[d] * s->model->recipe.embedding_scale;
+    if (!s->model->position_embedding.tiles) return;
+    hp_matrix_row(&s->model->position_embedding, row->position, embedding);
+    s->kernels->add_to(x, embedding, s->model->info.hidden);
 }
 
 static harp_status hp_embed(harp_session *s, harp_error *err)
 {
+    const harp_model *m = s->model;
+    const uint8_t *frequencies = hp_is_long(m, s->n_tokens) ? m->rope_long : m->rope_frequencies;
     int32_t i;
     for (i = 0; i < s->n_rows; i++) {
         const hp_row *row = &s->rows[i];
-        float *x = s->x + (size_t)i * (size_t)s->hidden_stride;
-        hp_matrix_row(&s->model->embedding, row->token, x);
+        float *x = s->x + (size_t)i * (size_t)s->hidden_stride, *turn = s->turn + (size_t)i * (size_t)s->turn_stride;
+        hp_matrix_row(&m->embedding, row->token, x);
         if (row->reframing >= 0 && hp_apply_mask(s, row, x, err)) return HARP_ERR_CANCELLED;
-        hp_set_turn(s->model, row->position, s->turn + (size_t)i * (size_t)s->model->rope_dims);
+        hp_add_position(s, row, x);
+        if (m->rope_frequencies) hp_set_turn(m, frequencies, row->position, turn);
+        if (m->rope_local) hp_set_turn(m, m->rope_local, row->position, turn + m->rope_dims);
     }
     return HARP_OK;
 }
@@ -5275,26 +5700,64 @@ static harp_status hp_embed(harp_session *s, harp_error *err)
 
 static void hp_stage_attention_norm(harp_session *s, const hp_layer *w)
 {
-    hp_norm(s, w->attn_norm);
+    hp_norm(s, &w->attn_norm, s->x, s->normed);
+}
+
+/* What attention and feed-forward read: the normed rows, or those themselves if norms come after. */
+static const float *hp_branch_input(const harp_session *s)
+{
+    return s->model->recipe.norm_place == HP_AFTER ? s->x : s->normed;
 }
 
 static void hp_stage_qkv(harp_session *s, const hp_layer *w)
 {
-    hp_product(s, &w->qkv, s->normed, s->hidden_stride, s->n_rows, s->qkv, s->qkv_stride);
+    hp_product(s, &w->qkv, hp_branch_input(s), s->hidden_stride, s->n_rows, s->qkv, s->qkv_stride);
+    hp_add_bias_to_rows(s, s->qkv, w->qkv_bias, w->qkv.rows, s->n_rows, s->qkv_stride);
 }
 
-/* Turns queries and keys by their position, and stores the new keys and values: before any row attends, so that rows of
- * one pass see one another as they would have in passes of their own. */
-static void hp_stage_rope_and_store(harp_session *s, const hp_layer *w)
+static void hp_stage_head_norm(harp_session *s, const hp_layer *w)
 {
-    const harp_model *m = s->model;
-    const harp_info *f = &m->info;
-    int32_t i, h, layer = (int32_t)(w - m->layers);
+    const harp_info *f = &s->model->info;
+    int32_t i, h;
     for (i = 0; i < s->n_rows; i++) {
         float *qkv = s->qkv + (size_t)i * (size_t)s->qkv_stride;
-        float *keys = qkv + f->heads * f->head_dim, *values = keys + f->kv_heads * f->head_dim;
-        const float *turn = s->turn + (size_t)i * (size_t)m->rope_dims;
-        for (h = 0; h < f->heads + f->kv_heads; h++) s->kernels->rope(qkv + h * f->head_dim, turn, m->rope_dims);
+        for (h = 0; h < f->heads + f->kv_heads; h++)
+            s->kernels->rmsnorm_in_place(qkv + h * f->head_dim, h < f->heads ? w->q_norm : w->k_norm, f->head_dim,
+                                s->model->norm_eps);
+    }
+}
+
+static void hp_stage_heads_norm(harp_session *s, const hp_layer *w)
+{
+    int32_t queries = s->model->info.heads * s->model->info.head_dim;
+    int32_t keys = s->model->info.kv_heads * s->model->info.head_dim, i;
+    for (i = 0; i < s->n_rows; i++) {
+        float *qkv = s->qkv + (size_t)i * (size_t)s->qkv_stride;
+        s->kernels->rmsnorm_in_place(qkv, w->q_norm, queries, s->model->norm_eps);
+        s->kernels->rmsnorm_in_place(qkv + queries, w->k_norm, keys, s->model->norm_eps);
+    }
+}
+
+static void hp_stage_rope(harp_session *s, const hp_layer *w)
+{
+    const harp_info *f = &s->model->info;
+    int32_t i, h, dims = s->model->rope_dims;
+    for (i = 0; i < s->n_rows; i++) {
+        float *qkv = s->qkv + (size_t)i * (size_t)s->qkv_stride;
+        const float *turn = s->turn + (size_t)i * (size_t)s->turn_stride + (w->local ? dims : 0);
+        for (h = 0; h < f->heads + f->kv_heads; h++) s->kernels->rope(qkv + h * f->head_dim, turn, dims);
+    }
+}
+
+/* Stores the new keys and values before any row attends, so that rows of one pass see one another as they would have in
+ * passes of their own. */
+static void hp_stage_store(harp_session *s, const hp_layer *w)
+{
+    const harp_info *f = &s->model->info;
+    int32_t i, h, layer = (int32_t)(w - s->model->layers);
+    for (i = 0; i < s->n_rows; i++) {
+        const float *keys = s->qkv + (size_t)i * (size_t)s->qkv_stride + f->heads * f->head_dim;
+        const float *values = keys + f->kv_heads * f->head_dim;
         for (h = 0; h < f->kv_heads; h++)
             hp_store_key_value(s, &s->streams[s->rows[i].stream], layer, h, s->rows[i].position,
                                keys + h * f->head_dim, values + h * f->head_dim);
@@ -5306,16 +5769,16 @@ static void hp_stage_rope_and_store(harp_session *s, const hp_layer *w)
 typedef struct hp_task {
     int32_t first_row, n_rows, kv_head, layer;
     int32_t group;                         /* query heads per key-value head                     */
+    int32_t window;                        /* of the layer; 0: none                              */
     int32_t first_block, last_block;       /* that any of its rows sees                          */
     float *tile, *scores, *mixed, *totals; /* scratch: [16][head] [queries][span] [queries][head] [queries] */
     size_t span, head;
 } hp_task;
 
 /* The first position that a row sees: window keys, itself included. */
-static int32_t hp_first_seen(const harp_session *s, const hp_row *row)
+static int32_t hp_first_seen(const hp_task *t, const hp_row *row)
 {
-    int32_t window = s->model->info.window;
-    return window ? hp_max(0, row->position - window + 1) : 0;
+    return t->window ? hp_max(0, row->position - t->window + 1) : 0;
 }
 
 static hp_task hp_make_task(harp_session *s, int part, int32_t item)
@@ -5326,9 +5789,10 @@ static hp_task hp_make_task(harp_session *s, int part, int32_t item)
     size_t queries;
     hp_task t;
     t.kv_head = item % f->kv_heads, t.layer = s->job.layer, t.group = f->heads / f->kv_heads;
+    t.window = s->model->layers[t.layer].window;
     t.first_row = s->runs[run], t.n_rows = s->runs[run + 1] - t.first_row;
     last = &s->rows[t.first_row + t.n_rows - 1];
-    t.first_block = hp_first_seen(s, &s->rows[t.first_row]) / HP_BLOCK, t.last_block = last->position / HP_BLOCK;
+    t.first_block = hp_first_seen(&t, &s->rows[t.first_row]) / HP_BLOCK, t.last_block = last->position / HP_BLOCK;
     t.head = (size_t)hp_round_up(f->head_dim, HP_LANES), t.span = (size_t)hp_blocks(s->params.context) * HP_BLOCK;
     queries = (size_t)hp_longest_run(s) * (size_t)t.group;
     t.tile = s->attention + (size_t)part * s->attention_floats;
@@ -5378,7 +5842,7 @@ static void hp_score_block(harp_session *s, const hp_task *t, int32_t block)
         const hp_row *row = &s->rows[t->first_row + i];
         const float *q = s->qkv + (size_t)(t->first_row + i) * (size_t)s->qkv_stride + t->kv_head * t->group * dim;
         float *scores = hp_scores_in_block(t, i, block);
-        if (block < hp_first_seen(s, row) / HP_BLOCK || block > row->position / HP_BLOCK) continue;
+        if (block < hp_first_seen(t, row) / HP_BLOCK || block > row->position / HP_BLOCK) continue;
         for (h = 0; h < t->group; h++) memset(scores + (size_t)h * t->span, 0, HP_BLOCK * sizeof(float));
         hp_weigh_heads(s, t, scores, t->span, q, (size_t)dim, t->tile, HP_BLOCK, 0, dim - 1);
     }
@@ -5386,14 +5850,17 @@ static void hp_score_block(harp_session *s, const hp_task *t, int32_t block)
 
 static void hp_weigh_positions(harp_session *s, const hp_task *t)
 {
+    float scale = s->model->recipe.attention_scale, cap = s->model->recipe.attention_cap;
     int32_t i, h, origin = t->first_block * HP_BLOCK;
-    float root = sqrtf((float)s->model->info.head_dim), scale = 1.0f / root;
     for (i = 0; i < t->n_rows; i++) {
         const hp_row *row = &s->rows[t->first_row + i];
+        int32_t first = hp_first_seen(t, row) - origin, last = row->position - origin;
+        int32_t begin = first / HP_BLOCK * HP_BLOCK;
         for (h = 0; h < t->group; h++) {
             size_t query = (size_t)(i * t->group + h);
-            t->totals[query] = s->kernels->softmax_weights(
-                t->scores + query * t->span, hp_first_seen(s, row) - origin, row->position - origin, scale);
+            float *scores = t->scores + query * t->span;
+            if (cap > 0.0f) s->kernels->soft_cap(scores + begin, last + 1 - begin, scale, cap);
+            t->totals[query] = s->kernels->softmax_weights(scores, first, last, cap > 0.0f ? 1.0f : scale);
             memset(t->mixed + query * t->head, 0, t->head * sizeof(float));
         }
     }
@@ -5408,7 +5875,7 @@ static void hp_mix_block(harp_session *s, const hp_task *t, int32_t block)
     s->kernels->unpack(t->tile, t->head, &values);
     for (i = 0; i < t->n_rows; i++) {
         const hp_row *row = &s->rows[t->first_row + i];
-        int32_t first = hp_max(hp_first_seen(s, row) - block * HP_BLOCK, 0);
+        int32_t first = hp_max(hp_first_seen(t, row) - block * HP_BLOCK, 0);
         int32_t last = hp_min(row->position - block * HP_BLOCK, HP_BLOCK - 1);
         float *mixed = t->mixed + (size_t)(i * t->group) * t->head;
         for (d = 0; d < t->head && first <= last; d += HP_LANES)
@@ -5452,26 +5919,31 @@ static void hp_stage_attention(harp_session *s, const hp_layer *w)
 
 static void hp_stage_attention_out(harp_session *s, const hp_layer *w)
 {
-    hp_product_onto_x(s, &w->attn_out, s->heads, s->heads_stride);
+    hp_product_onto_x(s, &w->attn_out, w->attn_out_bias, &w->attn_post_norm, s->heads, s->heads_stride);
 }
 
 static void hp_stage_ffn_norm(harp_session *s, const hp_layer *w)
 {
-    hp_norm(s, w->ffn_norm);
+    hp_norm(s, &w->ffn_norm, s->x, s->normed);
 }
 
 static void hp_stage_gate_up(harp_session *s, const hp_layer *w)
 {
-    hp_product(s, &w->gate_up, s->normed, s->hidden_stride, s->n_rows, s->gate_up, s->gate_up_stride);
+    hp_product(s, &w->gate_up, hp_branch_input(s), s->hidden_stride, s->n_rows, s->gate_up, s->gate_up_stride);
+    hp_add_bias_to_rows(s, s->gate_up, w->gate_up_bias, w->gate_up.rows, s->n_rows, s->gate_up_stride);
 }
 
 static void hp_work_activate(harp_session *s, int part, int32_t first, int32_t last)
 {
+    const hp_recipe *r = &s->model->recipe;
     int32_t ffn = s->model->info.ffn;
     (void)part;
     for (; first < last; first++) {
         const float *gate = s->gate_up + (size_t)first * (size_t)s->gate_up_stride;
-        s->kernels->silu_times(s->inner + (size_t)first * (size_t)s->inner_stride, gate, gate + ffn, ffn);
+        float *inner = s->inner + (size_t)first * (size_t)s->inner_stride;
+        if (r->ffn_kind == HP_PLAIN) s->kernels->activate(inner, gate, NULL, ffn, (hp_activation)r->activation);
+        else if (r->activation == HP_SILU) s->kernels->silu_times(inner, gate, gate + ffn, ffn);
+        else s->kernels->activate(inner, gate, gate + ffn, ffn, (hp_activation)r->activation);
     }
 }
 
@@ -5483,21 +5955,46 @@ static void hp_stage_activate(harp_session *s, const hp_layer *w)
 
 static void hp_stage_down(harp_session *s, const hp_layer *w)
 {
-    hp_product_onto_x(s, &w->down, s->inner, s->inner_stride);
+    hp_product_onto_x(s, &w->down, w->down_bias, &w->ffn_post_norm, s->inner, s->inner_stride);
 }
 
-/* A layer of the Llama family [Touvron et al. 2023], in the order of the paper. Other architectures are other lists. */
-static hp_stage *const hp_llama_layer[] = {
-    hp_stage_attention_norm, hp_stage_qkv,      hp_stage_rope_and_store, hp_stage_attention, hp_stage_attention_out,
-    hp_stage_ffn_norm,       hp_stage_gate_up,  hp_stage_activate,       hp_stage_down,
-};
+/* The stages of a layer in their order; what a model lacks is not in its list. Llama's [Touvron et al. 2023] is
+ *     attention_norm qkv rope store attention attention_out   ffn_norm gate_up activate down
+ * If attention and feed-forward are parallel, the latter's norm must see x before attention has been added to it. */
+static void hp_choose_stages(harp_model *m)
+{
+    const hp_recipe *r = &m->recipe;
+    int none = r->norm_place == HP_AFTER;
+    int early = r->residual == HP_PARALLEL, shared = r->residual == HP_PARALLEL_SHARED;
+    const struct {
+        int wanted;
+        hp_stage *stage;
+    } all[] = {{!none, hp_stage_attention_norm},
+               {1, hp_stage_qkv},
+               {r->qk_norm == HP_QK_HEAD, hp_stage_head_norm},
+               {r->qk_norm == HP_QK_ALL, hp_stage_heads_norm},
+               {m->rope_dims > 0, hp_stage_rope},
+               {1, hp_stage_store},
+               {1, hp_stage_attention},
+               {early, hp_stage_ffn_norm},
+               {1, hp_stage_attention_out},
+               {!none && !early && !shared, hp_stage_ffn_norm},
+               {1, hp_stage_gate_up},
+               {1, hp_stage_activate},
+               {1, hp_stage_down}};
+    size_t i;
+    for (i = 0; i < sizeof all / sizeof all[0]; i++)
+        if (all[i].wanted) m->stages[m->n_stages++] = all[i].stage;
+}
 
 /* ---- P3: logits ---- */
 
 /* The rows that want logits move to the front of the scratch; their slots follow one another (see hp_push). */
 static void hp_compute_logits(harp_session *s)
 {
+    const harp_model *m = s->model;
     size_t stride = (size_t)s->hidden_stride;
+    float *out;
     int32_t i, n = 0, first_slot = 0;
     for (i = 0; i < s->n_rows; i++) {
         if (s->rows[i].slot < 0) continue;
@@ -5506,9 +6003,12 @@ static void hp_compute_logits(harp_session *s)
     }
     if (n == 0) return;
     s->n_rows = n;
-    hp_norm(s, s->model->final_norm);
-    hp_product(s, &s->model->output, s->normed, s->hidden_stride, n,
-               s->logits + (size_t)first_slot * (size_t)s->logits_stride, s->logits_stride);
+    out = s->logits + (size_t)first_slot * (size_t)s->logits_stride;
+    hp_norm(s, &m->final_norm, s->x, s->normed);
+    hp_product(s, &m->output, s->normed, s->hidden_stride, n, out, s->logits_stride);
+    hp_add_bias_to_rows(s, out, m->output_bias, m->vocab, n, s->logits_stride);
+    for (i = 0; i < n && m->recipe.logit_cap > 0.0f; i++)
+        s->kernels->soft_cap(out + (size_t)i * (size_t)s->logits_stride, s->logits_stride, 1.0f, m->recipe.logit_cap);
 }
 
 /* ---- The pass itself ---- */
@@ -5534,14 +6034,13 @@ static void hp_find_runs(harp_session *s)
 
 static harp_status hp_forward(harp_session *s, harp_error *err)
 {
-    int32_t layer;
-    size_t stage;
+    int32_t layer, stage;
     hp_find_runs(s);
     if (hp_embed(s, err)) return HARP_ERR_CANCELLED;
     for (layer = 0; layer < s->model->info.layers; layer++)
-        for (stage = 0; stage < sizeof hp_llama_layer / sizeof hp_llama_layer[0]; stage++) {
+        for (stage = 0; stage < s->model->n_stages; stage++) {
             if (hp_is_cancelled(s)) return hp_fail(err, HARP_ERR_CANCELLED, "cancelled by the caller");
-            hp_llama_layer[stage](s, &s->model->layers[layer]);
+            s->model->stages[stage](s, &s->model->layers[layer]);
         }
     hp_compute_logits(s);
     return HARP_OK;
@@ -6562,6 +7061,18 @@ static harp_status hp_check_tokens(const harp_session *s, const int32_t *tokens,
     return HARP_OK;
 }
 
+/* With longrope [Ding et al. 2024] the length of a sequence decides which table turns all its positions. So crossing
+ * rope_original, either way, voids every cached key, and from the second layer on every value, too: the streams start
+ * anew and are computed from the tokens when they are next needed. A session is thus a function of its tokens alone,
+ * not of the way in which they came; which table its streams follow need not be kept, for their number says it. */
+static void hp_set_token_count(harp_session *s, int32_t n)
+{
+    int32_t r;
+    if (hp_is_long(s->model, n) != hp_is_long(s->model, s->n_tokens))
+        for (r = 0; r < s->n_streams; r++) s->streams[r].length = s->streams[r].base = 0;
+    s->n_tokens = n;
+}
+
 static void hp_append(harp_session *s, const int32_t *tokens, int32_t n)
 {
     if (s->n_tokens == 0 && n > 0) {
@@ -6570,7 +7081,7 @@ static void hp_append(harp_session *s, const int32_t *tokens, int32_t n)
     }
     hp_forget_drafts(s);
     memmove(s->tokens + s->n_tokens, tokens, (size_t)n * sizeof(int32_t));
-    s->n_tokens += n;
+    hp_set_token_count(s, s->n_tokens + n);
     s->has_step = 0;
 }
 
@@ -6582,7 +7093,7 @@ HARP_API harp_status harp_feed(harp_session *s, const int32_t *tokens, int32_t n
     hp_append(s, tokens, n);
     if (s->n_tokens > 1) status = hp_compute_vanilla(s, s->n_tokens - 2, err);
     if (status) {
-        s->n_tokens -= n;
+        hp_set_token_count(s, s->n_tokens - n);
         return status;
     }
     return hp_ok(err);
@@ -6624,7 +7135,7 @@ HARP_API harp_status harp_rewind(harp_session *s, int32_t position, harp_error *
 {
     if (!s || position < 0 || position > s->n_tokens)
         return hp_fail(err, HARP_ERR_ARGUMENT, "there is no position %d to rewind to", (int64_t)position);
-    s->n_tokens = position;
+    hp_set_token_count(s, position);
     s->has_step = 0;
     hp_forget_drafts(s);
     hp_truncate(s, position);
@@ -6700,7 +7211,7 @@ HARP_API harp_status harp_score(harp_session *s, const int32_t *tokens, int32_t 
         waiting = 0;
     }
     if (status) {
-        s->n_tokens = begin;
+        hp_set_token_count(s, begin);
         return hp_abandon(s, status);
     }
     s->streams[0].length = s->n_tokens;

@@ -45,24 +45,23 @@ static int store_vector(const pour *p, const float *from, unsigned char *out, cv
     for (uint64_t i = 0; i < p->tensor->cols; i++) {
         uint32_t bits = cv_bits_of_float(from[i]);
         if ((bits & 0x7F800000u) == 0x7F800000u)
-            return cv_fail(err, "tensor %s: element %.0f is not finite", p->planned->matrix[0].name, (double)i);
+            return cv_fail(err, "tensor %s: element %.0f is not finite", p->tensor->name, (double)i);
         cv_store_u32(out + 4 * i, bits);
     }
     return 0;
 }
 
+/* Vectors one after the other, or a table that the plan holds. */
 static int pour_vector(pour *p, cv_error *err)
 {
-    size_t n = (size_t)p->tensor->cols;
-    const float *from = p->source->facts.rope;
+    size_t n = (size_t)p->tensor->cols, at = 0;
     float *weights = cv_alloc(n, sizeof *weights, err);
     unsigned char *out = weights ? cv_alloc(n, 4, err) : NULL;
     int failed = !out;
-    if (!failed && p->planned->n > 0) {
-        failed = p->source->read(p->source, &p->planned->matrix[0], 0, 1, weights, err);
-        from = weights;
-    }
-    failed = failed || store_vector(p, from, out, err) < 0 || cv_writer_add(p->writer, out, 4 * n, err) < 0;
+    for (int i = 0; !failed && i < p->planned->n; at += (size_t)p->planned->matrix[i++].cols)
+        failed = p->source->read(p->source, &p->planned->matrix[i], 0, 1, weights + at, err) < 0;
+    failed = failed || store_vector(p, p->planned->n > 0 ? weights : p->planned->table, out, err) < 0
+             || cv_writer_add(p->writer, out, 4 * n, err) < 0;
     free(weights);
     free(out);
     return failed ? -1 : 0;
