@@ -10,7 +10,7 @@ CFLAGS = -O2
 STRICT = -std=c99 -pedantic -Wall -Wextra -Wconversion -Wshadow -Werror
 B = build
 
-all: $(B)/harp $(B)/harp-convert $(B)/hello $(B)/own_measure $(B)/no_malloc $(B)/harp_impl.o $(B)/test_library $(B)/test_conformance $(B)/test_threads $(B)/test_chat $(B)/test_convert $(B)/test_tokenizer $(B)/test_vendoring_c $(B)/test_vendoring_cpp
+all: $(B)/harp $(B)/harp-convert $(B)/hello $(B)/own_measure $(B)/no_malloc $(B)/harp_impl.o $(B)/test_library $(B)/test_conformance $(B)/test_threads $(B)/test_chat $(B)/test_convert $(B)/test_gguf $(B)/test_tokenizer $(B)/test_vendoring_c $(B)/test_vendoring_cpp
 
 $(B)/harp_impl.o: harp.h harp_impl.c
 	@mkdir -p $(B)
@@ -20,7 +20,7 @@ $(B)/harp_impl.o: harp.h harp_impl.c
 COMMAND = $(wildcard examples/harp/*.c)
 
 $(B)/harp: $(COMMAND) examples/harp/cli.h $(B)/harp_impl.o
-	$(CC) $(STRICT) $(CFLAGS) $(COMMAND) $(B)/harp_impl.o -o $@ -lm -pthread
+	$(CC) $(STRICT) $(CFLAGS) $(COMMAND) $(B)/harp_impl.o -o $@ -lm
 
 # The converter, which leans on the library for --check alone.
 CONVERT = $(wildcard tools/convert/*.c)
@@ -51,6 +51,13 @@ CHAT = tools/convert/chat.c tools/convert/jinja.c tools/convert/meta.c tools/con
 $(B)/test_chat: tests/test_chat.c $(CHAT) tools/convert/convert.h tools/convert/jinja.h
 	@mkdir -p $(B)
 	$(CC) $(STRICT) $(CFLAGS) -Itools/convert tests/test_chat.c $(CHAT) -o $@
+
+# Parts of the converter: GGUF files.
+GGUF = tools/convert/gguf.c tools/convert/dequantize.c tools/convert/quantize.c tools/convert/files.c tools/convert/util.c
+
+$(B)/test_gguf: tests/test_gguf.c $(GGUF) tools/convert/gguf.h tools/convert/dequantize.h
+	@mkdir -p $(B)
+	$(CC) $(STRICT) $(CFLAGS) -Itools/convert tests/test_gguf.c $(GGUF) -o $@ -lm
 
 $(B)/test_convert: tests/test_convert.c $(B)/harp_impl.o
 	$(CC) -std=c99 -Wall -Wextra -Werror $(CFLAGS) tests/test_convert.c $(B)/harp_impl.o -o $@ -lm

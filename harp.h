@@ -56,6 +56,10 @@
  *   HARP_NO_STDIO    no FILE: models come from memory, a mapping or a reader of yours
  *   HARP_NO_MMAP     files are read, never mapped
  *   HARP_NO_MALLOC   no malloc: every call needs a block or an allocator of yours
+ *   HARP_NO_THREADS  no threads of harp's own: parts are run by your parallel function, or one after another
+ *   HARP_NO_CLOCK    no clock: the schedule "auto" goes by counting
+ *   HARP_NO_SIMD     plain C only, where others have vector instructions
+ *   HARP_IMPL_FILE   "harp_impl.c", under another name if you gave it one: the file includes itself
  *
  * SHAPES are written [rows][columns], last index fastest. Tokens and positions are int32_t, sizes in bytes size_t.
  * Structures may grow between versions; harp_defaults() fills them, and source stays compatible.
@@ -226,8 +230,9 @@ typedef struct harp_params {
     int ignore_end; /* 1: the model's end tokens do not end it                                    [0]        */
 
     /* Resources. */
-    int threads;                /* how many parts work is split into                              [1]        */
-    harp_parallel_fn *parallel; /* runs those parts; NULL: the calling thread does                [NULL]     */
+    const char *isa;            /* the instruction set, one that harp_isa names; NULL: the best   [NULL]     */
+    int threads;                /* how many parts work is split into; 1: the calling thread alone [1]        */
+    harp_parallel_fn *parallel; /* runs those parts; NULL: threads of the session's own           [NULL]     */
     void *parallel_user;
     harp_cancel_fn *cancel; /*                                                                    [NULL]     */
     void *cancel_user;
@@ -237,6 +242,11 @@ typedef struct harp_params {
 } harp_params;
 
 HARP_API harp_params harp_defaults(void);
+
+/* The instruction sets that this build and this machine have, best first, by index from 0: "avx512", "avxvnni", "avx2",
+ * "sse2"; "dotprod", "neon"; "simd128"; and always "c", plain C, as the last. NULL beyond it. All of them give the same
+ * bits. Constant strings. */
+HARP_API const char *harp_isa(int index);
 
 /* ---- TIER 1: five calls are enough for most programs ------------------------------------------------------------ */
 

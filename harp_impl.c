@@ -14,8 +14,10 @@
  *   [CH05] Mathematics       log2, sine and cosine, half precision: ours, because libm differs between machines
  *   [CH06] Sixteen lanes     the small vocabulary in which every kernel is written
  *   [CH07] Kernels           exp, norms, int8 products, attention, distributions, over that vocabulary
+ *   [CH07S] Instruction sets the sixteen lanes in the registers of x86, ARM and WebAssembly
  *   [CH08] The file          the .harp format, its reader, the model
  *   [CH09] Text and tokens   the tokenizers
+ *   [CH09T] Many hands       a pool of threads that costs microseconds, or the caller's
  *   [CH10] The session       its memory: key-value streams, scratch, logits
  *   [CH11] The pass          forward(rows): one function for prompts, decoding and reframed streams
  *   [CH12] Choosing          from logits to a token
@@ -39,10 +41,18 @@
  *
  * LIBRARY CALLS, all of them: memcpy, memmove, memset, memcmp, strlen, strcmp, sqrtf, fabsf; malloc and free unless
  * HARP_NO_MALLOC; fopen, fread, fseek, ftell, fclose unless HARP_NO_STDIO; open, fstat, mmap, munmap, close where
- * files are mapped.
+ * files are mapped; threads, locks and conditions of POSIX or Windows, and sched_yield, unless HARP_NO_THREADS;
+ * gettimeofday unless HARP_NO_CLOCK.
  */
+
+/* The compiler reads this file once as a whole, and [CH07] again for each instruction set of [CH07S]. */
 #ifndef HARP_IMPL_INCLUDED
 #define HARP_IMPL_INCLUDED
+#define HP_FIRST_READING
+#define HP_READ_KERNELS
+#ifndef HARP_IMPL_FILE
+#define HARP_IMPL_FILE "harp_impl.c"
+#endif
 
 #ifdef __cplusplus
 #error "harp_impl.c is C99: compile it as C; harp.h can be included from C++"
@@ -90,7 +100,37 @@
 #ifndef HARP_NO_STDIO
 #include <stdio.h>
 #endif
-#if !defined(HARP_NO_MMAP) && (defined(__unix__) || defined(__APPLE__))
+#if defined(__unix__) || defined(__APPLE__)
+#define HP_POSIX 1
+#else
+#define HP_POSIX 0
+#endif
+#if HP_POSIX && !defined(HARP_NO_CLOCK)
+#include <sys/time.h>
+#endif
+#if defined(_WIN32) && !(defined(HARP_NO_THREADS) && defined(HARP_NO_CLOCK))
+#ifndef WIN32_LEAN_AND_MEAN
+#define WIN32_LEAN_AND_MEAN
+#endif
+#ifndef NOMINMAX
+#define NOMINMAX
+#endif
+#include <windows.h>
+#endif
+#if HP_POSIX && defined(__GNUC__) && !defined(HARP_NO_THREADS) && !(defined(__EMSCRIPTEN__) && !defined(__EMSCRIPTEN_PTHREADS__))
+#define HP_POSIX_THREADS 1
+#include <pthread.h>
+#include <sched.h>
+#else
+#define HP_POSIX_THREADS 0
+#endif
+#if defined(_WIN32) && !defined(HARP_NO_THREADS)
+#define HP_WIN32_THREADS 1
+#else
+#define HP_WIN32_THREADS 0
+#endif
+#define HP_THREADS (HP_POSIX_THREADS || HP_WIN32_THREADS)
+#if !defined(HARP_NO_MMAP) && HP_POSIX
 #define HP_MMAP 1
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -100,13 +140,74 @@
 #define HP_MMAP 0
 #endif
 
-/* Kernels profit from inlining even where the compiler's own judgement says no. */
-#if defined(__GNUC__)
+/* Kernels profit from inlining even where the compiler's own judgement says no, and from loops over their few rows
+ * being unrolled, for only then do the rows stay in registers. */
+#define HP_PRAGMA(text) _Pragma(#text)
+#define HP_STRING_(text) #text
+#define HP_STRING(text) HP_STRING_(text)
+#if defined(__clang__)
+#define HP_INLINE static inline __attribute__((always_inline, unused))
+#define HP_UNROLL HP_PRAGMA(clang loop unroll(full))
+#define HP_TARGET_BEGIN(set) HP_PRAGMA(clang attribute push(__attribute__((target(set))), apply_to = function))
+#define HP_TARGET_END HP_PRAGMA(clang attribute pop)
+#elif defined(__GNUC__)
 #define HP_INLINE static inline __attribute__((always_inline))
-#define HP_UNUSED __attribute__((unused))
+#define HP_UNROLL HP_PRAGMA(GCC unroll 16)
+#define HP_TARGET_BEGIN(set) HP_PRAGMA(GCC push_options) HP_PRAGMA(GCC target(set))
+#define HP_TARGET_END HP_PRAGMA(GCC pop_options)
 #else
 #define HP_INLINE static inline
-#define HP_UNUSED
+#define HP_UNROLL
+#define HP_TARGET_BEGIN(set)
+#define HP_TARGET_END
+#endif
+
+/* Which instruction sets can be compiled [CH07S]. HP_WIDE_X86 is off for gcc on Windows, which does not align wide
+ * registers on the stack (its bug 54412): SSE2 is then the best there. */
+#if !defined(HARP_NO_SIMD) && ((defined(__x86_64__) && defined(__GNUC__)) || (defined(_M_X64) && !defined(_M_ARM64EC)))
+#define HP_X86 1
+#else
+#define HP_X86 0
+#endif
+#if HP_X86 && !(defined(_WIN32) && defined(__GNUC__) && !defined(__clang__))
+#define HP_WIDE_X86 1
+#else
+#define HP_WIDE_X86 0
+#endif
+#if HP_WIDE_X86 && ((defined(__clang__) && __clang_major__ >= 12) || (!defined(__clang__) && __GNUC__ >= 11))
+#define HP_VNNI_X86 1
+#else
+#define HP_VNNI_X86 0
+#endif
+#if !defined(HARP_NO_SIMD) && defined(__aarch64__) && defined(__GNUC__) && !defined(__AARCH64EB__)
+#define HP_NEON 1
+#else
+#define HP_NEON 0
+#endif
+#if HP_NEON && (defined(__linux__) || defined(__APPLE__)) && (!defined(__clang__) || __clang_major__ >= 16)
+#define HP_NEON_DOTPROD 1
+#else
+#define HP_NEON_DOTPROD 0
+#endif
+#if !defined(HARP_NO_SIMD) && defined(__wasm_simd128__)
+#define HP_WASM 1
+#else
+#define HP_WASM 0
+#endif
+#if HP_X86
+#include <immintrin.h>
+#if defined(_MSC_VER)
+#include <intrin.h>
+#else
+#include <cpuid.h>
+#endif
+#elif HP_NEON
+#include <arm_neon.h>
+#if HP_NEON_DOTPROD && defined(__linux__)
+#include <sys/auxv.h>
+#endif
+#elif HP_WASM
+#include <wasm_simd128.h>
 #endif
 
 /* Asks the running machine what no macro tells: is a product fused into a sum, are tiny numbers flushed to zero, is
@@ -446,10 +547,73 @@ static uint16_t hp_float_to_half(float x)
  * [CH06] Sixteen lanes
  *
  * Every kernel is written once, over the few operations below: a vector of sixteen floats (hp_vf) or sixteen int32
- * (hp_vi). Plain C defines what they mean; an instruction set joins by defining the same names with its own
- * instructions, as one 512-bit register, two of 256 bits or four of 128. Sixteen is the widest, so the rest fits.
- * By rule R1 a lane is an output: lanes meet only in hp_vf_sum and hp_vf_top.
+ * (hp_vi). Plain C, here, defines what they mean; an instruction SET joins by defining the same names with its own
+ * instructions, as one register of 512 bits, two of 256 or four of 128 ([CH08]). Sixteen is the widest, so the rest
+ * fits. By rule R1 a lane is an output: lanes meet only in hp_vf_sum and hp_vf_top.
+ *
+ * Every set needs names of its own. So what a set has is a macro that appends the set's name: hp_vf_add is hp_vf_add_c
+ * while HP_SET is c, and hp_vf_add_avx2 when the kernels are read again with HP_SET avx2.
  * ============================================================================================================== */
+
+#define HP_GLUE_(a, b) a##b
+#define HP_GLUE(a, b) HP_GLUE_(a, b)
+#define HP_OF_SET(name) HP_GLUE(name##_, HP_SET)
+#define HP_SET c
+
+#define hp_vf HP_OF_SET(hp_vf)
+#define hp_vi HP_OF_SET(hp_vi)
+#define hp_vw HP_OF_SET(hp_vw)
+#define hp_vf_set HP_OF_SET(hp_vf_set)
+#define hp_vf_load HP_OF_SET(hp_vf_load)
+#define hp_vf_store HP_OF_SET(hp_vf_store)
+#define hp_vf_load_file HP_OF_SET(hp_vf_load_file)
+#define hp_vf_load_half HP_OF_SET(hp_vf_load_half)
+#define hp_vf_add HP_OF_SET(hp_vf_add)
+#define hp_vf_sub HP_OF_SET(hp_vf_sub)
+#define hp_vf_mul HP_OF_SET(hp_vf_mul)
+#define hp_vf_div HP_OF_SET(hp_vf_div)
+#define hp_vf_max HP_OF_SET(hp_vf_max)
+#define hp_vf_min HP_OF_SET(hp_vf_min)
+#define hp_vf_from_vi HP_OF_SET(hp_vf_from_vi)
+#define hp_vf_of_bits HP_OF_SET(hp_vf_of_bits)
+#define hp_vi_of_bits HP_OF_SET(hp_vi_of_bits)
+#define hp_vi_set HP_OF_SET(hp_vi_set)
+#define hp_vi_add HP_OF_SET(hp_vi_add)
+#define hp_vi_sub HP_OF_SET(hp_vi_sub)
+#define hp_vi_shift_left HP_OF_SET(hp_vi_shift_left)
+#define hp_vi_shift_right HP_OF_SET(hp_vi_shift_right)
+#define hp_vi_store HP_OF_SET(hp_vi_store)
+#define hp_vi_load_file HP_OF_SET(hp_vi_load_file)
+#define hp_vi_load_bytes HP_OF_SET(hp_vi_load_bytes)
+#define hp_vw_load HP_OF_SET(hp_vw_load)
+#define hp_vi_dot4 HP_OF_SET(hp_vi_dot4)
+#define hp_vf_abs HP_OF_SET(hp_vf_abs)
+#define hp_vf_load_first HP_OF_SET(hp_vf_load_first)
+#define hp_vf_first HP_OF_SET(hp_vf_first)
+#define hp_vf_sum HP_OF_SET(hp_vf_sum)
+#define hp_vf_top HP_OF_SET(hp_vf_top)
+#define hp_vf_round HP_OF_SET(hp_vf_round)
+#define hp_vf_two_to HP_OF_SET(hp_vf_two_to)
+#define hp_vi_store_bytes HP_OF_SET(hp_vi_store_bytes)
+#define hp_vf_exp HP_OF_SET(hp_vf_exp)
+#define hp_rmsnorm HP_OF_SET(hp_rmsnorm)
+#define hp_add_to HP_OF_SET(hp_add_to)
+#define hp_silu_times HP_OF_SET(hp_silu_times)
+#define hp_rope HP_OF_SET(hp_rope)
+#define hp_quantize HP_OF_SET(hp_quantize)
+#define hp_tile_int8 HP_OF_SET(hp_tile_int8)
+#define hp_tile_weights HP_OF_SET(hp_tile_weights)
+#define hp_tile_scale HP_OF_SET(hp_tile_scale)
+#define hp_tile_f32 HP_OF_SET(hp_tile_f32)
+#define hp_tile HP_OF_SET(hp_tile)
+#define hp_matmul HP_OF_SET(hp_matmul)
+#define hp_load_elements HP_OF_SET(hp_load_elements)
+#define hp_unpack HP_OF_SET(hp_unpack)
+#define hp_weigh HP_OF_SET(hp_weigh)
+#define hp_weighted_sums HP_OF_SET(hp_weighted_sums)
+#define hp_softmax_weights HP_OF_SET(hp_softmax_weights)
+#define hp_measure_spread HP_OF_SET(hp_measure_spread)
+#define hp_kernels_of_set HP_OF_SET(hp_kernels)
 
 enum { HP_LANES = 16 };
 
@@ -460,6 +624,10 @@ typedef struct hp_vf {
 typedef struct hp_vi {
     int32_t lane[HP_LANES];
 } hp_vi;
+
+typedef struct hp_vw { /* four int8 weights of each lane */
+    int8_t byte[4 * HP_LANES];
+} hp_vw;
 
 #define HP_EACH_LANE for (i = 0; i < HP_LANES; i++)
 
@@ -481,13 +649,6 @@ HP_INLINE hp_vf hp_vf_load(const float *p)
 HP_INLINE void hp_vf_store(float *p, hp_vf v)
 {
     memcpy(p, v.lane, sizeof v.lane);
-}
-
-HP_INLINE hp_vf hp_vf_load_first(const float *p, int32_t n) /* p[0..n-1], zeros after: the end of a vector */
-{
-    hp_vf v = hp_vf_set(0.0f);
-    memcpy(v.lane, p, (size_t)n * sizeof(float));
-    return v;
 }
 
 HP_INLINE hp_vf hp_vf_load_file(const uint8_t *p) /* sixteen little-endian floats */
@@ -548,47 +709,7 @@ HP_INLINE hp_vf hp_vf_min(hp_vf a, hp_vf b) /* a < b ? a : b */
     return a;
 }
 
-HP_INLINE hp_vf hp_vf_abs(hp_vf a)
-{
-    int i;
-    HP_EACH_LANE a.lane[i] = hp_float(hp_bits(a.lane[i]) & 0x7FFFFFFFu);
-    return a;
-}
-
-HP_INLINE hp_vf hp_vf_first(hp_vf a, int32_t n) /* lanes n and above become zero */
-{
-    int i;
-    for (i = n; i < HP_LANES; i++) a.lane[i] = 0.0f;
-    return a;
-}
-
-HP_INLINE float hp_vf_sum(hp_vf a) /* the fixed tree of rule R3 */
-{
-    int i, half;
-    for (half = HP_LANES / 2; half > 0; half /= 2)
-        for (i = 0; i < half; i++) a.lane[i] = a.lane[i] + a.lane[i + half];
-    return a.lane[0];
-}
-
-HP_INLINE float hp_vf_top(hp_vf a) /* the largest lane */
-{
-    float top = a.lane[0];
-    int i;
-    HP_EACH_LANE top = a.lane[i] > top ? a.lane[i] : top;
-    return top;
-}
-
-/* To the nearest integer, ties to even, for |x| < 2^22: adding 1.5 * 2^23 leaves no bits for a fraction, and the low
- * bits of the sum are the integer. Bit operations alone follow, so that NaN gives some integer and no undefined one. */
-HP_INLINE hp_vi hp_vf_round(hp_vf a)
-{
-    hp_vi v;
-    int i;
-    HP_EACH_LANE v.lane[i] = (int32_t)(hp_bits(a.lane[i] + 12582912.0f) - 0x4B400000u);
-    return v;
-}
-
-HP_INLINE hp_vf hp_vf_from_vi(hp_vi a)
+HP_INLINE hp_vf hp_vf_from_vi(hp_vi a) /* the nearest floats */
 {
     hp_vf v;
     int i;
@@ -596,11 +717,17 @@ HP_INLINE hp_vf hp_vf_from_vi(hp_vi a)
     return v;
 }
 
-HP_INLINE hp_vf hp_vf_two_to(hp_vi n) /* 2^n for n in -126..127: an exponent field */
+HP_INLINE hp_vf hp_vf_of_bits(hp_vi a)
 {
     hp_vf v;
-    int i;
-    HP_EACH_LANE v.lane[i] = hp_float((uint32_t)(n.lane[i] + 127) << 23);
+    memcpy(&v, &a, sizeof v);
+    return v;
+}
+
+HP_INLINE hp_vi hp_vi_of_bits(hp_vf a)
+{
+    hp_vi v;
+    memcpy(&v, &a, sizeof v);
     return v;
 }
 
@@ -612,36 +739,134 @@ HP_INLINE hp_vi hp_vi_set(int32_t x)
     return v;
 }
 
-HP_INLINE void hp_vi_store_bytes(int8_t *p, hp_vi a) /* the low byte of each lane */
+/* Integer operations wrap around, as in two's complement. */
+HP_INLINE hp_vi hp_vi_add(hp_vi a, hp_vi b)
 {
     int i;
-    HP_EACH_LANE p[i] = (int8_t)a.lane[i];
-}
-
-HP_INLINE hp_vf hp_vf_load_bytes(const int8_t *p) /* sixteen int8 */
-{
-    hp_vf v;
-    int i;
-    HP_EACH_LANE v.lane[i] = (float)p[i];
-    return v;
-}
-
-/* Byte k (0..3) of each lane's four int8, from the 64 bytes at p. */
-HP_INLINE hp_vf hp_vf_load_byte_of_4(const int8_t *p, int k)
-{
-    hp_vf v;
-    int i;
-    HP_EACH_LANE v.lane[i] = (float)p[4 * i + k];
-    return v;
-}
-
-/* a + (four int8 of each lane, 64 bytes at w) . (the same four int8 x for all lanes). */
-HP_INLINE hp_vi hp_vi_dot4(hp_vi a, const int8_t *w, const int8_t *x)
-{
-    int i;
-    HP_EACH_LANE a.lane[i] += w[4 * i] * x[0] + w[4 * i + 1] * x[1] + w[4 * i + 2] * x[2] + w[4 * i + 3] * x[3];
+    HP_EACH_LANE a.lane[i] = (int32_t)((uint32_t)a.lane[i] + (uint32_t)b.lane[i]);
     return a;
 }
+
+HP_INLINE hp_vi hp_vi_sub(hp_vi a, hp_vi b)
+{
+    int i;
+    HP_EACH_LANE a.lane[i] = (int32_t)((uint32_t)a.lane[i] - (uint32_t)b.lane[i]);
+    return a;
+}
+
+HP_INLINE hp_vi hp_vi_shift_left(hp_vi a, int n)
+{
+    int i;
+    HP_EACH_LANE a.lane[i] = (int32_t)((uint32_t)a.lane[i] << n);
+    return a;
+}
+
+HP_INLINE hp_vi hp_vi_shift_right(hp_vi a, int n) /* copies of the sign come in from the left */
+{
+    int i;
+    HP_EACH_LANE a.lane[i] = a.lane[i] < 0 ? ~(~a.lane[i] >> n) : a.lane[i] >> n;
+    return a;
+}
+
+HP_INLINE void hp_vi_store(int32_t *p, hp_vi v)
+{
+    memcpy(p, v.lane, sizeof v.lane);
+}
+
+HP_INLINE hp_vi hp_vi_load_file(const uint8_t *p) /* sixteen little-endian int32 */
+{
+    hp_vi v;
+    int i;
+    HP_EACH_LANE v.lane[i] = (int32_t)hp_u32(p + 4 * i);
+    return v;
+}
+
+HP_INLINE hp_vi hp_vi_load_bytes(const uint8_t *p) /* sixteen int8 */
+{
+    hp_vi v;
+    int i;
+    HP_EACH_LANE v.lane[i] = (int8_t)p[i];
+    return v;
+}
+
+/* The weights of a dot4, made ready once for all the rows that are multiplied with them. */
+HP_INLINE hp_vw hp_vw_load(const uint8_t *p)
+{
+    hp_vw w;
+    memcpy(w.byte, p, sizeof w.byte);
+    return w;
+}
+
+/* a + (four weights of each lane) . (the same four activations x for all lanes). Some sets take the weights as unsigned
+ * w + HP_DOT_OFFSET; there a sum must begin at -HP_DOT_OFFSET times the sum of the activations. */
+#define HP_DOT_OFFSET 0
+HP_INLINE hp_vi hp_vi_dot4(hp_vi a, hp_vw w, const int8_t *x)
+{
+    const int8_t *b = w.byte;
+    int i;
+    HP_EACH_LANE a.lane[i] += b[4 * i] * x[0] + b[4 * i + 1] * x[1] + b[4 * i + 2] * x[2] + b[4 * i + 3] * x[3];
+    return a;
+}
+
+/* How many rows a set multiplies with a tile at once: as many as its registers hold. */
+#define HP_ROWS_AT_ONCE 4
+
+/* ---- What kernels are given, whatever the set ---- */
+
+enum { HP_GROUP = 32, HP_TILE_GROUP_BYTES = HP_LANES * HP_GROUP, HP_QUERIES_AT_ONCE = 4 };
+
+/* A weight matrix [rows][cols] in the file's tiles of 16 rows (drawn in [CH09]). Float weights serve to measure what
+ * int8 costs; they are multiplied with float activations whatever the session asked for. */
+typedef struct hp_matrix {
+    const uint8_t *tiles;
+    int32_t rows, cols, groups, n_tiles;
+    int32_t is_float;
+    size_t scale_bytes, tile_bytes; /* scale_bytes is 0 for floats */
+} hp_matrix;
+
+/* The activations of a pass, ready for a product: as float, or rounded to int8. Row r is at r * stride. */
+typedef struct hp_inputs {
+    const float *x;      /* [rows][stride]: used if q is NULL                                                     */
+    const int8_t *q;     /* [rows][stride]                                                                        */
+    const float *scales; /* [rows][stride / 32]                                                                   */
+    const int32_t *sums; /* [rows][stride / 32]: of the integers of a group, for the sets with a HP_DOT_OFFSET     */
+    size_t stride;
+} hp_inputs;
+
+/* A block of cached keys or values: rows x cols elements of the cache's type, in int8 with a scale per row or column. */
+typedef struct hp_packed {
+    const uint8_t *elements; /* [rows][cols] */
+    const float *row_scales, *col_scales;
+    harp_cache type;
+    int32_t rows, cols;
+} hp_packed;
+
+/* What a distribution p = softmax(x[n]) is like, from sums over e = exp(d), d = x - max: with Z = sum e,
+ * ln p = d - ln Z, so every measure of uncertainty follows from a few sums and one logarithm. */
+typedef struct hp_spread {
+    float top, total;         /* max x; Z                                                                         */
+    float mean, mean_squares; /* sum e d / Z; sum e d^2 / Z                                                       */
+} hp_spread;
+
+/* The kernels of a set. */
+typedef struct hp_kernels {
+    const char *name;
+    void (*rmsnorm)(float *y, const float *x, const uint8_t *weight, int32_t n, float eps);
+    void (*add_to)(float *x, const float *y, int32_t n);
+    void (*silu_times)(float *y, const float *gate, const float *up, int32_t n);
+    void (*rope)(float *head, const float *turn, int32_t dims);
+    void (*quantize)(int8_t *q, float *scales, int32_t *sums, const float *x, int32_t groups);
+    void (*matmul)(const hp_matrix *m, int32_t first, int32_t last, const hp_inputs *in, int32_t rows, float *out,
+                   size_t out_stride);
+    void (*unpack)(float *out, size_t stride, const hp_packed *in);
+    void (*weighted_sums)(float *const *out, const float *const *a, int n, const float *b, size_t stride, int32_t first,
+                          int32_t last);
+    float (*softmax_weights)(float *x, int32_t first, int32_t last, float scale);
+    hp_spread (*measure_spread)(const float *x, int32_t n);
+} hp_kernels;
+
+#endif /* what the compiler reads once, up to here */
+#ifdef HP_READ_KERNELS
 
 /* ================================================================================================================
  * [CH07] Kernels
@@ -649,9 +874,71 @@ HP_INLINE hp_vi hp_vi_dot4(hp_vi a, const int8_t *w, const int8_t *x)
  * The arithmetic of a transformer over the sixteen lanes. Vectors that belong to the session are padded with zeros to
  * a multiple of 32, so that most loops need no end case; zeros add nothing to any sum. What comes from outside
  * (logits of the caller's) may have any length.
+ *
+ * This chapter is read once for each set, and speaks of none.
  * ============================================================================================================== */
 
-enum { HP_GROUP = 32, HP_TILE_GROUP_BYTES = HP_LANES * HP_GROUP, HP_ROWS_AT_ONCE = 4 };
+/* ---- Operations made of others ---- */
+
+HP_INLINE hp_vf hp_vf_abs(hp_vf a)
+{
+    return hp_vf_max(a, hp_vf_sub(hp_vf_set(0.0f), a));
+}
+
+HP_INLINE hp_vf hp_vf_load_first(const float *p, int32_t n) /* p[0..n-1], zeros after: the end of a vector */
+{
+    float x[HP_LANES] = {0};
+    if (n >= HP_LANES) return hp_vf_load(p);
+    memcpy(x, p, (size_t)n * sizeof(float));
+    return hp_vf_load(x);
+}
+
+HP_INLINE hp_vf hp_vf_first(hp_vf a, int32_t n) /* lanes n and above become zero */
+{
+    float x[HP_LANES];
+    if (n >= HP_LANES) return a;
+    hp_vf_store(x, a);
+    return hp_vf_load_first(x, n);
+}
+
+HP_INLINE float hp_vf_sum(hp_vf a) /* the fixed tree of rule R3 */
+{
+    float x[HP_LANES];
+    int i, half;
+    hp_vf_store(x, a);
+    for (half = HP_LANES / 2; half > 0; half /= 2)
+        for (i = 0; i < half; i++) x[i] = x[i] + x[i + half];
+    return x[0];
+}
+
+HP_INLINE float hp_vf_top(hp_vf a) /* the largest lane */
+{
+    float x[HP_LANES], top;
+    int i;
+    hp_vf_store(x, a);
+    for (i = 1, top = x[0]; i < HP_LANES; i++) top = x[i] > top ? x[i] : top;
+    return top;
+}
+
+/* To the nearest integer, ties to even, for |x| < 2^22: adding 1.5 * 2^23 leaves no bits for a fraction, and the low
+ * bits of the sum are the integer. Bit operations alone follow, so that NaN gives some integer and no undefined one. */
+HP_INLINE hp_vi hp_vf_round(hp_vf a)
+{
+    return hp_vi_sub(hp_vi_of_bits(hp_vf_add(a, hp_vf_set(12582912.0f))), hp_vi_set(0x4B400000));
+}
+
+HP_INLINE hp_vf hp_vf_two_to(hp_vi n) /* 2^n for n in -126..127: an exponent field */
+{
+    return hp_vf_of_bits(hp_vi_shift_left(hp_vi_add(n, hp_vi_set(127)), 23));
+}
+
+HP_INLINE void hp_vi_store_bytes(int8_t *p, hp_vi a) /* the low byte of each lane */
+{
+    int32_t x[HP_LANES];
+    int i;
+    hp_vi_store(x, a);
+    for (i = 0; i < HP_LANES; i++) p[i] = (int8_t)x[i];
+}
 
 /* exp(x), error below 2 ulp. x = n ln2 + r with |r| < 0.35, exp(x) = 2^n exp(r), and exp(r) by its Taylor series. ln2
  * comes in two parts, the first short enough that n * part is exact. x is first clamped to [-87, 88], where the result
@@ -673,12 +960,14 @@ HP_INLINE hp_vf hp_vf_exp(hp_vf x)
     return hp_vf_mul(p, hp_vf_two_to(k));
 }
 
+/* ---- Norms, activations, rotation ---- */
+
 /* y[n] = x[n] / rms(x) * weight[n], rms(x) = sqrt(mean of squares + eps) [Zhang and Sennrich 2019]. weight is
- * little-endian in the file; x and y are padded. */
+ * little-endian in the file, of exactly n floats; x and y are padded. */
 static void hp_rmsnorm(float *y, const float *x, const uint8_t *weight, int32_t n, float eps)
 {
-    hp_vf squares = hp_vf_set(0.0f);
-    float mean, root, scale;
+    hp_vf squares = hp_vf_set(0.0f), scale;
+    float mean, root;
     int32_t i;
     for (i = 0; i < n; i += HP_LANES) {
         hp_vf v = hp_vf_load(x + i);
@@ -687,9 +976,11 @@ static void hp_rmsnorm(float *y, const float *x, const uint8_t *weight, int32_t 
     mean = hp_vf_sum(squares) / (float)n;
     mean = mean + eps;
     root = sqrtf(mean);
-    scale = 1.0f / root;
-    for (i = 0; i < n; i++) {
-        float normed = x[i] * scale;
+    scale = hp_vf_set(1.0f / root);
+    for (i = 0; i + HP_LANES <= n; i += HP_LANES)
+        hp_vf_store(y + i, hp_vf_mul(hp_vf_mul(hp_vf_load(x + i), scale), hp_vf_load_file(weight + 4 * (size_t)i)));
+    for (; i < n; i++) {
+        float normed = x[i] * (1.0f / root);
         y[i] = normed * hp_f32(weight + 4 * (size_t)i);
     }
 }
@@ -718,7 +1009,13 @@ static void hp_silu_times(float *y, const float *gate, const float *up, int32_t 
 static void hp_rope(float *head, const float *turn, int32_t dims)
 {
     int32_t half = dims / 2, i;
-    for (i = 0; i < half; i++) {
+    for (i = 0; i + HP_LANES <= half; i += HP_LANES) {
+        hp_vf a = hp_vf_load(head + i), b = hp_vf_load(head + i + half);
+        hp_vf cosine = hp_vf_load(turn + i), sine = hp_vf_load(turn + i + half);
+        hp_vf_store(head + i, hp_vf_sub(hp_vf_mul(a, cosine), hp_vf_mul(b, sine)));
+        hp_vf_store(head + i + half, hp_vf_add(hp_vf_mul(b, cosine), hp_vf_mul(a, sine)));
+    }
+    for (; i < half; i++) {
         float a = head[i], b = head[i + half], cosine = turn[i], sine = turn[i + half];
         float ac = a * cosine, bs = b * sine, bc = b * cosine, as = a * sine;
         head[i] = ac - bs;
@@ -726,11 +1023,13 @@ static void hp_rope(float *head, const float *turn, int32_t dims)
     }
 }
 
+/* ---- Products of matrices ---- */
+
 /* Rounds x[groups * 32] to int8 in groups: scale = largest size / 127, q = round(x / scale) in [-127, 127]. A group
  * of zeros (or so small that 1 / scale would overflow) becomes zeros with scale 0. */
-static void hp_quantize(int8_t *q, float *scales, const float *x, int32_t groups)
+static void hp_quantize(int8_t *q, float *scales, int32_t *sums, const float *x, int32_t groups)
 {
-    int32_t g;
+    int32_t g, i;
     for (g = 0; g < groups; g++, x += HP_GROUP, q += HP_GROUP) {
         hp_vf a = hp_vf_load(x), b = hp_vf_load(x + HP_LANES);
         float top = hp_vf_top(hp_vf_max(hp_vf_abs(a), hp_vf_abs(b)));
@@ -738,54 +1037,48 @@ static void hp_quantize(int8_t *q, float *scales, const float *x, int32_t groups
         scales[g] = top > 1e-30f ? top / 127.0f : 0.0f;
         hp_vi_store_bytes(q, hp_vf_round(hp_vf_mul(a, inverse)));
         hp_vi_store_bytes(q + HP_LANES, hp_vf_round(hp_vf_mul(b, inverse)));
+        sums[g] = 0;
+        for (i = 0; i < (HP_DOT_OFFSET ? HP_GROUP : 0); i++) sums[g] += q[i];
     }
 }
 
-/* A weight matrix [rows][cols] in the file's tiles of 16 rows (drawn in [CH08]). Float weights serve to measure what
- * int8 costs; they are multiplied with float activations whatever the session asked for. */
-typedef struct hp_matrix {
-    const uint8_t *tiles;
-    int32_t rows, cols, groups, n_tiles;
-    int32_t is_float;
-    size_t scale_bytes, tile_bytes; /* scale_bytes is 0 for floats */
-} hp_matrix;
-
-/* The activations of a pass, ready for a product: as float, or rounded to int8. Row r is at r * stride. */
-typedef struct hp_inputs {
-    const float *x;      /* [rows][stride]: used if q is NULL                                                     */
-    const int8_t *q;     /* [rows][stride]                                                                        */
-    const float *scales; /* [rows][stride / 32]                                                                   */
-    size_t stride;
-} hp_inputs;
-
-/* One tile times one to four rows, int8: out[r][16] (rule R2). The weights are loaded once for all the rows. Numeric
+/* One tile times a few rows, int8: out[r][16] (rule R2). The weights are loaded once for all the rows. Numeric
  * contract: weights in [-128, 127], activations in [-127, 127], so a group's sum is below 2^20 in size. */
-HP_INLINE void hp_tile_int8(const hp_matrix *m, const uint8_t *tile, hp_inputs in, int rows, float *out, size_t stride)
+HP_INLINE void hp_tile_int8(const hp_matrix *m, const uint8_t *tile, const hp_inputs *in, size_t row, int rows,
+                            float *out, size_t stride)
 {
-    const int8_t *w = (const int8_t *)(tile + m->scale_bytes);
+    const uint8_t *w = tile + m->scale_bytes;
+    const int8_t *x = in->q + row * in->stride;
+    size_t groups = in->stride / HP_GROUP, g;
+    const float *scales = in->scales + row * groups;
+    const int32_t *sums = in->sums + row * groups;
     hp_vf total[HP_ROWS_AT_ONCE];
-    int32_t g;
     int r, j;
-    for (r = 0; r < rows; r++) total[r] = hp_vf_set(0.0f);
-    for (g = 0; g < m->groups; g++, w += HP_TILE_GROUP_BYTES) {
-        hp_vf weight_scale = hp_vf_load_half(tile + 2 * HP_LANES * (size_t)g);
-        for (r = 0; r < rows; r++) {
-            const int8_t *x = in.q + (size_t)r * in.stride + (size_t)g * HP_GROUP;
-            float input_scale = in.scales[(size_t)r * (in.stride / HP_GROUP) + (size_t)g];
-            hp_vi sum = hp_vi_set(0);
-            for (j = 0; j < HP_GROUP / 4; j++) sum = hp_vi_dot4(sum, w + 64 * j, x + 4 * j);
-            total[r] = hp_vf_add(total[r], hp_vf_mul(hp_vf_from_vi(sum),
-                                                     hp_vf_mul(weight_scale, hp_vf_set(input_scale))));
+    HP_UNROLL for (r = 0; r < rows; r++) total[r] = hp_vf_set(0.0f);
+    for (g = 0; g < (size_t)m->groups; g++, w += HP_TILE_GROUP_BYTES, x += HP_GROUP) {
+        hp_vf scale = hp_vf_load_half(tile + 2 * HP_LANES * g);
+        hp_vi sum[HP_ROWS_AT_ONCE];
+        HP_UNROLL for (r = 0; r < rows; r++)
+            sum[r] = hp_vi_set(HP_DOT_OFFSET ? -HP_DOT_OFFSET * sums[(size_t)r * groups + g] : 0);
+        for (j = 0; j < HP_GROUP / 4; j++) {
+            hp_vw weights = hp_vw_load(w + 4 * HP_LANES * j);
+            HP_UNROLL for (r = 0; r < rows; r++)
+                sum[r] = hp_vi_dot4(sum[r], weights, x + (size_t)r * in->stride + 4 * j);
         }
+        HP_UNROLL for (r = 0; r < rows; r++)
+            total[r] = hp_vf_add(total[r], hp_vf_mul(hp_vf_from_vi(sum[r]),
+                                                     hp_vf_mul(scale, hp_vf_set(scales[(size_t)r * groups + g]))));
     }
-    for (r = 0; r < rows; r++) hp_vf_store(out + (size_t)r * stride, total[r]);
+    HP_UNROLL for (r = 0; r < rows; r++) hp_vf_store(out + (size_t)r * stride, total[r]);
 }
 
 /* The sixteen weights of input c, and what they are to be scaled with in the end (floats: 1, which changes nothing). */
 HP_INLINE hp_vf hp_tile_weights(const hp_matrix *m, const uint8_t *w, int32_t c)
 {
+    hp_vi four;
     if (m->is_float) return hp_vf_load_file(w + 4 * HP_LANES * (size_t)c);
-    return hp_vf_load_byte_of_4((const int8_t *)w + 4 * HP_LANES * (size_t)(c / 4), c % 4);
+    four = hp_vi_load_file(w + 4 * HP_LANES * (size_t)(c / 4)); /* four inputs of each lane: byte c % 4 is wanted */
+    return hp_vf_from_vi(hp_vi_shift_right(hp_vi_shift_left(four, 24 - c % 4 * 8), 24));
 }
 
 HP_INLINE hp_vf hp_tile_scale(const hp_matrix *m, const uint8_t *tile, int32_t group)
@@ -794,80 +1087,125 @@ HP_INLINE hp_vf hp_tile_scale(const hp_matrix *m, const uint8_t *tile, int32_t g
 }
 
 /* The same with float activations: within a group weight * x is summed in input order, then scaled. */
-HP_INLINE void hp_tile_f32(const hp_matrix *m, const uint8_t *tile, hp_inputs in, int rows, float *out, size_t stride)
+HP_INLINE void hp_tile_f32(const hp_matrix *m, const uint8_t *tile, const hp_inputs *in, size_t row, int rows,
+                           float *out, size_t stride)
 {
     const uint8_t *w = tile + m->scale_bytes;
+    const float *x = in->x + row * in->stride;
     hp_vf total[HP_ROWS_AT_ONCE];
     int32_t g, c;
     int r;
-    for (r = 0; r < rows; r++) total[r] = hp_vf_set(0.0f);
+    HP_UNROLL for (r = 0; r < rows; r++) total[r] = hp_vf_set(0.0f);
     for (g = 0; g < m->groups; g++) {
         hp_vf scale = hp_tile_scale(m, tile, g), sum[HP_ROWS_AT_ONCE];
-        for (r = 0; r < rows; r++) sum[r] = hp_vf_set(0.0f);
+        HP_UNROLL for (r = 0; r < rows; r++) sum[r] = hp_vf_set(0.0f);
         for (c = g * HP_GROUP; c < (g + 1) * HP_GROUP; c++) {
             hp_vf weights = hp_tile_weights(m, w, c);
-            for (r = 0; r < rows; r++)
-                sum[r] = hp_vf_add(sum[r], hp_vf_mul(weights, hp_vf_set(in.x[(size_t)r * in.stride + (size_t)c])));
+            HP_UNROLL for (r = 0; r < rows; r++)
+                sum[r] = hp_vf_add(sum[r], hp_vf_mul(weights, hp_vf_set(x[(size_t)r * in->stride + (size_t)c])));
         }
-        for (r = 0; r < rows; r++) total[r] = hp_vf_add(total[r], hp_vf_mul(sum[r], scale));
+        HP_UNROLL for (r = 0; r < rows; r++) total[r] = hp_vf_add(total[r], hp_vf_mul(sum[r], scale));
     }
-    for (r = 0; r < rows; r++) hp_vf_store(out + (size_t)r * stride, total[r]);
+    HP_UNROLL for (r = 0; r < rows; r++) hp_vf_store(out + (size_t)r * stride, total[r]);
+}
+
+HP_INLINE void hp_tile(const hp_matrix *m, const uint8_t *tile, const hp_inputs *in, size_t row, int rows, float *out,
+                       size_t stride)
+{
+    if (in->q) hp_tile_int8(m, tile, in, row, rows, out, stride);
+    else hp_tile_f32(m, tile, in, row, rows, out, stride);
 }
 
 /* out[rows][out_stride] = inputs[rows][cols] . matrix[rows'][cols]^T, for the tiles first..last-1. A tile is read from
- * memory once and stays in the nearest cache while all rows of the pass are multiplied with it. */
-static void hp_matmul(const hp_matrix *m, int32_t first, int32_t last, hp_inputs in, int32_t rows, float *out,
+ * memory once and stays in the nearest cache while all rows of the pass are multiplied with it. The number of rows at
+ * a time is a constant in each call, so that the sums of all of them stay in registers. */
+static void hp_matmul(const hp_matrix *m, int32_t first, int32_t last, const hp_inputs *in, int32_t rows, float *out,
                       size_t out_stride)
 {
-    int32_t t, r;
+    int32_t t, r, n;
     for (t = first; t < last; t++) {
         const uint8_t *tile = m->tiles + (size_t)t * m->tile_bytes;
-        for (r = 0; r < rows; r += HP_ROWS_AT_ONCE) {
-            int n = hp_min(rows - r, HP_ROWS_AT_ONCE);
+        for (r = 0; r < rows; r += n) {
             float *y = out + (size_t)r * out_stride + (size_t)t * HP_LANES;
-            hp_inputs part = in;
-            if (in.q) part.q += (size_t)r * in.stride, part.scales += (size_t)r * (in.stride / HP_GROUP);
-            else part.x += (size_t)r * in.stride;
-            if (!in.q) hp_tile_f32(m, tile, part, n, y, out_stride);
-            else if (n == HP_ROWS_AT_ONCE) hp_tile_int8(m, tile, part, HP_ROWS_AT_ONCE, y, out_stride);
-            else hp_tile_int8(m, tile, part, n, y, out_stride);
+            n = rows - r >= HP_ROWS_AT_ONCE ? HP_ROWS_AT_ONCE : hp_min(rows - r, 4);
+            switch (n) {
+            case 1: hp_tile(m, tile, in, (size_t)r, 1, y, out_stride); break;
+            case 2: hp_tile(m, tile, in, (size_t)r, 2, y, out_stride); break;
+            case 3: hp_tile(m, tile, in, (size_t)r, HP_ROWS_AT_ONCE < 3 ? 2 : 3, y, out_stride); break;
+            case 4: hp_tile(m, tile, in, (size_t)r, HP_ROWS_AT_ONCE < 4 ? 2 : 4, y, out_stride); break;
+            default: hp_tile(m, tile, in, (size_t)r, HP_ROWS_AT_ONCE, y, out_stride);
+            }
         }
     }
 }
 
-/* Row `row` of a matrix as floats, x[cols]: how an embedding is looked up. */
-static void hp_matrix_row(const hp_matrix *m, int32_t row, float *x)
+/* ---- Attention ---- */
+
+/* n (at most 16) elements of a cache as floats, zeros after. Floats are in the machine's byte order, halves little-endian. */
+HP_INLINE hp_vf hp_load_elements(harp_cache type, const uint8_t *p, int32_t n)
 {
-    const uint8_t *tile = m->tiles + (size_t)(row / HP_LANES) * m->tile_bytes;
-    const int8_t *w = (const int8_t *)(tile + m->scale_bytes);
-    size_t lane = (size_t)(row % HP_LANES);
-    int32_t c;
-    for (c = 0; c < m->cols && m->is_float; c++) x[c] = hp_f32(tile + 4 * ((size_t)c * HP_LANES + lane));
-    for (; c < m->cols; c++) {
-        size_t g = (size_t)c / HP_GROUP, in_group = (size_t)c % HP_GROUP;
-        float scale = hp_half_to_float(hp_u16(tile + 2 * (g * HP_LANES + lane)));
-        x[c] = (float)w[g * HP_TILE_GROUP_BYTES + in_group / 4 * 64 + lane * 4 + in_group % 4] * scale;
+    uint8_t end[HP_LANES * 4] = {0};
+    if (n < HP_LANES) {
+        memcpy(end, p, (size_t)n * (type == HARP_CACHE_F32 ? 4 : type == HARP_CACHE_F16 ? 2 : 1));
+        p = end;
+    }
+    if (type == HARP_CACHE_F16) return hp_vf_load_half(p);
+    if (type == HARP_CACHE_INT8) return hp_vf_from_vi(hp_vi_load_bytes(p));
+    return hp_vf_load((const float *)(const void *)p);
+}
+
+/* A block of keys or values as floats: out[rows][stride], stride a multiple of 16 that is at least cols. */
+static void hp_unpack(float *out, size_t stride, const hp_packed *in)
+{
+    size_t element = in->type == HARP_CACHE_F32 ? 4 : in->type == HARP_CACHE_F16 ? 2 : 1;
+    const uint8_t *p = in->elements;
+    int32_t r, c;
+    for (r = 0; r < in->rows; r++, p += (size_t)in->cols * element)
+        for (c = 0; c < in->cols; c += HP_LANES) {
+            hp_vf v = hp_load_elements(in->type, p + (size_t)c * element, hp_min(in->cols - c, HP_LANES));
+            if (in->row_scales) v = hp_vf_mul(v, hp_vf_set(in->row_scales[r]));
+            if (in->col_scales) v = hp_vf_mul(v, hp_vf_load(in->col_scales + c));
+            hp_vf_store(out + (size_t)r * stride + (size_t)c, v);
+        }
+}
+
+/* out[i][16] += sum over k = first..last of a[i][k] * b[k][16], in order, for i < n. */
+HP_INLINE void hp_weigh(float *const *out, const float *const *a, int n, const float *b, size_t stride, int32_t first,
+                        int32_t last)
+{
+    hp_vf sum[HP_QUERIES_AT_ONCE];
+    int32_t k;
+    int i;
+    HP_UNROLL for (i = 0; i < n; i++) sum[i] = hp_vf_load(out[i]);
+    for (k = first; k <= last; k++) {
+        hp_vf v = hp_vf_load(b + (size_t)k * stride);
+        HP_UNROLL for (i = 0; i < n; i++) sum[i] = hp_vf_add(sum[i], hp_vf_mul(hp_vf_set(a[i][k]), v));
+    }
+    HP_UNROLL for (i = 0; i < n; i++) hp_vf_store(out[i], sum[i]);
+}
+
+/* Both halves of attention for n (at most 4) queries at once, which share each load of b. Scores: a is a query, k its
+ * dimension, a lane a position. Mixing: a holds the weights of positions k, a lane is a dimension of the values. */
+static void hp_weighted_sums(float *const *out, const float *const *a, int n, const float *b, size_t stride,
+                             int32_t first, int32_t last)
+{
+    switch (n) {
+    case 1: hp_weigh(out, a, 1, b, stride, first, last); break;
+    case 2: hp_weigh(out, a, 2, b, stride, first, last); break;
+    case 3: hp_weigh(out, a, 3, b, stride, first, last); break;
+    default: hp_weigh(out, a, HP_QUERIES_AT_ONCE, b, stride, first, last);
     }
 }
 
-/* Scores of 16 positions, a lane each: scores[16] = (q[head_dim] . keys[head_dim][16]) * scale. */
-static void hp_attention_scores(float *scores, const float *q, const float *keys, int32_t head_dim, float scale)
-{
-    hp_vf sum = hp_vf_set(0.0f);
-    int32_t d;
-    for (d = 0; d < head_dim; d++)
-        sum = hp_vf_add(sum, hp_vf_mul(hp_vf_set(q[d]), hp_vf_load(keys + (size_t)d * HP_LANES)));
-    hp_vf_store(scores, hp_vf_mul(sum, hp_vf_set(scale)));
-}
-
-/* x[first..last] = exp(x - max), and returns their sum. x is a whole number of blocks of 16; what lies outside
+/* x[first..last] = exp(x * scale - max), and returns their sum. x is a whole number of blocks of 16; what lies outside
  * first..last becomes zero, so that element i always falls into partial sum i mod 16. */
-static float hp_softmax_weights(float *x, int32_t first, int32_t last)
+static float hp_softmax_weights(float *x, int32_t first, int32_t last, float scale)
 {
     int32_t begin = first / HP_LANES * HP_LANES, end = last / HP_LANES * HP_LANES + HP_LANES, i;
-    hp_vf sum = hp_vf_set(0.0f), top;
+    hp_vf sum = hp_vf_set(0.0f), factor = hp_vf_set(scale), top;
     for (i = begin; i < first; i++) x[i] = x[first];
     for (i = last + 1; i < end; i++) x[i] = x[first];
+    for (i = begin; i < end; i += HP_LANES) hp_vf_store(x + i, hp_vf_mul(hp_vf_load(x + i), factor));
     top = hp_vf_set(x[first]);
     for (i = begin; i < end; i += HP_LANES) top = hp_vf_max(top, hp_vf_load(x + i));
     top = hp_vf_set(hp_vf_top(top));
@@ -878,25 +1216,7 @@ static float hp_softmax_weights(float *x, int32_t first, int32_t last)
     return hp_vf_sum(sum);
 }
 
-/* out[stride] += weights[t] * values[t][stride] for t = first..last of one block, in order; stride a multiple of 16. */
-static void hp_attention_mix(float *out, const float *weights, const float *values, int32_t first, int32_t last,
-                             int32_t stride)
-{
-    int32_t d, t;
-    for (d = 0; d < stride; d += HP_LANES) {
-        hp_vf sum = hp_vf_load(out + d);
-        for (t = first; t <= last; t++)
-            sum = hp_vf_add(sum, hp_vf_mul(hp_vf_set(weights[t]), hp_vf_load(values + (size_t)t * (size_t)stride + d)));
-        hp_vf_store(out + d, sum);
-    }
-}
-
-/* What a distribution p = softmax(x[n]) is like, from sums over e = exp(d), d = x - max: with Z = sum e,
- * ln p = d - ln Z, so every measure of uncertainty follows from a few sums and one logarithm. */
-typedef struct hp_spread {
-    float top, total;         /* max x; Z                                                                         */
-    float mean, mean_squares; /* sum e d / Z; sum e d^2 / Z                                                       */
-} hp_spread;
+/* ---- Distributions ---- */
 
 static hp_spread hp_measure_spread(const float *x, int32_t n)
 {
@@ -920,31 +1240,865 @@ static hp_spread hp_measure_spread(const float *x, int32_t n)
     return s;
 }
 
-/* Logits that a softmax can be taken of: no NaN, no +Inf, and something above -Inf. */
-static int hp_logits_are_sound(const float *x, int32_t n)
+static const hp_kernels hp_kernels_of_set = {
+    HP_STRING(HP_SET), hp_rmsnorm,       hp_add_to,          hp_silu_times,    hp_rope, hp_quantize, hp_matmul,
+    hp_unpack,         hp_weighted_sums, hp_softmax_weights, hp_measure_spread,
+};
+
+#undef HP_READ_KERNELS
+#undef HP_SET
+#undef HP_REGISTERS
+#undef HP_FLOATS
+#undef HP_INTEGERS
+#undef HP_MM
+#undef HP_SI
+#undef HP_LOAD_HALF_REGISTER
+#undef HP_LOAD_QUARTER_REGISTER
+#undef HP_DPBUSD
+#undef HP_NEON_DOT
+#undef HP_DOT_OFFSET
+#undef HP_ROWS_AT_ONCE
+#endif
+
+/* ================================================================================================================
+ * [CH07S] Instruction sets
+ *
+ * The lanes again, in registers. Each set below defines the vocabulary of [CH06], mostly one instruction to a line,
+ * and has [CH07] read again under its name. A pragma lets the compiler use the set's instructions there and nowhere
+ * else, so that no compiler flag is needed and one binary serves all machines of a family; hp_find_kernels asks the
+ * processor which sets it has. What no set may do is round otherwise than plain C: that is why products and sums stay
+ * apart (rule R4), although most of these machines could fuse them.
+ *
+ * The heart is dot4. Its exact definition suits the machines differently:
+ *   AVX-512 VNNI, AVX-VNNI   one instruction, unsigned times signed: the weights become w + 128 (their sign bit is
+ *                            flipped), and a sum begins at -128 * (sum of the activations) to make up for it
+ *   AVX2                     unsigned times signed too, but with pairs added in 16 bits, which w + 128 would overflow. So
+ *                            |w| times (x with the sign of w): at most 128 * 127 * 2 = 32512 < 32767
+ *   SSE2, WebAssembly        bytes are widened to 16 bits, products added in pairs to 32
+ *   NEON                     one instruction, signed, where there are dot products; else products in 16 bits, at most
+ *                            128 * 127 * 2 for a pair, added to 32
+ * ============================================================================================================== */
+
+#define HP_EACH_REGISTER HP_UNROLL for (i = 0; i < HP_REGISTERS; i++)
+#define HP_IN_REGISTERS(name, type, op)                                                                               \
+    HP_INLINE type name(type a, type b)                                                                               \
+    {                                                                                                                 \
+        int i;                                                                                                        \
+        HP_EACH_REGISTER a.r[i] = op(a.r[i], b.r[i]);                                                                 \
+        return a;                                                                                                     \
+    }
+
+/* ---- What the x86 sets share: they differ in the width of a register, which is in the names of intrinsics ---- */
+
+#ifdef HP_READ_X86_LANES
+#undef HP_READ_X86_LANES
+
+typedef struct hp_vf {
+    HP_FLOATS r[HP_REGISTERS];
+} hp_vf;
+
+typedef struct hp_vi {
+    HP_INTEGERS r[HP_REGISTERS];
+} hp_vi;
+
+HP_IN_REGISTERS(hp_vf_add, hp_vf, HP_MM(_add_ps))
+HP_IN_REGISTERS(hp_vf_sub, hp_vf, HP_MM(_sub_ps))
+HP_IN_REGISTERS(hp_vf_mul, hp_vf, HP_MM(_mul_ps))
+HP_IN_REGISTERS(hp_vf_div, hp_vf, HP_MM(_div_ps))
+HP_IN_REGISTERS(hp_vf_max, hp_vf, HP_MM(_max_ps)) /* a > b ? a : b, as the plain one */
+HP_IN_REGISTERS(hp_vf_min, hp_vf, HP_MM(_min_ps))
+HP_IN_REGISTERS(hp_vi_add, hp_vi, HP_MM(_add_epi32))
+HP_IN_REGISTERS(hp_vi_sub, hp_vi, HP_MM(_sub_epi32))
+
+HP_INLINE hp_vf hp_vf_set(float x)
 {
-    int32_t i, bad = 0, some = 0;
-    for (i = 0; i < n; i++) bad |= !(x[i] <= FLT_MAX), some |= x[i] >= -FLT_MAX;
-    return !bad && some;
+    hp_vf v;
+    int i;
+    HP_EACH_REGISTER v.r[i] = HP_MM(_set1_ps)(x);
+    return v;
 }
 
-static float hp_entropy_bits(hp_spread s)
+HP_INLINE hp_vf hp_vf_load(const float *p)
 {
-    return (float)(hp_log2((double)s.total) - (double)s.mean / hp_ln2);
+    hp_vf v;
+    int i;
+    HP_EACH_REGISTER v.r[i] = HP_MM(_loadu_ps)(p + i * HP_LANES / HP_REGISTERS);
+    return v;
 }
 
-HARP_API float harp_entropy(const float *logits, int32_t n)
+HP_INLINE hp_vf hp_vf_load_file(const uint8_t *p)
 {
-    if (!logits || n < 1 || !hp_logits_are_sound(logits, n)) return hp_float(0x7FC00000u);
-    return hp_entropy_bits(hp_measure_spread(logits, n));
+    return hp_vf_load((const float *)(const void *)p); /* these machines are little-endian, and loads may be unaligned */
 }
 
-HARP_API float harp_logprob(const float *logits, int32_t n, int32_t token)
+HP_INLINE void hp_vf_store(float *p, hp_vf v)
 {
-    hp_spread s;
-    if (!logits || n < 1 || token < 0 || token >= n || !hp_logits_are_sound(logits, n)) return hp_float(0x7FC00000u);
-    s = hp_measure_spread(logits, n);
-    return (float)((double)logits[token] - (double)s.top - hp_log2((double)s.total) * hp_ln2);
+    int i;
+    HP_EACH_REGISTER HP_MM(_storeu_ps)(p + i * HP_LANES / HP_REGISTERS, v.r[i]);
+}
+
+HP_INLINE hp_vf hp_vf_from_vi(hp_vi a)
+{
+    hp_vf v;
+    int i;
+    HP_EACH_REGISTER v.r[i] = HP_MM(_cvtepi32_ps)(a.r[i]);
+    return v;
+}
+
+HP_INLINE hp_vf hp_vf_of_bits(hp_vi a)
+{
+    hp_vf v;
+    int i;
+    HP_EACH_REGISTER v.r[i] = HP_MM(HP_GLUE(HP_GLUE(_cast, HP_SI), _ps))(a.r[i]);
+    return v;
+}
+
+HP_INLINE hp_vi hp_vi_of_bits(hp_vf a)
+{
+    hp_vi v;
+    int i;
+    HP_EACH_REGISTER v.r[i] = HP_MM(HP_GLUE(_castps_, HP_SI))(a.r[i]);
+    return v;
+}
+
+HP_INLINE hp_vi hp_vi_set(int32_t x)
+{
+    hp_vi v;
+    int i;
+    HP_EACH_REGISTER v.r[i] = HP_MM(_set1_epi32)(x);
+    return v;
+}
+
+HP_INLINE hp_vi hp_vi_shift_left(hp_vi a, int n)
+{
+    int i;
+    HP_EACH_REGISTER a.r[i] = HP_MM(_sll_epi32)(a.r[i], _mm_cvtsi32_si128(n));
+    return a;
+}
+
+HP_INLINE hp_vi hp_vi_shift_right(hp_vi a, int n)
+{
+    int i;
+    HP_EACH_REGISTER a.r[i] = HP_MM(_sra_epi32)(a.r[i], _mm_cvtsi32_si128(n));
+    return a;
+}
+
+HP_INLINE hp_vi hp_vi_load_file(const uint8_t *p)
+{
+    hp_vi v;
+    int i;
+    HP_EACH_REGISTER v.r[i] = HP_MM(HP_GLUE(_loadu_, HP_SI))((const void *)(p + i * 64 / HP_REGISTERS));
+    return v;
+}
+
+HP_INLINE void hp_vi_store(int32_t *p, hp_vi v)
+{
+    int i;
+    HP_EACH_REGISTER HP_MM(HP_GLUE(_storeu_, HP_SI))((void *)(p + i * HP_LANES / HP_REGISTERS), v.r[i]);
+}
+
+#if HP_REGISTERS < 4 /* from AVX2 on there are instructions that convert while they load */
+HP_INLINE hp_vf hp_vf_load_half(const uint8_t *p)
+{
+    hp_vf v;
+    int i;
+    HP_EACH_REGISTER v.r[i] = HP_MM(_cvtph_ps)(HP_LOAD_HALF_REGISTER(p + 32 / HP_REGISTERS * i));
+    return v;
+}
+
+HP_INLINE hp_vi hp_vi_load_bytes(const uint8_t *p)
+{
+    hp_vi v;
+    int i;
+    HP_EACH_REGISTER v.r[i] = HP_MM(_cvtepi8_epi32)(HP_LOAD_QUARTER_REGISTER(p + 16 / HP_REGISTERS * i));
+    return v;
+}
+#endif
+
+#if HP_DOT_OFFSET /* the sets with VNNI */
+typedef struct hp_vw { /* w + 128, unsigned */
+    HP_INTEGERS r[HP_REGISTERS];
+} hp_vw;
+
+HP_INLINE hp_vw hp_vw_load(const uint8_t *p)
+{
+    hp_vi v = hp_vi_load_file(p);
+    hp_vw w;
+    int i;
+    HP_EACH_REGISTER w.r[i] = HP_MM(HP_GLUE(_xor_, HP_SI))(v.r[i], HP_MM(_set1_epi8)(-128));
+    return w;
+}
+
+HP_INLINE hp_vi hp_vi_dot4(hp_vi a, hp_vw w, const int8_t *x)
+{
+    int i;
+    HP_EACH_REGISTER a.r[i] = HP_MM(HP_DPBUSD)(a.r[i], w.r[i], HP_MM(_set1_epi32)(hp_four_bytes(x)));
+    return a;
+}
+#endif
+#endif
+
+/* ---- What the sets of 64-bit ARM share ---- */
+
+#ifdef HP_READ_NEON_LANES
+#undef HP_READ_NEON_LANES
+
+typedef struct hp_vf {
+    float32x4_t r[HP_REGISTERS];
+} hp_vf;
+
+typedef struct hp_vi {
+    int32x4_t r[HP_REGISTERS];
+} hp_vi;
+
+typedef struct hp_vw {
+    int8x16_t r[HP_REGISTERS];
+} hp_vw;
+
+HP_IN_REGISTERS(hp_vf_add, hp_vf, vaddq_f32)
+HP_IN_REGISTERS(hp_vf_sub, hp_vf, vsubq_f32)
+HP_IN_REGISTERS(hp_vf_mul, hp_vf, vmulq_f32)
+HP_IN_REGISTERS(hp_vf_div, hp_vf, vdivq_f32)
+HP_IN_REGISTERS(hp_vi_add, hp_vi, vaddq_s32)
+HP_IN_REGISTERS(hp_vi_sub, hp_vi, vsubq_s32)
+
+HP_INLINE hp_vf hp_vf_max(hp_vf a, hp_vf b) /* vmaxq would let a NaN win */
+{
+    int i;
+    HP_EACH_REGISTER a.r[i] = vbslq_f32(vcgtq_f32(a.r[i], b.r[i]), a.r[i], b.r[i]);
+    return a;
+}
+
+HP_INLINE hp_vf hp_vf_min(hp_vf a, hp_vf b)
+{
+    int i;
+    HP_EACH_REGISTER a.r[i] = vbslq_f32(vcltq_f32(a.r[i], b.r[i]), a.r[i], b.r[i]);
+    return a;
+}
+
+HP_INLINE hp_vf hp_vf_set(float x)
+{
+    hp_vf v;
+    int i;
+    HP_EACH_REGISTER v.r[i] = vdupq_n_f32(x);
+    return v;
+}
+
+HP_INLINE hp_vf hp_vf_load(const float *p)
+{
+    hp_vf v;
+    int i;
+    HP_EACH_REGISTER v.r[i] = vld1q_f32(p + 4 * i);
+    return v;
+}
+
+HP_INLINE hp_vf hp_vf_load_file(const uint8_t *p)
+{
+    hp_vf v;
+    int i;
+    HP_EACH_REGISTER v.r[i] = vreinterpretq_f32_u8(vld1q_u8(p + 16 * i));
+    return v;
+}
+
+HP_INLINE hp_vf hp_vf_load_half(const uint8_t *p)
+{
+    hp_vf v;
+    int i;
+    HP_EACH_REGISTER v.r[i] = vcvt_f32_f16(vreinterpret_f16_u8(vld1_u8(p + 8 * i)));
+    return v;
+}
+
+HP_INLINE void hp_vf_store(float *p, hp_vf v)
+{
+    int i;
+    HP_EACH_REGISTER vst1q_f32(p + 4 * i, v.r[i]);
+}
+
+HP_INLINE hp_vf hp_vf_from_vi(hp_vi a)
+{
+    hp_vf v;
+    int i;
+    HP_EACH_REGISTER v.r[i] = vcvtq_f32_s32(a.r[i]);
+    return v;
+}
+
+HP_INLINE hp_vf hp_vf_of_bits(hp_vi a)
+{
+    hp_vf v;
+    int i;
+    HP_EACH_REGISTER v.r[i] = vreinterpretq_f32_s32(a.r[i]);
+    return v;
+}
+
+HP_INLINE hp_vi hp_vi_of_bits(hp_vf a)
+{
+    hp_vi v;
+    int i;
+    HP_EACH_REGISTER v.r[i] = vreinterpretq_s32_f32(a.r[i]);
+    return v;
+}
+
+HP_INLINE hp_vi hp_vi_set(int32_t x)
+{
+    hp_vi v;
+    int i;
+    HP_EACH_REGISTER v.r[i] = vdupq_n_s32(x);
+    return v;
+}
+
+HP_INLINE hp_vi hp_vi_shift_left(hp_vi a, int n)
+{
+    int i;
+    HP_EACH_REGISTER a.r[i] = vshlq_s32(a.r[i], vdupq_n_s32(n));
+    return a;
+}
+
+HP_INLINE hp_vi hp_vi_shift_right(hp_vi a, int n)
+{
+    int i;
+    HP_EACH_REGISTER a.r[i] = vshlq_s32(a.r[i], vdupq_n_s32(-n));
+    return a;
+}
+
+HP_INLINE hp_vi hp_vi_load_file(const uint8_t *p)
+{
+    hp_vi v;
+    int i;
+    HP_EACH_REGISTER v.r[i] = vreinterpretq_s32_u8(vld1q_u8(p + 16 * i));
+    return v;
+}
+
+HP_INLINE hp_vi hp_vi_load_bytes(const uint8_t *p)
+{
+    int8x16_t b = vreinterpretq_s8_u8(vld1q_u8(p));
+    int16x8_t low = vmovl_s8(vget_low_s8(b)), high = vmovl_s8(vget_high_s8(b));
+    hp_vi v;
+    v.r[0] = vmovl_s16(vget_low_s16(low)), v.r[1] = vmovl_s16(vget_high_s16(low));
+    v.r[2] = vmovl_s16(vget_low_s16(high)), v.r[3] = vmovl_s16(vget_high_s16(high));
+    return v;
+}
+
+HP_INLINE void hp_vi_store(int32_t *p, hp_vi v)
+{
+    int i;
+    HP_EACH_REGISTER vst1q_s32(p + 4 * i, v.r[i]);
+}
+
+HP_INLINE hp_vw hp_vw_load(const uint8_t *p)
+{
+    hp_vw w;
+    int i;
+    HP_EACH_REGISTER w.r[i] = vreinterpretq_s8_u8(vld1q_u8(p + 16 * i));
+    return w;
+}
+
+HP_INLINE hp_vi hp_vi_dot4(hp_vi a, hp_vw w, const int8_t *x)
+{
+    int8x16_t four = vreinterpretq_s8_s32(vdupq_n_s32(hp_four_bytes(x)));
+    int i;
+    HP_EACH_REGISTER a.r[i] = HP_NEON_DOT(a.r[i], w.r[i], four);
+    return a;
+}
+#endif
+
+#ifdef HP_FIRST_READING
+#undef HP_FIRST_READING
+
+HP_INLINE int32_t hp_four_bytes(const void *p)
+{
+    int32_t x;
+    memcpy(&x, p, sizeof x);
+    return x;
+}
+
+#if HP_X86
+
+/* ---- SSE2: four registers of four lanes. Every 64-bit x86 has it ---- */
+
+#define HP_SET sse2
+#define HP_REGISTERS 4
+#define HP_FLOATS __m128
+#define HP_INTEGERS __m128i
+#define HP_MM(op) HP_GLUE(_mm, op)
+#define HP_SI si128
+#define HP_DOT_OFFSET 0
+#define HP_ROWS_AT_ONCE 2
+#define HP_READ_X86_LANES
+#include HARP_IMPL_FILE
+
+typedef struct hp_vw { /* as 16-bit integers */
+    __m128i low[4], high[4];
+} hp_vw;
+
+HP_INLINE hp_vf hp_vf_load_half(const uint8_t *p) /* a half's bits, shifted to a float's place, are off by 2^112 */
+{
+    hp_vf v;
+    int i;
+    HP_EACH_REGISTER {
+        __m128i h = _mm_unpacklo_epi16(_mm_loadl_epi64((const void *)(p + 8 * i)), _mm_setzero_si128());
+        __m128i sign = _mm_slli_epi32(_mm_and_si128(h, _mm_set1_epi32(0x8000)), 16);
+        __m128i size = _mm_slli_epi32(_mm_and_si128(h, _mm_set1_epi32(0x7FFF)), 13), top = _mm_set1_epi32(0x7F800000);
+        __m128i special = _mm_cmpgt_epi32(size, _mm_set1_epi32(0x0F7FFFFF)); /* infinite or NaN: keeps its fraction */
+        __m128 x = _mm_mul_ps(_mm_castsi128_ps(size), _mm_castsi128_ps(_mm_set1_epi32(0x77800000)));
+        x = _mm_or_ps(x, _mm_castsi128_ps(_mm_and_si128(special, _mm_or_si128(size, top))));
+        v.r[i] = _mm_or_ps(x, _mm_castsi128_ps(sign));
+    }
+    return v;
+}
+
+HP_INLINE hp_vi hp_vi_load_bytes(const uint8_t *p)
+{
+    hp_vi v;
+    int i;
+    HP_EACH_REGISTER {
+        __m128i b = _mm_cvtsi32_si128(hp_four_bytes(p + 4 * i)), twice = _mm_unpacklo_epi8(b, b);
+        v.r[i] = _mm_srai_epi32(_mm_unpacklo_epi16(twice, twice), 24);
+    }
+    return v;
+}
+
+HP_INLINE hp_vw hp_vw_load(const uint8_t *p)
+{
+    hp_vw w;
+    int i;
+    HP_EACH_REGISTER {
+        __m128i b = _mm_loadu_si128((const void *)(p + 16 * i));
+        w.low[i] = _mm_srai_epi16(_mm_unpacklo_epi8(b, b), 8);
+        w.high[i] = _mm_srai_epi16(_mm_unpackhi_epi8(b, b), 8);
+    }
+    return w;
+}
+
+HP_INLINE hp_vi hp_vi_dot4(hp_vi a, hp_vw w, const int8_t *x)
+{
+    __m128i b = _mm_cvtsi32_si128(hp_four_bytes(x)), x16 = _mm_srai_epi16(_mm_unpacklo_epi8(b, b), 8);
+    int i;
+    x16 = _mm_unpacklo_epi64(x16, x16);
+    HP_EACH_REGISTER {
+        __m128 low = _mm_castsi128_ps(_mm_madd_epi16(w.low[i], x16)); /* lanes 0 0 1 1: two sums of two products */
+        __m128 high = _mm_castsi128_ps(_mm_madd_epi16(w.high[i], x16));
+        __m128i even = _mm_castps_si128(_mm_shuffle_ps(low, high, 0x88));
+        __m128i odd = _mm_castps_si128(_mm_shuffle_ps(low, high, 0xDD));
+        a.r[i] = _mm_add_epi32(a.r[i], _mm_add_epi32(even, odd));
+    }
+    return a;
+}
+
+#define HP_READ_KERNELS
+#include HARP_IMPL_FILE
+
+#if HP_WIDE_X86
+
+/* ---- AVX2: two registers of eight lanes. x86 since 2013 ---- */
+
+HP_TARGET_BEGIN("avx2,f16c")
+#define HP_SET avx2
+#define HP_REGISTERS 2
+#define HP_FLOATS __m256
+#define HP_INTEGERS __m256i
+#define HP_MM(op) HP_GLUE(_mm256, op)
+#define HP_SI si256
+#define HP_LOAD_HALF_REGISTER(p) _mm_loadu_si128((const void *)(p))
+#define HP_LOAD_QUARTER_REGISTER(p) _mm_loadl_epi64((const void *)(p))
+#define HP_DOT_OFFSET 0
+#define HP_ROWS_AT_ONCE 4
+#define HP_READ_X86_LANES
+#include HARP_IMPL_FILE
+
+typedef struct hp_vw { /* the weights, and their sizes */
+    __m256i w[2], size[2];
+} hp_vw;
+
+HP_INLINE hp_vw hp_vw_load(const uint8_t *p)
+{
+    hp_vw w;
+    int i;
+    HP_EACH_REGISTER {
+        w.w[i] = _mm256_loadu_si256((const void *)(p + 32 * i));
+        w.size[i] = _mm256_abs_epi8(w.w[i]);
+    }
+    return w;
+}
+
+HP_INLINE hp_vi hp_vi_dot4(hp_vi a, hp_vw w, const int8_t *x)
+{
+    __m256i four = _mm256_set1_epi32(hp_four_bytes(x)), ones = _mm256_set1_epi16(1);
+    int i;
+    HP_EACH_REGISTER {
+        __m256i pairs = _mm256_maddubs_epi16(w.size[i], _mm256_sign_epi8(four, w.w[i]));
+        a.r[i] = _mm256_add_epi32(a.r[i], _mm256_madd_epi16(pairs, ones));
+    }
+    return a;
+}
+
+#define HP_READ_KERNELS
+#include HARP_IMPL_FILE
+HP_TARGET_END
+
+#if HP_VNNI_X86
+
+/* ---- AVX-VNNI: AVX2 with dot products. Intel since 2021, AMD since 2024 ---- */
+
+HP_TARGET_BEGIN("avx2,f16c,avxvnni")
+#define HP_SET avxvnni
+#define HP_REGISTERS 2
+#define HP_FLOATS __m256
+#define HP_INTEGERS __m256i
+#define HP_MM(op) HP_GLUE(_mm256, op)
+#define HP_SI si256
+#define HP_LOAD_HALF_REGISTER(p) _mm_loadu_si128((const void *)(p))
+#define HP_LOAD_QUARTER_REGISTER(p) _mm_loadl_epi64((const void *)(p))
+#define HP_DPBUSD _dpbusd_avx_epi32
+#define HP_DOT_OFFSET 128
+#define HP_ROWS_AT_ONCE 4
+#define HP_READ_X86_LANES
+#include HARP_IMPL_FILE
+#define HP_READ_KERNELS
+#include HARP_IMPL_FILE
+HP_TARGET_END
+
+/* ---- AVX-512 with VNNI: one register. Intel servers since 2019, AMD since 2022 ---- */
+
+HP_TARGET_BEGIN("avx2,f16c,avx512f,avx512bw,avx512vl,avx512vnni")
+#define HP_SET avx512
+#define HP_REGISTERS 1
+#define HP_FLOATS __m512
+#define HP_INTEGERS __m512i
+#define HP_MM(op) HP_GLUE(_mm512, op)
+#define HP_SI si512
+#define HP_LOAD_HALF_REGISTER(p) _mm256_loadu_si256((const void *)(p))
+#define HP_LOAD_QUARTER_REGISTER(p) _mm_loadu_si128((const void *)(p))
+#define HP_DPBUSD _dpbusd_epi32
+#define HP_DOT_OFFSET 128
+#define HP_ROWS_AT_ONCE 8
+#define HP_READ_X86_LANES
+#include HARP_IMPL_FILE
+#define HP_READ_KERNELS
+#include HARP_IMPL_FILE
+HP_TARGET_END
+
+#endif /* HP_VNNI_X86 */
+#endif /* HP_WIDE_X86 */
+#endif /* HP_X86 */
+
+/* ---- NEON: four registers of four lanes. Every 64-bit ARM has it ---- */
+
+#if HP_NEON
+
+HP_INLINE int32x4_t hp_neon_dot(int32x4_t a, int8x16_t w, int8x16_t x)
+{
+    int16x8_t low = vmull_s8(vget_low_s8(w), vget_low_s8(x)), high = vmull_s8(vget_high_s8(w), vget_high_s8(x));
+    return vpadalq_s16(a, vpaddq_s16(low, high));
+}
+
+#define HP_SET neon
+#define HP_REGISTERS 4
+#define HP_NEON_DOT hp_neon_dot
+#define HP_DOT_OFFSET 0
+#define HP_ROWS_AT_ONCE 4
+#define HP_READ_NEON_LANES
+#include HARP_IMPL_FILE
+#define HP_READ_KERNELS
+#include HARP_IMPL_FILE
+
+#if HP_NEON_DOTPROD
+#if defined(__clang__)
+HP_TARGET_BEGIN("dotprod")
+#else
+HP_TARGET_BEGIN("+dotprod")
+#endif
+#define HP_SET dotprod
+#define HP_REGISTERS 4
+#define HP_NEON_DOT vdotq_s32
+#define HP_DOT_OFFSET 0
+#define HP_ROWS_AT_ONCE 4
+#define HP_READ_NEON_LANES
+#include HARP_IMPL_FILE
+#define HP_READ_KERNELS
+#include HARP_IMPL_FILE
+HP_TARGET_END
+#endif
+#endif
+
+/* ---- WebAssembly with SIMD128: four registers of four lanes ---- */
+
+#if HP_WASM
+#define HP_SET simd128
+#define HP_REGISTERS 4
+#define HP_DOT_OFFSET 0
+#define HP_ROWS_AT_ONCE 4
+
+typedef struct hp_vf {
+    v128_t r[HP_REGISTERS];
+} hp_vf;
+
+typedef struct hp_vi {
+    v128_t r[HP_REGISTERS];
+} hp_vi;
+
+typedef struct hp_vw { /* as 16-bit integers */
+    v128_t low[HP_REGISTERS], high[HP_REGISTERS];
+} hp_vw;
+
+HP_IN_REGISTERS(hp_vf_add, hp_vf, wasm_f32x4_add)
+HP_IN_REGISTERS(hp_vf_sub, hp_vf, wasm_f32x4_sub)
+HP_IN_REGISTERS(hp_vf_mul, hp_vf, wasm_f32x4_mul)
+HP_IN_REGISTERS(hp_vf_div, hp_vf, wasm_f32x4_div)
+HP_IN_REGISTERS(hp_vi_add, hp_vi, wasm_i32x4_add)
+HP_IN_REGISTERS(hp_vi_sub, hp_vi, wasm_i32x4_sub)
+
+HP_INLINE hp_vf hp_vf_max(hp_vf a, hp_vf b) /* pmax(x, y) is x < y ? y : x */
+{
+    int i;
+    HP_EACH_REGISTER a.r[i] = wasm_f32x4_pmax(b.r[i], a.r[i]);
+    return a;
+}
+
+HP_INLINE hp_vf hp_vf_min(hp_vf a, hp_vf b) /* pmin(x, y) is y < x ? y : x */
+{
+    int i;
+    HP_EACH_REGISTER a.r[i] = wasm_f32x4_pmin(b.r[i], a.r[i]);
+    return a;
+}
+
+HP_INLINE hp_vf hp_vf_set(float x)
+{
+    hp_vf v;
+    int i;
+    HP_EACH_REGISTER v.r[i] = wasm_f32x4_splat(x);
+    return v;
+}
+
+HP_INLINE hp_vf hp_vf_load(const float *p)
+{
+    hp_vf v;
+    int i;
+    HP_EACH_REGISTER v.r[i] = wasm_v128_load(p + 4 * i);
+    return v;
+}
+
+HP_INLINE hp_vf hp_vf_load_file(const uint8_t *p)
+{
+    hp_vf v;
+    int i;
+    HP_EACH_REGISTER v.r[i] = wasm_v128_load(p + 16 * i);
+    return v;
+}
+
+HP_INLINE hp_vf hp_vf_load_half(const uint8_t *p) /* as in SSE2 */
+{
+    hp_vf v;
+    int i;
+    HP_EACH_REGISTER {
+        v128_t h = wasm_u32x4_load16x4(p + 8 * i), sign = wasm_i32x4_shl(wasm_v128_and(h, wasm_i32x4_splat(0x8000)), 16);
+        v128_t size = wasm_i32x4_shl(wasm_v128_and(h, wasm_i32x4_splat(0x7FFF)), 13);
+        v128_t special = wasm_i32x4_gt(size, wasm_i32x4_splat(0x0F7FFFFF));
+        v128_t x = wasm_f32x4_mul(size, wasm_i32x4_splat(0x77800000));
+        x = wasm_v128_or(x, wasm_v128_and(special, wasm_v128_or(size, wasm_i32x4_splat(0x7F800000))));
+        v.r[i] = wasm_v128_or(x, sign);
+    }
+    return v;
+}
+
+HP_INLINE void hp_vf_store(float *p, hp_vf v)
+{
+    int i;
+    HP_EACH_REGISTER wasm_v128_store(p + 4 * i, v.r[i]);
+}
+
+HP_INLINE hp_vf hp_vf_from_vi(hp_vi a)
+{
+    hp_vf v;
+    int i;
+    HP_EACH_REGISTER v.r[i] = wasm_f32x4_convert_i32x4(a.r[i]);
+    return v;
+}
+
+HP_INLINE hp_vf hp_vf_of_bits(hp_vi a)
+{
+    hp_vf v;
+    int i;
+    HP_EACH_REGISTER v.r[i] = a.r[i];
+    return v;
+}
+
+HP_INLINE hp_vi hp_vi_of_bits(hp_vf a)
+{
+    hp_vi v;
+    int i;
+    HP_EACH_REGISTER v.r[i] = a.r[i];
+    return v;
+}
+
+HP_INLINE hp_vi hp_vi_set(int32_t x)
+{
+    hp_vi v;
+    int i;
+    HP_EACH_REGISTER v.r[i] = wasm_i32x4_splat(x);
+    return v;
+}
+
+HP_INLINE hp_vi hp_vi_shift_left(hp_vi a, int n)
+{
+    int i;
+    HP_EACH_REGISTER a.r[i] = wasm_i32x4_shl(a.r[i], (uint32_t)n);
+    return a;
+}
+
+HP_INLINE hp_vi hp_vi_shift_right(hp_vi a, int n)
+{
+    int i;
+    HP_EACH_REGISTER a.r[i] = wasm_i32x4_shr(a.r[i], (uint32_t)n);
+    return a;
+}
+
+HP_INLINE hp_vi hp_vi_load_file(const uint8_t *p)
+{
+    hp_vi v;
+    int i;
+    HP_EACH_REGISTER v.r[i] = wasm_v128_load(p + 16 * i);
+    return v;
+}
+
+HP_INLINE hp_vi hp_vi_load_bytes(const uint8_t *p)
+{
+    hp_vi v;
+    v128_t low = wasm_i16x8_load8x8(p), high = wasm_i16x8_load8x8(p + 8);
+    v.r[0] = wasm_i32x4_extend_low_i16x8(low), v.r[1] = wasm_i32x4_extend_high_i16x8(low);
+    v.r[2] = wasm_i32x4_extend_low_i16x8(high), v.r[3] = wasm_i32x4_extend_high_i16x8(high);
+    return v;
+}
+
+HP_INLINE void hp_vi_store(int32_t *p, hp_vi v)
+{
+    int i;
+    HP_EACH_REGISTER wasm_v128_store(p + 4 * i, v.r[i]);
+}
+
+HP_INLINE hp_vw hp_vw_load(const uint8_t *p)
+{
+    hp_vw w;
+    int i;
+    HP_EACH_REGISTER w.low[i] = wasm_i16x8_load8x8(p + 16 * i), w.high[i] = wasm_i16x8_load8x8(p + 16 * i + 8);
+    return w;
+}
+
+HP_INLINE hp_vi hp_vi_dot4(hp_vi a, hp_vw w, const int8_t *x)
+{
+    v128_t four = wasm_i16x8_extend_low_i8x16(wasm_i32x4_splat(hp_four_bytes(x)));
+    int i;
+    HP_EACH_REGISTER {
+        v128_t low = wasm_i32x4_dot_i16x8(w.low[i], four), high = wasm_i32x4_dot_i16x8(w.high[i], four);
+        v128_t even = wasm_i32x4_shuffle(low, high, 0, 2, 4, 6), odd = wasm_i32x4_shuffle(low, high, 1, 3, 5, 7);
+        a.r[i] = wasm_i32x4_add(a.r[i], wasm_i32x4_add(even, odd));
+    }
+    return a;
+}
+
+#define HP_READ_KERNELS
+#include HARP_IMPL_FILE
+#endif
+
+/* ---- Which of them this machine has ---- */
+
+#if HP_NEON_DOTPROD
+static int hp_has_dotprod(void)
+{
+#if defined(__linux__)
+    return getauxval(AT_HWCAP) >> 20 & 1; /* HWCAP_ASIMDDP */
+#else
+    return 1; /* all of Apple's 64-bit machines since 2020 */
+#endif
+}
+#endif
+
+#define HP_SET c /* for the rest of the file, which needs a single number now and then */
+
+#if HP_WIDE_X86
+static void hp_cpuid(uint32_t leaf, uint32_t sub, uint32_t r[4])
+{
+#if defined(_MSC_VER)
+    __cpuidex((int *)r, (int)leaf, (int)sub);
+#else
+    __cpuid_count(leaf, sub, r[0], r[1], r[2], r[3]);
+#endif
+}
+
+/* Which register files the operating system saves: bits 1 and 2 for AVX, 5 to 7 for AVX-512. */
+static uint32_t hp_saved_registers(void)
+{
+#if defined(_MSC_VER)
+    return (uint32_t)_xgetbv(0);
+#else
+    uint32_t a, d;
+    __asm__ volatile("xgetbv" : "=a"(a), "=d"(d) : "c"(0));
+    return a;
+#endif
+}
+
+enum { HP_HAS_AVX2 = 1, HP_HAS_AVXVNNI = 2, HP_HAS_AVX512 = 4 };
+
+static int hp_x86_features(void)
+{
+    uint32_t r[4], saved, avx512 = 1u << 16 | 1u << 30 | 1u << 31; /* F, BW, VL */
+    int has = 0;
+    hp_cpuid(0, 0, r);
+    if (r[0] < 7) return 0;
+    hp_cpuid(1, 0, r);
+    if ((r[2] >> 27 & 1) == 0 || (r[2] >> 29 & 1) == 0) return 0; /* OSXSAVE, F16C */
+    saved = hp_saved_registers();
+    hp_cpuid(7, 0, r);
+    if ((saved & 6) == 6 && (r[1] >> 5 & 1)) has = HP_HAS_AVX2;
+    if (has && (saved & 0xE0) == 0xE0 && (r[1] & avx512) == avx512 && (r[2] >> 11 & 1)) has |= HP_HAS_AVX512;
+    if (!has || r[0] < 1) return has;
+    hp_cpuid(7, 1, r);
+    return r[0] >> 4 & 1 ? has | HP_HAS_AVXVNNI : has;
+}
+#endif
+
+/* The index-th set, best first, NULL after the last: those that were compiled and that this machine runs. */
+static const hp_kernels *hp_kernels_at(int index)
+{
+    const hp_kernels *sets[8];
+    int n = 0;
+#if HP_WIDE_X86
+    int has = hp_x86_features();
+#if HP_VNNI_X86
+    if (has & HP_HAS_AVX512) sets[n++] = &hp_kernels_avx512;
+    if (has & HP_HAS_AVXVNNI) sets[n++] = &hp_kernels_avxvnni;
+#endif
+    if (has & HP_HAS_AVX2) sets[n++] = &hp_kernels_avx2;
+#endif
+#if HP_X86
+    sets[n++] = &hp_kernels_sse2;
+#endif
+#if HP_NEON_DOTPROD
+    if (hp_has_dotprod()) sets[n++] = &hp_kernels_dotprod;
+#endif
+#if HP_NEON
+    sets[n++] = &hp_kernels_neon;
+#endif
+#if HP_WASM
+    sets[n++] = &hp_kernels_simd128;
+#endif
+    sets[n++] = &hp_kernels_c;
+    return index >= 0 && index < n ? sets[index] : NULL;
+}
+
+HARP_API const char *harp_isa(int index)
+{
+    const hp_kernels *k = hp_kernels_at(index);
+    return k ? k->name : NULL;
+}
+
+/* The set of this name, NULL for the best; NULL if this machine or build has none of that name. */
+static const hp_kernels *hp_find_kernels(const char *name)
+{
+    const hp_kernels *k;
+    int i;
+    for (i = 0; (k = hp_kernels_at(i)) != NULL; i++)
+        if (!name || strcmp(k->name, name) == 0) return k;
+    return NULL;
 }
 
 /* ================================================================================================================
@@ -2673,6 +3827,230 @@ HARP_API harp_status harp_decode(harp_decoder *decoder, int32_t token, char *out
 }
 
 /* ================================================================================================================
+ * [CH09T] Many hands
+ *
+ * A pass is a few hundred short pieces of work, each split by outputs (rule R5) and finished before the next begins. A
+ * piece of a small model lasts microseconds, so the threads that help must answer within less: a worker that has
+ * nothing to do first watches for work (spins) for some tens of microseconds, as long as the gaps between pieces last,
+ * and only then sleeps until it is woken. The caller's parallel-for takes the pool's place if there is one, and
+ * HARP_NO_THREADS leaves all of this out: the parts are then done one after another, with the same result.
+ * ============================================================================================================== */
+
+#if HP_POSIX_THREADS
+typedef pthread_t hp_thread;
+typedef pthread_mutex_t hp_lock;
+typedef pthread_cond_t hp_signal;
+typedef void *hp_thread_result;
+#define HP_THREAD_CALL
+#define hp_lock_make(l) pthread_mutex_init(l, NULL)
+#define hp_lock_take(l) pthread_mutex_lock(l)
+#define hp_lock_give(l) pthread_mutex_unlock(l)
+#define hp_lock_destroy(l) pthread_mutex_destroy(l)
+#define hp_signal_make(s) pthread_cond_init(s, NULL)
+#define hp_signal_wait(s, l) pthread_cond_wait(s, l)
+#define hp_signal_all(s) pthread_cond_broadcast(s)
+#define hp_signal_destroy(s) pthread_cond_destroy(s)
+#define hp_thread_start(t, work, argument) (pthread_create(t, NULL, work, argument) == 0)
+#define hp_thread_join(t) pthread_join(t, NULL)
+#define hp_thread_yield() sched_yield()
+#elif HP_WIN32_THREADS
+typedef HANDLE hp_thread;
+typedef CRITICAL_SECTION hp_lock;
+typedef CONDITION_VARIABLE hp_signal;
+typedef DWORD hp_thread_result;
+#define HP_THREAD_CALL WINAPI
+#define hp_lock_make(l) InitializeCriticalSection(l)
+#define hp_lock_take(l) EnterCriticalSection(l)
+#define hp_lock_give(l) LeaveCriticalSection(l)
+#define hp_lock_destroy(l) DeleteCriticalSection(l)
+#define hp_signal_make(s) InitializeConditionVariable(s)
+#define hp_signal_wait(s, l) SleepConditionVariableCS(s, l, INFINITE)
+#define hp_signal_all(s) WakeAllConditionVariable(s)
+#define hp_signal_destroy(s) ((void)(s))
+#define hp_thread_start(t, work, argument) ((*(t) = CreateThread(NULL, 0, work, argument, 0, NULL)) != NULL)
+#define hp_thread_join(t) (WaitForSingleObject(t, INFINITE), CloseHandle(t))
+#define hp_thread_yield() SwitchToThread()
+#endif
+
+/* Numbers that threads watch without a lock. */
+#if defined(__GNUC__)
+#define hp_watch(p) __atomic_load_n(p, __ATOMIC_ACQUIRE)
+#define hp_publish(p, x) __atomic_store_n(p, x, __ATOMIC_RELEASE)
+#define hp_count_down(p) __atomic_sub_fetch(p, 1, __ATOMIC_ACQ_REL)
+#elif HP_WIN32_THREADS
+#define hp_watch(p) InterlockedCompareExchange(p, 0, 0)
+#define hp_publish(p, x) InterlockedExchange(p, x)
+#define hp_count_down(p) InterlockedDecrement(p)
+#endif
+
+#if HP_THREADS
+
+#if HP_X86
+#define HP_PAUSE() _mm_pause()
+#elif HP_NEON
+#define HP_PAUSE() __asm__ volatile("yield")
+#else
+#define HP_PAUSE() ((void)0)
+#endif
+
+enum { HP_SPINS = 2000 }; /* some tens of microseconds */
+
+/* Between two looks at a number that another thread will change: lets the processor rest, and after a while lets the
+ * system run somebody else, for that other thread may be waiting for this very core. */
+static void hp_pause(int spins)
+{
+    if (spins >= HP_SPINS) hp_thread_yield();
+    else HP_PAUSE();
+}
+
+typedef struct hp_worker {
+    struct hp_pool *pool;
+    hp_thread thread;
+    int index;
+} hp_worker;
+
+typedef struct hp_pool {
+    void (*task)(void *argument, int i); /* the piece of work: written before round is published, at rest until left is 0 */
+    void *argument;
+    int n;
+    long round;   /* counts pieces of work: a worker that has done round 7 waits for round 8; odd numbers only end it */
+    long left;    /* parts of this round that workers have not finished */
+    long asleep;  /* workers that wait for the signal; written under the lock */
+    long ending;
+    hp_lock lock;
+    hp_signal work_there;
+    int n_workers;
+    hp_worker *workers; /* [n_workers]; worker i does part i + 1, the caller part 0 */
+} hp_pool;
+
+/* Waits until the pool's round is not `seen` any more: watching at first, then asleep. */
+static void hp_await_round(hp_pool *p, long seen)
+{
+    int spins;
+    for (spins = 0; spins < HP_SPINS && hp_watch(&p->round) == seen; spins++) hp_pause(spins);
+    if (hp_watch(&p->round) != seen) return;
+    hp_lock_take(&p->lock);
+    p->asleep++;
+    while (hp_watch(&p->round) == seen) hp_signal_wait(&p->work_there, &p->lock);
+    p->asleep--;
+    hp_lock_give(&p->lock);
+}
+
+static hp_thread_result HP_THREAD_CALL hp_work_for_pool(void *argument)
+{
+    hp_worker *w = (hp_worker *)argument;
+    hp_pool *p = w->pool;
+    long seen;
+    for (seen = 0;; seen++) {
+        hp_await_round(p, seen);
+        if (p->ending) return 0;
+        if (w->index < p->n) p->task(p->argument, w->index);
+        hp_count_down(&p->left);
+    }
+}
+
+/* Starts a round, and wakes whom it finds asleep. A worker falls asleep under the lock, after a last look at the round:
+ * so it is either seen here or has seen the round. */
+static void hp_begin_round(hp_pool *p)
+{
+    hp_publish(&p->left, (long)p->n_workers);
+    hp_lock_take(&p->lock);
+    hp_publish(&p->round, p->round + 1);
+    if (p->asleep > 0) hp_signal_all(&p->work_there);
+    hp_lock_give(&p->lock);
+}
+
+/* A harp_parallel_fn. The caller waits by watching: its own part was as long as theirs. */
+static void hp_pool_run(void *pool, void (*task)(void *argument, int i), void *argument, int n)
+{
+    hp_pool *p = (hp_pool *)pool;
+    int spins;
+    p->task = task, p->argument = argument, p->n = n;
+    hp_begin_round(p);
+    task(argument, 0);
+    for (spins = 0; hp_watch(&p->left) > 0; spins = hp_min(spins + 1, HP_SPINS)) hp_pause(spins);
+}
+
+static void hp_pool_end(hp_pool *p)
+{
+    int i;
+    p->ending = 1;
+    hp_begin_round(p);
+    for (i = 0; i < p->n_workers; i++) hp_thread_join(p->workers[i].thread);
+    hp_signal_destroy(&p->work_there);
+    hp_lock_destroy(&p->lock);
+    p->n_workers = 0;
+}
+
+/* Starts n - 1 workers. Returns 0 if the system refuses one of them. */
+static int hp_pool_begin(hp_pool *p, hp_worker *workers, int n)
+{
+    memset(p, 0, sizeof *p);
+    p->workers = workers;
+    hp_lock_make(&p->lock);
+    hp_signal_make(&p->work_there);
+    while (p->n_workers < n - 1) {
+        hp_worker *w = &workers[p->n_workers];
+        w->pool = p, w->index = p->n_workers + 1;
+        if (!hp_thread_start(&w->thread, hp_work_for_pool, w)) {
+            hp_pool_end(p);
+            return 0;
+        }
+        p->n_workers++;
+    }
+    return 1;
+}
+
+#else
+
+typedef struct hp_worker {
+    int none;
+} hp_worker;
+
+typedef struct hp_pool {
+    int n_workers;
+} hp_pool;
+
+static void hp_pool_run(void *pool, void (*task)(void *argument, int i), void *argument, int n)
+{
+    int i;
+    (void)pool;
+    for (i = 0; i < n; i++) task(argument, i);
+}
+
+static void hp_pool_end(hp_pool *p)
+{
+    p->n_workers = 0;
+}
+
+static int hp_pool_begin(hp_pool *p, hp_worker *workers, int n)
+{
+    (void)workers, (void)n;
+    p->n_workers = 0;
+    return 1;
+}
+#endif
+
+/* Seconds since some moment, to compare what passes cost; 0 where there is no clock. */
+static double hp_seconds(void)
+{
+#if defined(HARP_NO_CLOCK)
+    return 0.0;
+#elif HP_POSIX
+    struct timeval now;
+    gettimeofday(&now, NULL);
+    return (double)now.tv_sec + 1e-6 * (double)now.tv_usec;
+#elif defined(_WIN32)
+    LARGE_INTEGER now, rate;
+    QueryPerformanceCounter(&now);
+    QueryPerformanceFrequency(&rate);
+    return (double)now.QuadPart / (double)rate.QuadPart;
+#else
+    return 0.0;
+#endif
+}
+
+/* ================================================================================================================
  * [CH10] The session
  *
  * A session owns one block of memory, carved once (hp_lay_out): the tokens, the key-value STREAMS, the scratch of a pass
@@ -2723,8 +4101,16 @@ typedef struct hp_job {
     int32_t rows, width, layer;
 } hp_job;
 
+/* What the schedule auto has learned: seconds, moving averages, 0 if not measured yet. */
+typedef struct hp_costs {
+    double plain, second, fused; /* a vanilla pass; the reframed one after it; both in one */
+    float rate;                  /* share of steps that hesitated                          */
+    int32_t steps;
+} hp_costs;
+
 struct harp_session {
     const harp_model *model;
+    const hp_kernels *kernels;
     harp_params params; /* resolved: no zero stands for a default any more */
     int32_t *tokens;    /* [context] */
     int32_t n_tokens, from; /* from: params.reframe_from, resolved */
@@ -2740,6 +4126,7 @@ struct harp_session {
     float *x, *normed, *qkv, *heads, *gate_up, *inner, *change, *turn; /* [batch][...], see hp_lay_out_scratch */
     int8_t *q;        /* [batch][widest] */
     float *q_scales;  /* [batch][widest / 32] */
+    int32_t *q_sums;  /* [batch][widest / 32] */
     float *attention; /* [threads][attention_floats] */
     size_t attention_floats;
     int32_t hidden_stride, qkv_stride, heads_stride, gate_up_stride, inner_stride, logits_stride;
@@ -2755,6 +4142,9 @@ struct harp_session {
     size_t held_bytes, held_capacity;
 
     hp_job job;
+    hp_pool pool;         /* if the caller has no parallel-for */
+    hp_worker *workers;   /* [threads - 1] */
+    hp_costs costs;
     harp_stats stats;
     int32_t step_passes, step_rows;
     void *block;
@@ -2846,6 +4236,11 @@ static harp_status hp_resolve_params(const harp_model *m, const harp_params *giv
     return HARP_OK;
 }
 
+static harp_status hp_no_such_set(const char *name, harp_error *err)
+{
+    return hp_fail(err, HARP_ERR_UNSUPPORTED, "this machine or build has no instruction set %s", name);
+}
+
 /* ---- Laying out the memory ---- */
 
 static size_t hp_cache_element_bytes(harp_cache cache)
@@ -2899,6 +4294,7 @@ static void hp_lay_out_scratch(harp_session *s, hp_arena *a)
     s->turn = hp_carve(a, batch * (size_t)s->model->rope_dims, sizeof(float));
     s->q = hp_carve(a, batch, widest);
     s->q_scales = hp_carve(a, batch * (widest / HP_GROUP), sizeof(float));
+    s->q_sums = hp_carve(a, batch * (widest / HP_GROUP), sizeof(int32_t));
     /* one block unpacked; for each query of a run: its scores, its mixed values, its sum */
     s->attention_floats = HP_BLOCK * head_floats
                           + HP_RUN * group * ((size_t)hp_blocks(s->params.context) * HP_BLOCK + head_floats + 1);
@@ -2921,6 +4317,7 @@ static void hp_lay_out(harp_session *s, hp_arena *a)
     s->rows = hp_carve(a, batch, sizeof(hp_row));
     s->runs = hp_carve(a, batch + 1, sizeof(int32_t));
     s->keep = hp_carve(a, (size_t)s->model->info.hidden, 1);
+    s->workers = hp_carve(a, (size_t)p->threads - 1, sizeof(hp_worker));
     s->combined = hp_carve(a, (size_t)s->logits_stride, sizeof(float));
     s->adjusted = hp_carve(a, (size_t)s->logits_stride, sizeof(float));
     s->ranking = hp_carve(a, vocab, sizeof(int32_t));
@@ -2939,6 +4336,8 @@ static harp_status hp_plan(const harp_model *m, const harp_params *params, harp_
     memset(s, 0, sizeof *s);
     s->model = m;
     if (hp_resolve_params(m, params, &s->params, err)) return HARP_ERR_ARGUMENT;
+    s->kernels = hp_find_kernels(s->params.isa);
+    if (!s->kernels) return hp_no_such_set(s->params.isa, err);
     hp_carve(&a, 1, sizeof *s);
     hp_lay_out(s, &a);
     if (a.overflow || !hp_add_size(a.used, HP_ALIGN, bytes))
@@ -2954,6 +4353,12 @@ HARP_API harp_status harp_session_memory(const harp_model *model, const harp_par
     if (!bytes) return hp_fail(err, HARP_ERR_ARGUMENT, "bytes must not be NULL");
     status = hp_plan(model, params, &plan, bytes, err);
     return status ? status : hp_ok(err);
+}
+
+static void hp_release_session(harp_session *s)
+{
+    if (s->pool.n_workers > 0) hp_pool_end(&s->pool);
+    if (s->block_bytes) s->params.allocator.free(s->params.allocator.user, s->block, s->block_bytes);
 }
 
 HARP_API harp_status harp_session_open(harp_session **session, const harp_model *model, const harp_params *params,
@@ -2979,14 +4384,17 @@ HARP_API harp_status harp_session_open(harp_session **session, const harp_model 
     *s = plan;
     s->block = block, s->block_bytes = params->memory ? 0 : bytes;
     s->from = hp_max(s->params.reframe_from, 0);
+    if (s->params.threads > 1 && !s->params.parallel && !hp_pool_begin(&s->pool, s->workers, s->params.threads)) {
+        hp_release_session(s);
+        return hp_fail(err, HARP_ERR_MEMORY, "the system refuses %d threads", (int64_t)params->threads);
+    }
     *session = s;
     return hp_ok(err);
 }
 
 HARP_API void harp_session_close(harp_session *session)
 {
-    if (session && session->block_bytes)
-        session->params.allocator.free(session->params.allocator.user, session->block, session->block_bytes);
+    if (session) hp_release_session(session);
 }
 
 /* ---- Keys and values in their blocks ---- */
@@ -3052,45 +4460,23 @@ static void hp_store_key_value(harp_session *s, hp_stream *t, int32_t layer, int
     hp_store_elements(s->params.cache, values + lane * (size_t)dim * element, 1, value, dim, vs);
 }
 
-/* n (at most 16) elements as floats. */
-static hp_vf hp_load_elements(harp_cache cache, const uint8_t *p, int32_t n)
+/* The keys of a block are [head_dim][16], a scale for each position, which is a column; the values [16][head_dim]. */
+static hp_packed hp_packed_keys(const harp_session *s, const hp_stream *t, size_t block)
 {
-    uint8_t end[HP_LANES * 4] = {0};
-    if (n < HP_LANES) {
-        memcpy(end, p, (size_t)n * hp_cache_element_bytes(cache));
-        p = end;
-    }
-    if (cache == HARP_CACHE_F16) return hp_vf_load_half(p);
-    if (cache == HARP_CACHE_INT8) return hp_vf_load_bytes((const int8_t *)p);
-    return hp_vf_load((const float *)(const void *)p);
+    hp_packed p;
+    p.elements = t->keys + block * hp_block_bytes(s), p.type = s->params.cache;
+    p.rows = s->model->info.head_dim, p.cols = HP_BLOCK;
+    p.row_scales = NULL, p.col_scales = p.type == HARP_CACHE_INT8 ? t->key_scales + block * HP_BLOCK : NULL;
+    return p;
 }
 
-/* out[head_dim][16] */
-static void hp_unpack_keys(const harp_session *s, const hp_stream *t, size_t block, float *out)
+static hp_packed hp_packed_values(const harp_session *s, const hp_stream *t, size_t block)
 {
-    const uint8_t *p = t->keys + block * hp_block_bytes(s);
-    size_t row = HP_BLOCK * hp_cache_element_bytes(s->params.cache);
-    int32_t d;
-    for (d = 0; d < s->model->info.head_dim; d++) {
-        hp_vf v = hp_load_elements(s->params.cache, p + (size_t)d * row, HP_LANES);
-        if (s->params.cache == HARP_CACHE_INT8) v = hp_vf_mul(v, hp_vf_load(t->key_scales + block * HP_BLOCK));
-        hp_vf_store(out + (size_t)d * HP_LANES, v);
-    }
-}
-
-/* out[16][head_dim padded to 16] */
-static void hp_unpack_values(const harp_session *s, const hp_stream *t, size_t block, float *out)
-{
-    const uint8_t *p = t->values + block * hp_block_bytes(s);
-    int32_t dim = s->model->info.head_dim, stride = hp_round_up(dim, HP_LANES), i, d;
-    size_t element = hp_cache_element_bytes(s->params.cache);
-    for (i = 0; i < HP_BLOCK; i++)
-        for (d = 0; d < dim; d += HP_LANES) {
-            hp_vf v = hp_load_elements(s->params.cache, p + (size_t)(i * dim + d) * element, hp_min(dim - d, HP_LANES));
-            if (s->params.cache == HARP_CACHE_INT8)
-                v = hp_vf_mul(v, hp_vf_set(t->value_scales[block * HP_BLOCK + (size_t)i]));
-            hp_vf_store(out + (size_t)i * (size_t)stride + d, v);
-        }
+    hp_packed p;
+    p.elements = t->values + block * hp_block_bytes(s), p.type = s->params.cache;
+    p.rows = HP_BLOCK, p.cols = s->model->info.head_dim;
+    p.row_scales = p.type == HARP_CACHE_INT8 ? t->value_scales + block * HP_BLOCK : NULL, p.col_scales = NULL;
+    return p;
 }
 
 /* Begins a reframed stream at `base`: what lies before it in its first block is the vanilla stream's. */
@@ -3139,11 +4525,12 @@ static void hp_split(harp_session *s, hp_work *work, int32_t count)
 {
     int part;
     s->job.work = work, s->job.count = count;
-    if (s->params.parallel && s->params.threads > 1 && count > 1) {
+    if (count > 1 && s->params.parallel && s->params.threads > 1)
         s->params.parallel(s->params.parallel_user, hp_do_part, s, s->params.threads);
-        return;
-    }
-    for (part = 0; part < s->params.threads; part++) hp_do_part(s, part);
+    else if (count > 1 && s->pool.n_workers > 0)
+        hp_pool_run(&s->pool, hp_do_part, s, s->params.threads);
+    else
+        for (part = 0; part < s->params.threads; part++) hp_do_part(s, part);
 }
 
 /* ---- Norms, rounding and products of all rows ---- */
@@ -3153,7 +4540,7 @@ static void hp_work_norm(harp_session *s, int part, int32_t first, int32_t last)
     size_t stride = (size_t)s->hidden_stride;
     (void)part;
     for (; first < last; first++)
-        hp_rmsnorm(s->normed + (size_t)first * stride, s->x + (size_t)first * stride, s->job.norm,
+        s->kernels->rmsnorm(s->normed + (size_t)first * stride, s->x + (size_t)first * stride, s->job.norm,
                    s->model->info.hidden, s->model->norm_eps);
 }
 
@@ -3168,14 +4555,14 @@ static void hp_work_round(harp_session *s, int part, int32_t first, int32_t last
     size_t width = (size_t)s->job.width, groups = width / HP_GROUP;
     (void)part;
     for (; first < last; first++)
-        hp_quantize(s->q + (size_t)first * width, s->q_scales + (size_t)first * groups,
-                    s->job.source + (size_t)first * width, (int32_t)groups);
+        s->kernels->quantize(s->q + (size_t)first * width, s->q_scales + (size_t)first * groups,
+                             s->q_sums + (size_t)first * groups, s->job.source + (size_t)first * width, (int32_t)groups);
 }
 
 static void hp_work_product(harp_session *s, int part, int32_t first, int32_t last)
 {
     (void)part;
-    hp_matmul(s->job.matrix, first, last, s->job.inputs, s->job.rows, s->job.out, s->job.stride);
+    s->kernels->matmul(s->job.matrix, first, last, &s->job.inputs, s->job.rows, s->job.out, s->job.stride);
 }
 
 /* out[rows][stride] = x[rows][width] . matrix^T: the activations are rounded once per row, then the tiles are split. */
@@ -3189,7 +4576,7 @@ static void hp_product(harp_session *s, const hp_matrix *matrix, const float *x,
         j->inputs.x = x;
     } else {
         hp_split(s, hp_work_round, rows);
-        j->inputs.q = s->q, j->inputs.scales = s->q_scales;
+        j->inputs.q = s->q, j->inputs.scales = s->q_scales, j->inputs.sums = s->q_sums;
     }
     j->matrix = matrix, j->rows = rows, j->out = out, j->stride = (size_t)stride;
     hp_split(s, hp_work_product, matrix->n_tiles);
@@ -3201,11 +4588,26 @@ static void hp_product_onto_x(harp_session *s, const hp_matrix *matrix, const fl
     int32_t i;
     hp_product(s, matrix, inputs, width, s->n_rows, s->change, s->hidden_stride);
     for (i = 0; i < s->n_rows; i++)
-        hp_add_to(s->x + (size_t)i * (size_t)s->hidden_stride, s->change + (size_t)i * (size_t)s->hidden_stride,
-                  s->model->info.hidden);
+        s->kernels->add_to(s->x + (size_t)i * (size_t)s->hidden_stride,
+                           s->change + (size_t)i * (size_t)s->hidden_stride, s->model->info.hidden);
 }
 
 /* ---- P1: embeddings and their masks ---- */
+
+/* Row `row` of a matrix as floats, x[cols]: how an embedding is looked up. */
+static void hp_matrix_row(const hp_matrix *m, int32_t row, float *x)
+{
+    const uint8_t *tile = m->tiles + (size_t)(row / HP_LANES) * m->tile_bytes;
+    const int8_t *w = (const int8_t *)(tile + m->scale_bytes);
+    size_t lane = (size_t)(row % HP_LANES);
+    int32_t c;
+    for (c = 0; c < m->cols && m->is_float; c++) x[c] = hp_f32(tile + 4 * ((size_t)c * HP_LANES + lane));
+    for (; c < m->cols; c++) {
+        size_t g = (size_t)c / HP_GROUP, in_group = (size_t)c % HP_GROUP;
+        float scale = hp_half_to_float(hp_u16(tile + 2 * (g * HP_LANES + lane)));
+        x[c] = (float)w[g * HP_TILE_GROUP_BYTES + in_group / 4 * 64 + lane * 4 + in_group % 4] * scale;
+    }
+}
 
 /* Multiplies x[hidden] with the mask of (reframing, position): element d falls iff word d % 4 of the Philox block d / 4
  * is below delta * 2^32 (the paper, section 3.2; its published code drops without rescaling). */
@@ -3283,7 +4685,7 @@ static void hp_stage_rope_and_store(harp_session *s, const hp_layer *w)
         float *qkv = s->qkv + (size_t)i * (size_t)s->qkv_stride;
         float *keys = qkv + f->heads * f->head_dim, *values = keys + f->kv_heads * f->head_dim;
         const float *turn = s->turn + (size_t)i * (size_t)m->rope_dims;
-        for (h = 0; h < f->heads + f->kv_heads; h++) hp_rope(qkv + h * f->head_dim, turn, m->rope_dims);
+        for (h = 0; h < f->heads + f->kv_heads; h++) s->kernels->rope(qkv + h * f->head_dim, turn, m->rope_dims);
         for (h = 0; h < f->kv_heads; h++)
             hp_store_key_value(s, &s->streams[s->rows[i].stream], layer, h, s->rows[i].position,
                                keys + h * f->head_dim, values + h * f->head_dim);
@@ -3335,33 +4737,54 @@ static const hp_stream *hp_owner(const harp_session *s, const hp_task *t, int32_
     return own;
 }
 
+/* One row's queries times sixteen columns of a tile: a few heads at a time share each load. The h-th head's factors are
+ * at a + h * a_stride, its sixteen sums at out + h * out_stride. */
+static void hp_weigh_heads(harp_session *s, const hp_task *t, float *out, size_t out_stride, const float *a,
+                           size_t a_stride, const float *tile, size_t tile_stride, int32_t first, int32_t last)
+{
+    float *outs[HP_QUERIES_AT_ONCE];
+    const float *as[HP_QUERIES_AT_ONCE];
+    int32_t h, i, n;
+    for (h = 0; h < t->group; h += n) {
+        n = hp_min(t->group - h, HP_QUERIES_AT_ONCE);
+        for (i = 0; i < n; i++) outs[i] = out + (size_t)(h + i) * out_stride, as[i] = a + (size_t)(h + i) * a_stride;
+        s->kernels->weighted_sums(outs, as, n, tile, tile_stride, first, last);
+    }
+}
+
+/* Where the scores of a row's first query in a block are; those of its other queries follow at t->span. */
+static float *hp_scores_in_block(const hp_task *t, int32_t row, int32_t block)
+{
+    return t->scores + (size_t)(row * t->group) * t->span + (size_t)(block - t->first_block) * HP_BLOCK;
+}
+
 static void hp_score_block(harp_session *s, const hp_task *t, int32_t block)
 {
     int32_t dim = s->model->info.head_dim, i, h;
-    float root = sqrtf((float)dim), scale = 1.0f / root;
     size_t index;
     const hp_stream *owner = hp_owner(s, t, block, &index);
-    hp_unpack_keys(s, owner, index, t->tile);
+    hp_packed keys = hp_packed_keys(s, owner, index);
+    s->kernels->unpack(t->tile, HP_BLOCK, &keys);
     for (i = 0; i < t->n_rows; i++) {
         const hp_row *row = &s->rows[t->first_row + i];
         const float *q = s->qkv + (size_t)(t->first_row + i) * (size_t)s->qkv_stride + t->kv_head * t->group * dim;
+        float *scores = hp_scores_in_block(t, i, block);
         if (block < hp_first_seen(s, row) / HP_BLOCK || block > row->position / HP_BLOCK) continue;
-        for (h = 0; h < t->group; h++)
-            hp_attention_scores(t->scores + (size_t)(i * t->group + h) * t->span
-                                    + (size_t)(block - t->first_block) * HP_BLOCK,
-                                q + h * dim, t->tile, dim, scale);
+        for (h = 0; h < t->group; h++) memset(scores + (size_t)h * t->span, 0, HP_BLOCK * sizeof(float));
+        hp_weigh_heads(s, t, scores, t->span, q, (size_t)dim, t->tile, HP_BLOCK, 0, dim - 1);
     }
 }
 
 static void hp_weigh_positions(harp_session *s, const hp_task *t)
 {
     int32_t i, h, origin = t->first_block * HP_BLOCK;
+    float root = sqrtf((float)s->model->info.head_dim), scale = 1.0f / root;
     for (i = 0; i < t->n_rows; i++) {
         const hp_row *row = &s->rows[t->first_row + i];
         for (h = 0; h < t->group; h++) {
             size_t query = (size_t)(i * t->group + h);
-            t->totals[query] = hp_softmax_weights(t->scores + query * t->span, hp_first_seen(s, row) - origin,
-                                                  row->position - origin);
+            t->totals[query] = s->kernels->softmax_weights(
+                t->scores + query * t->span, hp_first_seen(s, row) - origin, row->position - origin, scale);
             memset(t->mixed + query * t->head, 0, t->head * sizeof(float));
         }
     }
@@ -3369,20 +4792,19 @@ static void hp_weigh_positions(harp_session *s, const hp_task *t)
 
 static void hp_mix_block(harp_session *s, const hp_task *t, int32_t block)
 {
-    int32_t i, h;
-    size_t index;
+    int32_t i;
+    size_t index, d;
     const hp_stream *owner = hp_owner(s, t, block, &index);
-    hp_unpack_values(s, owner, index, t->tile);
+    hp_packed values = hp_packed_values(s, owner, index);
+    s->kernels->unpack(t->tile, t->head, &values);
     for (i = 0; i < t->n_rows; i++) {
         const hp_row *row = &s->rows[t->first_row + i];
         int32_t first = hp_max(hp_first_seen(s, row) - block * HP_BLOCK, 0);
         int32_t last = hp_min(row->position - block * HP_BLOCK, HP_BLOCK - 1);
-        for (h = 0; h < t->group && first <= last; h++) {
-            size_t query = (size_t)(i * t->group + h);
-            hp_attention_mix(t->mixed + query * t->head,
-                             t->scores + query * t->span + (size_t)(block - t->first_block) * HP_BLOCK, t->tile, first,
-                             last, (int32_t)t->head);
-        }
+        float *mixed = t->mixed + (size_t)(i * t->group) * t->head;
+        for (d = 0; d < t->head && first <= last; d += HP_LANES)
+            hp_weigh_heads(s, t, mixed + d, t->head, hp_scores_in_block(t, i, block), t->span, t->tile + d, t->head, first,
+                           last);
     }
 }
 
@@ -3440,7 +4862,7 @@ static void hp_work_activate(harp_session *s, int part, int32_t first, int32_t l
     (void)part;
     for (; first < last; first++) {
         const float *gate = s->gate_up + (size_t)first * (size_t)s->gate_up_stride;
-        hp_silu_times(s->inner + (size_t)first * (size_t)s->inner_stride, gate, gate + ffn, ffn);
+        s->kernels->silu_times(s->inner + (size_t)first * (size_t)s->inner_stride, gate, gate + ffn, ffn);
     }
 }
 
@@ -3586,6 +5008,37 @@ static harp_status hp_compute_vanilla(harp_session *s, int32_t upto, harp_error 
  * position ([CH04]); ties go to the smaller id.
  * ============================================================================================================== */
 
+/* ---- Distributions ---- */
+
+/* Logits that a softmax can be taken of: no NaN, no +Inf, and something above -Inf. */
+static int hp_logits_are_sound(const float *x, int32_t n)
+{
+    int32_t i, bad = 0, some = 0;
+    for (i = 0; i < n; i++) bad |= !(x[i] <= FLT_MAX), some |= x[i] >= -FLT_MAX;
+    return !bad && some;
+}
+
+static float hp_entropy_bits(hp_spread s)
+{
+    return (float)(hp_log2((double)s.total) - (double)s.mean / hp_ln2);
+}
+
+HARP_API float harp_entropy(const float *logits, int32_t n)
+{
+    if (!logits || n < 1 || !hp_logits_are_sound(logits, n)) return hp_float(0x7FC00000u);
+    return hp_entropy_bits(hp_measure_spread(logits, n));
+}
+
+HARP_API float harp_logprob(const float *logits, int32_t n, int32_t token)
+{
+    hp_spread s;
+    if (!logits || n < 1 || token < 0 || token >= n || !hp_logits_are_sound(logits, n)) return hp_float(0x7FC00000u);
+    s = hp_measure_spread(logits, n);
+    return (float)((double)logits[token] - (double)s.top - hp_log2((double)s.total) * hp_ln2);
+}
+
+/* ---- Candidates ---- */
+
 static int32_t hp_argmax(const float *x, int32_t n)
 {
     int32_t i, best = 0;
@@ -3660,7 +5113,7 @@ static int32_t hp_cut_candidates(harp_session *s)
     ordered = p->top_k > 0 ? limit : 1;
     for (n = 0; n < ordered; n++) hp_pop_heap(s->ranking, vocab - n, x);
     top = x[s->ranking[vocab - 1]];
-    total = hp_measure_spread(x, vocab).total;
+    total = s->kernels->measure_spread(x, vocab).total;
     if (p->top_k > 0)
         for (total = 0.0f, n = 0; n < ordered; n++) total = total + hp_exp(x[s->ranking[vocab - 1 - n]] - top);
     for (n = 0; n < limit; n++) {
@@ -3816,7 +5269,7 @@ static void hp_average_reframed(harp_session *s, int32_t k)
 {
     float *mean = hp_slot(s, 1);
     int32_t r, i;
-    for (r = 2; r <= k; r++) hp_add_to(mean, hp_slot(s, r), s->model->vocab);
+    for (r = 2; r <= k; r++) s->kernels->add_to(mean, hp_slot(s, r), s->model->vocab);
     for (i = 0; i < s->model->vocab && k > 1; i++) mean[i] = mean[i] / (float)k;
 }
 
@@ -3836,13 +5289,55 @@ static void hp_combine(harp_session *s)
     }
 }
 
-/* H1. Does the reframed rows' work in the same pass? Every weight is then read once for all of them. */
-static int hp_is_fused(const harp_session *s)
+/* ---- The schedule: when H5 is computed changes what it costs, never what it gives ---- */
+
+enum { HP_PROBE_EVERY = 128, HP_MOST_LAG = 16 };
+
+static void hp_learn(double *average, double seconds)
 {
-    /* auto: without vector instructions a row costs nearly a pass, so that lazy is never worse */
-    return s->params.schedule == HARP_SCHEDULE_FUSED && s->params.frame != HARP_FRAME_REDRAW;
+    if (*average <= 0.0) *average = seconds;
+    else if (seconds > 2.0 * *average) *average *= 1.125; /* somebody else had the processor: believe it only slowly */
+    else *average += 0.125 * (seconds - *average);
 }
 
+/* Fused costs one pass of 1 + k rows at every step, lazy one of a row and, at the rate of hesitation, a second. Reading
+ * the weights dominates both where there are vector instructions, so that fused mostly wins; but measured times decide.
+ * What is not measured yet (or never, without a clock) is assumed: a row that rides along costs a tenth of a pass. Now and
+ * then the other schedule is tried, for costs change with the depth of the context. */
+static int hp_is_fused_cheaper(const harp_session *s, int32_t k)
+{
+    const hp_costs *c = &s->costs;
+    double plain = c->plain > 0.0 ? c->plain : 1.0;
+    double fused = c->fused > 0.0 && c->plain > 0.0 ? c->fused : plain * (1.0 + 0.1 * (double)k);
+    double second = c->second > 0.0 && c->plain > 0.0 ? c->second : plain;
+    int cheaper = fused < plain + (double)c->rate * second;
+    return c->steps % HP_PROBE_EVERY == HP_PROBE_EVERY - 1 ? !cheaper : cheaper;
+}
+
+/* Whether the reframed rows ride along with the vanilla row of position n. A stream far behind (a prompt that it has
+ * not seen) is left behind until the first hesitation, which may never come. */
+static int hp_is_fused(const harp_session *s, int32_t n, int32_t k)
+{
+    int32_t from = s->streams[s->n_streams - 1].length;
+    if (k == 0 || s->params.frame == HARP_FRAME_REDRAW || s->params.schedule == HARP_SCHEDULE_LAZY) return 0;
+    if (s->params.schedule == HARP_SCHEDULE_FUSED) return 1;
+    if (s->params.frame == HARP_FRAME_STREAM && n - hp_max(from, s->from) > HP_MOST_LAG) return 0;
+    return hp_is_fused_cheaper(s, k);
+}
+
+/* One pass, or two, took this long; passes that also computed a prompt tell nothing. */
+static void hp_learn_costs(harp_session *s, int fused, int one_row, double newest, double second, int hesitated)
+{
+    hp_costs *c = &s->costs;
+    if (one_row) hp_learn(fused ? &c->fused : &c->plain, newest);
+    if (second > 0.0) hp_learn(&c->second, second);
+    c->rate += 0.0625f * ((hesitated ? 1.0f : 0.0f) - c->rate);
+    c->steps = (c->steps + 1) % HP_PROBE_EVERY;
+}
+
+/* ---- The step ---- */
+
+/* H1 */
 static harp_status hp_compute_newest(harp_session *s, int32_t n, int32_t ride, harp_error *err)
 {
     harp_status status = n > 0 ? hp_compute_vanilla(s, n - 1, err) : HARP_OK;
@@ -3855,27 +5350,41 @@ static harp_status hp_compute_newest(harp_session *s, int32_t n, int32_t ride, h
     return HARP_OK;
 }
 
+/* H2: fills in what the vanilla logits say. */
+static harp_status hp_measure_hesitation(harp_session *s, int32_t n, harp_step *step, harp_error *err)
+{
+    const float *logits = hp_slot(s, 0);
+    hp_spread spread;
+    if (!hp_logits_are_sound(logits, s->model->vocab))
+        return hp_fail(err, HARP_ERR_NUMBER, "the logits of position %d are not finite: the model is damaged",
+                       (int64_t)n);
+    spread = s->kernels->measure_spread(logits, s->model->vocab);
+    step->entropy = hp_entropy_bits(spread);
+    step->uncertainty = hp_uncertainty(s, logits, spread);
+    step->hesitated = s->params.harp && step->uncertainty > s->params.theta;
+    return HARP_OK;
+}
+
 /* The logits that a token is to be chosen from, H1 to H6, and the telemetry that does not depend on the choice. */
 static harp_status hp_combined_logits(harp_session *s, const float **logits, harp_step *step, harp_error *err)
 {
-    int32_t n = s->n_tokens - 1, k = hp_active_reframings(s, n), vocab = s->model->vocab;
-    int fused = hp_is_fused(s);
-    hp_spread spread;
+    int32_t n = s->n_tokens - 1, k = hp_active_reframings(s, n);
+    int fused = hp_is_fused(s, n, k), one_row = s->streams[0].length == n;
+    double begin = hp_seconds(), middle, end;
     harp_status status = hp_compute_newest(s, n, fused ? k : 0, err); /* H1 */
+    if (status == HARP_OK) status = hp_measure_hesitation(s, n, step, err); /* H2 */
     if (status) return status;
     *logits = hp_slot(s, 0);
-    if (!hp_logits_are_sound(*logits, vocab))
-        return hp_fail(err, HARP_ERR_NUMBER, "the logits of position %d are not finite: the model is damaged",
-                       (int64_t)n);
-    spread = hp_measure_spread(*logits, vocab);
-    step->entropy = hp_entropy_bits(spread);
-    step->uncertainty = hp_uncertainty(s, *logits, spread); /* H2 */
-    step->hesitated = s->params.harp && step->uncertainty > s->params.theta;
-    if (!step->hesitated || k == 0) return HARP_OK; /* H3 */
-    if (!fused && (status = hp_compute_reframed(s, k, n, err)) != HARP_OK) return status; /* H4, H5 */
+    middle = end = hp_seconds();
+    if (step->hesitated && k > 0 && !fused) { /* H3, H4, H5 */
+        status = hp_compute_reframed(s, k, n, err);
+        end = hp_seconds();
+    }
+    hp_learn_costs(s, fused, one_row, middle - begin, end - middle, step->hesitated);
+    if (status || !step->hesitated || k == 0) return status;
     hp_average_reframed(s, k);
     hp_combine(s); /* H6 */
-    if (!hp_logits_are_sound(s->combined, vocab))
+    if (!hp_logits_are_sound(s->combined, s->model->vocab))
         return hp_fail(err, HARP_ERR_NUMBER, "the combined logits of position %d are not finite", (int64_t)n);
     step->reframed = k;
     *logits = s->combined;
@@ -4016,7 +5525,7 @@ HARP_API int32_t harp_top(const harp_session *s, harp_which which, harp_choice *
     int32_t i, k, have = 0;
     hp_spread spread;
     if (!logits || !top || n < 1) return 0;
-    spread = hp_measure_spread(logits, s->model->vocab);
+    spread = s->kernels->measure_spread(logits, s->model->vocab);
     for (i = 0; i < s->model->vocab; i++) { /* insertion into a short list that is almost never reached */
         if (have == n && !(logits[i] > logits[top[n - 1].token])) continue;
         if (have < n) have++;
@@ -4097,6 +5606,7 @@ HARP_API harp_status harp_tune(harp_session *s, const harp_params *params, harp_
 {
     harp_params next;
     const harp_params *old;
+    const hp_kernels *kernels;
     harp_status status;
     if (!s) return hp_fail(err, HARP_ERR_ARGUMENT, "session must not be NULL");
     status = hp_resolve_params(s->model, params, &next, err);
@@ -4105,11 +5615,13 @@ HARP_API harp_status harp_tune(harp_session *s, const harp_params *params, harp_
     if (!hp_same_memory(old, &next) || (next.harp && s->n_streams == 1)
         || hp_max(next.reframe_from, 0) / HP_BLOCK < hp_max(old->reframe_from, 0) / HP_BLOCK)
         return hp_fail(err, HARP_ERR_ARGUMENT, "a parameter that determines the session's memory cannot change");
+    kernels = hp_find_kernels(next.isa);
+    if (!kernels) return hp_no_such_set(next.isa, err);
     if (next.delta != old->delta || next.seed != old->seed || next.rescale != old->rescale
         || next.mask_fn != old->mask_fn || next.harp_user != old->harp_user || next.reframe_from != old->reframe_from)
         hp_forget_reframed(s);
     if (next.reframe_from != old->reframe_from) s->from = next.reframe_from < 0 ? s->n_tokens : next.reframe_from;
-    s->params = next;
+    s->params = next, s->kernels = kernels;
     return hp_ok(err);
 }
 
@@ -4385,7 +5897,6 @@ HARP_API harp_status harp_generate(harp_session *s, const char *prompt, int32_t 
 
 #undef HP_MMAP
 #undef HP_INLINE
-#undef HP_UNUSED
 #undef HP_EACH_LANE
 #undef HP_NO_TOKEN
 #if defined(__clang__)

@@ -46,6 +46,13 @@ check "stories260K: version 1 is version 0" cmp $W/stories.harp $W/stories_v1.ha
 check "stories260K, float weights" $B/harp-convert $W/stories.bin $W/stories_f32.harp --tokenizer $M/tok512.bin --weights f32
 $B/harp run -m $W/stories_f32.harp -p "" -n 200 --temp 0 --no-harp --act f32 --cache f32 > $W/text
 check "stories260K tells what llama2.c tells" cmp $W/text $M/expected/stories260K_greedy200.txt
+check "stories260K, GGUF, float weights" $B/harp-convert $M/stories260Ktok512.gguf $W/stories_gguf.harp --weights f32
+ids=$($B/harp tokenize -m $W/stories_f32.harp -p "Once upon a time, there was a little girl named Lily. She loved to play outside." | tr -d '[] ')
+for m in f32 gguf; do
+    $B/harp score -m $W/stories_$m.harp --tokens $ids --act f32 --cache f32 --logits $W/$m.logits > /dev/null
+done
+check "stories260K: GGUF and llama2.c give the same logits" cmp $W/f32.logits $W/gguf.logits
+check "a GGUF with weights at random" $B/harp-convert $M/llama-2-tiny-random.gguf $W/tiny.harp
 check "stories3M, int8 by itself" $B/harp-convert $M/stories3M-q80.bin $W/stories3M.harp --tokenizer $M/tok4096.bin
 check "bitllama is refused" sh -c "! $B/harp-convert $M/bitllama_1M.bin $W/bit.harp"
 check "in words" sh -c "$B/harp-convert $M/bitllama_1M.bin $W/bit.harp 2>&1 | grep -q 'it has 558048'"
@@ -53,6 +60,8 @@ check "in words" sh -c "$B/harp-convert $M/bitllama_1M.bin $W/bit.harp 2>&1 | gr
 # Tokenizers: llama.cpp's vectors, corpora, random bytes, long runs
 T=$S/data/tokenizers
 set -- llama-spm $T/llama2c/tokenizer.model gpt-2 $T/gpt2/tokenizer.json
+V=$T/llama.cpp/ggml-vocab
+set -- "$@" llama-spm $V-llama-spm.gguf phi-3 $V-phi-3.gguf
 [ "$all" != all ] || set -- "$@" llama-bpe $T/llama3/tokenizer.model phi-3 $T/phi-3/tokenizer.json smollm2 $T/smollm2 \
     tinyllama $T/tinyllama mistral $T/mistral-v0.3 minimind $T/minimind llama2c $T/llama2c/tokenizer.bin \
     tok512 $M/tok512.bin

@@ -53,6 +53,7 @@ count "command line, demo model" "$(sh tests/test_cli.sh $B examples/demo/demo.h
 count "chat templates" "$($B/test_chat 2>&1)"
 rm -rf $B/convert && mkdir -p $B/convert
 count "converter" "$($B/test_convert $B/harp-convert $B/convert 2>&1)"
+count "GGUF files" "$($B/test_gguf $F/gguf/blocks.bin $B/convert/x.gguf 2>&1)"
 for m in llama_gqa mistral_v3; do # BF16, and four shards: the fixture was made from F32, in one file
     $B/harp-convert $F/source/$m $B/convert/$m.harp --quiet
     check "converter: $m, the same bytes" cmp $B/convert/$m.harp $F/$m/model.harp
@@ -83,6 +84,11 @@ if [ "$all" = all ]; then
         count "converter under ASan and UBSan" "$($B/test_convert $B/convert_sane $B/convert 2>&1)"
     else
         skip "converter under ASan and UBSan" "this gcc has no sanitizers"
+    fi
+    if gcc -std=c99 -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined -Itools/convert tests/test_gguf.c tools/convert/gguf.c tools/convert/dequantize.c tools/convert/quantize.c tools/convert/files.c tools/convert/util.c -o $B/gguf_sane -lm; then
+        count "GGUF files under ASan and UBSan" "$($B/gguf_sane $F/gguf/blocks.bin $B/convert/x.gguf 2>&1)"
+    else
+        skip "GGUF files under ASan and UBSan" "this gcc has no sanitizers"
     fi
     for cc in gcc clang; do
         for o in "-std=c99 -O0" "-O2" "-O3" "-O3 -march=native"; do same_bits "$cc $o" "" $cc $o; done

@@ -53,12 +53,12 @@ fails "score without input" 2 "$H" score -m "$M"
 fails "flag with a value" 2 "$H" run -m "$M" --no-harp=1
 fails "stop with token ids" 2 "$H" run -m "$M" --tokens 1 --stop x
 fails "empty stop" 2 "$H" run -m "$M" -p x --stop ""
-fails "unknown isa" 2 "$H" run -m "$M" --tokens 1 --isa z80
+fails "unknown isa" 1 "$H" run -m "$M" --tokens 1 --isa z80
 fails "masks of several reframings" 2 "$H" run -m "$M" --tokens 1 --replay-masks x --reframings 2
 fails "masks with frame last" 2 "$H" run -m "$M" --tokens 1 --replay-masks x --frame last
 for bad in "-n 1x" "-n -2" "-n 99999999999" "--temp nan" "--temp inf" "--temp 1e99" "--temp -1" "--temp 0x1" "--top-p 1.1" \
     "--top-k 1.5" "--seed -1" "--seed 18446744073709551616" "--delta 2" "--beta -0.1" "--reframings 0" "--frame new" \
-    "--schedule never" "--measure mood" "--reframe-from -1" "-t 0" "-c -1" "--act f16" "--cache f64" "--repeat-penalty 0" \
+    "--schedule never" "--measure mood" "--reframe-from -1" "-t -1" "-c -1" "--act f16" "--cache f64" "--repeat-penalty 0" \
     "--color maybe"; do
     fails "refused: $bad" 2 "$H" run -m "$M" --tokens 1 $bad
 done
@@ -127,8 +127,8 @@ echo "[$ids]" > "$T/ids"
 same "--tokens-file" "$T/a" "$T/b"
 "$H" run -m "$M" --tokens "1 2, 3 4 5" -n 24 > "$T/b"
 same "ids with blanks" "$T/a" "$T/b"
-run --temp=0 --isa plain -t 1 > "$T/b"
-same "--name=value, --isa plain" "$T/a" "$T/b"
+run --temp=0 --isa c -t 1 > "$T/b"
+same "--name=value, --isa c" "$T/a" "$T/b"
 run -t 3 > "$T/b"
 same "three threads" "$T/a" "$T/b"
 for frame in stream last; do

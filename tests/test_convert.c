@@ -256,6 +256,94 @@ static void write_index(const char *name)
     write_text(name, text);
 }
 
+/* ---- GGUF ---- */
+
+static const char *const gguf_names[N_MATRICES] = {
+    "token_embd", "blk.%d.attn_norm", "blk.%d.attn_q", "blk.%d.attn_k", "blk.%d.attn_v", "blk.%d.attn_output",
+    "blk.%d.ffn_norm", "blk.%d.ffn_gate", "blk.%d.ffn_down", "blk.%d.ffn_up", "output_norm", "output"};
+
+enum { GGUF_F32 = 0, GGUF_F16 = 1, GGUF_Q8_0 = 8, GGUF_BF16 = 30 };
+
+static void put_string(FILE *f, const char *text)
+{
+    put(f, strlen(text), 8);
+    fputs(text, f);
+}
+
+static void put_integer(FILE *f, const char *key, int value)
+{
+    put_string(f, key), put(f, 4, 4), put(f, (unsigned)value, 4);
+}
+
+static int gguf_bytes(const matrix *x, int type)
+{
+    int n = x->rows * x->cols;
+    if (!x->q || type == GGUF_F32) return 4 * n;
+    return type == GGUF_Q8_0 ? n / 32 * 34 : 2 * n;
+}
+
+static void put_gguf_matrix(FILE *f, const matrix *x, int layer, int type)
+{
+    int r, c;
+    for (r = 0; r < x->rows; r++)
+        for (c = 0; c < x->cols; c++) {
+            int i = (layer * x->rows + row_in_pairs(x, r)) * x->cols + c;
+            if (type == GGUF_Q8_0 && x->q && c % GROUP == 0) put(f, half_of(x->scales[i / GROUP]), 2);
+            if (!x->q || type == GGUF_F32) put(f, bits_of(x->w[i]), 4);
+            else if (type == GGUF_Q8_0) fputc(x->q[i], f);
+            else put(f, type == GGUF_F16 ? half_of(x->w[i]) : bits_of(x->w[i]) >> 16, 2);
+        }
+    while (ftell(f) % 32) fputc(0, f);
+}
+
+static int in_part(int m, int layer, int tied, int part, int parts)
+{
+    return layer < model[m].layers && !(tied && m == HEAD_OUT) && (m + layer) % parts == part;
+}
+
+static void put_gguf_facts(FILE *f, int part, int parts)
+{
+    static const struct {
+        const char *key;
+        int value;
+    } facts[] = {{"llama.context_length", CONTEXT}, {"llama.embedding_length", DIM}, {"llama.block_count", LAYERS},
+                 {"llama.feed_forward_length", FFN}, {"llama.attention.head_count", HEADS},
+                 {"llama.attention.head_count_kv", KV_HEADS}, {"llama.rope.dimension_count", HEAD}};
+    size_t i;
+    put_integer(f, "split.no", part), put_integer(f, "split.count", parts);
+    if (part > 0) return;
+    put_string(f, "general.architecture"), put(f, 8, 4), put_string(f, "llama");
+    for (i = 0; i < sizeof facts / sizeof *facts; i++) put_integer(f, facts[i].key, facts[i].value);
+    put_string(f, "llama.attention.layer_norm_rms_epsilon"), put(f, 6, 4), put(f, bits_of(1e-5f), 4);
+}
+
+static void write_gguf(const char *name, int version, int type, int tied, int part, int parts)
+{
+    char path[LONGEST_PATH], tensor[128];
+    FILE *f = create(name, path);
+    int m, l, n = 0, at = 0;
+    for (m = 0; m < N_MATRICES; m++)
+        for (l = 0; l < LAYERS; l++) n += in_part(m, l, tied, part, parts);
+    put(f, 0x46554747u, 4), put(f, (unsigned)version, 4), put(f, (unsigned)n, 8), put(f, part ? 2 : 11, 8);
+    put_gguf_facts(f, part, parts);
+    for (m = 0; m < N_MATRICES; m++)
+        for (l = 0; l < LAYERS; l++) {
+            const matrix *x = &model[m];
+            if (!in_part(m, l, tied, part, parts)) continue;
+            snprintf(tensor, sizeof tensor, gguf_names[m], l);
+            strcat(tensor, ".weight");
+            put_string(f, tensor), put(f, x->q ? 2 : 1, 4), put(f, (unsigned)x->cols, 8);
+            if (x->q) put(f, (unsigned)x->rows, 8);
+            put(f, (unsigned)(x->q ? type : GGUF_F32), 4), put(f, (unsigned)at, 8);
+            at += (gguf_bytes(x, type) + 31) / 32 * 32;
+        }
+    while (ftell(f) % 32) fputc(0, f);
+    for (m = 0; m < N_MATRICES; m++)
+        for (l = 0; l < LAYERS; l++)
+            if (in_part(m, l, tied, part, parts)) put_gguf_matrix(f, &model[m], l, type);
+    fclose(f);
+}
+
 /* ---- running ---- */
 
 /* The exit status, or -1 for a signal. What it says goes to FOLDER/said. */
@@ -360,6 +448,43 @@ static void test_forms(void)
     }
 }
 
+static void test_gguf_forms(void)
+{
+    static const struct {
+        const char *name;
+        int type, version;
+    } forms[] = {{"F32", GGUF_F32, 3}, {"F16", GGUF_F16, 2}, {"BF16", GGUF_BF16, 3}, {"Q8_0", GGUF_Q8_0, 3}};
+    char name[64], what[128];
+    float kept;
+    size_t i;
+    int part;
+    for (i = 0; i < 2 * sizeof forms / sizeof *forms; i++) {
+        int tied = i % 2;
+        sprintf(what, "GGUF %s, %s: the same tensors", forms[i / 2].name, tied ? "tied" : "untied");
+        write_gguf("model.gguf", forms[i / 2].version, forms[i / 2].type, tied, 0, 1);
+        check(convert("model.gguf", "gguf.harp", "") == 0
+              && same_tensors("gguf.harp", tied ? "tied.harp" : "f32.harp"), what);
+    }
+    for (part = 0; part < 3; part++) {
+        sprintf(name, "split-%05d-of-00003.gguf", part + 1);
+        write_gguf(name, 3, GGUF_F32, 0, part, 3);
+    }
+    check(convert("split-00001-of-00003.gguf", "gguf.harp", "") == 0 && same_tensors("gguf.harp", "f32.harp"),
+          "GGUF in three files: the same tensors");
+    check(convert("split-00002-of-00003.gguf", "bad.harp", "") == 1 && says("part 1 of 3"), "the second is not the first");
+    sprintf(name, "%s/split-00003-of-00003.gguf", folder);
+    remove(name);
+    check(convert("split-00001-of-00003.gguf", "bad.harp", "") == 1 && says("00003-of-00003"), "the third is missing");
+    kept = model[UP].scales[7], model[UP].scales[7] = -1.0f;
+    write_gguf("bad.gguf", 3, GGUF_Q8_0, 1, 0, 1);
+    check(convert("bad.gguf", "bad.harp", "") == 1 && says("ffn_up.weight: a scale is -1") && !exists("bad.harp"), "a negative scale");
+    model[UP].scales[7] = kept;
+    model[UP].w[7 * DIM + 5] = 0.0f / 0.0f;
+    write_gguf("bad.gguf", 3, GGUF_BF16, 1, 0, 1);
+    check(convert("bad.gguf", "bad.harp", "") == 1 && says("ffn_up.weight, row 7, column 5"), "a NaN in a GGUF file");
+    model[UP].w[7 * DIM + 5] = (float)model[UP].q[7 * DIM + 5] * model[UP].scales[(7 * DIM + 5) / GROUP];
+}
+
 static void test_repeatable(void)
 {
     size_t n = 0, m = 0;
@@ -448,6 +573,8 @@ static void test_attacks(void)
     write_safetensors("attack/model.safetensors", "BF16", UNTIED);
     attack("attack/model.safetensors", "attack", 2400, 7);
     attack("attack/config.json", "attack", 420, 3);
+    write_gguf("attack.gguf", 3, GGUF_Q8_0, 1, 0, 1);
+    attack("attack.gguf", "attack.gguf", 1800, 29);
 }
 
 /* A model of a gigabyte of zeros (a hole in the file) takes long enough to be interrupted. */
@@ -509,6 +636,7 @@ int main(int argc, char **argv)
     converter = argv[1], folder = argv[2];
     make_model();
     test_forms();
+    test_gguf_forms();
     test_repeatable();
     test_refused();
     test_attacks();

@@ -4,7 +4,7 @@
  *
  * Includes the implementation, so that private parts can be tested against exact references too.
  *
- *     test_library MODEL.harp [hash]      with "hash": prints the hash of 64 steps' logits for each setting, no tests
+ *     test_library MODEL.harp [hash [ISA]]    with "hash": prints the hash of 64 steps' logits for each setting, no tests
  */
 #include "../harp_impl.c"
 
@@ -48,6 +48,15 @@ static harp_session *open_session(const harp_model *m, harp_params p)
     harp_error err;
     if (harp_session_open(&s, m, &p, &err)) printf("cannot open a session: %s\n", err.text);
     return s;
+}
+
+static harp_status open_session_status(const harp_model *m, harp_params p)
+{
+    harp_session *s = NULL;
+    harp_status status = harp_session_open(&s, m, &p, NULL);
+    CHECK((s == NULL) == (status != HARP_OK));
+    harp_session_close(s);
+    return status;
 }
 
 /* Feeds the prompt in parts of `part` tokens, makes steps, and hashes every logit and choice. */
@@ -157,9 +166,35 @@ static void test_same_bits(const harp_model *m)
                     CHECK(run_hash(m, p, PROMPT, 24) == lazy);
                     p.batch = 1, p.schedule = HARP_SCHEDULE_LAZY;
                     CHECK(run_hash(m, p, PROMPT, 24) == lazy);
-                    p.batch = 5, p.threads = 3, p.schedule = HARP_SCHEDULE_FUSED;
+                    p.batch = 5, p.threads = 3, p.schedule = HARP_SCHEDULE_AUTO;
+                    CHECK(run_hash(m, p, PROMPT, 24) == lazy);
+                    p.isa = "c", p.threads = 1;
                     CHECK(run_hash(m, p, PROMPT, 24) == lazy);
                 }
+}
+
+/* Every instruction set that this machine has, with rows of a pass from one to more than any set takes at once. */
+static void test_instruction_sets(const harp_model *m)
+{
+    static const int32_t batches[] = {1, 2, 3, 4, 7, 64};
+    harp_params p = harp_defaults();
+    uint64_t plain;
+    size_t b;
+    int i, act, cache;
+    p.context = 64;
+    for (act = HARP_ACT_INT8; act <= HARP_ACT_F32; act++)
+        for (cache = HARP_CACHE_F16; cache <= HARP_CACHE_INT8; cache++) {
+            p.activations = (harp_activations)act, p.cache = (harp_cache)cache, p.isa = "c", p.batch = 64;
+            plain = run_hash(m, p, PROMPT, 24);
+            for (i = 0; (p.isa = harp_isa(i)) != NULL; i++)
+                for (b = 0; b < sizeof batches / sizeof batches[0]; b++) {
+                    p.batch = batches[b];
+                    CHECK(run_hash(m, p, PROMPT, 24) == plain);
+                }
+        }
+    CHECK(i > 0 && strcmp(harp_isa(i - 1), "c") == 0 && harp_isa(-1) == NULL);
+    p.isa = "z80";
+    CHECK(open_session_status(m, p) == HARP_ERR_UNSUPPORTED);
 }
 
 static void test_prompt_splits(const harp_model *m)
@@ -520,10 +555,10 @@ static void test_failing_memory(const char *path)
     free(data);
 }
 
-static void print_hashes(const harp_model *m)
+static void print_hashes(const harp_model *m, const char *isa)
 {
     harp_params p = harp_defaults();
-    p.context = 128;
+    p.context = 128, p.isa = isa;
     p.harp = 0;
     printf("off %016llx", (unsigned long long)run_hash(m, p, PROMPT, 64));
     p.harp = 1;
@@ -544,7 +579,7 @@ int main(int argc, char **argv)
         return 1;
     }
     if (argc > 2 && strcmp(argv[2], "hash") == 0) {
-        print_hashes(m);
+        print_hashes(m, argc > 3 ? argv[3] : NULL);
         harp_close(m);
         return failed > 0;
     }
@@ -552,6 +587,7 @@ int main(int argc, char **argv)
     test_mathematics();
     test_distributions();
     test_same_bits(m);
+    test_instruction_sets(m);
     test_prompt_splits(m);
     test_save_and_restore(m, HARP_FRAME_STREAM, HARP_CACHE_F16);
     test_save_and_restore(m, HARP_FRAME_STREAM, HARP_CACHE_INT8);

@@ -8,7 +8,6 @@
  *   term.c      colours
  *   json.c      strings and numbers as JSON
  *   masks.c     --replay-masks
- *   threads.c   a small pool of threads behind harp_params.parallel
  *   run.c chat.c score.c tokenize.c info.c      one sub-command each
  *
  * Functions that can fail return an exit status: EXIT_FINE, or EXIT_FAILED after one line on stderr (complain), or
@@ -18,7 +17,7 @@
 #define HARP_CLI_H
 
 #ifndef _POSIX_C_SOURCE
-#define _POSIX_C_SOURCE 200809L /* isatty, sigaction, clock_gettime, getline, pthreads: this header comes first */
+#define _POSIX_C_SOURCE 200809L /* isatty, sigaction, clock_gettime, getline, sysconf: this header comes first */
 #endif
 
 #include <stddef.h>
@@ -56,7 +55,8 @@ typedef struct options {
     int32_t reframings, frame, schedule, reframe_from, rescale, measure;
     const char *replay_masks;
 
-    int32_t threads, context, activations, cache, isa;
+    int32_t threads, context, activations, cache;
+    const char *isa;
     int32_t color, stats;
     const char *trace, *logits;
 
@@ -159,14 +159,6 @@ int replay_open(replay *r, const char *path, int32_t hidden, harp_frame frame);
 int replay_mask(void *user, int32_t reframing, int32_t step, int32_t position, unsigned char *keep, int32_t hidden);
 void replay_close(replay *r);
 
-/* ---- threads.c ---- */
-
-typedef struct pool pool;
-
-pool *pool_open(int threads); /* NULL if the system refuses */
-void pool_run(void *user, void (*task)(void *argument, int i), void *argument, int n);
-void pool_close(pool *p);
-
 /* ---- engine.c ---- */
 
 typedef struct engine {
@@ -176,7 +168,6 @@ typedef struct engine {
     harp_params params;
     size_t session_bytes;
     replay masks;
-    pool *threads;
 } engine;
 
 int engine_open_model(engine *e, const options *o);

@@ -1,6 +1,8 @@
 /* engine.c - a model and a session as the options ask for them */
 #include "cli.h"
 
+#include <unistd.h>
+
 #include <string.h>
 
 int engine_open_model(engine *e, const options *o)
@@ -29,19 +31,21 @@ static void set_method(harp_params *p, const options *o)
     p->reframe_from = o->reframe_from, p->rescale = o->rescale, p->measure = (harp_measure)o->measure;
 }
 
+static int count_processors(void)
+{
+    long n = sysconf(_SC_NPROCESSORS_ONLN);
+    return n < 1 ? 1 : n > 8 ? 8 : (int)n;
+}
+
 int engine_set_params(engine *e, const options *o)
 {
     harp_params *p = &e->params;
     *p = harp_defaults();
     set_sampling(p, o);
     set_method(p, o);
-    p->context = o->context, p->threads = (int)o->threads;
+    p->context = o->context, p->threads = o->threads > 0 ? (int)o->threads : count_processors();
+    p->isa = o->isa;
     p->activations = (harp_activations)o->activations, p->cache = (harp_cache)o->cache;
-    if (o->threads > 1) {
-        e->threads = pool_open((int)o->threads);
-        if (!e->threads) return complain("the system refuses %d threads", (int)o->threads);
-        p->parallel = pool_run, p->parallel_user = e->threads;
-    }
     if (o->replay_masks) {
         if (replay_open(&e->masks, o->replay_masks, e->info.hidden, p->frame)) return EXIT_FAILED;
         p->mask_fn = replay_mask, p->harp_user = &e->masks;
@@ -60,8 +64,7 @@ int engine_open_session(engine *e)
 
 void engine_close(engine *e)
 {
-    harp_session_close(e->session); /* before the threads that work for it */
-    pool_close(e->threads);
+    harp_session_close(e->session);
     replay_close(&e->masks);
     harp_close(e->model);
     memset(e, 0, sizeof *e);

@@ -99,12 +99,14 @@ static const option table[] = {
     {"--replay-masks", NULL, COMMAND_RUN, KIND_TEXT, AT(replay_masks), 0, 0, "FILE", "masks recorded elsewhere"},
 
     {NULL, NULL, SIZED, KIND_HEADING, 0, 0, 0, NULL, "Computing"},
-    {"--threads", "-t", SIZED, KIND_INTEGER, AT(threads), 1, 256, "N", "threads [1]"},
+    {"--threads", "-t", SIZED, KIND_INTEGER, AT(threads), 0, 256, "N",
+     "threads; 0: one for each processor, at most 8 [0]"},
     {"--ctx-size", "-c", SIZED, KIND_INTEGER, AT(context), 0, 1 << 28, "N",
      "most positions held; 0: the model's own, at most 4096 [0; score: the input's length]"},
     {"--act", NULL, SIZED, KIND_CHOICE, AT(activations), 0, 0, "int8|f32", "activations [int8]"},
     {"--cache", NULL, SIZED, KIND_CHOICE, AT(cache), 0, 0, "f16|f32|int8", "keys and values [f16]"},
-    {"--isa", NULL, COMPUTES, KIND_CHOICE, AT(isa), 0, 0, "auto|plain", "the set of kernels [auto]"},
+    {"--isa", NULL, COMPUTES, KIND_TEXT, AT(isa), 0, 0, "NAME",
+     "the instruction set: avx512, avxvnni, avx2, sse2, dotprod, neon, simd128, c [the best there is]"},
 
     {NULL, NULL, ALL, KIND_HEADING, 0, 0, 0, NULL, "Output"},
     {"--trace", NULL, COMMAND_RUN, KIND_TEXT, AT(trace), 0, 0, "FILE", "a JSON line for each generated token"},
@@ -335,7 +337,7 @@ static void set_defaults(options *o, int32_t command)
     o->theta = p.theta, o->delta = p.delta, o->beta = p.beta, o->reframings = p.reframings;
     o->frame = (int32_t)p.frame, o->schedule = (int32_t)p.schedule, o->measure = (int32_t)p.measure;
     o->reframe_from = p.reframe_from, o->rescale = p.rescale;
-    o->threads = p.threads, o->context = p.context;
+    o->context = p.context;
     o->activations = (int32_t)p.activations, o->cache = (int32_t)p.cache;
 }
 

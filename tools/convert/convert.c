@@ -7,6 +7,7 @@
 #include "bytes.h"
 #include "check.h"
 #include "describe.h"
+#include "gguf.h"
 #include "pour.h"
 
 #include <math.h>
@@ -18,7 +19,8 @@ static const char usage[] =
     "usage: harp-convert IN OUT.harp [options]\n"
     "       harp-convert --check FILE.harp\n"
     "\n"
-    "IN is a Hugging Face folder (config.json, safetensors, tokenizer) or a llama2.c checkpoint, versions 0 to 2.\n"
+    "IN is a Hugging Face folder (config.json, safetensors, tokenizer), a GGUF file (of several, the first) or a llama2.c\n"
+    "checkpoint, versions 0 to 2.\n"
     "\n"
     "  --tokenizer FILE   takes the tokenizer from FILE or a folder: tokenizer.json, tokenizer.model, tokenizer.bin,\n"
     "                     vocab.json with merges.txt beside it; a folder's own is found without this\n"
@@ -91,33 +93,17 @@ static int read_arguments(cv_request *r, int *check, int argc, char **argv)
 
 /* ---- formats ---- */
 
-static int is_gguf(const char *path)
-{
-    char magic[4] = {0};
-    FILE *file = cv_is_folder(path) ? NULL : fopen(path, "rb");
-    if (!file) return 0;
-    size_t n = fread(magic, 1, sizeof magic, file);
-    fclose(file);
-    return n == 4 && memcmp(magic, "GGUF", 4) == 0;
-}
-
 static int is_any_file(const char *path)
 {
     (void)path;
     return 1;
 }
 
-static int refuse_gguf(cv_source **source, const char *path, cv_error *err)
-{
-    (void)source;
-    return cv_fail(err, "%.300s: GGUF files are not read yet", path);
-}
-
 /* The first that fits opens the source. llama2.c's version 0 has no magic: it takes what is left, and looks closely. */
 static const struct {
     int (*fits)(const char *path);
     int (*open)(cv_source **source, const char *path, cv_error *err);
-} formats[] = {{cv_is_folder, cv_open_huggingface}, {is_gguf, refuse_gguf}, {is_any_file, cv_open_llama2c}};
+} formats[] = {{cv_is_folder, cv_open_huggingface}, {cv_is_gguf, cv_open_gguf}, {is_any_file, cv_open_llama2c}};
 
 static int open_source(cv_source **source, const char *path, cv_error *err)
 {

@@ -3,6 +3,7 @@
  * describe.c - see describe.h */
 #include "describe.h"
 #include "files.h"
+#include "gguf.h"
 #include "json.h"
 #include "model.h"
 
@@ -42,10 +43,11 @@ static int put_names(cv_meta *meta, const cv_request *r, cv_error *err)
 
 /* ---- tokenizer ---- */
 
-/* A folder has its own; a single file's must be named, for nothing tells which of its neighbours belongs to it. */
+/* A folder or a GGUF file has its own; another file's must be named: nothing tells which of its neighbours belongs to it. */
 static int put_tokenizer(cv_description *d, const cv_request *r, int32_t vocab, cv_error *err)
 {
-    const char *path = r->tokenizer ? r->tokenizer : r->vocab_only || cv_is_folder(r->in) ? r->in : NULL;
+    int has_own = r->vocab_only || cv_is_folder(r->in) || cv_is_gguf(r->in);
+    const char *path = r->tokenizer ? r->tokenizer : has_own ? r->in : NULL;
     d->tokenizer.bos = d->tokenizer.eos = -1;
     if (!path) return 0;
     int result = cv_tokenizer_load(path, vocab, &d->meta, &d->tokenizer, err);
@@ -83,11 +85,24 @@ static char *copy_text(const char *text, size_t bytes, cv_error *err)
     return copy;
 }
 
+static int find_template_in_gguf(const char *path, char **text, size_t *bytes, cv_error *err)
+{
+    cv_gguf g;
+    const char *found = NULL;
+    int failed = cv_gguf_open(&g, path, err) < 0;
+    if (!failed) found = cv_gguf_string(cv_gguf_find(&g, "tokenizer.chat_template"), bytes);
+    if (found && *bytes > MOST_TEMPLATE_BYTES) failed = cv_fail(err, "%.200s: the chat template is too long", path);
+    if (found && !failed) failed = !(*text = copy_text(found, *bytes, err));
+    cv_gguf_close(&g);
+    return failed ? -1 : found != NULL;
+}
+
 /* 1: *text is the template, to be freed; 0: there is none. Newer folders keep it in a file of its own. */
 static int find_template(const char *folder, char **text, size_t *bytes, cv_error *err)
 {
     char path[CV_PATH_BYTES];
     cv_json config;
+    if (cv_is_gguf(folder)) return find_template_in_gguf(folder, text, bytes, err);
     if (!cv_is_folder(folder)) return 0;
     if (cv_path_join(path, sizeof path, folder, "chat_template.jinja", err) < 0) return -1;
     if (cv_file_exists(path)) return cv_read_file(path, MOST_TEMPLATE_BYTES, text, bytes, err) < 0 ? -1 : 1;

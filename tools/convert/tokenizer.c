@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Unlicense
  *
  * tokenizer.c - finds a tokenizer, whatever its form, and has it read; see convert.h and vocab.h */
+#include "gguf.h"
 #include "vocab.h"
 
 #include <stdlib.h>
@@ -122,6 +123,20 @@ static void cv_name_file(const char *file, cv_error *err)
         cv_fail(err, "%.240s: %.260s", file, plain.text);
 }
 
+/* Everything is in the one file. */
+static int cv_load_gguf(const char *path, int32_t vocab, cv_meta *meta, cv_tokenizer_facts *facts, cv_error *err)
+{
+    cv_gguf g;
+    cv_vocab v;
+    memset(&v, 0, sizeof v);
+    int failed = cv_gguf_open(&g, path, err) < 0, none = !failed && !cv_gguf_find(&g, "tokenizer.ggml.tokens");
+    failed = failed || (!none && (cv_read_gguf(&v, &g, path, err) < 0 || cv_finish(&v, vocab, meta, facts, err) < 0));
+    if (failed) cv_name_file(path, err);
+    cv_vocab_free(&v);
+    cv_gguf_close(&g);
+    return failed ? -1 : none;
+}
+
 int cv_tokenizer_load(const char *path, int32_t vocab, cv_meta *meta, cv_tokenizer_facts *facts, cv_error *err)
 {
     cv_paths paths;
@@ -131,6 +146,7 @@ int cv_tokenizer_load(const char *path, int32_t vocab, cv_meta *meta, cv_tokeniz
     size_t bytes;
     memset(facts, 0, sizeof *facts);
     facts->bos = facts->eos = -1;
+    if (cv_is_gguf(path)) return cv_load_gguf(path, vocab, meta, facts, err);
     int result = cv_find_file(path, &paths, err);
     if (result) return result;
     int configured = cv_load_config(&paths, &config, config_path, err);

@@ -160,6 +160,14 @@ static int cv_gpt2_pattern(cv_reader *r)
     return cv_pattern(r, pattern, sizeof pattern - 1);
 }
 
+int cv_vocab_pattern(cv_vocab *v, const char *pattern, const char *name, cv_error *err)
+{
+    cv_reader r;
+    memset(&r, 0, sizeof r);
+    r.v = v, r.name = name, r.err = err;
+    return cv_pattern(&r, pattern, strlen(pattern));
+}
+
 static int cv_split(cv_reader *r, uint32_t part)
 {
     uint32_t behavior = cv_json_get(r->j, part, "behavior"), pattern = cv_json_get(r->j, part, "pattern");
@@ -382,7 +390,7 @@ static int cv_read_model(cv_reader *r, uint32_t model)
 
 /* ---- added tokens: in tokenizer.json a list, in tokenizer_config.json an object by id ---- */
 
-static int cv_is_classic_control(const char *text, size_t bytes)
+int cv_is_classic_control(const char *text, size_t bytes)
 {
     return (bytes == 3 && memcmp(text, "<s>", 3) == 0) || (bytes == 4 && memcmp(text, "</s>", 4) == 0);
 }

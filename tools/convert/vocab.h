@@ -10,6 +10,8 @@
 #include "convert.h"
 #include "json.h"
 
+struct cv_gguf;
+
 enum { CV_SENTENCEPIECE = 1, CV_BYTE_LEVEL = 2 };
 enum { CV_NORMAL = 1, CV_UNKNOWN, CV_CONTROL, CV_USER, CV_UNUSED, CV_BYTE };
 enum { CV_SPACE_FIRST = 1, CV_SPACE_EACH = 2, CV_SPACE_UNLESS = 4, CV_SPACE_STRIP = 8 };
@@ -81,6 +83,10 @@ int cv_read_vocab_and_merges(cv_vocab *v, const cv_json *vocab, const char *merg
 int cv_read_tokenizer_config(cv_vocab *v, const cv_json *config, const char *name, cv_error *err);
 int cv_read_sentencepiece(cv_vocab *v, const char *text, size_t bytes, const char *name, cv_error *err);
 int cv_read_tiktoken(cv_vocab *v, const char *text, size_t bytes, const char *name, cv_error *err);
+int cv_is_classic_control(const char *text, size_t bytes); /* "<s>" or "</s>", whatever a file says about them */
+/* The rules for words from a pre-tokenizer's pattern. */
+int cv_vocab_pattern(cv_vocab *v, const char *pattern, const char *name, cv_error *err);
+int cv_read_gguf(cv_vocab *v, const struct cv_gguf *gguf, const char *name, cv_error *err);
 int cv_read_llama2c(cv_vocab *v, const char *text, size_t bytes, const char *name, cv_error *err);
 
 #endif

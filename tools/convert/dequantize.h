@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT OR Unlicense
+ *
+ * dequantize.h - the block types of GGUF files -> floats
+ *
+ * A row is a run of blocks, each of which holds 32 or 256 weights as small integers with common scales. What a block means
+ * is defined by ggml's reference code; dequantize.c follows its float operations one by one, so the floats are the same to
+ * the last bit. */
+#ifndef HARP_CONVERT_DEQUANTIZE_H
+#define HARP_CONVERT_DEQUANTIZE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum { CV_GGML_F32 = 0, CV_GGML_F16 = 1, CV_GGML_Q8_0 = 8 };
+
+typedef struct cv_block_type {
+    uint32_t id;       /* in GGUF files */
+    const char *name;
+    uint32_t elements; /* in a block */
+    uint32_t bytes;    /* of it */
+    void (*widen)(const unsigned char *block, float *out); /* one block -> [elements] */
+} cv_block_type;
+
+const cv_block_type *cv_block_type_of(uint32_t id); /* NULL: not one that is read here */
+const char *cv_block_type_name(uint32_t id);        /* of others, too; "unknown" */
+
+/* n elements, a multiple of type->elements. */
+void cv_dequantize(const cv_block_type *type, const unsigned char *blocks, uint64_t n, float *out);
+
+#endif
