@@ -10,7 +10,7 @@ CFLAGS = -O2
 STRICT = -std=c99 -pedantic -Wall -Wextra -Wconversion -Wshadow -Werror
 B = build
 
-all: $(B)/harp $(B)/harp-convert $(B)/hello $(B)/own_measure $(B)/no_malloc $(B)/harp_impl.o $(B)/test_library $(B)/test_conformance $(B)/test_threads $(B)/test_chat $(B)/test_convert $(B)/test_gguf $(B)/test_tokenizer $(B)/test_vendoring_c $(B)/test_vendoring_cpp
+all: $(B)/harp $(B)/harp-convert $(B)/hello $(B)/own_measure $(B)/no_malloc $(B)/harp_impl.o $(B)/test_library $(B)/test_conformance $(B)/test_threads $(B)/test_chat $(B)/test_convert $(B)/test_gguf $(B)/test_tokenizer $(B)/test_faults $(B)/test_faults_stdio $(B)/test_numbers $(B)/test_vendoring_c $(B)/test_vendoring_cpp
 
 $(B)/harp_impl.o: harp.h harp_impl.c
 	@mkdir -p $(B)
@@ -68,6 +68,19 @@ $(B)/test_tokenizer: tests/test_tokenizer.c $(B)/harp_impl.o
 $(B)/test_threads: tests/test_threads.c $(B)/harp_impl.o
 	$(CC) -std=c99 -Wall -Wextra -Werror $(CFLAGS) tests/test_threads.c $(B)/harp_impl.o -o $@ -lm -pthread
 
+# These include the implementation; without vector instructions where they do not matter, which compiles in seconds.
+$(B)/test_faults: tests/test_faults.c tests/fuzz/make_harp.h tests/fuzz/fuzz.h harp.h harp_impl.c
+	@mkdir -p $(B)
+	$(CC) -std=c99 -Wall -Wextra -Werror $(CFLAGS) -DHARP_NO_SIMD tests/test_faults.c -o $@ -lm -pthread
+
+$(B)/test_faults_stdio: tests/test_faults.c tests/fuzz/make_harp.h tests/fuzz/fuzz.h harp.h harp_impl.c
+	@mkdir -p $(B)
+	$(CC) -std=c99 -Wall -Wextra -Werror -O1 -DHARP_NO_SIMD -DHARP_NO_MMAP tests/test_faults.c -o $@ -lm -pthread
+
+$(B)/test_numbers: tests/test_numbers.c harp.h harp_impl.c
+	@mkdir -p $(B)
+	$(CC) -std=c99 -Wall -Wextra -Werror -O1 tests/test_numbers.c -o $@ -lm -pthread
+
 # Both ways of vendoring: the implementation inside one of the user's files, and beside a C++ program.
 $(B)/test_vendoring_c: tests/test_vendoring.c harp.h harp_impl.c
 	@mkdir -p $(B)
@@ -86,7 +99,13 @@ test: all
 test-all: all
 	sh tests/run.sh $(B) all
 
+# Fuzzing with clang's libFuzzer: make fuzz MINUTES=n for each target; TARGETS="json chat" for some.
+MINUTES = 1
+fuzz:
+	sh tests/fuzz/run.sh $(B) build asan
+	sh tests/fuzz/run.sh $(B) run $$(($(MINUTES) * 60)) $(TARGETS)
+
 clean:
 	rm -rf $(B)
 
-.PHONY: all run test test-all clean
+.PHONY: all run test test-all fuzz clean

@@ -62,6 +62,15 @@ sh tests/real_files.sh $B $all > $B/real_files.log 2>&1
 count "real files" "$(cat $B/real_files.log)"
 count "tokenizer, demo model" "$($B/test_tokenizer demo=examples/demo/demo.harp 2>&1)"
 count "threads" "$($B/test_threads $F/llama_gqa/model.harp 2>&1)"
+mkdir -p $B/faults
+for t in test_faults test_faults_stdio; do
+    out=$($B/$t $B/faults 2>&1)
+    count "failures and wrong calls, ${t#test_}" "$out"
+    printf '%s\n' "$out" | grep '^note'
+done
+out=$($B/test_numbers 2>&1)
+count "numbers" "$out"
+printf '%s\n' "$out" | grep '^note'
 count "vendoring, C, one file" "$($B/test_vendoring_c $F/llama_gqa/model.harp 2>&1)"
 count "vendoring, C++98 header" "$($B/test_vendoring_cpp $F/llama_gqa/model.harp 2>&1)"
 check "no writable globals" sh -c "size -A $B/harp_impl.o | awk '(\$1==\".data\"||\$1==\".bss\") && \$2>0 {exit 1}'"

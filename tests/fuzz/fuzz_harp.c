@@ -51,7 +51,7 @@ static harp_params pick_params(const harp_model *m, unsigned bits)
     p.reframe_from = (int32_t)(bits >> 9 & 3) - 1, p.measure = (harp_measure)((bits >> 11) % 4);
     p.activations = (bits >> 13 & 3) == 0 ? HARP_ACT_F32 : HARP_ACT_INT8;
     p.theta = bits >> 15 & 1 ? 1.0f : -1.0f, p.temperature = bits >> 16 & 1 ? 0.8f : 0.0f;
-    p.threads = 1 + (int)(bits >> 17 & 1), p.rescale = (int)(bits >> 18 & 1);
+    p.rescale = (int)(bits >> 18 & 1);
     p.allocator.alloc = counting_alloc, p.allocator.free = counting_free;
     return p;
 }

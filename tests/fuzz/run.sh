@@ -16,7 +16,7 @@ converter="json safetensors tokenizer_file chat llama2c huggingface"
 [ ! -f tools/convert/gguf.c ] || converter="$converter gguf"
 sources=$(ls tools/convert/*.c | grep -v -e '/convert\.c$' -e '/check\.c$')
 flags="-std=c99 -D_POSIX_C_SOURCE=200809L -g -Wno-unused-function"
-checks="-fsanitize=address,undefined,float-cast-overflow -fno-sanitize-recover=all"
+checks="-fsanitize=address,undefined,float-cast-overflow -fno-sanitize=null,alignment -fno-sanitize-recover=all"
 mkdir -p $B $B/found
 
 build() { # build KIND COMPILER FLAGS...: BUILD_FOLDER/fuzz/KIND_TARGET
@@ -41,7 +41,7 @@ build_kind() {
     DRIVER= LINK=-fsanitize=fuzzer
     case $1 in
     asan) build asan clang -O2 -fsanitize=fuzzer-no-link $checks ;;
-    msan) build msan clang -O2 -fsanitize=fuzzer-no-link -fsanitize=memory -fno-sanitize-recover=all ;;
+    msan) build msan clang -O2 -fsanitize=fuzzer-no-link -fsanitize=memory -fno-sanitize-recover=all -DHARP_NO_SIMD ;;
     gcc) DRIVER=$here/driver.c LINK= && build gcc gcc -O1 $checks ;;
     esac
 }
