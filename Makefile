@@ -10,7 +10,8 @@ CFLAGS = -O2
 STRICT = -std=c99 -pedantic -Wall -Wextra -Wconversion -Wshadow -Werror
 B = build
 
-all: $(B)/harp $(B)/harp-convert $(B)/hello $(B)/own_measure $(B)/no_malloc $(B)/harp_impl.o $(B)/test_library $(B)/test_conformance $(B)/test_threads $(B)/test_chat $(B)/test_convert $(B)/test_gguf $(B)/test_tokenizer $(B)/test_faults $(B)/test_faults_stdio $(B)/test_numbers $(B)/test_vendoring_c $(B)/test_vendoring_cpp
+all: $(B)/harp $(B)/harp-convert $(B)/harp-bench $(B)/hello $(B)/own_measure $(B)/no_malloc $(B)/harp_impl.o $(B)/test_library $(B)/test_conformance $(B)/test_threads $(B)/test_chat $(B)/test_convert $(B)/test_gguf $(B)/test_tokenizer $(B)/test_vendoring_c $(B)/test_vendoring_cpp
+all: $(B)/test_faults $(B)/test_faults_stdio $(B)/test_numbers $(B)/test_convert_faults
 
 $(B)/harp_impl.o: harp.h harp_impl.c
 	@mkdir -p $(B)
@@ -27,6 +28,13 @@ CONVERT = $(wildcard tools/convert/*.c)
 
 $(B)/harp-convert: $(CONVERT) $(wildcard tools/convert/*.h) $(B)/harp_impl.o
 	$(CC) $(STRICT) $(CFLAGS) $(CONVERT) $(B)/harp_impl.o -o $@ -lm
+
+# The benchmark makes its random models with the converter's plan and writer.
+BENCH = $(wildcard examples/bench/*.c)
+POUR = $(filter-out tools/convert/convert.c tools/convert/check.c,$(CONVERT))
+
+$(B)/harp-bench: $(BENCH) examples/bench/bench.h $(wildcard tools/convert/*.h) $(POUR) $(B)/harp_impl.o
+	$(CC) $(STRICT) $(CFLAGS) $(BENCH) $(POUR) $(B)/harp_impl.o -o $@ -lm -pthread
 
 $(B)/hello: examples/hello.c $(B)/harp_impl.o
 	$(CC) $(STRICT) $(CFLAGS) examples/hello.c $(B)/harp_impl.o -o $@ -lm
@@ -81,6 +89,13 @@ $(B)/test_numbers: tests/test_numbers.c harp.h harp_impl.c
 	@mkdir -p $(B)
 	$(CC) -std=c99 -Wall -Wextra -Werror -O1 tests/test_numbers.c -o $@ -lm -pthread
 
+# The converter with every call of memory and files led through the test, which makes them fail.
+FAULTY = -std=c99 -D_POSIX_C_SOURCE=200809L -Wall -Wextra -O1 -include tests/faults.h
+$(B)/test_convert_faults: tests/test_convert_faults.c tests/faults.h $(CONVERT) $(wildcard tools/convert/*.h) $(B)/harp_impl.o
+	@mkdir -p $(B)/faulty
+	for c in $(CONVERT); do $(CC) $(FAULTY) -Dmain=convert_main -c $$c -o $(B)/faulty/$$(basename $$c .c).o || exit 1; done
+	$(CC) -std=c99 -Wall -Wextra -Werror $(CFLAGS) tests/test_convert_faults.c $(B)/faulty/*.o $(B)/harp_impl.o -o $@ -lm -pthread
+
 # Both ways of vendoring: the implementation inside one of the user's files, and beside a C++ program.
 $(B)/test_vendoring_c: tests/test_vendoring.c harp.h harp_impl.c
 	@mkdir -p $(B)
@@ -105,7 +120,13 @@ fuzz:
 	sh tests/fuzz/run.sh $(B) build asan
 	sh tests/fuzz/run.sh $(B) run $$(($(MINUTES) * 60)) $(TARGETS)
 
+# The portability matrix alone; its table goes into README.md.
+matrix:
+	@mkdir -p $(B)
+	sh tests/matrix.sh $(B) readme
+
 clean:
 	rm -rf $(B)
 
-.PHONY: all run test test-all fuzz clean
+.PHONY: all run test test-all matrix clean
+.PHONY: fuzz

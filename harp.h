@@ -74,7 +74,9 @@
 
 #define HARP_VERSION 100 /* major * 10000 + minor * 100 + patch */
 
-#ifdef HARP_STATIC
+#if defined(HARP_STATIC) && defined(__GNUC__)
+#define HARP_API static __attribute__((unused)) /* nobody calls all of them */
+#elif defined(HARP_STATIC)
 #define HARP_API static
 #else
 #define HARP_API extern

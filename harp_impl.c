@@ -40,9 +40,10 @@
  * Everything private begins with hp_ or HP_, for this file may be included into one of yours.
  *
  * LIBRARY CALLS, all of them: memcpy, memmove, memset, memcmp, strlen, strcmp, sqrtf, fabsf; malloc and free unless
- * HARP_NO_MALLOC; fopen, fread, fseek, ftell, fclose unless HARP_NO_STDIO; open, fstat, mmap, munmap, close where
- * files are mapped; threads, locks and conditions of POSIX or Windows, and sched_yield, unless HARP_NO_THREADS;
- * gettimeofday unless HARP_NO_CLOCK.
+ * HARP_NO_MALLOC; fopen, fread, fseek, ftell, fclose unless HARP_NO_STDIO; open, fstat, mmap, munmap, close unless
+ * HARP_NO_MMAP, and on Windows CreateFileW, GetFileSizeEx, CreateFileMappingW, MapViewOfFile, UnmapViewOfFile,
+ * CloseHandle, MultiByteToWideChar, _wfopen in their place; threads, locks and conditions of POSIX or Windows unless
+ * HARP_NO_THREADS; gettimeofday or QueryPerformanceCounter unless HARP_NO_CLOCK.
  */
 
 /* The compiler reads this file once as a whole, and [CH07] again for each instruction set of [CH07S]. */
@@ -108,16 +109,8 @@
 #if HP_POSIX && !defined(HARP_NO_CLOCK)
 #include <sys/time.h>
 #endif
-#if defined(_WIN32) && !(defined(HARP_NO_THREADS) && defined(HARP_NO_CLOCK))
-#ifndef WIN32_LEAN_AND_MEAN
-#define WIN32_LEAN_AND_MEAN
-#endif
-#ifndef NOMINMAX
-#define NOMINMAX
-#endif
-#include <windows.h>
-#endif
-#if HP_POSIX && defined(__GNUC__) && !defined(HARP_NO_THREADS) && !(defined(__EMSCRIPTEN__) && !defined(__EMSCRIPTEN_PTHREADS__))
+#if HP_POSIX && defined(__GNUC__) && !defined(HARP_NO_THREADS) \
+    && !(defined(__EMSCRIPTEN__) && !defined(__EMSCRIPTEN_PTHREADS__))
 #define HP_POSIX_THREADS 1
 #include <pthread.h>
 #include <sched.h>
@@ -130,14 +123,19 @@
 #define HP_WIN32_THREADS 0
 #endif
 #define HP_THREADS (HP_POSIX_THREADS || HP_WIN32_THREADS)
-#if !defined(HARP_NO_MMAP) && HP_POSIX
-#define HP_MMAP 1
+#if defined(_WIN32)
+#ifndef WIN32_LEAN_AND_MEAN
+#define WIN32_LEAN_AND_MEAN
+#endif
+#ifndef NOMINMAX
+#define NOMINMAX
+#endif
+#include <windows.h>
+#elif !defined(HARP_NO_MMAP) && HP_POSIX
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#else
-#define HP_MMAP 0
 #endif
 
 /* Kernels profit from inlining even where the compiler's own judgement says no, and from loops over their few rows
@@ -148,16 +146,19 @@
 #if defined(__clang__)
 #define HP_INLINE static inline __attribute__((always_inline, unused))
 #define HP_UNROLL HP_PRAGMA(clang loop unroll(full))
+#define HP_PREFETCH(p) __builtin_prefetch(p)
 #define HP_TARGET_BEGIN(set) HP_PRAGMA(clang attribute push(__attribute__((target(set))), apply_to = function))
 #define HP_TARGET_END HP_PRAGMA(clang attribute pop)
 #elif defined(__GNUC__)
 #define HP_INLINE static inline __attribute__((always_inline))
 #define HP_UNROLL HP_PRAGMA(GCC unroll 16)
+#define HP_PREFETCH(p) __builtin_prefetch(p)
 #define HP_TARGET_BEGIN(set) HP_PRAGMA(GCC push_options) HP_PRAGMA(GCC target(set))
 #define HP_TARGET_END HP_PRAGMA(GCC pop_options)
 #else
 #define HP_INLINE static inline
 #define HP_UNROLL
+#define HP_PREFETCH(p) ((void)(p))
 #define HP_TARGET_BEGIN(set)
 #define HP_TARGET_END
 #endif
@@ -294,6 +295,167 @@ static int32_t hp_max(int32_t a, int32_t b)
     return a > b ? a : b;
 }
 
+/* ---- Memory and files, as the platform has them ----
+ *
+ * A file is mapped where that can be done: nothing is copied, and processes that run the same model share its pages.
+ * Otherwise it is read through stdio. What a build leaves out, or a platform lacks, stands here as a function that says
+ * so; the chapters below call all of them and need not know. */
+
+#ifndef HARP_NO_MALLOC
+static void *hp_libc_alloc(void *user, size_t bytes)
+{
+    (void)user;
+    return malloc(bytes);
+}
+
+static void hp_libc_free(void *user, void *block, size_t bytes)
+{
+    (void)user, (void)bytes;
+    free(block);
+}
+#else
+static void *hp_libc_alloc(void *user, size_t bytes)
+{
+    (void)user, (void)bytes;
+    return NULL;
+}
+
+static void hp_libc_free(void *user, void *block, size_t bytes)
+{
+    (void)user, (void)block, (void)bytes;
+}
+#endif
+
+typedef enum hp_file_answer {
+    HP_FILE_FINE,
+    HP_FILE_NO_FILES,  /* this build or platform has none                             */
+    HP_FILE_MISSING,   /* cannot be opened                                            */
+    HP_FILE_IRREGULAR, /* a folder, a device                                          */
+    HP_FILE_UNMAPPABLE /* there, but not to be mapped: reading it may work            */
+} hp_file_answer;
+
+#if defined(_WIN32) && !(defined(HARP_NO_MMAP) && defined(HARP_NO_STDIO))
+/* Windows wants paths in UTF-16; ours are UTF-8 everywhere, whatever the locale. 0: not UTF-8, or too long. */
+enum { HP_PATH_UNITS = 2048 };
+
+static int hp_wide_path(const char *path, wchar_t *wide)
+{
+    return MultiByteToWideChar(CP_UTF8, MB_ERR_INVALID_CHARS, path, -1, wide, HP_PATH_UNITS);
+}
+#endif
+
+#if defined(HARP_NO_MMAP) || !(defined(_WIN32) || defined(__unix__) || defined(__APPLE__))
+static hp_file_answer hp_map(const char *path, const void **image, uint64_t *bytes)
+{
+    (void)path, (void)image, (void)bytes;
+    return HP_FILE_UNMAPPABLE;
+}
+
+static void hp_unmap(const void *image, uint64_t bytes)
+{
+    (void)image, (void)bytes;
+}
+#elif defined(_WIN32)
+static hp_file_answer hp_map(const char *path, const void **image, uint64_t *bytes)
+{
+    wchar_t wide[HP_PATH_UNITS];
+    LARGE_INTEGER size;
+    HANDLE file, mapping = NULL;
+    size.QuadPart = 0;
+    if (!hp_wide_path(path, wide)) return HP_FILE_MISSING;
+    file = CreateFileW(wide, GENERIC_READ, FILE_SHARE_READ, NULL, OPEN_EXISTING, FILE_ATTRIBUTE_NORMAL, NULL);
+    if (file == INVALID_HANDLE_VALUE) return HP_FILE_MISSING;
+    if (GetFileSizeEx(file, &size) && (uint64_t)size.QuadPart <= SIZE_MAX)
+        mapping = CreateFileMappingW(file, NULL, PAGE_READONLY, 0, 0, NULL);
+    *image = mapping ? MapViewOfFile(mapping, FILE_MAP_READ, 0, 0, 0) : NULL;
+    *bytes = (uint64_t)size.QuadPart;
+    if (mapping) CloseHandle(mapping); /* the view keeps both alive */
+    CloseHandle(file);
+    return *image ? HP_FILE_FINE : HP_FILE_UNMAPPABLE;
+}
+
+static void hp_unmap(const void *image, uint64_t bytes)
+{
+    (void)bytes;
+    UnmapViewOfFile((void *)(uintptr_t)image);
+}
+#else
+static hp_file_answer hp_map(const char *path, const void **image, uint64_t *bytes)
+{
+    hp_file_answer answer = HP_FILE_UNMAPPABLE;
+    struct stat st;
+    void *p;
+    int file = open(path, O_RDONLY);
+    if (file < 0) return HP_FILE_MISSING;
+    if (fstat(file, &st) != 0 || !S_ISREG(st.st_mode)) {
+        answer = HP_FILE_IRREGULAR;
+    } else if (st.st_size > 0 && (uint64_t)st.st_size <= SIZE_MAX) {
+        p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, file, 0);
+        if (p != MAP_FAILED) *image = p, *bytes = (uint64_t)st.st_size, answer = HP_FILE_FINE;
+    }
+    close(file);
+    return answer;
+}
+
+static void hp_unmap(const void *image, uint64_t bytes)
+{
+    munmap((void *)(uintptr_t)image, (size_t)bytes);
+}
+#endif
+
+#if defined(HARP_NO_STDIO)
+static hp_file_answer hp_file_open(const char *path, void **file, uint64_t *bytes)
+{
+    (void)path, (void)file, (void)bytes;
+    return HP_FILE_NO_FILES;
+}
+
+static size_t hp_file_read(void *file, uint64_t offset, void *into, size_t bytes)
+{
+    (void)file, (void)offset, (void)into, (void)bytes;
+    return 0;
+}
+
+static void hp_file_close(void *file)
+{
+    (void)file;
+}
+#else
+static FILE *hp_fopen(const char *path)
+{
+#if defined(_WIN32)
+    wchar_t wide[HP_PATH_UNITS];
+    return hp_wide_path(path, wide) ? _wfopen(wide, L"rb") : NULL;
+#else
+    return fopen(path, "rb");
+#endif
+}
+
+static hp_file_answer hp_file_open(const char *path, void **file, uint64_t *bytes)
+{
+    FILE *f = hp_fopen(path);
+    long end;
+    if (!f) return HP_FILE_MISSING;
+    end = fseek(f, 0, SEEK_END) == 0 ? ftell(f) : -1;
+    if (end < 0 || end == LONG_MAX) { /* a folder, on some systems; or beyond what stdio can tell here */
+        fclose(f);
+        return HP_FILE_IRREGULAR;
+    }
+    *file = f, *bytes = (uint64_t)end;
+    return HP_FILE_FINE;
+}
+
+static size_t hp_file_read(void *file, uint64_t offset, void *into, size_t bytes)
+{
+    return fseek((FILE *)file, (long)offset, SEEK_SET) == 0 ? fread(into, 1, bytes, (FILE *)file) : 0;
+}
+
+static void hp_file_close(void *file)
+{
+    fclose((FILE *)file);
+}
+#endif
+
 /* ================================================================================================================
  * [CH02] Failing
  *
@@ -398,31 +560,6 @@ static uint8_t *hp_aligned(void *block)
     uintptr_t p = (uintptr_t)block;
     return (uint8_t *)block + (HP_ALIGN - p % HP_ALIGN) % HP_ALIGN;
 }
-
-#ifndef HARP_NO_MALLOC
-static void *hp_libc_alloc(void *user, size_t bytes)
-{
-    (void)user;
-    return malloc(bytes);
-}
-
-static void hp_libc_free(void *user, void *block, size_t bytes)
-{
-    (void)user, (void)bytes;
-    free(block);
-}
-#else
-static void *hp_libc_alloc(void *user, size_t bytes)
-{
-    (void)user, (void)bytes;
-    return NULL;
-}
-
-static void hp_libc_free(void *user, void *block, size_t bytes)
-{
-    (void)user, (void)block, (void)bytes;
-}
-#endif
 
 static harp_allocator hp_allocator_or_libc(harp_allocator a)
 {
@@ -813,7 +950,7 @@ HP_INLINE hp_vi hp_vi_dot4(hp_vi a, hp_vw w, const int8_t *x)
 
 /* ---- What kernels are given, whatever the set ---- */
 
-enum { HP_GROUP = 32, HP_TILE_GROUP_BYTES = HP_LANES * HP_GROUP, HP_QUERIES_AT_ONCE = 4 };
+enum { HP_GROUP = 32, HP_TILE_GROUP_BYTES = HP_LANES * HP_GROUP, HP_QUERIES_AT_ONCE = 4, HP_PREFETCH_AHEAD = 4096 };
 
 /* A weight matrix [rows][cols] in the file's tiles of 16 rows (drawn in [CH09]). Float weights serve to measure what
  * int8 costs; they are multiplied with float activations whatever the session asked for. */
@@ -966,8 +1103,8 @@ HP_INLINE hp_vf hp_vf_exp(hp_vf x)
  * little-endian in the file, of exactly n floats; x and y are padded. */
 static void hp_rmsnorm(float *y, const float *x, const uint8_t *weight, int32_t n, float eps)
 {
-    hp_vf squares = hp_vf_set(0.0f), scale;
-    float mean, root;
+    hp_vf squares = hp_vf_set(0.0f);
+    float mean, root, scale;
     int32_t i;
     for (i = 0; i < n; i += HP_LANES) {
         hp_vf v = hp_vf_load(x + i);
@@ -976,11 +1113,12 @@ static void hp_rmsnorm(float *y, const float *x, const uint8_t *weight, int32_t 
     mean = hp_vf_sum(squares) / (float)n;
     mean = mean + eps;
     root = sqrtf(mean);
-    scale = hp_vf_set(1.0f / root);
+    scale = 1.0f / root;
     for (i = 0; i + HP_LANES <= n; i += HP_LANES)
-        hp_vf_store(y + i, hp_vf_mul(hp_vf_mul(hp_vf_load(x + i), scale), hp_vf_load_file(weight + 4 * (size_t)i)));
+        hp_vf_store(y + i, hp_vf_mul(hp_vf_mul(hp_vf_load(x + i), hp_vf_set(scale)),
+                                       hp_vf_load_file(weight + 4 * (size_t)i)));
     for (; i < n; i++) {
-        float normed = x[i] * (1.0f / root);
+        float normed = x[i] * scale;
         y[i] = normed * hp_f32(weight + 4 * (size_t)i);
     }
 }
@@ -1025,6 +1163,9 @@ static void hp_rope(float *head, const float *turn, int32_t dims)
 
 /* ---- Products of matrices ---- */
 
+/* Weights stream from memory once a pass. The processor's own prefetching stops at the end of each page of 4 KiB; asking
+ * this far ahead made single rows a fifth faster (Zen 3). An address beyond the file's end does no harm. */
+
 /* Rounds x[groups * 32] to int8 in groups: scale = largest size / 127, q = round(x / scale) in [-127, 127]. A group
  * of zeros (or so small that 1 / scale would overflow) becomes zeros with scale 0. */
 static void hp_quantize(int8_t *q, float *scales, int32_t *sums, const float *x, int32_t groups)
@@ -1058,6 +1199,7 @@ HP_INLINE void hp_tile_int8(const hp_matrix *m, const uint8_t *tile, const hp_in
     for (g = 0; g < (size_t)m->groups; g++, w += HP_TILE_GROUP_BYTES, x += HP_GROUP) {
         hp_vf scale = hp_vf_load_half(tile + 2 * HP_LANES * g);
         hp_vi sum[HP_ROWS_AT_ONCE];
+        for (j = 0; j < HP_TILE_GROUP_BYTES && row == 0; j += 64) HP_PREFETCH(w + HP_PREFETCH_AHEAD + j);
         HP_UNROLL for (r = 0; r < rows; r++)
             sum[r] = hp_vi_set(HP_DOT_OFFSET ? -HP_DOT_OFFSET * sums[(size_t)r * groups + g] : 0);
         for (j = 0; j < HP_GROUP / 4; j++) {
@@ -1805,7 +1947,7 @@ HP_INLINE int32x4_t hp_neon_dot(int32x4_t a, int8x16_t w, int8x16_t x)
 #if defined(__clang__)
 HP_TARGET_BEGIN("dotprod")
 #else
-HP_TARGET_BEGIN("+dotprod")
+HP_TARGET_BEGIN("arch=armv8.2-a+dotprod")
 #endif
 #define HP_SET dotprod
 #define HP_REGISTERS 4
@@ -2590,30 +2732,6 @@ static harp_status hp_read_head(harp_model *m, harp_error *err)
 
 /* ---- Where the image comes from ---- */
 
-#if HP_MMAP
-/* Maps the whole file, read-only. The pages are shared with every other process that runs the model. */
-static harp_status hp_map_file(harp_model *m, const char *path, harp_error *err)
-{
-    struct stat st;
-    void *p;
-    int file = open(path, O_RDONLY);
-    if (file < 0) return hp_fail(err, HARP_ERR_IO, "cannot open %s", path);
-    if (fstat(file, &st) != 0 || !S_ISREG(st.st_mode)) {
-        close(file);
-        return hp_fail(err, HARP_ERR_IO, "%s is not a regular file", path);
-    }
-    if (st.st_size < HP_HEADER_BYTES || (uint64_t)st.st_size > SIZE_MAX) {
-        close(file);
-        return hp_fail(err, HARP_ERR_FORMAT, "%s is not a .harp file: it has %d bytes", path, (int64_t)st.st_size);
-    }
-    p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, file, 0);
-    close(file);
-    if (p == MAP_FAILED) return hp_fail(err, HARP_ERR_IO, "cannot map %s", path);
-    m->image = (const uint8_t *)p, m->image_bytes = (uint64_t)st.st_size, m->mapped = 1;
-    return HARP_OK;
-}
-#endif
-
 /* Fills an image of `bytes` bytes from a reader. The size is the source's own word, not the header's: a small file
  * cannot ask for much memory. */
 static harp_status hp_read_image(harp_model *m, harp_read_fn *read, void *user, uint64_t bytes, harp_error *err)
@@ -2628,25 +2746,31 @@ static harp_status hp_read_image(harp_model *m, harp_read_fn *read, void *user, 
     return HARP_OK;
 }
 
-#if !HP_MMAP && !defined(HARP_NO_STDIO)
-static size_t hp_read_stdio(void *user, uint64_t offset, void *into, size_t bytes)
+static harp_status hp_refuse_file(hp_file_answer answer, const char *path, harp_error *err)
 {
-    return fseek((FILE *)user, (long)offset, SEEK_SET) == 0 ? fread(into, 1, bytes, (FILE *)user) : 0;
+    if (answer == HP_FILE_NO_FILES)
+        return hp_fail(err, HARP_ERR_ARGUMENT, "this build cannot map or read %s: give it memory or a reader", path);
+    if (answer == HP_FILE_IRREGULAR) return hp_fail(err, HARP_ERR_IO, "%s is not a regular file", path);
+    return hp_fail(err, HARP_ERR_IO, "cannot open %s", path);
 }
 
-static harp_status hp_read_file(harp_model *m, const char *path, harp_error *err)
+static harp_status hp_get_file(harp_model *m, const char *path, harp_error *err)
 {
+    const void *image = NULL;
+    void *file = NULL;
+    uint64_t bytes = 0;
+    hp_file_answer answer = hp_map(path, &image, &bytes);
     harp_status status;
-    long bytes;
-    FILE *file = fopen(path, "rb");
-    if (!file) return hp_fail(err, HARP_ERR_IO, "cannot open %s", path);
-    bytes = fseek(file, 0, SEEK_END) == 0 ? ftell(file) : -1;
-    status = bytes < 0 ? hp_fail(err, HARP_ERR_IO, "cannot tell the size of %s", path)
-                       : hp_read_image(m, hp_read_stdio, file, (uint64_t)bytes, err);
-    fclose(file);
+    if (answer == HP_FILE_FINE) {
+        m->image = (const uint8_t *)image, m->image_bytes = bytes, m->mapped = 1;
+        return HARP_OK;
+    }
+    if (answer == HP_FILE_UNMAPPABLE) answer = hp_file_open(path, &file, &bytes);
+    if (answer != HP_FILE_FINE) return hp_refuse_file(answer, path, err);
+    status = hp_read_image(m, hp_file_read, file, bytes, err);
+    hp_file_close(file);
     return status;
 }
-#endif
 
 static harp_status hp_get_image(harp_model *m, const harp_source *source, harp_error *err)
 {
@@ -2656,20 +2780,12 @@ static harp_status hp_get_image(harp_model *m, const harp_source *source, harp_e
         return HARP_OK;
     }
     if (source->read) return hp_read_image(m, source->read, source->read_user, source->bytes, err);
-#if HP_MMAP
-    return hp_map_file(m, source->path, err);
-#elif !defined(HARP_NO_STDIO)
-    return hp_read_file(m, source->path, err);
-#else
-    return hp_fail(err, HARP_ERR_ARGUMENT, "this build opens no files: give it memory or a reader");
-#endif
+    return hp_get_file(m, source->path, err);
 }
 
 static void hp_release_image(harp_model *m)
 {
-#if HP_MMAP
-    if (m->mapped) munmap((void *)(uintptr_t)m->image, (size_t)m->image_bytes);
-#endif
+    if (m->mapped) hp_unmap(m->image, m->image_bytes);
     if (m->image_is_ours) m->allocator.free(m->allocator.user, (void *)(uintptr_t)m->image, (size_t)m->image_bytes);
     m->image = NULL, m->mapped = m->image_is_ours = 0;
 }
@@ -3307,7 +3423,7 @@ typedef struct hp_encoder {
     harp_error *err;
 } hp_encoder;
 
-enum { HP_WORK_ARRAYS = 5, HP_WORK_LEAST = 256 };
+enum { HP_WORK_ARRAYS = 5, HP_WORK_LEAST = 64 };
 
 static void hp_free_work(hp_encoder *e)
 {
@@ -3873,14 +3989,21 @@ typedef DWORD hp_thread_result;
 #endif
 
 /* Numbers that threads watch without a lock. */
+#define HP_ATOMICS 1
 #if defined(__GNUC__)
 #define hp_watch(p) __atomic_load_n(p, __ATOMIC_ACQUIRE)
 #define hp_publish(p, x) __atomic_store_n(p, x, __ATOMIC_RELEASE)
 #define hp_count_down(p) __atomic_sub_fetch(p, 1, __ATOMIC_ACQ_REL)
+#define hp_take(p, n) __atomic_fetch_add(p, n, __ATOMIC_RELAXED)
 #elif HP_WIN32_THREADS
 #define hp_watch(p) InterlockedCompareExchange(p, 0, 0)
 #define hp_publish(p, x) InterlockedExchange(p, x)
 #define hp_count_down(p) InterlockedDecrement(p)
+#define hp_take(p, n) InterlockedExchangeAdd(p, n)
+#else
+#undef HP_ATOMICS
+#define HP_ATOMICS 0 /* parts are then run one after another, whatever the caller offers */
+#define hp_take(p, n) (*(p) += (n), *(p) - (n))
 #endif
 
 #if HP_THREADS
@@ -4069,7 +4192,7 @@ static double hp_seconds(void)
  * frame "last", whose stream is a single block.
  * ============================================================================================================== */
 
-enum { HP_BLOCK = HP_LANES, HP_RUN = 4, HP_MAX_REFRAMINGS = 64, HP_MAX_THREADS = 256 };
+enum { HP_BLOCK = HP_LANES, HP_RUN = 4, HP_SHARES = 4, HP_MAX_REFRAMINGS = 64, HP_MAX_THREADS = 256 };
 
 typedef struct hp_stream {
     uint8_t *keys, *values;
@@ -4091,7 +4214,8 @@ typedef void hp_work(harp_session *s, int part, int32_t first, int32_t last);
 /* What the parts of a split piece of work need to know; written by the session's thread before the split. */
 typedef struct hp_job {
     hp_work *work;
-    int32_t count;
+    int32_t count, share; /* outputs in all, and how many a part takes at a time */
+    long next;            /* the first that nobody has taken */
     const hp_matrix *matrix; /* a product:  out[rows][stride] = inputs . matrix^T   */
     hp_inputs inputs;
     float *out;
@@ -4272,6 +4396,11 @@ static void hp_lay_out_streams(harp_session *s, hp_arena *a)
     }
 }
 
+static int32_t hp_longest_run(const harp_session *s)
+{
+    return hp_min(HP_RUN, s->params.batch);
+}
+
 /* Strides are padded to 16 outputs or to 32 inputs, whichever role a buffer has. */
 static void hp_lay_out_scratch(harp_session *s, hp_arena *a)
 {
@@ -4297,7 +4426,8 @@ static void hp_lay_out_scratch(harp_session *s, hp_arena *a)
     s->q_sums = hp_carve(a, batch * (widest / HP_GROUP), sizeof(int32_t));
     /* one block unpacked; for each query of a run: its scores, its mixed values, its sum */
     s->attention_floats = HP_BLOCK * head_floats
-                          + HP_RUN * group * ((size_t)hp_blocks(s->params.context) * HP_BLOCK + head_floats + 1);
+                          + (size_t)hp_longest_run(s) * group
+                                * ((size_t)hp_blocks(s->params.context) * HP_BLOCK + head_floats + 1);
     s->attention = hp_carve(a, (size_t)s->params.threads * s->attention_floats, sizeof(float));
 }
 
@@ -4367,7 +4497,7 @@ HARP_API harp_status harp_session_open(harp_session **session, const harp_model 
     harp_session plan, *s;
     harp_status status;
     hp_arena a = {0};
-    size_t bytes;
+    size_t bytes = 0;
     void *block;
     if (!session) return hp_fail(err, HARP_ERR_ARGUMENT, "session must not be NULL");
     *session = NULL;
@@ -4513,19 +4643,22 @@ static void hp_begin_stream(harp_session *s, hp_stream *t, int32_t base)
 
 /* ---- Splitting work (rule R5: by outputs, so that the number of parts changes nothing) ---- */
 
+/* A part takes shares of the work until none is left: a thread that lost its core for a while does fewer. */
 static void hp_do_part(void *session, int part)
 {
     harp_session *s = (harp_session *)session;
-    int64_t count = s->job.count, parts = s->params.threads;
-    int32_t first = (int32_t)(count * part / parts), last = (int32_t)(count * (part + 1) / parts);
-    if (first < last) s->job.work(s, part, first, last);
+    hp_job *j = &s->job;
+    int32_t first;
+    while ((first = (int32_t)hp_take(&j->next, j->share)) < j->count)
+        j->work(s, part, first, hp_min(first + j->share, j->count));
 }
 
 static void hp_split(harp_session *s, hp_work *work, int32_t count)
 {
     int part;
-    s->job.work = work, s->job.count = count;
-    if (count > 1 && s->params.parallel && s->params.threads > 1)
+    s->job.work = work, s->job.count = count, s->job.next = 0;
+    s->job.share = count / (s->params.threads * HP_SHARES) + 1;
+    if (HP_ATOMICS && count > 1 && s->params.parallel && s->params.threads > 1)
         s->params.parallel(s->params.parallel_user, hp_do_part, s, s->params.threads);
     else if (count > 1 && s->pool.n_workers > 0)
         hp_pool_run(&s->pool, hp_do_part, s, s->params.threads);
@@ -4721,7 +4854,7 @@ static hp_task hp_make_task(harp_session *s, int part, int32_t item)
     last = &s->rows[t.first_row + t.n_rows - 1];
     t.first_block = hp_first_seen(s, &s->rows[t.first_row]) / HP_BLOCK, t.last_block = last->position / HP_BLOCK;
     t.head = (size_t)hp_round_up(f->head_dim, HP_LANES), t.span = (size_t)hp_blocks(s->params.context) * HP_BLOCK;
-    queries = (size_t)HP_RUN * (size_t)t.group;
+    queries = (size_t)hp_longest_run(s) * (size_t)t.group;
     t.tile = s->attention + (size_t)part * s->attention_floats;
     t.scores = t.tile + HP_BLOCK * t.head, t.mixed = t.scores + queries * t.span;
     t.totals = t.mixed + queries * t.head;
@@ -5029,12 +5162,16 @@ HARP_API float harp_entropy(const float *logits, int32_t n)
     return hp_entropy_bits(hp_measure_spread(logits, n));
 }
 
+/* ln p of an outcome with this logit */
+static float hp_logprob(hp_spread s, float logit)
+{
+    return (float)((double)logit - (double)s.top - hp_log2((double)s.total) * hp_ln2);
+}
+
 HARP_API float harp_logprob(const float *logits, int32_t n, int32_t token)
 {
-    hp_spread s;
     if (!logits || n < 1 || token < 0 || token >= n || !hp_logits_are_sound(logits, n)) return hp_float(0x7FC00000u);
-    s = hp_measure_spread(logits, n);
-    return (float)((double)logits[token] - (double)s.top - hp_log2((double)s.total) * hp_ln2);
+    return hp_logprob(hp_measure_spread(logits, n), logits[token]);
 }
 
 /* ---- Candidates ---- */
@@ -5483,7 +5620,7 @@ HARP_API harp_status harp_next(harp_session *s, harp_step *step, harp_error *err
     now.token = now.vanilla_token = hp_choose(s, logits);
     if (now.reframed) now.vanilla_token = hp_choose(s, hp_slot(s, 0));
     now.end = hp_is_end(s->model, now.token);
-    now.logprob = harp_logprob(logits, s->model->vocab, now.token);
+    now.logprob = hp_logprob(s->kernels->measure_spread(logits, s->model->vocab), logits[now.token]);
     now.passes = s->step_passes, now.rows = s->step_rows;
     s->stats.steps++, s->stats.hesitations += now.hesitated, s->stats.changed += now.token != now.vanilla_token;
     hp_append(s, &now.token, 1);
@@ -5861,7 +5998,7 @@ HARP_API harp_status harp_generate(harp_session *s, const char *prompt, int32_t 
                                    void *user, harp_error *err)
 {
     harp_decoder decoder;
-    harp_step step;
+    harp_step step = {0};
     harp_status status = HARP_OK;
     int32_t i;
     int done = 0;
@@ -5895,7 +6032,6 @@ HARP_API harp_status harp_generate(harp_session *s, const char *prompt, int32_t 
  * The end. What this file changed in the compiler's settings is changed back, for you may have included it.
  * ============================================================================================================== */
 
-#undef HP_MMAP
 #undef HP_INLINE
 #undef HP_EACH_LANE
 #undef HP_NO_TOKEN

@@ -73,6 +73,12 @@ count "numbers" "$out"
 printf '%s\n' "$out" | grep '^note'
 count "vendoring, C, one file" "$($B/test_vendoring_c $F/llama_gqa/model.harp 2>&1)"
 count "vendoring, C++98 header" "$($B/test_vendoring_cpp $F/llama_gqa/model.harp 2>&1)"
+mkdir -p $B/files
+for switches in "" "-DHARP_NO_MMAP" "-DHARP_NO_STDIO" "-DHARP_NO_MALLOC" "-DHARP_NO_MMAP -DHARP_NO_STDIO -DHARP_NO_MALLOC"; do
+    out=$(${CC:-gcc} -std=c99 -Wall -Wextra -Werror $switches tests/test_files.c harp_impl.c -o $B/test_files -lm 2>&1) \
+        && out=$($B/test_files examples/demo/demo.harp $B/files 2>&1)
+    count "files $switches" "$out"
+done
 check "no writable globals" sh -c "size -A $B/harp_impl.o | awk '(\$1==\".data\"||\$1==\".bss\") && \$2>0 {exit 1}'"
 check "no exit, abort or print" sh -c "! nm $B/harp_impl.o | grep -E ' U (abort|exit|_exit|printf|fprintf|puts|perror|__assert_fail)$'"
 
@@ -108,6 +114,12 @@ if [ "$all" = all ]; then
     same_bits "aarch64, qemu" qemu-aarch64 aarch64-linux-gnu-gcc -static -O2
     same_bits "s390x big-endian, qemu" qemu-s390x s390x-linux-gnu-gcc -static -O2
     same_bits "s390x -std=c99, qemu" qemu-s390x s390x-linux-gnu-gcc -std=c99 -static -O2
+    sh tests/matrix.sh $B > $B/matrix.log 2>&1
+    count "portability matrix" "$(cat $B/matrix.log)"
+    grep '^ok' $B/matrix.log
+    count "vendoring, whole projects" "$(sh tests/test_vendoring.sh $B 2>&1)"
+    sh tests/test_mcu.sh $B > $B/mcu.log 2>&1
+    count "microcontroller, qemu" "$(cat $B/mcu.log)"
     if gcc -std=c99 -g -O2 -fsanitize=thread tests/test_threads.c harp_impl.c -o $B/threads_sane -lm -pthread; then
         count "threads under TSan" "$($B/threads_sane $F/llama_gqa/model.harp 2>&1)"
         check "threads under TSan: no report" $B/threads_sane $F/llama_gqa/model.harp

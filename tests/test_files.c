@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: MIT OR Unlicense
+ *
+ * test_files.c - opening models in every configuration: mapped, read, from memory, or not at all
+ *
+ * Built with and without HARP_NO_MMAP, HARP_NO_STDIO and HARP_NO_MALLOC, for POSIX and for Windows (run by wine); what is
+ * expected follows from the macros. The path has letters outside ASCII, in UTF-8, on every system.
+ *
+ *     test_files MODEL.harp FOLDER
+ */
+#if defined(_WIN32)
+#include <windows.h>
+#endif
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../harp.h"
+
+static int passed, failed;
+
+#define CHECK(condition)                                                             \
+    do {                                                                             \
+        if (condition) passed++;                                                     \
+        else failed++, printf("FAILED line %d: %s\n", __LINE__, #condition);         \
+    } while (0)
+
+#if !defined(HARP_NO_MMAP) && (defined(_WIN32) || defined(__unix__) || defined(__APPLE__))
+enum { MAPS = 1 };
+#else
+enum { MAPS = 0 };
+#endif
+#if defined(HARP_NO_STDIO)
+enum { READS = 0 };
+#else
+enum { READS = 1 };
+#endif
+#if defined(HARP_NO_MALLOC)
+enum { MALLOC = 0 };
+#else
+enum { MALLOC = 1 };
+#endif
+
+static FILE *open_utf8(const char *path, const char *mode)
+{
+#if defined(_WIN32)
+    wchar_t wide[512], wide_mode[8];
+    MultiByteToWideChar(CP_UTF8, 0, path, -1, wide, 512);
+    MultiByteToWideChar(CP_UTF8, 0, mode, -1, wide_mode, 8);
+    return _wfopen(wide, wide_mode);
+#else
+    return fopen(path, mode);
+#endif
+}
+
+static void write_file(const char *path, const unsigned char *data, size_t bytes)
+{
+    FILE *file = open_utf8(path, "wb");
+    CHECK(file != NULL && fwrite(data, 1, bytes, file) == bytes);
+    if (file) fclose(file);
+}
+
+static void *take(void *user, size_t bytes)
+{
+    (void)user;
+    return malloc(bytes);
+}
+
+static void give_back(void *user, void *block, size_t bytes)
+{
+    (void)user, (void)bytes;
+    free(block);
+}
+
+static harp_status open_with(harp_model **m, harp_source source, harp_error *err)
+{
+    if (!MALLOC) source.allocator.alloc = take, source.allocator.free = give_back;
+    return harp_open_source(m, &source, err);
+}
+
+static harp_status open_path(harp_model **m, const char *path, harp_error *err)
+{
+    harp_source source = harp_source_defaults();
+    source.path = path;
+    return open_with(m, source, err);
+}
+
+static size_t read_image(void *user, uint64_t offset, void *into, size_t bytes)
+{
+    memcpy(into, (const unsigned char *)user + offset, bytes);
+    return bytes;
+}
+
+/* One token through the model, so that weights are read from where they are. */
+static float first_logit(const harp_model *m)
+{
+    harp_params p = harp_defaults();
+    harp_session *s = NULL;
+    harp_error err;
+    int32_t token = 5;
+    float logit = 0.0f;
+    p.context = 16, p.batch = 1;
+    if (!MALLOC) p.allocator.alloc = take, p.allocator.free = give_back;
+    CHECK(harp_session_open(&s, m, &p, &err) == HARP_OK);
+    CHECK(s && harp_feed(s, &token, 1, &err) == HARP_OK && harp_next(s, NULL, &err) == HARP_OK);
+    if (s) logit = harp_logits(s, HARP_VANILLA)[7];
+    harp_session_close(s);
+    return logit;
+}
+
+static void test_file(const char *path, float expected)
+{
+    harp_model *m = NULL;
+    harp_error err;
+    harp_status status = open_path(&m, path, &err);
+    if (!MAPS && !READS) {
+        CHECK(status == HARP_ERR_ARGUMENT && strstr(err.text, "cannot map or read") && m == NULL);
+        return;
+    }
+    CHECK(status == HARP_OK);
+    if (status) printf("%s\n", err.text);
+    CHECK(harp_model_info(m).mapped == MAPS && harp_verify(m, &err) == HARP_OK);
+    if (m) CHECK(first_logit(m) == expected);
+    harp_close(m);
+}
+
+static void test_refused(const char *path, const char *sentence)
+{
+    harp_model *m = NULL;
+    harp_error err;
+    CHECK(open_path(&m, path, &err) != HARP_OK && m == NULL);
+    if (!MAPS && !READS) return;
+    CHECK(strstr(err.text, sentence) != NULL);
+    if (!strstr(err.text, sentence)) printf("%s\n", err.text);
+}
+
+int main(int argc, char **argv)
+{
+    static unsigned char image[4u << 20];
+    char path[600], folder_path[600];
+    harp_source source = harp_source_defaults();
+    harp_model *m = NULL;
+    harp_error err;
+    FILE *file = argc > 2 ? fopen(argv[1], "rb") : NULL;
+    size_t bytes = file ? fread(image, 1, sizeof image, file) : 0;
+    float expected;
+    if (!file) return printf("usage: test_files MODEL.harp FOLDER\n0 passed, 1 failed\n"), 2;
+    fclose(file);
+    source.data = image, source.bytes = bytes;
+    CHECK(open_with(&m, source, &err) == HARP_OK);
+    expected = first_logit(m);
+    harp_close(m);
+    source.data = NULL, source.read = read_image, source.read_user = image;
+    CHECK(open_with(&m, source, &err) == HARP_OK && harp_model_info(m).mapped == 0 && first_logit(m) == expected);
+    harp_close(m);
+
+    sprintf(folder_path, "%.400s/", argv[2]);
+    sprintf(path, "%.400s/m\xC3\xB6" "del \xE6\xA8\xA1\xE5\x9E\x8B.harp", argv[2]);
+    write_file(path, image, bytes);
+    test_file(path, expected);
+    write_file(path, image, bytes / 2);
+    test_refused(path, "cut off");
+    write_file(path, image, 10);
+    test_refused(path, "not a .harp file");
+    write_file(path, image, 0); /* nothing to map, but it can be read */
+    test_refused(path, READS ? "not a .harp file" : "cannot map or read");
+    sprintf(path, "%.400s/there is none.harp", argv[2]);
+    test_refused(path, "cannot open");
+    test_refused(folder_path, ""); /* a folder: what is said differs between systems, that it is refused does not */
+    printf("%d passed, %d failed\n", passed, failed);
+    return failed > 0;
+}
