@@ -136,7 +136,9 @@ static int convert(const char *in, int what, long n, long most_bytes, int report
 {
     char *arguments[] = {"harp-convert", (char *)(size_t)in, target, "--quiet", NULL};
     int status;
-    pid_t child = fork();
+    pid_t child;
+    fflush(stdout); /* or the child would print it again */
+    child = fork();
     if (child == 0) {
         struct rlimit limit = {(rlim_t)most_bytes, (rlim_t)most_bytes};
         if (most_bytes >= 0) setrlimit(RLIMIT_FSIZE, &limit);
