@@ -10,7 +10,7 @@ CFLAGS = -O2
 STRICT = -std=c99 -pedantic -Wall -Wextra -Wconversion -Wshadow -Werror
 B = build
 
-all: $(B)/harp $(B)/harp-convert $(B)/harp-bench $(B)/hello $(B)/own_measure $(B)/no_malloc $(B)/harp_impl.o $(B)/test_library $(B)/test_conformance $(B)/test_threads $(B)/test_chat $(B)/test_convert $(B)/test_gguf $(B)/test_tokenizer $(B)/test_vendoring_c $(B)/test_vendoring_cpp
+all: $(B)/harp $(B)/harp-convert $(B)/harp-bench $(B)/harp-eval $(B)/hello $(B)/own_measure $(B)/no_malloc $(B)/harp_impl.o $(B)/test_library $(B)/test_conformance $(B)/test_threads $(B)/test_decoders $(B)/test_chat $(B)/test_convert $(B)/test_gguf $(B)/test_tokenizer $(B)/test_vendoring_c $(B)/test_vendoring_cpp
 all: $(B)/test_faults $(B)/test_faults_stdio $(B)/test_numbers $(B)/test_convert_faults
 
 $(B)/harp_impl.o: harp.h harp_impl.c
@@ -22,6 +22,12 @@ COMMAND = $(wildcard examples/harp/*.c)
 
 $(B)/harp: $(COMMAND) examples/harp/cli.h $(B)/harp_impl.o
 	$(CC) $(STRICT) $(CFLAGS) $(COMMAND) $(B)/harp_impl.o -o $@ -lm
+
+# The paper's table.
+EVAL = $(wildcard examples/eval/*.c)
+
+$(B)/harp-eval: $(EVAL) examples/eval/eval.h $(B)/harp_impl.o
+	$(CC) $(STRICT) $(CFLAGS) $(EVAL) $(B)/harp_impl.o -o $@ -lm -pthread
 
 # The converter, which leans on the library for --check alone.
 CONVERT = $(wildcard tools/convert/*.c)
@@ -73,6 +79,9 @@ $(B)/test_convert: tests/test_convert.c $(B)/harp_impl.o
 $(B)/test_tokenizer: tests/test_tokenizer.c $(B)/harp_impl.o
 	$(CC) -std=c99 -Wall -Wextra -Werror $(CFLAGS) tests/test_tokenizer.c $(B)/harp_impl.o -o $@ -lm
 
+$(B)/test_decoders: tests/test_decoders.c $(B)/harp_impl.o
+	$(CC) -std=c99 -Wall -Wextra -Werror $(CFLAGS) tests/test_decoders.c $(B)/harp_impl.o -o $@ -lm
+
 $(B)/test_threads: tests/test_threads.c $(B)/harp_impl.o
 	$(CC) -std=c99 -Wall -Wextra -Werror $(CFLAGS) tests/test_threads.c $(B)/harp_impl.o -o $@ -lm -pthread
 
@@ -120,6 +129,18 @@ fuzz:
 	sh tests/fuzz/run.sh $(B) build asan
 	sh tests/fuzz/run.sh $(B) run $$(($(MINUTES) * 60)) $(TARGETS)
 
+# The web page: a folder for any plain file server. Needs clang, lld and wasi-libc.
+WASM = clang --target=wasm32-wasi -std=c99 -O3 -Wall -Wextra -Werror -DHARP_NO_STDIO -DHARP_NO_MMAP -nostartfiles -Wl,--no-entry \
+    -Wl,--strip-all -Wl,--stack-first
+PAGE = examples/web/index.html examples/web/style.css examples/web/app.js examples/web/worker.js examples/demo/demo.harp
+
+web: examples/web/glue.c harp.h harp_impl.c $(PAGE)
+	@mkdir -p $(B)/web
+	$(WASM) examples/web/glue.c harp_impl.c -o $(B)/web/harp.wasm -lm
+	$(WASM) -msimd128 examples/web/glue.c harp_impl.c -o $(B)/web/harp-simd.wasm -lm
+	cp $(PAGE) $(B)/web
+	@echo "python3 -m http.server -d $(B)/web"
+
 # The portability matrix alone; its table goes into README.md.
 matrix:
 	@mkdir -p $(B)
@@ -128,5 +149,5 @@ matrix:
 clean:
 	rm -rf $(B)
 
-.PHONY: all run test test-all matrix clean
+.PHONY: all run test test-all web matrix clean
 .PHONY: fuzz

@@ -64,6 +64,7 @@
  * SHAPES are written [rows][columns], last index fastest. Tokens and positions are int32_t, sizes in bytes size_t.
  * Structures may grow between versions; harp_defaults() fills them, and source stays compatible.
  *
+ * [Leviathan, Kalman, Matias 2023] Fast Inference from Transformers via Speculative Decoding. arXiv 2211.17192.
  * [Storai and Hwang 2025] HARP: Hesitation-Aware Reframing in Transformer Inference Pass. NAACL 2025, arXiv 2412.07282.
  */
 #ifndef HARP_H
@@ -181,6 +182,12 @@ typedef enum harp_measure {
     HARP_MEASURE_CALLER      /* harp_params.measure_fn                                                       */
 } harp_measure;
 
+/* When a drafted token is kept. */
+typedef enum harp_draft_rule {
+    HARP_DRAFT_EXACT,    /* if it is what would have been chosen anyway: drafting changes cost, never results */
+    HARP_DRAFT_LEVIATHAN /* with probability min(1, p / q): the same distribution, other draws, more is kept  */
+} harp_draft_rule;
+
 #define HARP_FROM_PROMPT (-1) /* reframe_from: the length of the first harp_feed or harp_generate prompt     */
 
 typedef struct harp_bias {
@@ -195,7 +202,7 @@ typedef struct harp_params {
     /* Size. These, and frame and reframings, determine the session's memory. */
     int32_t context;    /* most positions held; 0: the model's own, at most 4096                  [0]        */
     int32_t batch;      /* most rows in one pass over the weights                                 [64]       */
-    int32_t logit_rows; /* rows of logits held at once by harp_score; costs 4 * vocab bytes each  [1]        */
+    int32_t logit_rows; /* positions whose logits harp_score and harp_score_harp compute at once  [1]        */
     harp_activations activations; /*                                                         [HARP_ACT_INT8] */
     harp_cache cache;             /*                                                        [HARP_CACHE_F16] */
 
@@ -225,6 +232,14 @@ typedef struct harp_params {
     const harp_bias *bias; /*                                                                     [NULL]     */
     int32_t n_bias;
     uint64_t seed; /* of masks and of sampling; every value is as good as any                     [0]        */
+
+    /* Other decoders (tier 4). All but draft_rule determine the session's memory. */
+    int32_t beams;       /* beams of harp_beam, 0: no beam search                                 [0]        */
+    int32_t beam_length; /* most tokens of a beam                                                 [256]      */
+    int32_t drafts;      /* most drafted tokens verified in one pass; 0: no drafting              [0]        */
+    int32_t lookup;      /* drafts are what followed the same `lookup` or fewer tokens before     [3]        */
+    harp_session *draft; /* a session of a smaller model, harp = 0, that drafts instead; yours    [NULL]     */
+    harp_draft_rule draft_rule; /*                                                        [HARP_DRAFT_EXACT] */
 
     /* Ending a generation (harp_generate). */
     const char *const *stop; /* texts that end it, also across tokens; they are not part of the output [NULL] */
@@ -326,6 +341,16 @@ typedef int harp_score_fn(void *user, int32_t position, const float *logits);
 HARP_API harp_status harp_score(harp_session *session, const int32_t *tokens, int32_t n, harp_score_fn *on_logits,
                                 void *user, harp_error *err);
 
+/* Called for each position of harp_score_harp: what harp_next would have met there. step->token is the most probable
+ * token of combined [vocab], step->vanilla_token that of vanilla [vocab], step->logprob that of step->token; passes and
+ * rows are 0. combined is vanilla where nothing was blended. Non-zero ends the call with HARP_ERR_CANCELLED. */
+typedef int harp_score_harp_fn(void *user, const harp_step *step, const float *vanilla, const float *combined);
+
+/* Appends n tokens and hands over the logits of each with HARP applied, those of harp_feed and harp_next to the bit,
+ * computed for logit_rows positions at a time (frame redraw: its reframings one position at a time). */
+HARP_API harp_status harp_score_harp(harp_session *session, const int32_t *tokens, int32_t n,
+                                     harp_score_harp_fn *on_step, void *user, harp_error *err);
+
 /* Shannon entropy in bits of softmax(logits[n]), computed as the library does; NaN if the logits are not finite. */
 HARP_API float harp_entropy(const float *logits, int32_t n);
 
@@ -333,8 +358,9 @@ HARP_API float harp_entropy(const float *logits, int32_t n);
 HARP_API float harp_logprob(const float *logits, int32_t n, int32_t token);
 
 /* Changes parameters of an open session. Those that determine memory must be as they were: context, batch,
- * logit_rows, activations, cache, frame, reframings, threads, memory, allocator, the stop texts; switching HARP on
- * needs a session that was opened with it on. If a change alters the masks, the reframed streams start anew. */
+ * logit_rows, activations, cache, frame, reframings, threads, memory, allocator, the stop texts, those of the other
+ * decoders; switching HARP on needs a session that was opened with it on. If a change alters the masks, the reframed
+ * streams start anew. */
 HARP_API harp_status harp_tune(harp_session *session, const harp_params *params, harp_error *err);
 
 typedef struct harp_stats {
@@ -344,6 +370,8 @@ typedef struct harp_stats {
     int64_t passes;      /* passes over the weights, prompts included                                         */
     int64_t rows;        /* rows computed in them: vanilla ones ...                                            */
     int64_t reframed_rows; /* ... and reframed ones                                                            */
+    int64_t drafted;     /* tokens drafted and verified ...                                                    */
+    int64_t accepted;    /* ... and kept                                                                       */
 } harp_stats;
 
 HARP_API harp_stats harp_statistics(const harp_session *session);
@@ -463,6 +491,38 @@ typedef struct harp_meta {
 /* Metadata by index, or by key: 1 if there, 0 if not. Licence, source, chat template: see harp_impl.c, the format. */
 HARP_API int harp_meta_at(const harp_model *model, int32_t index, harp_meta *meta);
 HARP_API int harp_meta_find(const harp_model *model, const char *key, harp_meta *meta);
+
+/* ---- TIER 4: other decoders -------------------------------------------------------------------------------------
+ *
+ * DRAFTING lets one pass compute several tokens: some are guessed, all guesses ride in the same pass as rows, and as
+ * many are kept as the model agrees with. Set drafts (4 to 10) and go on using harp_next and harp_generate; HARP, if on,
+ * judges the guesses with its combined logits. Guesses come from the text itself (lookup: what followed when the last
+ * tokens stood there before) or from a second session on a small model with the same vocabulary (draft), which this
+ * session feeds, rewinds and steps; do not touch it meanwhile. With HARP_DRAFT_EXACT the tokens are those of no
+ * drafting, bit for bit, also when sampling. With HARP_DRAFT_LEVIATHAN [Leviathan, Kalman, Matias 2023] they are drawn
+ * from the same distribution with other draws. How many are guessed adapts to how many were kept. */
+
+/* BEAM SEARCH as in the paper's published code: `beams` sequences grow by their top_k best tokens each, scored by
+ * sum / ((min_length + tokens) / (min_length + 1))^alpha. It is a method of the plain model, so it needs harp = 0. */
+typedef struct harp_beam_options {
+    int32_t max_tokens; /* at most params.beam_length; fewer if the context ends                   [256]     */
+    int32_t top_k;      /* continuations considered for each beam, 1..64                           [5]       */
+    float alpha;        /*                                                                         [1.2]     */
+    float min_length;   /* above -1                                                                [5]       */
+    const int32_t *end; /* tokens that finish a beam; NULL: the model's                            [NULL]    */
+    int32_t n_end;
+    int32_t pad;        /* one more such token, as in the paper's code; -1: none                   [-1]      */
+} harp_beam_options;
+
+HARP_API harp_beam_options harp_beam_defaults(void);
+
+/* Searches from the session's tokens on and appends the best beam, its end token included. All beams ride in one
+ * pass; they share what was computed before them. *score (may be NULL) becomes the beam's. */
+HARP_API harp_status harp_beam(harp_session *session, const harp_beam_options *options, float *score, harp_error *err);
+
+/* PAUSE: appends `count` times `token`, which gives the model positions to compute in before it answers. The same as
+ * feeding them; a model profits if it was trained with them, or by luck. */
+HARP_API harp_status harp_pause(harp_session *session, int32_t token, int32_t count, harp_error *err);
 
 #ifdef __cplusplus
 }

@@ -22,7 +22,8 @@
  *   [CH11] The pass          forward(rows): one function for prompts, decoding and reframed streams
  *   [CH12] Choosing          from logits to a token
  *   [CH13] HARP              hesitation, reframing, the blend: the method of the paper
- *   [CH14] Driving           feed, next, score, rewind, tune, save and restore, generate
+ *   [CH14] Other decoders    drafting and its verification, beam search, pauses
+ *   [CH15] Driving           feed, next, score, rewind, tune, save and restore, generate
  *
  * THE CANONICAL ORDER. The same model, tokens and parameters give the same bits everywhere. Floating-point
  * addition is not associative, so the order of every sum is part of the definition, and these rules fix it:
@@ -42,8 +43,8 @@
  * LIBRARY CALLS, all of them: memcpy, memmove, memset, memcmp, strlen, strcmp, sqrtf, fabsf; malloc and free unless
  * HARP_NO_MALLOC; fopen, fread, fseek, ftell, fclose unless HARP_NO_STDIO; open, fstat, mmap, munmap, close unless
  * HARP_NO_MMAP, and on Windows CreateFileW, GetFileSizeEx, CreateFileMappingW, MapViewOfFile, UnmapViewOfFile,
- * CloseHandle, MultiByteToWideChar, _wfopen in their place; threads, locks and conditions of POSIX or Windows unless
- * HARP_NO_THREADS; gettimeofday or QueryPerformanceCounter unless HARP_NO_CLOCK.
+ * CloseHandle, MultiByteToWideChar, _wfopen in their place; threads, locks and conditions of POSIX or Windows and
+ * sched_yield unless HARP_NO_THREADS; gettimeofday or QueryPerformanceCounter unless HARP_NO_CLOCK.
  */
 
 /* The compiler reads this file once as a whole, and [CH07] again for each instruction set of [CH07S]. */
@@ -139,7 +140,8 @@
 #endif
 
 /* Kernels profit from inlining even where the compiler's own judgement says no, and from loops over their few rows
- * being unrolled, for only then do the rows stay in registers. */
+ * being unrolled, for only then do the rows stay in registers. Under -Os, where size counts, the judgement stands: the
+ * plain C kernels are a third as large. */
 #define HP_PRAGMA(text) _Pragma(#text)
 #define HP_STRING_(text) #text
 #define HP_STRING(text) HP_STRING_(text)
@@ -150,8 +152,13 @@
 #define HP_TARGET_BEGIN(set) HP_PRAGMA(clang attribute push(__attribute__((target(set))), apply_to = function))
 #define HP_TARGET_END HP_PRAGMA(clang attribute pop)
 #elif defined(__GNUC__)
+#if defined(__OPTIMIZE_SIZE__)
+#define HP_INLINE static inline
+#define HP_UNROLL
+#else
 #define HP_INLINE static inline __attribute__((always_inline))
 #define HP_UNROLL HP_PRAGMA(GCC unroll 16)
+#endif
 #define HP_PREFETCH(p) __builtin_prefetch(p)
 #define HP_TARGET_BEGIN(set) HP_PRAGMA(GCC push_options) HP_PRAGMA(GCC target(set))
 #define HP_TARGET_END HP_PRAGMA(GCC pop_options)
@@ -344,7 +351,7 @@ static int hp_wide_path(const char *path, wchar_t *wide)
 }
 #endif
 
-#if defined(HARP_NO_MMAP) || !(defined(_WIN32) || defined(__unix__) || defined(__APPLE__))
+#if defined(HARP_NO_MMAP) || !(defined(_WIN32) || HP_POSIX)
 static hp_file_answer hp_map(const char *path, const void **image, uint64_t *bytes)
 {
     (void)path, (void)image, (void)bytes;
@@ -492,14 +499,29 @@ static void hp_put_string(hp_text *t, const char *s)
     for (; *s; s++) hp_put(t, (unsigned char)*s < 0x20 || *s == 0x7F ? '?' : *s);
 }
 
+/* u becomes u / 10; returns the rest. In pieces of 16 bits: a small machine divides 32 bits, but not 64. */
+static uint32_t hp_cut_digit(uint64_t *u)
+{
+    uint64_t quotient = 0;
+    uint32_t rest = 0;
+    int shift;
+    for (shift = 48; shift >= 0; shift -= 16) {
+        uint32_t piece = rest << 16 | (uint32_t)(*u >> shift & 0xFFFFu);
+        quotient = quotient << 16 | piece / 10;
+        rest = piece % 10;
+    }
+    *u = quotient;
+    return rest;
+}
+
 static void hp_put_integer(hp_text *t, int64_t value)
 {
     char digits[20];
     int n = 0;
     uint64_t u = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
     if (value < 0) hp_put(t, '-');
-    do digits[n++] = (char)('0' + u % 10);
-    while ((u /= 10) != 0);
+    do digits[n++] = (char)('0' + hp_cut_digit(&u));
+    while (u != 0);
     while (n > 0) hp_put(t, digits[--n]);
 }
 
@@ -577,7 +599,7 @@ static harp_allocator hp_allocator_or_libc(harp_allocator a)
  *
  *   masks      counter = (dimension / 4, position, reframing, 0)         frames stream and last; word dimension % 4
  *              counter = (dimension / 4, position, reframing, 1 + step)  frame redraw; step = newest position
- *   sampling   counter = (0, position, 0, 2^31)
+ *   sampling   counter = (0, position, use, 2^31)             use: 0 the token, 1 is a draft kept, 2 what replaces it
  * ============================================================================================================== */
 
 typedef struct hp_random {
@@ -605,9 +627,9 @@ static hp_random hp_philox(uint64_t seed, uint32_t c0, uint32_t c1, uint32_t c2,
 }
 
 /* A uniform number in [0, 1) for the choice of the token at a position: 24 bits, exact in a float. */
-static float hp_uniform(uint64_t seed, int32_t position)
+static float hp_uniform(uint64_t seed, int32_t position, uint32_t use)
 {
-    hp_random r = hp_philox(seed, 0, (uint32_t)position, 0, hp_sampling_domain);
+    hp_random r = hp_philox(seed, 0, (uint32_t)position, use, hp_sampling_domain);
     return (float)(r.word[0] >> 8) * (1.0f / 16777216.0f);
 }
 
@@ -4177,7 +4199,8 @@ static double hp_seconds(void)
  * [CH10] The session
  *
  * A session owns one block of memory, carved once (hp_lay_out): the tokens, the key-value STREAMS, the scratch of a pass
- * and the logits. Stream 0 is the vanilla one; streams 1..K hold the reframed keys and values of HARP.
+ * and the logits. Stream 0 is the vanilla one; streams 1..K hold the reframed keys and values of HARP; behind them are
+ * those of beams ([CH14]) and, in frame last, those in which harp_score_harp reframes many positions at once.
  *
  * A stream is cut into BLOCKS of 16 positions. In a block the keys are stored dimension by dimension, [head_dim][16],
  * so that one load brings one dimension of 16 positions, a lane each; the values are stored [16][head_dim], since there
@@ -4186,10 +4209,10 @@ static double hp_seconds(void)
  *      keys    [layers][kv_heads][blocks] of [head_dim][16]        element: float, half or int8
  *      values  [layers][kv_heads][blocks] of [16][head_dim]        int8 has a scale per position: [..][blocks][16]
  *
- * A reframed stream BEGINS at a base: earlier positions are the vanilla stream's and are read there, block by block. If
- * the base falls inside a block, that block is copied from the vanilla stream first, so that every block has one owner.
- * base = 0 is the paper; base = length of the prompt reframes only what was generated; base = the newest position is
- * frame "last", whose stream is a single block.
+ * A reframed stream, or a beam's, BEGINS at a base: earlier positions are the vanilla stream's and are read there, block
+ * by block. If the base falls inside a block, that block is copied first, so that every block has one owner.
+ * base = 0 is the paper; base = length of the prompt reframes only what was generated, and is where beams begin; base =
+ * the newest position is frame "last", whose stream is a single block.
  * ============================================================================================================== */
 
 enum { HP_BLOCK = HP_LANES, HP_RUN = 4, HP_SHARES = 4, HP_MAX_REFRAMINGS = 64, HP_MAX_THREADS = 256 };
@@ -4208,6 +4231,16 @@ typedef struct hp_row {
     int32_t reframing; /* whose mask falls on its embedding, -1: none   */
     int32_t slot;      /* where its logits go, -1: none are wanted      */
 } hp_row;
+
+/* A sequence that beam search considers. */
+typedef struct hp_beam {
+    int32_t parent, token; /* the beam that it continues, and with what; -1: it is finished and goes on as it is */
+    int32_t length;        /* its tokens                                                                         */
+    int32_t finished;
+    float sum, score; /* of log-probabilities, from 1 on; that with the length penalty */
+} hp_beam;
+
+enum { HP_MAX_BEAMS = 64, HP_MAX_BEAM_TOP = 64, HP_MAX_DRAFTS = 64, HP_MAX_LOOKUP = 16 };
 
 typedef void hp_work(harp_session *s, int part, int32_t first, int32_t last);
 
@@ -4239,7 +4272,7 @@ struct harp_session {
     int32_t *tokens;    /* [context] */
     int32_t n_tokens, from; /* from: params.reframe_from, resolved */
     hp_stream *streams; /* [n_streams] */
-    int32_t n_streams;
+    int32_t n_streams, all_streams; /* vanilla and reframed ones; with those of beams and of frame last */
 
     hp_row *rows; /* [batch], the pass being put together */
     int32_t *runs; /* [batch + 1], starts of runs of rows that share a stream, at most HP_RUN long */
@@ -4255,12 +4288,25 @@ struct harp_session {
     size_t attention_floats;
     int32_t hidden_stride, qkv_stride, heads_stride, gate_up_stride, inner_stride, logits_stride;
 
-    float *logits;    /* [slots][logits_stride]: 0 vanilla, r the r-th reframing's */
+    float *logits;    /* [slots][logits_stride]: of the newest step, vanilla_slot, and, K of them, reframed_slot, */
+                      /* reframed_slot + slot_gap, ...                                                        */
     float *combined;  /* [logits_stride] */
     float *adjusted;  /* [logits_stride], the sampler's */
     int32_t *ranking; /* [vocab], the sampler's */
-    int32_t slots;
+    int32_t slots, positions; /* positions: how many may have their logits computed at once */
+    int32_t vanilla_slot, reframed_slot, slot_gap;
+    harp_step *judged; /* [positions], harp_score_harp's */
     int has_step, has_reframed, is_combined;
+
+    int32_t first_ahead, n_ahead; /* positions that a pass with drafts has computed, from slot 0 on; 0: none */
+    int ahead_reframed;           /* by the reframed streams as well */
+    int32_t n_drafts;             /* tokens[n_tokens...] that are guesses */
+    int32_t draft_goal, n_cut;    /* how many to guess next; candidates of the last draw */
+    float *guessed;               /* [drafts][vocab], the probabilities that the guesses were drawn with */
+
+    hp_beam *beams, *next_beams; /* [beams] */
+    int32_t *beam_tokens, *next_tokens; /* [beams][beam_length] each */
+    int32_t *beam_streams, *next_streams; /* [beams] */
 
     char *held; /* [held_capacity], text that may begin a stop text */
     size_t held_bytes, held_capacity;
@@ -4284,6 +4330,7 @@ HARP_API harp_params harp_defaults(void)
     p.harp = 1, p.theta = 1.0f, p.delta = 0.2f, p.beta = 0.5f, p.reframings = 1;
     p.frame = HARP_FRAME_STREAM, p.schedule = HARP_SCHEDULE_AUTO, p.measure = HARP_MEASURE_ENTROPY;
     p.temperature = 0.8f, p.top_k = 40, p.top_p = 0.95f, p.min_p = 0.05f, p.repeat_penalty = 1.0f, p.repeat_last = 64;
+    p.beam_length = 256, p.lookup = 3;
     p.threads = 1;
     return p;
 }
@@ -4320,6 +4367,11 @@ static harp_status hp_check_ranges(const harp_params *p, harp_error *err)
                   {"min_p", (double)p->min_p, 0, 1},
                   {"repeat_penalty", (double)p->repeat_penalty, 1e-6, 1e6},
                   {"repeat_last", p->repeat_last, 0, 4096},
+                  {"beams", p->beams, 0, HP_MAX_BEAMS},
+                  {"beam_length", p->beam_length, 1, 1 << 28},
+                  {"drafts", p->drafts, 0, HP_MAX_DRAFTS},
+                  {"lookup", p->lookup, 1, HP_MAX_LOOKUP},
+                  {"draft_rule", p->draft_rule, HARP_DRAFT_EXACT, HARP_DRAFT_LEVIATHAN},
                   {"threads", p->threads, 1, HP_MAX_THREADS},
                   {"n_bias", p->n_bias, 0, INT_MAX},
                   {"n_stop", p->n_stop, 0, 1024}};
@@ -4344,6 +4396,19 @@ static harp_status hp_check_param_lists(const harp_model *m, const harp_params *
     return HARP_OK;
 }
 
+/* Its own draws must be known to the rule that judges them: HARP would draw from logits that are combined afterwards. */
+static harp_status hp_check_draft(const harp_model *m, const harp_params *p, harp_error *err)
+{
+    const harp_session *d = p->draft;
+    if (!d || p->drafts == 0) return HARP_OK;
+    if (d->model->vocab != m->vocab)
+        return hp_fail(err, HARP_ERR_ARGUMENT, "the draft model has %d tokens, this one %d: not the same vocabulary",
+                       (int64_t)d->model->vocab, (int64_t)m->vocab);
+    if (d->params.harp || d->params.drafts)
+        return hp_fail(err, HARP_ERR_ARGUMENT, "a draft session is plain: harp = 0, drafts = 0");
+    return HARP_OK;
+}
+
 /* Checks the parameters and replaces what stands for a default. */
 static harp_status hp_resolve_params(const harp_model *m, const harp_params *given, harp_params *p, harp_error *err)
 {
@@ -4357,7 +4422,8 @@ static harp_status hp_resolve_params(const harp_model *m, const harp_params *giv
         return hp_fail(err, HARP_ERR_ARGUMENT, "a context of %d is asked for; the model was made for %d",
                        (int64_t)p->context, (int64_t)m->info.context);
     p->allocator = hp_allocator_or_libc(p->allocator);
-    return HARP_OK;
+    p->beam_length = hp_min(p->beam_length, p->context);
+    return hp_check_draft(m, p, err);
 }
 
 static harp_status hp_no_such_set(const char *name, harp_error *err)
@@ -4383,10 +4449,12 @@ static void hp_lay_out_streams(harp_session *s, hp_arena *a)
     size_t heads = (size_t)s->model->info.layers * (size_t)s->model->info.kv_heads;
     size_t block_bytes = HP_BLOCK * (size_t)s->model->info.head_dim * hp_cache_element_bytes(p->cache);
     int32_t r, all = hp_blocks(p->context), shared = hp_min(hp_max(p->reframe_from, 0) / HP_BLOCK, all - 1);
-    for (r = 0; r < s->n_streams; r++) {
+    int32_t first_last = s->n_streams + p->beams; /* the first of frame last's extra ones */
+    for (r = 0; r < s->all_streams; r++) {
         hp_stream none = {0}, *t = s->streams ? &s->streams[r] : &none;
         size_t blocks = 0, scales;
-        t->blocks = r == 0 ? all : p->frame == HARP_FRAME_LAST ? 1 : all - shared;
+        t->blocks = r == 0 ? all : p->frame == HARP_FRAME_LAST || r >= first_last ? 1 : all - shared;
+        if (r >= s->n_streams && r < first_last) t->blocks = hp_min(hp_blocks(p->beam_length) + 1, all);
         if (!hp_mul_size(heads, (size_t)t->blocks, &blocks)) a->overflow = 1;
         scales = p->cache == HARP_CACHE_INT8 ? blocks : 0;
         t->keys = hp_carve(a, blocks, block_bytes);
@@ -4431,18 +4499,37 @@ static void hp_lay_out_scratch(harp_session *s, hp_arena *a)
     s->attention = hp_carve(a, (size_t)s->params.threads * s->attention_floats, sizeof(float));
 }
 
+/* What the other decoders and harp_score_harp need. */
+static void hp_lay_out_decoders(harp_session *s, hp_arena *a)
+{
+    const harp_params *p = &s->params;
+    size_t beams = (size_t)p->beams, length = (size_t)p->beam_length;
+    int guessed = p->draft && p->draft_rule == HARP_DRAFT_LEVIATHAN;
+    s->judged = hp_carve(a, (size_t)s->positions, sizeof(harp_step));
+    s->guessed = hp_carve(a, guessed ? (size_t)p->drafts : 0, (size_t)s->model->vocab * sizeof(float));
+    s->beams = hp_carve(a, beams, sizeof(hp_beam));
+    s->next_beams = hp_carve(a, beams, sizeof(hp_beam));
+    s->beam_tokens = hp_carve(a, beams, length * sizeof(int32_t));
+    s->next_tokens = hp_carve(a, beams, length * sizeof(int32_t));
+    s->beam_streams = hp_carve(a, beams, sizeof(int32_t));
+    s->next_streams = hp_carve(a, beams, sizeof(int32_t));
+}
+
 static void hp_lay_out(harp_session *s, hp_arena *a)
 {
     const harp_params *p = &s->params;
     size_t vocab = (size_t)s->model->vocab, batch = (size_t)p->batch, longest = 0;
     int32_t i;
     s->n_streams = !p->harp ? 1 : p->frame == HARP_FRAME_REDRAW ? 2 : 1 + p->reframings;
-    s->slots = hp_max(p->harp ? 1 + p->reframings : 1, p->logit_rows);
+    s->positions = hp_max(p->logit_rows, 1 + p->drafts);
+    s->slots = hp_max(s->positions * (p->harp ? 1 + p->reframings : 1), p->beams);
+    s->all_streams = s->n_streams + p->beams;
+    if (p->harp && p->frame == HARP_FRAME_LAST) s->all_streams += (s->positions - 1) * p->reframings;
     s->logits_stride = hp_round_up(s->model->vocab, HP_LANES);
     for (i = 0; i < p->n_stop; i++)
         if (strlen(p->stop[i]) > longest) longest = strlen(p->stop[i]);
     s->held_capacity = longest + 2 * (size_t)s->model->tokenizer.longest + 32;
-    s->streams = hp_carve(a, (size_t)s->n_streams, sizeof(hp_stream));
+    s->streams = hp_carve(a, (size_t)s->all_streams, sizeof(hp_stream));
     s->tokens = hp_carve(a, (size_t)p->context, sizeof(int32_t));
     s->rows = hp_carve(a, batch, sizeof(hp_row));
     s->runs = hp_carve(a, batch + 1, sizeof(int32_t));
@@ -4453,6 +4540,7 @@ static void hp_lay_out(harp_session *s, hp_arena *a)
     s->ranking = hp_carve(a, vocab, sizeof(int32_t));
     s->logits = hp_carve(a, (size_t)s->slots * (size_t)s->logits_stride, sizeof(float));
     s->held = hp_carve(a, s->held_capacity, 1);
+    hp_lay_out_decoders(s, a);
     hp_lay_out_scratch(s, a);
     if (a->base) memset(a->base, 0, a->used); /* padding must be zero; the streams, which follow, need not be */
     hp_lay_out_streams(s, a);
@@ -4513,7 +4601,7 @@ HARP_API harp_status harp_session_open(harp_session **session, const harp_model 
     hp_lay_out(&plan, &a);
     *s = plan;
     s->block = block, s->block_bytes = params->memory ? 0 : bytes;
-    s->from = hp_max(s->params.reframe_from, 0);
+    s->from = hp_max(s->params.reframe_from, 0), s->draft_goal = s->params.drafts;
     if (s->params.threads > 1 && !s->params.parallel && !hp_pool_begin(&s->pool, s->workers, s->params.threads)) {
         hp_release_session(s);
         return hp_fail(err, HARP_ERR_MEMORY, "the system refuses %d threads", (int64_t)params->threads);
@@ -5101,15 +5189,15 @@ static harp_status hp_push(harp_session *s, int32_t position, int32_t stream, in
     return HARP_OK;
 }
 
-/* Pushes what stream r lacks up to and including `upto`; with want_logits the last of it again if need be. */
-static harp_status hp_push_stream(harp_session *s, int32_t r, int32_t reframing, int32_t upto, int32_t slot,
-                                  harp_error *err)
+/* Pushes what stream r lacks up to and including `upto`. The logits of the last `wanted` positions go to slots `slot`,
+ * slot + 1, ...; they are computed again if need be. */
+static harp_status hp_push_stream(harp_session *s, int32_t r, int32_t reframing, int32_t upto, int32_t wanted,
+                                  int32_t slot, harp_error *err)
 {
     harp_status status = HARP_OK;
-    int32_t i, from = s->streams[r].length;
-    if (slot >= 0) from = hp_min(from, upto);
-    for (i = from; i <= upto && status == HARP_OK; i++)
-        status = hp_push(s, i, r, reframing, i == upto ? slot : -1, err);
+    int32_t i, first_wanted = upto + 1 - wanted;
+    for (i = hp_min(s->streams[r].length, first_wanted); i <= upto && status == HARP_OK; i++)
+        status = hp_push(s, i, r, reframing, i < first_wanted ? -1 : slot + i - first_wanted, err);
     return status;
 }
 
@@ -5126,7 +5214,7 @@ static harp_status hp_abandon(harp_session *s, harp_status status)
 /* Brings the vanilla stream up to `upto`, without logits. */
 static harp_status hp_compute_vanilla(harp_session *s, int32_t upto, harp_error *err)
 {
-    harp_status status = hp_push_stream(s, 0, -1, upto, -1, err);
+    harp_status status = hp_push_stream(s, 0, -1, upto, 0, -1, err);
     if (status == HARP_OK) status = hp_flush(s, err);
     if (status) return hp_abandon(s, status);
     s->streams[0].length = hp_max(s->streams[0].length, upto + 1);
@@ -5262,19 +5350,23 @@ static int32_t hp_cut_candidates(harp_session *s)
     return n;
 }
 
+/* exp(logit / temperature) of the i-th best candidate, relative to the best one's. */
+static float hp_weight(const harp_session *s, int32_t i)
+{
+    const int32_t *best = &s->ranking[s->model->vocab - 1];
+    float distance = s->adjusted[*(best - i)] - s->adjusted[*best], scaled = distance / s->params.temperature;
+    return hp_exp(scaled);
+}
+
 /* Draws among the first n candidates with probability proportional to exp(logit / temperature). */
 static int32_t hp_draw(const harp_session *s, int32_t n)
 {
     int32_t vocab = s->model->vocab, i;
-    float top = s->adjusted[s->ranking[vocab - 1]], total = 0.0f, sum = 0.0f, aim;
-    for (i = 0; i < n; i++) {
-        float distance = s->adjusted[s->ranking[vocab - 1 - i]] - top, scaled = distance / s->params.temperature;
-        total = total + hp_exp(scaled);
-    }
-    aim = hp_uniform(s->params.seed, s->n_tokens) * total;
+    float total = 0.0f, sum = 0.0f, aim;
+    for (i = 0; i < n; i++) total = total + hp_weight(s, i);
+    aim = hp_uniform(s->params.seed, s->n_tokens, 0) * total;
     for (i = 0; i < n - 1; i++) {
-        float distance = s->adjusted[s->ranking[vocab - 1 - i]] - top, scaled = distance / s->params.temperature;
-        sum = sum + hp_exp(scaled);
+        sum = sum + hp_weight(s, i);
         if (aim < sum) break;
     }
     return s->ranking[vocab - 1 - i];
@@ -5284,7 +5376,8 @@ static int32_t hp_choose(harp_session *s, const float *logits)
 {
     hp_adjust_logits(s, logits);
     if (s->params.temperature == 0.0f) return hp_argmax(s->adjusted, s->model->vocab);
-    return hp_draw(s, hp_cut_candidates(s));
+    s->n_cut = hp_cut_candidates(s);
+    return hp_draw(s, s->n_cut);
 }
 
 /* ================================================================================================================
@@ -5352,8 +5445,9 @@ static int32_t hp_active_reframings(const harp_session *s, int32_t n)
     return s->params.frame == HARP_FRAME_LAST || n >= s->from ? s->params.reframings : 0;
 }
 
-/* Pushes what the reframed streams 1..k need to have logits for position n. */
-static harp_status hp_push_reframed(harp_session *s, int32_t k, int32_t n, harp_error *err)
+/* Pushes what the reframed streams 1..k need to have logits for position n and, if tokens are drafted, those after it:
+ * `wanted` positions a stream, stream after stream, from reframed_slot on. */
+static harp_status hp_push_reframed(harp_session *s, int32_t k, int32_t n, int32_t wanted, harp_error *err)
 {
     harp_status status = HARP_OK;
     int32_t r;
@@ -5361,7 +5455,7 @@ static harp_status hp_push_reframed(harp_session *s, int32_t k, int32_t n, harp_
         hp_stream *t = &s->streams[r];
         if (s->params.frame == HARP_FRAME_LAST) hp_begin_stream(s, t, n);
         else if (t->length == 0) hp_begin_stream(s, t, s->from);
-        status = hp_push_stream(s, r, r - 1, n, r, err);
+        status = hp_push_stream(s, r, r - 1, n + wanted - 1, wanted, s->reframed_slot + (r - 1) * s->slot_gap, err);
     }
     return status;
 }
@@ -5380,7 +5474,7 @@ static harp_status hp_redraw(harp_session *s, int32_t k, int32_t n, harp_error *
     s->mask_step = 1 + (uint32_t)n;
     for (r = 1; r <= k && status == HARP_OK; r++) {
         hp_begin_stream(s, &s->streams[1], s->from);
-        status = hp_push_stream(s, 1, r - 1, n, r, err);
+        status = hp_push_stream(s, 1, r - 1, n, 1, s->reframed_slot + (r - 1) * s->slot_gap, err);
         if (status == HARP_OK) status = hp_flush(s, err);
     }
     s->mask_step = 0;
@@ -5394,26 +5488,27 @@ static harp_status hp_compute_reframed(harp_session *s, int32_t k, int32_t n, ha
     if (s->params.frame == HARP_FRAME_REDRAW) {
         status = hp_redraw(s, k, n, err);
     } else {
-        status = hp_push_reframed(s, k, n, err);
+        status = hp_push_reframed(s, k, n, 1, err);
         if (status == HARP_OK) status = hp_flush(s, err);
         if (status == HARP_OK) hp_set_reframed_lengths(s, k, n);
     }
     return status ? hp_abandon(s, status) : HARP_OK;
 }
 
-/* Averages the logits of slots 1..k into slot 1. */
+/* Averages the logits of the step's k reframings into the first one's slot. */
 static void hp_average_reframed(harp_session *s, int32_t k)
 {
-    float *mean = hp_slot(s, 1);
+    float *mean = hp_slot(s, s->reframed_slot);
     int32_t r, i;
-    for (r = 2; r <= k; r++) s->kernels->add_to(mean, hp_slot(s, r), s->model->vocab);
+    for (r = 1; r < k; r++)
+        s->kernels->add_to(mean, hp_slot(s, s->reframed_slot + r * s->slot_gap), s->model->vocab);
     for (i = 0; i < s->model->vocab && k > 1; i++) mean[i] = mean[i] / (float)k;
 }
 
 /* H6 */
 static void hp_combine(harp_session *s)
 {
-    const float *vanilla = hp_slot(s, 0), *reframed = hp_slot(s, 1);
+    const float *vanilla = hp_slot(s, s->vanilla_slot), *reframed = hp_slot(s, s->reframed_slot);
     float beta = s->params.beta, rest = 1.0f - beta;
     int32_t i;
     if (s->params.combine_fn) {
@@ -5474,23 +5569,52 @@ static void hp_learn_costs(harp_session *s, int fused, int one_row, double newes
 
 /* ---- The step ---- */
 
-/* H1 */
+/* Computes position n and, in the same pass, the drafted tokens after it ([CH14]). */
 static harp_status hp_compute_newest(harp_session *s, int32_t n, int32_t ride, harp_error *err)
 {
+    int32_t wanted = 1 + s->n_drafts;
     harp_status status = n > 0 ? hp_compute_vanilla(s, n - 1, err) : HARP_OK;
-    if (status == HARP_OK) status = hp_push_stream(s, 0, -1, n, 0, err);
-    if (status == HARP_OK) status = hp_push_reframed(s, ride, n, err);
+    s->n_ahead = 0, s->reframed_slot = s->slot_gap = wanted;
+    if (status == HARP_OK) status = hp_push_stream(s, 0, -1, n + s->n_drafts, wanted, 0, err);
+    if (status == HARP_OK) status = hp_push_reframed(s, ride, n, wanted, err);
     if (status == HARP_OK) status = hp_flush(s, err);
     if (status) return hp_abandon(s, status);
+    s->first_ahead = n, s->n_ahead = wanted, s->ahead_reframed = ride > 0;
+    return HARP_OK;
+}
+
+/* H1 for the newest position: its logits are there already if a pass with drafts came this far. The lengths of the
+ * streams follow what has been chosen: what was computed for guesses lies beyond them. */
+static harp_status hp_reach_newest(harp_session *s, int32_t n, int32_t k, harp_error *err)
+{
+    int fused = hp_is_fused(s, n, k) && (s->params.frame != HARP_FRAME_LAST || s->n_drafts == 0);
+    if (n < s->first_ahead || n - s->first_ahead >= s->n_ahead) {
+        harp_status status = hp_compute_newest(s, n, fused ? k : 0, err);
+        if (status) return status;
+    }
+    s->vanilla_slot = n - s->first_ahead;
+    s->reframed_slot = s->n_ahead, s->slot_gap = 1; /* lazy ones go behind the vanilla ones */
+    if (s->ahead_reframed) s->reframed_slot += s->vanilla_slot, s->slot_gap = s->n_ahead;
     s->streams[0].length = hp_max(s->streams[0].length, n + 1);
-    hp_set_reframed_lengths(s, ride, n);
+    if (s->ahead_reframed) hp_set_reframed_lengths(s, k, n);
+    return HARP_OK;
+}
+
+/* H5, H6: blends the reframings' logits, which are there. */
+static harp_status hp_blend(harp_session *s, int32_t k, int32_t n, harp_step *step, harp_error *err)
+{
+    hp_average_reframed(s, k);
+    hp_combine(s);
+    if (!hp_logits_are_sound(s->combined, s->model->vocab))
+        return hp_fail(err, HARP_ERR_NUMBER, "the combined logits of position %d are not finite", (int64_t)n);
+    step->reframed = k;
     return HARP_OK;
 }
 
 /* H2: fills in what the vanilla logits say. */
-static harp_status hp_measure_hesitation(harp_session *s, int32_t n, harp_step *step, harp_error *err)
+static harp_status hp_measure_hesitation(const harp_session *s, const float *logits, int32_t n, harp_step *step,
+                                         harp_error *err)
 {
-    const float *logits = hp_slot(s, 0);
     hp_spread spread;
     if (!hp_logits_are_sound(logits, s->model->vocab))
         return hp_fail(err, HARP_ERR_NUMBER, "the logits of position %d are not finite: the model is damaged",
@@ -5506,30 +5630,509 @@ static harp_status hp_measure_hesitation(harp_session *s, int32_t n, harp_step *
 static harp_status hp_combined_logits(harp_session *s, const float **logits, harp_step *step, harp_error *err)
 {
     int32_t n = s->n_tokens - 1, k = hp_active_reframings(s, n);
-    int fused = hp_is_fused(s, n, k), one_row = s->streams[0].length == n;
+    int one_row = s->streams[0].length == n && s->params.drafts == 0;
     double begin = hp_seconds(), middle, end;
-    harp_status status = hp_compute_newest(s, n, fused ? k : 0, err); /* H1 */
-    if (status == HARP_OK) status = hp_measure_hesitation(s, n, step, err); /* H2 */
+    harp_status status = hp_reach_newest(s, n, k, err); /* H1 */
     if (status) return status;
-    *logits = hp_slot(s, 0);
+    *logits = hp_slot(s, s->vanilla_slot);
+    if ((status = hp_measure_hesitation(s, *logits, n, step, err)) != HARP_OK) return status; /* H2 */
     middle = end = hp_seconds();
-    if (step->hesitated && k > 0 && !fused) { /* H3, H4, H5 */
+    if (step->hesitated && k > 0 && !s->ahead_reframed) { /* H3, H4, H5 */
         status = hp_compute_reframed(s, k, n, err);
         end = hp_seconds();
     }
-    hp_learn_costs(s, fused, one_row, middle - begin, end - middle, step->hesitated);
+    hp_learn_costs(s, s->ahead_reframed, one_row, middle - begin, end - middle, step->hesitated);
     if (status || !step->hesitated || k == 0) return status;
-    hp_average_reframed(s, k);
-    hp_combine(s); /* H6 */
-    if (!hp_logits_are_sound(s->combined, s->model->vocab))
-        return hp_fail(err, HARP_ERR_NUMBER, "the combined logits of position %d are not finite", (int64_t)n);
-    step->reframed = k;
+    if ((status = hp_blend(s, k, n, step, err)) != HARP_OK) return status; /* H6 */
     *logits = s->combined;
     return HARP_OK;
 }
 
+/* ---- Many positions of a given text ----
+ *
+ * Two passes for each batch of positions: the vanilla rows, then the reframed rows, of whose logits only those are
+ * computed that a hesitating position asks for. With m positions, H of which hesitate, the logits of reframing r (from
+ * 0) for the j-th of them are in slot m + r H + j. */
+
+/* Frame last: each hesitating position has a stream of one block; that of the first is streams[r] as always. */
+static int32_t hp_last_stream(const harp_session *s, int32_t r, int32_t j)
+{
+    return j == 0 ? r : s->n_streams + s->params.beams + (j - 1) * s->params.reframings + r - 1;
+}
+
+/* Does position first + i want reframed logits? */
+static int hp_wants_reframing(const harp_session *s, int32_t first, int32_t i)
+{
+    return s->judged[i].hesitated && hp_active_reframings(s, first + i) > 0;
+}
+
+static harp_status hp_push_hesitating(harp_session *s, int32_t r, int32_t first, int32_t m, int32_t slot,
+                                      harp_error *err)
+{
+    harp_status status = HARP_OK;
+    int32_t i, j = 0, last = -1;
+    for (i = 0; i < m; i++)
+        if (hp_wants_reframing(s, first, i)) last = i;
+    if (s->params.frame == HARP_FRAME_LAST) {
+        for (i = 0; i <= last && status == HARP_OK; i++) {
+            int32_t stream = hp_last_stream(s, r, j);
+            if (!hp_wants_reframing(s, first, i)) continue;
+            hp_begin_stream(s, &s->streams[stream], first + i);
+            status = hp_push(s, first + i, stream, r - 1, slot + j++, err);
+        }
+        return status;
+    }
+    if (last >= 0 && s->streams[r].length == 0) hp_begin_stream(s, &s->streams[r], s->from);
+    for (i = s->streams[r].length; i <= first + last && status == HARP_OK; i++) {
+        int wanted = i >= first && hp_wants_reframing(s, first, i - first);
+        status = hp_push(s, i, r, r - 1, wanted ? slot + j++ : -1, err);
+    }
+    return status;
+}
+
+/* The reframed logits of the hesitating positions among first..first + m - 1. Frame redraw waits for its turn. */
+static harp_status hp_reframe_batch(harp_session *s, int32_t first, int32_t m, harp_error *err)
+{
+    harp_status status = HARP_OK;
+    int32_t i, r, last = -1, hesitating = 0;
+    for (i = 0; i < m; i++)
+        if (hp_wants_reframing(s, first, i)) hesitating++, last = first + i;
+    s->reframed_slot = m, s->slot_gap = s->params.frame == HARP_FRAME_REDRAW ? 1 : hesitating;
+    if (hesitating == 0 || s->params.frame == HARP_FRAME_REDRAW) return HARP_OK;
+    for (r = 1; r <= s->params.reframings && status == HARP_OK; r++)
+        status = hp_push_hesitating(s, r, first, m, m + (r - 1) * hesitating, err);
+    if (status == HARP_OK) status = hp_flush(s, err);
+    if (status) return hp_abandon(s, status);
+    hp_set_reframed_lengths(s, s->params.frame == HARP_FRAME_LAST ? 0 : s->params.reframings, last);
+    return HARP_OK;
+}
+
+/* Blends where position first + i hesitated, fills in its step and hands it over. */
+static harp_status hp_deliver_judged(harp_session *s, int32_t first, int32_t i, harp_score_harp_fn *on_step, void *user,
+                                     harp_error *err)
+{
+    const float *vanilla = hp_slot(s, i), *logits = vanilla;
+    harp_step *step = &s->judged[i];
+    harp_status status = HARP_OK;
+    int32_t k = s->params.reframings, vocab = s->model->vocab;
+    s->vanilla_slot = i;
+    if (hp_wants_reframing(s, first, i)) {
+        if (s->params.frame == HARP_FRAME_REDRAW) status = hp_compute_reframed(s, k, first + i, err);
+        if (status == HARP_OK) status = hp_blend(s, k, first + i, step, err);
+        if (status) return status;
+        logits = s->combined;
+        if (s->params.frame != HARP_FRAME_REDRAW) s->reframed_slot++;
+    }
+    step->position = first + i + 1;
+    step->vanilla_token = hp_argmax(vanilla, vocab), step->token = hp_argmax(logits, vocab);
+    step->logprob = harp_logprob(logits, vocab, step->token);
+    if (on_step(user, step, vanilla, logits)) return hp_fail(err, HARP_ERR_CANCELLED, "cancelled by the caller");
+    return HARP_OK;
+}
+
+static harp_status hp_judge_batch(harp_session *s, int32_t first, int32_t m, harp_score_harp_fn *on_step, void *user,
+                                  harp_error *err)
+{
+    harp_status status = hp_push_stream(s, 0, -1, first + m - 1, m, 0, err);
+    int32_t i;
+    if (status == HARP_OK) status = hp_flush(s, err);
+    if (status) return hp_abandon(s, status);
+    s->streams[0].length = first + m;
+    memset(s->judged, 0, (size_t)m * sizeof *s->judged);
+    for (i = 0; i < m && status == HARP_OK; i++)
+        status = hp_measure_hesitation(s, hp_slot(s, i), first + i, &s->judged[i], err);
+    if (status == HARP_OK) status = hp_reframe_batch(s, first, m, err);
+    for (i = 0; i < m && status == HARP_OK; i++) status = hp_deliver_judged(s, first, i, on_step, user, err);
+    return status;
+}
+
 /* ================================================================================================================
- * [CH14] Driving
+ * [CH14] Other decoders
+ *
+ * Ways to choose rows. DRAFTING [Leviathan, Kalman, Matias 2023] guesses the next tokens, puts all of them into one pass
+ * and keeps as many as the model would have chosen:
+ *
+ *      tokens    ... t(n) | g(n+1) g(n+2) g(n+3)      the guesses stand behind the session's tokens
+ *      rows          n      n+1    n+2    n+3         one pass: logits of n, n+1, n+2, n+3 in slots 0, 1, 2, 3
+ *
+ * The next calls of harp_next find their logits computed (hp_reach_newest), as long as each token chosen is the one that
+ * had been guessed. A refused guess costs nothing to undo: what was computed for it lies beyond its stream's length.
+ * HARP sees positions, not passes, so it judges guesses like anything else.
+ *
+ * BEAM SEARCH keeps several sequences. Each is a stream whose base is the length of the prompt, so that all of them
+ * share what is before it; a step is one pass with a row for each.
+ * ============================================================================================================== */
+
+/* ---- Drafting: where guesses come from ---- */
+
+static void hp_forget_drafts(harp_session *s)
+{
+    s->n_drafts = s->n_ahead = 0;
+}
+
+/* Prompt lookup: the longest end of the text, of `lookup` tokens at most, that stood earlier in it, at its latest place:
+ * what followed there is the guess. The copy may run on into itself, as in a text that repeats one word. */
+static int32_t hp_look_up(harp_session *s, int32_t most)
+{
+    int32_t n = s->n_tokens, length, start, i;
+    for (length = hp_min(s->params.lookup, n - 1); length >= 1; length--)
+        for (start = n - length - 1; start >= 0; start--) {
+            if (memcmp(s->tokens + start, s->tokens + n - length, (size_t)length * sizeof(int32_t)) != 0) continue;
+            for (i = 0; i < most; i++) s->tokens[n + i] = s->tokens[start + length + i];
+            return most;
+        }
+    return 0;
+}
+
+/* The distribution that the draft session drew its last token from, probabilities [vocab]. */
+static void hp_note_guess(const harp_session *d, int32_t token, float *q)
+{
+    int32_t vocab = d->model->vocab, i;
+    float total = 0.0f;
+    memset(q, 0, (size_t)vocab * sizeof *q);
+    if (d->params.temperature == 0.0f) {
+        q[token] = 1.0f;
+        return;
+    }
+    for (i = 0; i < d->n_cut; i++) total = total + hp_weight(d, i);
+    for (i = 0; i < d->n_cut; i++) q[d->ranking[vocab - 1 - i]] = hp_weight(d, i) / total;
+}
+
+/* The draft session goes back to what it has in common with this one, reads on, and makes `most` steps. */
+static harp_status hp_ask_draft(harp_session *s, int32_t most, harp_error *err)
+{
+    harp_session *d = s->params.draft;
+    harp_status status;
+    int32_t common = 0, i;
+    if (s->n_tokens + most > d->params.context) return HARP_OK; /* no guesses beyond its context */
+    while (common < d->n_tokens && common < s->n_tokens && d->tokens[common] == s->tokens[common]) common++;
+    status = harp_rewind(d, common, err);
+    if (status == HARP_OK) status = harp_feed(d, s->tokens + common, s->n_tokens - common, err);
+    for (i = 0; i < most && status == HARP_OK; i++) {
+        harp_step step;
+        if ((status = harp_next(d, &step, err)) != HARP_OK) break;
+        s->tokens[s->n_tokens + i] = step.token;
+        if (s->params.draft_rule == HARP_DRAFT_LEVIATHAN)
+            hp_note_guess(d, step.token, s->guessed + (size_t)i * (size_t)s->model->vocab);
+        s->n_drafts = i + 1;
+    }
+    return status;
+}
+
+/* Guesses what follows, unless an earlier pass already covers the newest position. */
+static harp_status hp_draft(harp_session *s, harp_error *err)
+{
+    int32_t n = s->n_tokens - 1, most = hp_min(s->draft_goal, s->params.context - s->n_tokens);
+    harp_status status = HARP_OK;
+    if (s->params.drafts == 0 || (n >= s->first_ahead && n - s->first_ahead < s->n_ahead)) return HARP_OK;
+    hp_forget_drafts(s);
+    if (s->params.draft) status = hp_ask_draft(s, most, err);
+    else s->n_drafts = hp_look_up(s, most);
+    s->stats.drafted += s->n_drafts;
+    return status;
+}
+
+/* ---- Drafting: which guesses are kept ---- */
+
+/* How much more probable the i-th best candidate is here than where the guess came from; 0 if it is not. `total` is the
+ * sum of all weights; q is NULL where the guess was no draw: then its probability there was 1. */
+static float hp_excess(const harp_session *s, int32_t i, float total, int32_t guess, const float *q)
+{
+    int32_t token = s->ranking[s->model->vocab - 1 - i];
+    float p = hp_weight(s, i) / total, there = q ? q[token] : token == guess ? 1.0f : 0.0f;
+    return p > there ? p - there : 0.0f;
+}
+
+/* The rule of [Leviathan et al. 2023], section 2.3: with p the probability of the guess here and q the one that it was
+ * drawn with, keep it with probability min(1, p / q); else draw from max(0, p - q). The outcome has distribution p. */
+static int32_t hp_keep_or_replace(harp_session *s, const float *logits)
+{
+    int32_t vocab = s->model->vocab, guess = s->tokens[s->n_tokens], i;
+    const float *q = s->params.draft ? s->guessed + (size_t)(s->n_tokens - 1 - s->first_ahead) * (size_t)vocab : NULL;
+    float total = 0.0f, p = 0.0f, q_guess = q ? q[guess] : 1.0f, rest = 0.0f, sum = 0.0f, aim;
+    hp_adjust_logits(s, logits);
+    s->n_cut = hp_cut_candidates(s);
+    for (i = 0; i < s->n_cut; i++) total = total + hp_weight(s, i);
+    for (i = 0; i < s->n_cut; i++)
+        if (s->ranking[vocab - 1 - i] == guess) p = hp_weight(s, i) / total;
+    aim = hp_uniform(s->params.seed, s->n_tokens, 1) * q_guess;
+    if (aim < p) return guess;
+    for (i = 0; i < s->n_cut; i++) rest = rest + hp_excess(s, i, total, guess, q);
+    aim = hp_uniform(s->params.seed, s->n_tokens, 2) * rest;
+    for (i = 0; i < s->n_cut - 1; i++) {
+        sum = sum + hp_excess(s, i, total, guess, q);
+        if (aim < sum) break;
+    }
+    return s->ranking[vocab - 1 - i];
+}
+
+/* Where nothing was guessed, and under the exact rule, the guess has no say in the choice. */
+static int32_t hp_choose_next(harp_session *s, const float *logits)
+{
+    int has_say = s->n_drafts > 0 && s->params.draft_rule == HARP_DRAFT_LEVIATHAN && s->params.temperature > 0.0f;
+    return has_say ? hp_keep_or_replace(s, logits) : hp_choose(s, logits);
+}
+
+/* Compares the guess with the token chosen. Guesses get longer while all are kept and short where one was refused: a
+ * pass that computes refused rows costs more than one without. */
+static void hp_settle_draft(harp_session *s, int32_t token)
+{
+    if (s->n_drafts == 0) return;
+    if (token != s->tokens[s->n_tokens]) {
+        s->draft_goal = hp_min(s->n_tokens - s->first_ahead, s->params.drafts); /* one more than were kept */
+        hp_forget_drafts(s);
+        return;
+    }
+    s->stats.accepted++;
+    if (--s->n_drafts == 0) s->draft_goal = hp_min(2 * s->draft_goal, s->params.drafts);
+}
+
+/* ---- Beam search ---- */
+
+/* x^y for x > 0 and a result of moderate size: 2^(y log2 x), the whole part of the exponent by doubling, the rest by the
+ * series of exp, of which 18 terms reach 1e-17 there. */
+static double hp_power(double x, double y)
+{
+    double exponent = y * hp_log2(x), whole = (double)(int32_t)exponent, t = (exponent - whole) * hp_ln2;
+    double term = 1.0, sum = 1.0;
+    int32_t i, n = (int32_t)exponent;
+    for (i = 1; i < 24; i++) {
+        term = term * t / (double)i;
+        sum = sum + term;
+    }
+    for (; n > 0; n--) sum = sum * 2.0;
+    for (; n < 0; n++) sum = sum * 0.5;
+    return sum;
+}
+
+HARP_API harp_beam_options harp_beam_defaults(void)
+{
+    harp_beam_options o;
+    memset(&o, 0, sizeof o);
+    o.max_tokens = 256, o.top_k = 5, o.alpha = 1.2f, o.min_length = 5.0f, o.pad = -1;
+    return o;
+}
+
+static harp_status hp_check_beam(const harp_session *s, const harp_beam_options *o, harp_error *err)
+{
+    if (!s || !o || (o->n_end > 0 && !o->end))
+        return hp_fail(err, HARP_ERR_ARGUMENT, "session, options or the list of end tokens is NULL");
+    if (s->params.beams < 1) return hp_fail(err, HARP_ERR_ARGUMENT, "the session was opened without beams");
+    if (s->params.harp)
+        return hp_fail(err, HARP_ERR_UNSUPPORTED,
+                       "beam search is a method of the plain model, as in the paper's code: it needs harp = 0");
+    if (s->params.beams > s->model->vocab)
+        return hp_fail(err, HARP_ERR_ARGUMENT, "there are more beams than tokens to begin them with");
+    if (s->n_tokens == 0) return hp_fail(err, HARP_ERR_ARGUMENT, "there is no token to go on from: feed some first");
+    if (hp_check_range("max_tokens", o->max_tokens, 1, s->params.beam_length, err)
+        || hp_check_range("top_k", o->top_k, 1, HP_MAX_BEAM_TOP, err)
+        || hp_check_range("alpha", (double)o->alpha, -8, 8, err)
+        || hp_check_range("min_length", (double)o->min_length, -0.99, 1e6, err))
+        return HARP_ERR_ARGUMENT;
+    if (s->n_tokens == s->params.context)
+        return hp_fail(err, HARP_ERR_CONTEXT, "the context of %d positions is full", (int64_t)s->params.context);
+    return HARP_OK;
+}
+
+static int hp_ends_beam(const harp_session *s, const harp_beam_options *o, int32_t token)
+{
+    const int32_t *end = o->end ? o->end : s->model->info.end;
+    int32_t i, n = o->end ? o->n_end : s->model->info.n_end;
+    for (i = 0; i < n; i++)
+        if (end[i] == token) return 1;
+    return token == o->pad;
+}
+
+static float hp_beam_score(const harp_beam_options *o, float sum, int32_t length)
+{
+    double least = (double)o->min_length;
+    float penalty = (float)hp_power((least + (double)length) / (least + 1.0), (double)o->alpha);
+    return sum / penalty;
+}
+
+/* Keeps the best of what is offered, equal ones in the order of their coming; *n of them so far. */
+static void hp_offer_beam(harp_session *s, int32_t *n, hp_beam candidate)
+{
+    hp_beam *best = s->next_beams;
+    int32_t i = *n;
+    if (i == s->params.beams && !(candidate.score > best[i - 1].score)) return;
+    if (i < s->params.beams) (*n)++;
+    else i--;
+    for (; i > 0 && candidate.score > best[i - 1].score; i--) best[i] = best[i - 1];
+    best[i] = candidate;
+}
+
+/* Offers the `top` best continuations of a beam by the logits in `slot`. `counted` is the length that the penalty sees:
+ * the paper's code leaves the newest token out, the first one excepted. */
+static harp_status hp_extend_beam(harp_session *s, const harp_beam_options *o, int32_t parent, int32_t slot, int32_t top,
+                                  int32_t *n, harp_error *err)
+{
+    const hp_beam *from = &s->beams[parent];
+    const float *logits = hp_slot(s, slot);
+    int32_t vocab = s->model->vocab, i, counted = hp_max(from->length, 1);
+    if (!hp_logits_are_sound(logits, vocab))
+        return hp_fail(err, HARP_ERR_NUMBER, "the logits of beam %d are not finite: the model is damaged",
+                       (int64_t)parent);
+    hp_make_heap(s->ranking, vocab, logits);
+    for (i = 0; i < hp_min(top, vocab); i++) {
+        hp_beam c;
+        c.parent = parent, c.token = hp_pop_heap(s->ranking, vocab - i, logits), c.length = from->length + 1;
+        c.sum = from->sum + harp_logprob(logits, vocab, c.token);
+        c.score = hp_beam_score(o, c.sum, counted);
+        c.finished = from->length > 0 && hp_ends_beam(s, o, c.token); /* the first token never ends a beam */
+        hp_offer_beam(s, n, c);
+    }
+    return HARP_OK;
+}
+
+/* The keys and values of beam stream `from`, as far as they were generated, also become those of `to`. */
+static void hp_copy_beam(harp_session *s, int32_t to, int32_t from)
+{
+    hp_stream *a = &s->streams[s->n_streams + to], *b = &s->streams[s->n_streams + from];
+    size_t bytes = hp_block_bytes(s), scales = HP_BLOCK * sizeof(float);
+    int32_t first = b->base / HP_BLOCK, layer, head;
+    size_t n = (size_t)(hp_blocks(b->length) - first);
+    a->base = b->base, a->length = b->length;
+    for (layer = 0; layer < s->model->info.layers; layer++)
+        for (head = 0; head < s->model->info.kv_heads; head++) {
+            size_t at = hp_block_index(s, b, layer, head, first);
+            memcpy(a->keys + at * bytes, b->keys + at * bytes, n * bytes);
+            memcpy(a->values + at * bytes, b->values + at * bytes, n * bytes);
+            if (s->params.cache != HARP_CACHE_INT8) continue;
+            memcpy(a->key_scales + at * HP_BLOCK, b->key_scales + at * HP_BLOCK, n * scales);
+            memcpy(a->value_scales + at * HP_BLOCK, b->value_scales + at * HP_BLOCK, n * scales);
+        }
+}
+
+/* Which of the next beams continues `parent` first; -1: none does. */
+static int32_t hp_first_child(const harp_session *s, int32_t parent)
+{
+    int32_t i;
+    for (i = 0; i < s->params.beams; i++)
+        if (s->next_beams[i].parent == parent) return i;
+    return -1;
+}
+
+/* A parent's stream goes to its first child; other children get a copy of it in the stream of a parent that has none. */
+static void hp_fork_streams(harp_session *s)
+{
+    int32_t i, unclaimed = 0;
+    for (i = 0; i < s->params.beams; i++) {
+        int32_t parent = s->next_beams[i].parent;
+        if (hp_first_child(s, parent) == i) {
+            s->next_streams[i] = s->beam_streams[parent];
+            continue;
+        }
+        while (hp_first_child(s, unclaimed) >= 0) unclaimed++;
+        s->next_streams[i] = s->beam_streams[unclaimed++];
+        if (!s->next_beams[i].finished) hp_copy_beam(s, s->next_streams[i], s->beam_streams[parent]);
+    }
+}
+
+/* The best candidates become the beams. */
+static void hp_adopt_beams(harp_session *s)
+{
+    size_t row = (size_t)s->params.beam_length;
+    int32_t i, *swap;
+    hp_fork_streams(s);
+    for (i = 0; i < s->params.beams; i++) {
+        hp_beam *b = &s->next_beams[i];
+        int32_t *tokens = s->next_tokens + (size_t)i * row, before = b->token < 0 ? b->length : b->length - 1;
+        memcpy(tokens, s->beam_tokens + (size_t)b->parent * row, (size_t)before * sizeof *tokens);
+        if (b->token >= 0) tokens[before] = b->token;
+        s->beams[i] = *b;
+    }
+    swap = s->beam_tokens, s->beam_tokens = s->next_tokens, s->next_tokens = swap;
+    swap = s->beam_streams, s->beam_streams = s->next_streams, s->next_streams = swap;
+}
+
+/* The first tokens of all beams come from one distribution. Their streams begin where the session's tokens end. */
+static harp_status hp_begin_beams(harp_session *s, const harp_beam_options *o, harp_error *err)
+{
+    int32_t i, n = 0;
+    harp_status status;
+    hp_forget_drafts(s);
+    status = hp_reach_newest(s, s->n_tokens - 1, 0, err);
+    memset(s->beams, 0, (size_t)s->params.beams * sizeof *s->beams);
+    s->beams[0].sum = 1.0f; /* the paper's code begins there, not at 0 */
+    if (status == HARP_OK) status = hp_extend_beam(s, o, 0, s->vanilla_slot, s->params.beams, &n, err);
+    for (i = 0; i < s->params.beams && status == HARP_OK; i++) {
+        hp_begin_stream(s, &s->streams[s->n_streams + i], s->n_tokens);
+        s->beam_streams[i] = i;
+    }
+    if (status == HARP_OK) hp_adopt_beams(s);
+    return status;
+}
+
+/* One token more for every beam that is not finished: a pass with a row for each. */
+static harp_status hp_advance_beams(harp_session *s, const harp_beam_options *o, harp_error *err)
+{
+    int32_t i, n = 0, slot = 0;
+    harp_status status = HARP_OK;
+    for (i = 0; i < s->params.beams && status == HARP_OK; i++) {
+        const hp_beam *b = &s->beams[i];
+        int32_t stream = s->n_streams + s->beam_streams[i], position = s->n_tokens + b->length - 1;
+        if (b->finished) continue;
+        status = hp_push(s, position, stream, -1, slot++, err);
+        if (status == HARP_OK) s->rows[s->n_rows - 1].token = b->token, s->streams[stream].length = position + 1;
+    }
+    if (status == HARP_OK) status = hp_flush(s, err);
+    if (status) return hp_abandon(s, status);
+    for (i = 0, slot = 0; i < s->params.beams && status == HARP_OK; i++) {
+        hp_beam done = s->beams[i];
+        if (!done.finished) {
+            status = hp_extend_beam(s, o, i, slot++, o->top_k, &n, err);
+            continue;
+        }
+        done.parent = i, done.token = -1;
+        hp_offer_beam(s, &n, done); /* its score is frozen */
+    }
+    if (status == HARP_OK) hp_adopt_beams(s);
+    return status;
+}
+
+static int hp_all_finished(const harp_session *s)
+{
+    int32_t i;
+    for (i = 0; i < s->params.beams; i++)
+        if (!s->beams[i].finished) return 0;
+    return 1;
+}
+
+HARP_API harp_status harp_beam(harp_session *s, const harp_beam_options *options, float *score, harp_error *err)
+{
+    int32_t i, most, n;
+    harp_status status = hp_check_beam(s, options, err);
+    if (status) return status;
+    most = hp_min(options->max_tokens, s->params.context - s->n_tokens);
+    s->has_step = 0;
+    status = hp_begin_beams(s, options, err);
+    for (i = 1; i < most && status == HARP_OK && !hp_all_finished(s); i++) status = hp_advance_beams(s, options, err);
+    hp_forget_drafts(s);
+    if (status) return status;
+    n = s->beams[0].length;
+    memcpy(s->tokens + s->n_tokens, s->beam_tokens, (size_t)n * sizeof *s->tokens);
+    s->n_tokens += n, s->stats.steps += n;
+    if (score) *score = s->beams[0].score;
+    return hp_ok(err);
+}
+
+HARP_API harp_status harp_pause(harp_session *s, int32_t token, int32_t count, harp_error *err)
+{
+    int32_t i, begin;
+    harp_status status = HARP_OK;
+    if (!s || count < 0) return hp_fail(err, HARP_ERR_ARGUMENT, "session is NULL or count negative");
+    if (count > s->params.context - s->n_tokens)
+        return hp_fail(err, HARP_ERR_CONTEXT, "%d tokens do not fit: %d of %d positions are taken", (int64_t)count,
+                       (int64_t)s->n_tokens, (int64_t)s->params.context);
+    begin = s->n_tokens;
+    for (i = 0; i < count && status == HARP_OK; i++) status = harp_feed(s, &token, 1, err);
+    if (status) harp_rewind(s, begin, NULL);
+    return status;
+}
+
+/* ================================================================================================================
+ * [CH15] Driving
  *
  * The public calls on a session. What they promise is in harp.h; how they keep "a failed call leaves the session as it
  * was" is simple: tokens and lengths are only moved forward when everything has succeeded, and what a failed pass left
@@ -5582,6 +6185,7 @@ static void hp_append(harp_session *s, const int32_t *tokens, int32_t n)
         hp_forget_reframed(s);
         s->from = s->params.reframe_from == HARP_FROM_PROMPT ? n : s->params.reframe_from;
     }
+    hp_forget_drafts(s);
     memmove(s->tokens + s->n_tokens, tokens, (size_t)n * sizeof(int32_t));
     s->n_tokens += n;
     s->has_step = 0;
@@ -5614,16 +6218,22 @@ HARP_API harp_status harp_next(harp_session *s, harp_step *step, harp_error *err
         return hp_fail(err, HARP_ERR_CONTEXT, "the context of %d positions is full", (int64_t)s->params.context);
     memset(&now, 0, sizeof now);
     s->has_step = s->step_passes = s->step_rows = 0;
-    status = hp_combined_logits(s, &logits, &now, err);
-    if (status) return status;
+    status = hp_draft(s, err);
+    if (status == HARP_OK) status = hp_combined_logits(s, &logits, &now, err);
+    if (status) {
+        hp_forget_drafts(s);
+        return status;
+    }
     now.position = s->n_tokens;
-    now.token = now.vanilla_token = hp_choose(s, logits);
-    if (now.reframed) now.vanilla_token = hp_choose(s, hp_slot(s, 0));
+    now.vanilla_token = now.reframed ? hp_choose_next(s, hp_slot(s, s->vanilla_slot)) : -1;
+    now.token = hp_choose_next(s, logits); /* last: a session that drafts for another is asked what it drew from */
+    if (!now.reframed) now.vanilla_token = now.token;
     now.end = hp_is_end(s->model, now.token);
     now.logprob = hp_logprob(s->kernels->measure_spread(logits, s->model->vocab), logits[now.token]);
     now.passes = s->step_passes, now.rows = s->step_rows;
     s->stats.steps++, s->stats.hesitations += now.hesitated, s->stats.changed += now.token != now.vanilla_token;
-    hp_append(s, &now.token, 1);
+    hp_settle_draft(s, now.token);
+    s->tokens[s->n_tokens++] = now.token;
     s->has_step = 1, s->has_reframed = s->is_combined = now.reframed > 0;
     if (step) *step = now;
     return hp_ok(err);
@@ -5635,6 +6245,7 @@ HARP_API harp_status harp_rewind(harp_session *s, int32_t position, harp_error *
         return hp_fail(err, HARP_ERR_ARGUMENT, "there is no position %d to rewind to", (int64_t)position);
     s->n_tokens = position;
     s->has_step = 0;
+    hp_forget_drafts(s);
     hp_truncate(s, position);
     return hp_ok(err);
 }
@@ -5649,9 +6260,9 @@ HARP_API const float *harp_logits(const harp_session *s, harp_which which)
 {
     if (!s || !s->has_step) return NULL;
     switch (which) {
-    case HARP_COMBINED: return s->is_combined ? s->combined : hp_slot(s, 0);
-    case HARP_VANILLA: return hp_slot(s, 0);
-    case HARP_REFRAMED: return s->has_reframed ? hp_slot(s, 1) : NULL;
+    case HARP_COMBINED: return s->is_combined ? s->combined : hp_slot(s, s->vanilla_slot);
+    case HARP_VANILLA: return hp_slot(s, s->vanilla_slot);
+    case HARP_REFRAMED: return s->has_reframed ? hp_slot(s, s->reframed_slot) : NULL;
     }
     return NULL;
 }
@@ -5715,6 +6326,29 @@ HARP_API harp_status harp_score(harp_session *s, const int32_t *tokens, int32_t 
     return hp_ok(err);
 }
 
+HARP_API harp_status harp_score_harp(harp_session *s, const int32_t *tokens, int32_t n, harp_score_harp_fn *on_step,
+                                     void *user, harp_error *err)
+{
+    harp_status status = hp_check_tokens(s, tokens, n, err);
+    int32_t begin, i, m;
+    if (status) return status;
+    if (!on_step) return hp_fail(err, HARP_ERR_ARGUMENT, "on_step must not be NULL");
+    if (n == 0) return hp_ok(err);
+    begin = s->n_tokens;
+    hp_append(s, tokens, n);
+    if (begin > 0) status = hp_compute_vanilla(s, begin - 1, err);
+    for (i = begin; i < s->n_tokens && status == HARP_OK; i += m) {
+        m = hp_min(s->positions, s->n_tokens - i);
+        status = hp_judge_batch(s, i, m, on_step, user, err);
+    }
+    if (status) {
+        s->n_tokens = begin;
+        hp_truncate(s, begin);
+        return status;
+    }
+    return hp_ok(err);
+}
+
 HARP_API harp_stats harp_statistics(const harp_session *s)
 {
     harp_stats none;
@@ -5732,7 +6366,9 @@ static int hp_same_memory(const harp_params *a, const harp_params *b)
         || a->activations != b->activations || a->cache != b->cache || a->frame != b->frame
         || a->reframings != b->reframings || a->threads != b->threads || a->memory != b->memory
         || a->memory_bytes != b->memory_bytes || a->allocator.alloc != b->allocator.alloc
-        || a->allocator.free != b->allocator.free || a->allocator.user != b->allocator.user || a->n_stop != b->n_stop)
+        || a->allocator.free != b->allocator.free || a->allocator.user != b->allocator.user || a->n_stop != b->n_stop
+        || a->beams != b->beams || a->beam_length != b->beam_length || a->drafts != b->drafts || a->draft != b->draft
+        || a->draft_rule != b->draft_rule)
         return 0;
     for (i = 0; i < a->n_stop; i++)
         if (a->stop[i] != b->stop[i]) return 0;
@@ -5757,6 +6393,7 @@ HARP_API harp_status harp_tune(harp_session *s, const harp_params *params, harp_
     if (next.delta != old->delta || next.seed != old->seed || next.rescale != old->rescale
         || next.mask_fn != old->mask_fn || next.harp_user != old->harp_user || next.reframe_from != old->reframe_from)
         hp_forget_reframed(s);
+    hp_forget_drafts(s);
     if (next.reframe_from != old->reframe_from) s->from = next.reframe_from < 0 ? s->n_tokens : next.reframe_from;
     s->params = next, s->kernels = kernels;
     return hp_ok(err);
@@ -5884,7 +6521,8 @@ static int hp_from_is_sound(const harp_session *s, int32_t from)
 /* Counts that can go on counting. */
 static int hp_stats_are_sound(const harp_stats *t)
 {
-    const int64_t counts[] = {t->steps, t->hesitations, t->changed, t->passes, t->rows, t->reframed_rows};
+    const int64_t counts[] = {t->steps,         t->hesitations, t->changed, t->passes, t->rows,
+                              t->reframed_rows, t->drafted,     t->accepted};
     size_t i;
     for (i = 0; i < sizeof counts / sizeof counts[0]; i++)
         if (counts[i] < 0 || counts[i] > INT64_MAX / 2) return 0;
@@ -5944,6 +6582,7 @@ HARP_API harp_status harp_restore(harp_session *s, const void *image, size_t byt
     if (status) return status;
     memcpy(s->streams, streams, (size_t)s->n_streams * sizeof *streams);
     s->n_tokens = trial.n_tokens, s->from = trial.from, s->stats = trial.stats, s->has_step = 0;
+    hp_forget_drafts(s);
     w.image = (uint8_t *)(uintptr_t)image, w.reading = 1;
     w.used = sizeof(hp_saved_head) + (size_t)s->n_streams * 8;
     hp_visit_contents(s, &w);
@@ -5986,7 +6625,9 @@ static harp_status hp_feed_text(harp_session *s, const char *prompt, harp_error 
 {
     unsigned flags = s->n_tokens == 0 ? HARP_ENCODE_BOS : HARP_ENCODE_CONTINUE;
     size_t n = 0, room = (size_t)(s->params.context - s->n_tokens);
-    harp_status status = harp_encode(s->model, prompt, strlen(prompt), flags, s->tokens + s->n_tokens, room, &n, err);
+    harp_status status;
+    hp_forget_drafts(s); /* the guesses stand where the prompt's tokens go */
+    status = harp_encode(s->model, prompt, strlen(prompt), flags, s->tokens + s->n_tokens, room, &n, err);
     if (status && n > room)
         return hp_fail(err, HARP_ERR_CONTEXT, "the prompt has %d tokens; the context has room for %d", (int64_t)n,
                        (int64_t)room);

@@ -13,28 +13,29 @@ reference=
 mkdir -p $W
 rm -f $W/table
 
-# row TARGET COMPILER RUNNER RESULT
+# row TARGET COMPILER RUNNER SETS RESULT
 row() {
-    printf '| %s | %s | %s | %s |\n' "$1" "$2" "$3" "$4" >> $W/table
+    printf '| %s | %s | %s | %s | %s |\n' "$1" "$2" "$3" "$4" "$5" >> $W/table
 }
 
 skip() { # skip TARGET COMPILER RUNNER REASON
     printf 'skipped: %s: %s\n' "$1" "$4"
-    row "$1" "$2" "$3" "skipped: $4"
+    row "$1" "$2" "$3" "" "skipped: $4"
 }
 
 # judge TARGET COMPILER RUNNER OUTPUT: the last line of the program's output has the hash
 judge() {
     hash=$(printf '%s\n' "$4" | tr -d '\r' | sed -n 's/^passed hash //p')
+    sets=$(printf '%s\n' "$4" | tr -d '\r' | sed -n 's/^sets //p')
     [ -n "$reference" ] || reference=$hash
     if [ -n "$hash" ] && [ "$hash" = "$reference" ]; then
         passed=$((passed + 1))
-        printf 'ok %s %s\n' "$1" "$hash"
-        row "$1" "$2" "$3" "\`$hash\`"
+        printf 'ok %s, %s: %s\n' "$1" "$sets" "$hash"
+        row "$1" "$2" "$3" "$sets" "\`$hash\`"
     else
         failed=$((failed + 1))
         printf 'FAILED %s: %s\n' "$1" "$(printf '%s' "$4" | head -3)"
-        row "$1" "$2" "$3" "FAILED"
+        row "$1" "$2" "$3" "$sets" "FAILED"
     fi
 }
 
@@ -129,7 +130,7 @@ cortex "Cortex-M4F, bare metal" mps2-an386 -mcpu=cortex-m4 -mthumb -mfloat-abi=h
 cortex "Cortex-M3, bare metal, no FPU" mps2-an385 -mcpu=cortex-m3 -mthumb -O2
 
 if [ "$2" = readme ]; then
-    { printf '| target | compiler | run by | hash of the logits |\n|---|---|---|---|\n'; cat $W/table; } > $W/table.md
+    { printf '| target | compiler | run by | instruction sets, each forced | hash of the logits |\n|---|---|---|---|---|\n'; cat $W/table; } > $W/table.md
     awk -v table=$W/table.md '/<!-- matrix end -->/ { inside = 0 } !inside { print }
         /<!-- matrix begin -->/ { inside = 1; while ((getline line < table) > 0) print line }' README.md > $W/README.md
     cp $W/README.md README.md

@@ -47,6 +47,8 @@ for m in $models; do
     count "conformance $m" "$out"
     printf '%s\n' "$out" | grep '^note'
 done
+for m in $models; do count "beam search $m" "$($B/test_decoders beam $F/$m/model.harp $F/$m/golden 2>&1)"; done
+count "decoders" "$($B/test_decoders same $F/llama_gqa/model.harp 2>&1)"
 count "library" "$($B/test_library $F/llama_gqa/model.harp 2>&1)"
 count "command line" "$(sh tests/test_cli.sh $B $F/llama_gqa/model.harp 2>&1)"
 count "command line, demo model" "$(sh tests/test_cli.sh $B examples/demo/demo.harp 2>&1)"
@@ -60,6 +62,9 @@ for m in llama_gqa mistral_v3; do # BF16, and four shards: the fixture was made 
 done
 sh tests/real_files.sh $B $all > $B/real_files.log 2>&1
 count "real files" "$(cat $B/real_files.log)"
+sh tests/real_decoders.sh $B $all > $B/real_decoders.log 2>&1
+count "decoders, real models" "$(cat $B/real_decoders.log)"
+grep '^note' $B/real_decoders.log
 count "tokenizer, demo model" "$($B/test_tokenizer demo=examples/demo/demo.harp 2>&1)"
 count "threads" "$($B/test_threads $F/llama_gqa/model.harp 2>&1)"
 mkdir -p $B/faults
@@ -122,6 +127,15 @@ if [ "$all" = all ]; then
     count "portability matrix" "$(cat $B/matrix.log)"
     grep '^ok' $B/matrix.log
     count "vendoring, whole projects" "$(sh tests/test_vendoring.sh $B 2>&1)"
+    if command -v wasm-ld > /dev/null && [ -e /usr/include/wasm32-wasi/stdlib.h ]; then make -s web > $B/web.log 2>&1; fi
+    if command -v node > /dev/null; then node tests/web.mjs $B $B/screenshots >> $B/web.log 2>&1
+    else printf 'skipped: web page: no node\n0 passed, 0 failed\n' >> $B/web.log
+    fi
+    count "web page, headless Chromium" "$(cat $B/web.log)"
+    grep '^note' $B/web.log
+    sh tests/test_object.sh $B > $B/object.log 2>&1
+    count "the object: symbols, recursion, stack" "$(cat $B/object.log)"
+    grep '^note' $B/object.log
     sh tests/test_mcu.sh $B > $B/mcu.log 2>&1
     count "microcontroller, qemu" "$(cat $B/mcu.log)"
     if gcc -std=c99 -g -O2 -fsanitize=thread tests/test_threads.c harp_impl.c -o $B/threads_sane -lm -pthread; then
@@ -145,6 +159,8 @@ if [ "$all" = all ]; then
     fi
     if gcc -std=c99 -g -O2 -fsanitize=address,undefined -fno-sanitize-recover=undefined tests/test_library.c -o $B/sane -lm; then
         count "library under ASan and UBSan" "$($B/sane $F/llama_gqa/model.harp 2>&1)"
+        gcc -std=c99 -g -O2 -fsanitize=address,undefined -fno-sanitize-recover=undefined tests/test_decoders.c harp_impl.c -o $B/sane -lm
+        count "decoders under ASan and UBSan" "$($B/sane same $F/llama_gqa/model.harp 2>&1)"
     else
         skip "library under ASan and UBSan" "this gcc has no sanitizers"
     fi

@@ -9,7 +9,7 @@ check() { # check NAME CONDITION...
     if "$@"; then passed=$((passed + 1)); else failed=$((failed + 1)); echo "FAILED $name"; fi
 }
 for tool in arm-none-eabi-gcc qemu-system-arm; do
-    command -v $tool > /dev/null || { echo "skipped: microcontroller: no $tool"; exit 0; }
+    command -v $tool > /dev/null || { echo "skipped: microcontroller: no $tool"; echo "0 passed, 0 failed"; exit 0; }
 done
 
 # image MODEL CONTEXT SESSION_BYTES PROMPT: builds and runs; $out has the budget and the text

@@ -8,6 +8,7 @@
  *   term.c      colours
  *   json.c      strings and numbers as JSON
  *   masks.c     --replay-masks
+ *   decoders.c  --decoder: beams, drafts, pauses
  *   run.c chat.c score.c tokenize.c info.c      one sub-command each
  *
  * Functions that can fail return an exit status: EXIT_FINE, or EXIT_FAILED after one line on stderr (complain), or
@@ -32,6 +33,7 @@ enum { EXIT_FINE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
 enum { COMMAND_RUN = 1, COMMAND_CHAT = 2, COMMAND_SCORE = 4, COMMAND_TOKENIZE = 8, COMMAND_INFO = 16 };
 enum { MAX_STOPS = 64 };
+enum { DECODER_SAMPLE, DECODER_GREEDY, DECODER_BEAM, DECODER_SPECULATIVE, DECODER_LOOKUP, DECODER_PAUSE };
 
 /* One field an option. Texts are NULL and flags 0 where an option was not given. Choices hold the index of the value in
  * the option's list, which is in the order of harp.h's enumeration. */
@@ -49,6 +51,14 @@ typedef struct options {
     int32_t repeat_last;
     const char *stop[MAX_STOPS];
     int32_t n_stop, ignore_end;
+
+    int32_t decoder; /* DECODER_... */
+    int32_t beams, beam_top;
+    float beam_alpha;
+    const char *draft_model;
+    int32_t drafts, draft_rule, lookup; /* drafts: 0 not given */
+    const char *pause_token;
+    int32_t pause_count;
 
     int32_t no_harp;
     float theta, delta, beta;
@@ -164,6 +174,8 @@ void replay_close(replay *r);
 typedef struct engine {
     harp_model *model;
     harp_session *session;
+    harp_model *draft_model; /* --decoder speculative */
+    harp_session *draft;
     harp_info info;
     harp_params params;
     size_t session_bytes;
@@ -183,6 +195,18 @@ int engine_complain(const engine *e, const harp_error *err);
 /* How many positions the session holds, and how many are taken. */
 int32_t engine_context(const engine *e);
 int32_t engine_used(const engine *e);
+
+/* ---- decoders.c ---- */
+
+/* What the decoder needs, into e->params; opens the draft model and its session. */
+int decoder_set_params(engine *e, const options *o);
+
+/* Feeds what --decoder pause puts between prompt and answer. */
+int decoder_pause(engine *e, const options *o);
+
+/* Searches on from the tokens fed; what was found stands behind them. */
+int decoder_search(engine *e, const options *o);
+void decoder_print_stats(const engine *e);
 
 /* ---- show.c ---- */
 

@@ -46,6 +46,7 @@ int engine_set_params(engine *e, const options *o)
     p->context = o->context, p->threads = o->threads > 0 ? (int)o->threads : count_processors();
     p->isa = o->isa;
     p->activations = (harp_activations)o->activations, p->cache = (harp_cache)o->cache;
+    if (decoder_set_params(e, o)) return EXIT_FAILED;
     if (o->replay_masks) {
         if (replay_open(&e->masks, o->replay_masks, e->info.hidden, p->frame)) return EXIT_FAILED;
         p->mask_fn = replay_mask, p->harp_user = &e->masks;
@@ -65,6 +66,8 @@ int engine_open_session(engine *e)
 void engine_close(engine *e)
 {
     harp_session_close(e->session);
+    harp_session_close(e->draft); /* after the session that it drafts for */
+    harp_close(e->draft_model);
     replay_close(&e->masks);
     harp_close(e->model);
     memset(e, 0, sizeof *e);

@@ -79,6 +79,23 @@ static const option table[] = {
     {"--stop", "-r", GENERATES, KIND_TEXTS, AT(stop), 0, 0, "TEXT", "ends the output before this text (repeatable)"},
     {"--ignore-eos", NULL, COMMAND_RUN, KIND_FLAG, AT(ignore_end), 0, 0, NULL, "end tokens do not end it"},
 
+    {NULL, NULL, COMMAND_RUN, KIND_HEADING, 0, 0, 0, NULL, "Other decoders"},
+    {"--decoder", NULL, COMMAND_RUN, KIND_CHOICE, AT(decoder), 0, 0, "sample|greedy|beam|speculative|lookup|pause",
+     "how tokens are found; beam is a method of the plain model [sample]"},
+    {"--beams", NULL, COMMAND_RUN, KIND_INTEGER, AT(beams), 1, 64, "N", "beam: sequences kept [3]"},
+    {"--beam-top", NULL, COMMAND_RUN, KIND_INTEGER, AT(beam_top), 1, 64, "N", "beam: continuations of each [5]"},
+    {"--beam-alpha", NULL, COMMAND_RUN, KIND_REAL, AT(beam_alpha), -8, 8, "X", "beam: length penalty [1.2]"},
+    {"--draft-model", NULL, COMMAND_RUN, KIND_TEXT, AT(draft_model), 0, 0, "FILE",
+     "speculative: a small model with the same vocabulary"},
+    {"--drafts", NULL, COMMAND_RUN, KIND_INTEGER, AT(drafts), 1, 64, "N",
+     "speculative, lookup: most tokens guessed at once [4, 8]"},
+    {"--draft-rule", NULL, COMMAND_RUN, KIND_CHOICE, AT(draft_rule), 0, 0, "exact|leviathan",
+     "speculative, lookup: the same tokens as without, or the same distribution [exact]"},
+    {"--ngram", NULL, COMMAND_RUN, KIND_INTEGER, AT(lookup), 1, 16, "N", "lookup: most tokens looked up [3]"},
+    {"--pause-token", NULL, COMMAND_RUN, KIND_TEXT, AT(pause_token), 0, 0, "TEXT|ID",
+     "pause: the token put before the answer [.]"},
+    {"--pause-count", NULL, COMMAND_RUN, KIND_INTEGER, AT(pause_count), 0, 4096, "N", "pause: how often [10]"},
+
     {NULL, NULL, SIZED, KIND_HEADING, 0, 0, 0, NULL, "HARP"},
     {"--no-harp", NULL, GENERATES | COMMAND_INFO, KIND_FLAG, AT(no_harp), 0, 0, NULL, "the plain model"},
     {"--theta", NULL, GENERATES, KIND_REAL, AT(theta), -1e30, 1e30, "X",
@@ -331,6 +348,8 @@ static void set_defaults(options *o, int32_t command)
     memset(o, 0, sizeof *o);
     o->command = command;
     o->n = command == COMMAND_RUN ? 256 : -1;
+    o->beams = 3, o->beam_top = harp_beam_defaults().top_k, o->beam_alpha = harp_beam_defaults().alpha;
+    o->lookup = p.lookup, o->pause_token = ".", o->pause_count = 10;
     o->temperature = -1.0f;
     o->top_k = p.top_k, o->top_p = p.top_p, o->min_p = p.min_p, o->seed = p.seed;
     o->repeat_penalty = p.repeat_penalty, o->repeat_last = p.repeat_last;
@@ -369,6 +388,11 @@ static int check_together(options *o)
                               (int)o->reframings);
     if (o->replay_masks && o->frame == HARP_FRAME_LAST)
         return options_misuse(o->command, "--replay-masks goes with --frame stream or redraw");
+    if (o->decoder == DECODER_SPECULATIVE && !o->draft_model)
+        return options_misuse(o->command, "--decoder speculative needs a --draft-model");
+    if (o->decoder == DECODER_BEAM && (o->trace || o->n_stop))
+        return options_misuse(o->command, "--decoder beam has no steps to trace or to stop at");
+    if (o->decoder == DECODER_GREEDY) o->temperature = 0.0f;
     if (o->temperature < 0.0f) o->temperature = ids_only ? 0.0f : harp_defaults().temperature;
     return EXIT_FINE;
 }

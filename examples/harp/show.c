@@ -144,6 +144,7 @@ void show_stats(const show *s)
             100.0 * per((double)h.hesitations, (double)h.steps), (long long)h.changed);
     fprintf(stderr, "work     %lld passes over the weights (%.2f a token), rows: %lld vanilla, %lld reframed\n",
             (long long)h.passes, per((double)h.passes, (double)h.steps), (long long)h.rows, (long long)h.reframed_rows);
+    decoder_print_stats(e);
     fprintf(stderr, "memory   session %s, model %s%s\n", megabytes((double)e->session_bytes, session),
             megabytes((double)e->info.bytes, model), e->info.mapped ? " (mapped)" : "");
 }

@@ -1,0 +1,202 @@
+/* data.c - data files and texts into items
+ *
+ * The files are read as their authors publish them: gsm8k (openai/grade-school-math, JSON lines), commonsense_qa (the
+ * authors' JSON lines), LAMBADA (JSON lines with "text"), MMLU-Pro (JSON lines; options within the question, or in a list),
+ * ARC (a JSON array of instructions "Answer1: ... Answer2: ...", or the authors' JSON lines with "choices"), CNN/DailyMail
+ * (JSON lines with "article" and "highlights").
+ */
+#include "eval.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+int read_whole(const char *path, char **text, size_t *bytes)
+{
+    FILE *f = fopen(path, "rb");
+    size_t capacity = 1u << 20, n;
+    char *grown;
+    *bytes = 0;
+    if (!f) return complain("%s: %s", path, strerror(errno));
+    *text = malloc(capacity + 1);
+    while (*text && (n = fread(*text + *bytes, 1, capacity - *bytes, f)) > 0) {
+        *bytes += n;
+        if (*bytes < capacity) continue;
+        grown = capacity < SIZE_MAX / 4 ? realloc(*text, 2 * capacity + 1) : NULL;
+        if (!grown) free(*text);
+        *text = grown, capacity *= 2;
+    }
+    n = (size_t)ferror(f);
+    fclose(f);
+    if (!*text) return complain("%s: there is not enough memory for it", path);
+    (*text)[*bytes] = 0;
+    if (!n) return 0;
+    free(*text);
+    return complain("%s: %s", path, strerror(errno));
+}
+
+static char *copy(const char *text, size_t bytes)
+{
+    char *c = malloc(bytes + 1);
+    if (c) memcpy(c, text, bytes), c[bytes] = 0;
+    return c;
+}
+
+static char *copy_trimmed(const char *text, size_t bytes)
+{
+    while (bytes > 0 && strchr(" \t\r\n", text[0])) text++, bytes--;
+    while (bytes > 0 && strchr(" \t\r\n", text[bytes - 1])) bytes--;
+    return copy(text, bytes);
+}
+
+static void free_item(item *q)
+{
+    int32_t i;
+    free(q->question), free(q->answer);
+    for (i = 0; i < q->n_choices; i++) free(q->choices[i]);
+}
+
+void free_items(items *list)
+{
+    size_t i;
+    for (i = 0; i < list->n; i++) free_item(&list->list[i]);
+    free(list->list);
+    memset(list, 0, sizeof *list);
+}
+
+static int add_choice(item *q, const char *text, size_t bytes)
+{
+    if (q->n_choices == MAX_CHOICES) return 0;
+    q->choices[q->n_choices] = copy_trimmed(text, bytes);
+    return q->choices[q->n_choices++] != NULL;
+}
+
+/* ---- One reader a task: 1 if the record is whole ---- */
+
+static int read_question_answer(const json *j, int32_t at, item *q, const char *question, const char *answer)
+{
+    const char *a = json_string(j, at, question), *b = json_string(j, at, answer);
+    if (!a || !b) return 0;
+    q->question = copy(a, strlen(a)), q->answer = copy(b, strlen(b));
+    return q->question && q->answer;
+}
+
+/* The passage without its last word, and that word: what follows the last space. */
+static int read_lambada(const json *j, int32_t at, item *q)
+{
+    const char *text = json_string(j, at, "text"), *space = text ? strrchr(text, ' ') : NULL;
+    if (!space || space == text || !space[1]) return 0;
+    q->question = copy(text, (size_t)(space - text)), q->answer = copy(space, strlen(space));
+    return q->question && q->answer;
+}
+
+/* "question": {"stem": ..., "choices": [{"label": ..., "text": ...}, ...]}, "answerKey": "A" */
+static int read_choices(const json *j, int32_t at, item *q)
+{
+    int32_t question = json_find(j, at, "question"), list = json_find(j, question, "choices"), i;
+    const char *stem = json_string(j, question, "stem"), *key = json_string(j, at, "answerKey");
+    if (!stem || !key || list < 0 || j->nodes[list].type != JSON_ARRAY) return 0;
+    q->question = copy_trimmed(stem, strlen(stem)), q->answer = copy(key, strlen(key)), q->right = -1;
+    for (i = j->nodes[list].first; i >= 0; i = j->nodes[i].next) {
+        const char *label = json_string(j, i, "label"), *text = json_string(j, i, "text");
+        if (!label || !text || !add_choice(q, text, strlen(text))) return 0;
+        if (strcmp(label, key) == 0) q->right = q->n_choices - 1;
+    }
+    return q->question && q->answer && q->right >= 0;
+}
+
+/* "...question: QUESTION\n\nAnswer1: ... Answer2: ...\n\nAnswer format: ...", "answer3" */
+static int read_arc_instruction(const json *j, int32_t at, item *q)
+{
+    static const char lead[] = "question: ";
+    const char *text = json_string(j, at, "instruction"), *answer = json_string(j, at, "answer"), *p, *end, *next;
+    char mark[16];
+    int n;
+    if (!text || !answer || sscanf(answer, "answer%d", &q->right) != 1) return 0;
+    q->right--;
+    p = strstr(text, lead), end = strstr(text, "\n\nAnswer format:");
+    if (!p || !end || !(next = strstr(p, "Answer1:"))) return 0;
+    p += sizeof lead - 1;
+    q->question = copy_trimmed(p, (size_t)(next - p)), q->answer = copy(answer, strlen(answer));
+    for (n = 1; next && n <= MAX_CHOICES; n++) {
+        p = strchr(next, ':') + 1;
+        snprintf(mark, sizeof mark, "Answer%d:", n + 1);
+        next = strstr(p, mark);
+        if (next && next > end) next = NULL;
+        if (!add_choice(q, p, (size_t)((next ? next : end) - p))) return 0;
+    }
+    return q->question && q->answer && q->right >= 0 && q->right < q->n_choices;
+}
+
+/* MMLU-Pro: the options stand in the question as "\n Options are:\nA. ...\nB. ...", or in a list of their own. */
+static int read_mmlu_pro(const json *j, int32_t at, item *q)
+{
+    int32_t list = json_find(j, at, "options"), i;
+    char *options;
+    if (!read_question_answer(j, at, q, "question", "answer")) return 0;
+    options = strstr(q->question, "\n Options are:\n");
+    if (options) {
+        char *p = options + strlen("\n Options are:\n"), *end;
+        for (; p[0] && p[1] == '.'; p = end[0] ? end + 1 : end) {
+            end = p + strcspn(p, "\n");
+            while (end[0] && !(end[1] == 'A' + q->n_choices + 1 && end[2] == '.')) end += 1 + strcspn(end + 1, "\n");
+            if (!add_choice(q, p + 2, (size_t)(end - p - 2))) return 0;
+        }
+        *options = 0;
+    }
+    for (i = list < 0 ? -1 : j->nodes[list].first; i >= 0; i = j->nodes[i].next)
+        if (j->nodes[i].type != JSON_STRING || !add_choice(q, j->nodes[i].text, j->nodes[i].bytes)) return 0;
+    q->right = q->answer[0] - 'A';
+    return q->n_choices > 1 && q->right >= 0 && q->right < q->n_choices;
+}
+
+static int read_item(task_id task, const json *j, int32_t at, item *q)
+{
+    switch (task) {
+    case TASK_GSM8K: return read_question_answer(j, at, q, "question", "answer");
+    case TASK_CSQA: return read_choices(j, at, q);
+    case TASK_LAMBADA: return read_lambada(j, at, q);
+    case TASK_MMLU_PRO: return read_mmlu_pro(j, at, q);
+    case TASK_ARC: return json_find(j, at, "instruction") >= 0 ? read_arc_instruction(j, at, q) : read_choices(j, at, q);
+    case TASK_CNN_DM: return read_question_answer(j, at, q, "article", "highlights");
+    default: return 0;
+    }
+}
+
+static int add_item(task_id task, const json *j, int32_t at, items *out)
+{
+    item *q;
+    if (out->n == out->capacity) {
+        size_t capacity = out->capacity ? out->capacity * 2 : 1024;
+        item *grown = realloc(out->list, capacity * sizeof *grown);
+        if (!grown) return complain("%s: there is not enough memory for it", j->name);
+        out->list = grown, out->capacity = capacity;
+    }
+    q = &out->list[out->n];
+    memset(q, 0, sizeof *q);
+    q->number = (int32_t)out->n++;
+    if (read_item(task, j, at, q)) return 0;
+    return complain("%s, line %ld: this is no record of %s", j->name, (long)j->nodes[at].line, task_names[task]);
+}
+
+/* Records are values one after another, or the elements of one array. */
+int read_items(task_id task, const char *path, items *out)
+{
+    char *text = NULL;
+    size_t bytes;
+    int32_t i;
+    json j;
+    int status = read_whole(path, &text, &bytes);
+    if (status) return status;
+    json_open(&j, path, text, bytes);
+    while (status == 0 && json_more(&j)) {
+        status = json_read(&j);
+        if (status == 0 && j.nodes[0].type != JSON_ARRAY) status = add_item(task, &j, 0, out);
+        else for (i = status ? -1 : j.nodes[0].first; i >= 0 && status == 0; i = j.nodes[i].next)
+            status = add_item(task, &j, i, out);
+    }
+    json_close(&j);
+    free(text);
+    if (status == 0 && out->n == 0) status = complain("%s: there are no records in it", path);
+    return status;
+}
