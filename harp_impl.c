@@ -6477,7 +6477,8 @@ static harp_status hp_redraw(harp_session *s, int32_t k, int32_t n, harp_error *
     }
     if (status == HARP_OK) *r = 0;
     s->mask_step = 0;
-    t->length = t->base = 0;
+    t->length = 0;
+    if (status != (harp_status)HP_PAUSED) t->base = 0; /* a pause goes on from there */
     return status;
 }
 
