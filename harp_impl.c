@@ -493,9 +493,10 @@ static void hp_put(hp_text *t, char c)
     t->out[t->used] = 0;
 }
 
+/* Names come from files: what a terminal would take for a command is not passed on. */
 static void hp_put_string(hp_text *t, const char *s)
 {
-    while (*s) hp_put(t, *s++);
+    for (; *s; s++) hp_put(t, (unsigned char)*s < 0x20 || *s == 0x7F ? '?' : *s);
 }
 
 /* u becomes u / 10; returns the rest. In pieces of 16 bits: a small machine divides 32 bits, but not 64. */
@@ -2650,13 +2651,14 @@ static harp_status hp_check_header(harp_model *m, harp_error *err)
     table_end = m->table_offset + (uint64_t)hp_u32(h + 36) * HP_RECORD_BYTES;
     if (hp_u64(h + 24) != HP_HEADER_BYTES || meta_bytes > m->image_bytes || m->table_offset > m->image_bytes
         || m->table_offset < meta_end || m->table_offset % 8 != 0 || m->data_offset < table_end
-        || m->data_offset > m->image_bytes || m->data_offset % 64 != 0 || m->data_offset > SIZE_MAX)
+        || m->data_offset > m->image_bytes || m->data_offset % 64 != 0 || m->data_offset > SIZE_MAX
+        || hp_u32(h + 32) > INT32_MAX || hp_u32(h + 36) > INT32_MAX)
         return hp_fail(err, HARP_ERR_FORMAT, "the offsets in the header contradict each other");
     crc = hp_crc32(hp_crc32(0, h, 12), zero, 4);
     if (hp_crc32(crc, h + 16, (size_t)m->data_offset - 16) != hp_u32(h + 12))
         return hp_fail(err, HARP_ERR_FORMAT, "the checksum of the file's head is wrong: the file is damaged");
-    m->n_meta = (int32_t)(hp_u32(h + 32) & 0x7FFFFFFFu);
-    m->n_tensors = (int32_t)(hp_u32(h + 36) & 0x7FFFFFFFu);
+    m->n_meta = (int32_t)hp_u32(h + 32);
+    m->n_tensors = (int32_t)hp_u32(h + 36);
     return HARP_OK;
 }
 
@@ -2969,6 +2971,9 @@ static harp_status hp_read_dimensions(harp_model *m, harp_error *err)
         int32_t most = sizes[i].value == &m->rope_dims ? f->head_dim : sizes[i].most;
         if (hp_read_integer(m, sizes[i].key, sizes[i].least, most, sizes[i].value, err)) return HARP_ERR_FORMAT;
     }
+    if (f->layers > m->n_tensors / 4) /* before memory is asked for: a layer has more than four tensors */
+        return hp_fail(err, HARP_ERR_FORMAT, "%d layers cannot be made of %d tensors", (int64_t)f->layers,
+                       (int64_t)m->n_tensors);
     if (f->heads % f->kv_heads != 0 || m->rope_dims % 2 != 0)
         return hp_fail(err, HARP_ERR_FORMAT, "%d heads cannot share %d key-value heads, or rope_dims %d is odd",
                        (int64_t)f->heads, (int64_t)f->kv_heads, (int64_t)m->rope_dims);
@@ -3271,6 +3276,7 @@ HARP_API harp_status harp_open_source(harp_model **model, const harp_source *sou
 HARP_API harp_status harp_open(harp_model **model, const char *path, harp_error *err)
 {
     harp_source source = harp_source_defaults();
+    if (model) *model = NULL;
     if (!path) return hp_fail(err, HARP_ERR_ARGUMENT, "path must not be NULL");
     source.path = path;
     return harp_open_source(model, &source, err);
@@ -5446,6 +5452,18 @@ static void hp_store_elements(harp_cache cache, uint8_t *p, size_t step, const f
     }
 }
 
+/* Zeroes a block when its first position comes: what lies behind the last position of a stream is read and saved with
+ * the block, and must not be what the memory held before. */
+static void hp_clear_block(const harp_session *s, hp_stream *t, size_t block)
+{
+    size_t bytes = hp_block_bytes(s);
+    memset(t->keys + block * bytes, 0, bytes);
+    memset(t->values + block * bytes, 0, bytes);
+    if (s->params.cache != HARP_CACHE_INT8) return;
+    memset(t->key_scales + block * HP_BLOCK, 0, HP_BLOCK * sizeof(float));
+    memset(t->value_scales + block * HP_BLOCK, 0, HP_BLOCK * sizeof(float));
+}
+
 static void hp_store_key_value(harp_session *s, hp_stream *t, int32_t layer, int32_t kv_head, int32_t position,
                                const float *key, const float *value)
 {
@@ -5454,6 +5472,7 @@ static void hp_store_key_value(harp_session *s, hp_stream *t, int32_t layer, int
     size_t element = hp_cache_element_bytes(s->params.cache);
     uint8_t *keys = t->keys + b * hp_block_bytes(s), *values = t->values + b * hp_block_bytes(s);
     float unused, *ks = &unused, *vs = &unused;
+    if (lane == 0) hp_clear_block(s, t, b);
     if (s->params.cache == HARP_CACHE_INT8) {
         ks = t->key_scales + b * HP_BLOCK + lane;
         vs = t->value_scales + b * HP_BLOCK + lane;
@@ -6176,10 +6195,15 @@ static void hp_drop_slices(harp_session *s)
     s->n_rows = s->progress.under_way = s->progress.resuming = s->progress.item = s->progress.redrawn = 0;
 }
 
-/* Abandons a pass that was being put together when something failed; a pause is no failure. */
+/* Abandons a pass that was being put together when something failed; a pause is no failure. A stream that was begun for
+ * it has nothing yet. */
 static harp_status hp_abandon(harp_session *s, harp_status status)
 {
-    if (status != (harp_status)HP_PAUSED) hp_drop_slices(s);
+    int32_t r;
+    if (status == (harp_status)HP_PAUSED) return status;
+    for (r = 1; r < s->n_streams; r++)
+        if (s->streams[r].length <= s->streams[r].base) s->streams[r].length = s->streams[r].base = 0;
+    hp_drop_slices(s);
     return status;
 }
 
@@ -6454,6 +6478,7 @@ static harp_status hp_redraw(harp_session *s, int32_t k, int32_t n, harp_error *
     if (status == HARP_OK) *r = 0;
     s->mask_step = 0;
     t->length = 0;
+    if (status != (harp_status)HP_PAUSED) t->base = 0; /* a pause goes on from there */
     return status;
 }
 
@@ -7119,13 +7144,15 @@ HARP_API harp_status harp_beam(harp_session *s, const harp_beam_options *options
 
 HARP_API harp_status harp_pause(harp_session *s, int32_t token, int32_t count, harp_error *err)
 {
-    int32_t i;
+    int32_t i, begin;
     harp_status status = HARP_OK;
     if (!s || count < 0) return hp_fail(err, HARP_ERR_ARGUMENT, "session is NULL or count negative");
     if (count > s->params.context - s->n_tokens)
         return hp_fail(err, HARP_ERR_CONTEXT, "%d tokens do not fit: %d of %d positions are taken", (int64_t)count,
                        (int64_t)s->n_tokens, (int64_t)s->params.context);
+    begin = s->n_tokens;
     for (i = 0; i < count && status == HARP_OK; i++) status = harp_feed(s, &token, 1, err);
+    if (status) harp_rewind(s, begin, NULL);
     return status;
 }
 
@@ -7192,12 +7219,14 @@ static void hp_append(harp_session *s, const int32_t *tokens, int32_t n)
 HARP_API harp_status harp_feed(harp_session *s, const int32_t *tokens, int32_t n, harp_error *err)
 {
     harp_status status = hp_check_tokens(s, tokens, n, err);
+    int32_t from;
     if (status) return status;
     if (n == 0) return hp_ok(err);
+    from = s->from;
     hp_append(s, tokens, n);
     if (s->n_tokens > 1) status = hp_compute_vanilla(s, s->n_tokens - 2, err);
     if (status) {
-        hp_set_token_count(s, s->n_tokens - n);
+        hp_set_token_count(s, s->n_tokens - n), s->from = from;
         return status;
     }
     return hp_ok(err);
@@ -7341,11 +7370,11 @@ HARP_API harp_status harp_score(harp_session *s, const int32_t *tokens, int32_t 
                                 harp_error *err)
 {
     harp_status status = hp_check_tokens(s, tokens, n, err);
-    int32_t begin, i, waiting = 0, most;
+    int32_t begin, from, i, waiting = 0, most;
     if (status) return status;
     if (!on_logits) return hp_fail(err, HARP_ERR_ARGUMENT, "on_logits must not be NULL");
     if (n == 0) return hp_ok(err);
-    begin = s->n_tokens, most = hp_min(s->slots, s->params.batch);
+    begin = s->n_tokens, from = s->from, most = hp_min(s->slots, s->params.batch);
     hp_append(s, tokens, n);
     if (begin > 0) status = hp_compute_vanilla(s, begin - 1, err);
     for (i = begin; i < s->n_tokens && status == HARP_OK; i++) {
@@ -7355,7 +7384,7 @@ HARP_API harp_status harp_score(harp_session *s, const int32_t *tokens, int32_t 
         waiting = 0;
     }
     if (status) {
-        hp_set_token_count(s, begin);
+        hp_set_token_count(s, begin), s->from = from;
         return hp_abandon(s, status);
     }
     s->streams[0].length = s->n_tokens;
@@ -7550,6 +7579,24 @@ static int hp_bounds_are_sound(const harp_session *s, const hp_stream *bounds, i
     return 1;
 }
 
+/* reframe_from, unless that is the length of a prompt; see hp_append. */
+static int hp_from_is_sound(const harp_session *s, int32_t from)
+{
+    if (s->params.reframe_from >= 0) return from == s->params.reframe_from;
+    return from >= 0 && from <= s->params.context;
+}
+
+/* Counts that can go on counting. */
+static int hp_stats_are_sound(const harp_stats *t)
+{
+    const int64_t counts[] = {t->steps,         t->hesitations, t->changed, t->passes, t->rows,
+                              t->reframed_rows, t->drafted,     t->accepted};
+    size_t i;
+    for (i = 0; i < sizeof counts / sizeof counts[0]; i++)
+        if (counts[i] < 0 || counts[i] > INT64_MAX / 2) return 0;
+    return 1;
+}
+
 static int hp_tokens_are_sound(const harp_session *s, const uint8_t *tokens, int32_t n)
 {
     int32_t i, token;
@@ -7577,7 +7624,8 @@ static harp_status hp_check_image(harp_session *trial, const uint8_t *image, siz
         return hp_fail(err, HARP_ERR_FORMAT,
                        "the saved session is of another model, context, cache, frame or reframings");
     hp_visit_bounds(trial, &w);
-    if (head.n_tokens < 0 || head.n_tokens > trial->params.context || head.from < 0
+    if (head.n_tokens < 0 || head.n_tokens > trial->params.context || !hp_from_is_sound(trial, head.from)
+        || !hp_stats_are_sound(&head.stats)
         || !hp_bounds_are_sound(trial, trial->streams, head.n_tokens, head.from))
         return hp_fail(err, HARP_ERR_FORMAT, "the saved session's bounds contradict each other");
     trial->n_tokens = head.n_tokens, trial->from = head.from, trial->stats = head.stats;
