@@ -2482,7 +2482,7 @@ static const hp_kernels *hp_find_kernels(const char *name)
  *      window_layers   bytes    one for each layer, 1: the window holds there, 0: it does not; absent: it holds in all
  *      local_layers    bytes    one for each layer, 1: rope_local turns it; absent: none
  *
- * Tensors, in this order; [] has a condition, ? means that the tensor may be there or not:
+ * Tensors, in this order; what stands at the right in [] is a condition, ? means that the tensor may be there or not:
  *
  *      embedding [vocab][hidden]
  *      position_embedding [context][hidden] ?
