@@ -313,6 +313,16 @@ HARP_API harp_status harp_feed(harp_session *session, const int32_t *tokens, int
 /* One step: computes what is pending, applies HARP, chooses a token and appends it. step may be NULL. */
 HARP_API harp_status harp_next(harp_session *session, harp_step *step, harp_error *err);
 
+/* harp_next in slices, for watchdogs and metered hosts: returns after about `budget` multiply-adds, with *done = 0, and
+ * goes on when it is called again; with *done = 1 the step is complete and *step is filled in. Slices give the bits of a
+ * whole step. A slice computes at least 16 rows of one matrix; embeddings, the measure and the choice are not cut. In
+ * between, harp_next finishes the step, harp_save saves the state before it, and every other call on the session that
+ * changes it, or an error, abandons it. Caller's measures and masks may be asked again in each slice. */
+HARP_API harp_status harp_step_some(harp_session *session, int64_t budget, int *done, harp_step *step, harp_error *err);
+
+/* Appends tokens like harp_feed, but computes nothing now: the next step does, in slices if it comes in slices. */
+HARP_API harp_status harp_queue(harp_session *session, const int32_t *tokens, int32_t n, harp_error *err);
+
 /* Forgets every token from `position` on; what is before it stays computed. */
 HARP_API harp_status harp_rewind(harp_session *session, int32_t position, harp_error *err);
 

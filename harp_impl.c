@@ -493,9 +493,10 @@ static void hp_put(hp_text *t, char c)
     t->out[t->used] = 0;
 }
 
+/* Names come from files: what a terminal would take for a command is not passed on. */
 static void hp_put_string(hp_text *t, const char *s)
 {
-    while (*s) hp_put(t, *s++);
+    for (; *s; s++) hp_put(t, (unsigned char)*s < 0x20 || *s == 0x7F ? '?' : *s);
 }
 
 /* u becomes u / 10; returns the rest. In pieces of 16 bits: a small machine divides 32 bits, but not 64. */
@@ -2650,13 +2651,14 @@ static harp_status hp_check_header(harp_model *m, harp_error *err)
     table_end = m->table_offset + (uint64_t)hp_u32(h + 36) * HP_RECORD_BYTES;
     if (hp_u64(h + 24) != HP_HEADER_BYTES || meta_bytes > m->image_bytes || m->table_offset > m->image_bytes
         || m->table_offset < meta_end || m->table_offset % 8 != 0 || m->data_offset < table_end
-        || m->data_offset > m->image_bytes || m->data_offset % 64 != 0 || m->data_offset > SIZE_MAX)
+        || m->data_offset > m->image_bytes || m->data_offset % 64 != 0 || m->data_offset > SIZE_MAX
+        || hp_u32(h + 32) > INT32_MAX || hp_u32(h + 36) > INT32_MAX)
         return hp_fail(err, HARP_ERR_FORMAT, "the offsets in the header contradict each other");
     crc = hp_crc32(hp_crc32(0, h, 12), zero, 4);
     if (hp_crc32(crc, h + 16, (size_t)m->data_offset - 16) != hp_u32(h + 12))
         return hp_fail(err, HARP_ERR_FORMAT, "the checksum of the file's head is wrong: the file is damaged");
-    m->n_meta = (int32_t)(hp_u32(h + 32) & 0x7FFFFFFFu);
-    m->n_tensors = (int32_t)(hp_u32(h + 36) & 0x7FFFFFFFu);
+    m->n_meta = (int32_t)hp_u32(h + 32);
+    m->n_tensors = (int32_t)hp_u32(h + 36);
     return HARP_OK;
 }
 
@@ -2969,6 +2971,9 @@ static harp_status hp_read_dimensions(harp_model *m, harp_error *err)
         int32_t most = sizes[i].value == &m->rope_dims ? f->head_dim : sizes[i].most;
         if (hp_read_integer(m, sizes[i].key, sizes[i].least, most, sizes[i].value, err)) return HARP_ERR_FORMAT;
     }
+    if (f->layers > m->n_tensors / 4) /* before memory is asked for: a layer has more than four tensors */
+        return hp_fail(err, HARP_ERR_FORMAT, "%d layers cannot be made of %d tensors", (int64_t)f->layers,
+                       (int64_t)m->n_tensors);
     if (f->heads % f->kv_heads != 0 || m->rope_dims % 2 != 0)
         return hp_fail(err, HARP_ERR_FORMAT, "%d heads cannot share %d key-value heads, or rope_dims %d is odd",
                        (int64_t)f->heads, (int64_t)f->kv_heads, (int64_t)m->rope_dims);
@@ -3271,6 +3276,7 @@ HARP_API harp_status harp_open_source(harp_model **model, const harp_source *sou
 HARP_API harp_status harp_open(harp_model **model, const char *path, harp_error *err)
 {
     harp_source source = harp_source_defaults();
+    if (model) *model = NULL;
     if (!path) return hp_fail(err, HARP_ERR_ARGUMENT, "path must not be NULL");
     source.path = path;
     return harp_open_source(model, &source, err);
@@ -5006,6 +5012,7 @@ typedef struct hp_stream {
     int32_t blocks;                   /* capacity                                                                 */
     int32_t base;                     /* first position of its own                                                */
     int32_t length;                   /* positions below it are computed; 0: nothing is, base means nothing        */
+    int32_t reached;                  /* positions below it were computed by the step that is under way            */
 } hp_stream;
 
 /* One token to be computed in a pass. */
@@ -5030,8 +5037,8 @@ typedef void hp_work(harp_session *s, int part, int32_t first, int32_t last);
 /* What the parts of a split piece of work need to know; written by the session's thread before the split. */
 typedef struct hp_job {
     hp_work *work;
-    int32_t count, share; /* outputs in all, and how many a part takes at a time */
-    long next;            /* the first that nobody has taken */
+    int32_t end, share; /* outputs begin at next, and how many a part takes at a time */
+    long next;          /* the first that nobody has taken */
     const hp_matrix *matrix; /* a product:  out[rows][stride] = inputs . matrix^T   */
     hp_inputs inputs;
     float *out;
@@ -5048,6 +5055,15 @@ typedef struct hp_costs {
     float rate;                  /* share of steps that hesitated                          */
     int32_t steps;
 } hp_costs;
+
+/* Where a pass stands, for it may be computed in slices ([CH11]). */
+typedef struct hp_progress {
+    int64_t budget;               /* multiply-adds that this slice may still take    */
+    int32_t under_way, resuming;  /* a pass is; a step is                            */
+    int32_t layer, stage, item;   /* what comes next; item: of a stage that was cut  */
+    int32_t n_rows, first_slot;   /* of the pass                                     */
+    int32_t redrawn;              /* frame redraw: reframings that the step has done */
+} hp_progress;
 
 struct harp_session {
     const harp_model *model;
@@ -5096,6 +5112,7 @@ struct harp_session {
     size_t held_bytes, held_capacity;
 
     hp_job job;
+    hp_progress progress;
     hp_pool pool;         /* if the caller has no parallel-for */
     hp_worker *workers;   /* [threads - 1] */
     hp_costs costs;
@@ -5387,6 +5404,7 @@ HARP_API harp_status harp_session_open(harp_session **session, const harp_model 
     *s = plan;
     s->block = block, s->block_bytes = params->memory ? 0 : bytes;
     s->from = hp_max(s->params.reframe_from, 0), s->draft_goal = s->params.drafts;
+    s->progress.budget = INT64_MAX;
     if (s->params.threads > 1 && !s->params.parallel && !hp_pool_begin(&s->pool, s->workers, s->params.threads)) {
         hp_release_session(s);
         return hp_fail(err, HARP_ERR_MEMORY, "the system refuses %d threads", (int64_t)params->threads);
@@ -5434,6 +5452,18 @@ static void hp_store_elements(harp_cache cache, uint8_t *p, size_t step, const f
     }
 }
 
+/* Zeroes a block when its first position comes: what lies behind the last position of a stream is read and saved with
+ * the block, and must not be what the memory held before. */
+static void hp_clear_block(const harp_session *s, hp_stream *t, size_t block)
+{
+    size_t bytes = hp_block_bytes(s);
+    memset(t->keys + block * bytes, 0, bytes);
+    memset(t->values + block * bytes, 0, bytes);
+    if (s->params.cache != HARP_CACHE_INT8) return;
+    memset(t->key_scales + block * HP_BLOCK, 0, HP_BLOCK * sizeof(float));
+    memset(t->value_scales + block * HP_BLOCK, 0, HP_BLOCK * sizeof(float));
+}
+
 static void hp_store_key_value(harp_session *s, hp_stream *t, int32_t layer, int32_t kv_head, int32_t position,
                                const float *key, const float *value)
 {
@@ -5442,6 +5472,7 @@ static void hp_store_key_value(harp_session *s, hp_stream *t, int32_t layer, int
     size_t element = hp_cache_element_bytes(s->params.cache);
     uint8_t *keys = t->keys + b * hp_block_bytes(s), *values = t->values + b * hp_block_bytes(s);
     float unused, *ks = &unused, *vs = &unused;
+    if (lane == 0) hp_clear_block(s, t, b);
     if (s->params.cache == HARP_CACHE_INT8) {
         ks = t->key_scales + b * HP_BLOCK + lane;
         vs = t->value_scales + b * HP_BLOCK + lane;
@@ -5496,6 +5527,10 @@ static void hp_begin_stream(harp_session *s, hp_stream *t, int32_t base)
  * ride in the same pass, where it shares every load of a weight. A row's result does not depend on its companions:
  * each row's sums are its own (rules R1 to R3).
  *
+ * A pass can be cut into SLICES, for hosts that must not be kept waiting: stages that cost much do as many of their items
+ * (tiles of a matrix, heads) as the slice's budget allows and are called again. What a step has computed so far it finds
+ * again: the pass under way goes on, then the step's own program runs from its beginning and skips what is there.
+ *
  *   P1  embed       x = embedding of the token, with its mask if it is reframed
  *   P2  each layer  x += attention(norm(x)); x += ffn(norm(x)), or a relative of it: a list of stages
  *   P3  logits      of the rows that want them: norm(x) . output^T
@@ -5509,14 +5544,14 @@ static void hp_do_part(void *session, int part)
     harp_session *s = (harp_session *)session;
     hp_job *j = &s->job;
     int32_t first;
-    while ((first = (int32_t)hp_take(&j->next, j->share)) < j->count)
-        j->work(s, part, first, hp_min(first + j->share, j->count));
+    while ((first = (int32_t)hp_take(&j->next, j->share)) < j->end)
+        j->work(s, part, first, hp_min(first + j->share, j->end));
 }
 
-static void hp_split(harp_session *s, hp_work *work, int32_t count)
+static void hp_split_range(harp_session *s, hp_work *work, int32_t first, int32_t count)
 {
     int part;
-    s->job.work = work, s->job.count = count, s->job.next = 0;
+    s->job.work = work, s->job.next = first, s->job.end = first + count;
     s->job.share = count / (s->params.threads * HP_SHARES) + 1;
     if (HP_ATOMICS && count > 1 && s->params.parallel && s->params.threads > 1)
         s->params.parallel(s->params.parallel_user, hp_do_part, s, s->params.threads);
@@ -5524,6 +5559,29 @@ static void hp_split(harp_session *s, hp_work *work, int32_t count)
         hp_pool_run(&s->pool, hp_do_part, s, s->params.threads);
     else
         for (part = 0; part < s->params.threads; part++) hp_do_part(s, part);
+}
+
+static void hp_split(harp_session *s, hp_work *work, int32_t count)
+{
+    hp_split_range(s, work, 0, count);
+}
+
+static void hp_spend(harp_session *s, int64_t cost)
+{
+    if (s->progress.budget != INT64_MAX) s->progress.budget -= cost; /* that much is no limit */
+}
+
+/* Does as many of `count` items, of `cost` multiply-adds each, as the budget allows, but at least one: 1 if all are done,
+ * 0 if the stage is to be called again. Halving comes near enough to the budget, without a division of 64 bits. */
+static int hp_split_some(harp_session *s, hp_work *work, int32_t count, int64_t cost)
+{
+    hp_progress *p = &s->progress;
+    int32_t first = p->item, n = count - first;
+    while (n > 1 && n * cost > p->budget) n -= n / 2;
+    hp_split_range(s, work, first, n);
+    hp_spend(s, n * cost);
+    p->item = first + n < count ? first + n : 0;
+    return p->item == 0;
 }
 
 /* ---- Norms, rounding and products of all rows ---- */
@@ -5563,9 +5621,10 @@ static void hp_work_product(harp_session *s, int part, int32_t first, int32_t la
     s->kernels->matmul(s->job.matrix, first, last, &s->job.inputs, s->job.rows, s->job.out, s->job.stride);
 }
 
-/* out[rows][stride] = x[rows][width] . matrix^T: the activations are rounded once per row, then the tiles are split. */
-static void hp_product(harp_session *s, const hp_matrix *matrix, const float *x, int32_t width, int32_t rows,
-                       float *out, int32_t stride)
+/* out[rows][stride] = x[rows][width] . matrix^T: the activations are rounded once per row, then the tiles are split. 0: the
+ * slice ended before the product did. */
+static int hp_product(harp_session *s, const hp_matrix *matrix, const float *x, int32_t width, int32_t rows,
+                      float *out, int32_t stride)
 {
     hp_job *j = &s->job;
     memset(&j->inputs, 0, sizeof j->inputs);
@@ -5573,11 +5632,11 @@ static void hp_product(harp_session *s, const hp_matrix *matrix, const float *x,
     if (s->params.activations == HARP_ACT_F32 || matrix->is_float) {
         j->inputs.x = x;
     } else {
-        hp_split(s, hp_work_round, rows);
+        if (s->progress.item == 0) hp_split(s, hp_work_round, rows);
         j->inputs.q = s->q, j->inputs.scales = s->q_scales, j->inputs.sums = s->q_sums;
     }
     j->matrix = matrix, j->rows = rows, j->out = out, j->stride = (size_t)stride;
-    hp_split(s, hp_work_product, matrix->n_tiles);
+    return hp_split_some(s, hp_work_product, matrix->n_tiles, (int64_t)rows * HP_LANES * width);
 }
 
 /* Adds a bias to each of the rows, if the model has it. */
@@ -5593,7 +5652,7 @@ static void hp_product_onto_x(harp_session *s, const hp_matrix *matrix, const ui
                               const float *inputs, int32_t width)
 {
     int32_t i;
-    hp_product(s, matrix, inputs, width, s->n_rows, s->change, s->hidden_stride);
+    if (!hp_product(s, matrix, inputs, width, s->n_rows, s->change, s->hidden_stride)) return;
     hp_add_bias_to_rows(s, s->change, bias, s->model->info.hidden, s->n_rows, s->hidden_stride);
     if (norm->weight) hp_norm(s, norm, s->change, s->change);
     for (i = 0; i < s->n_rows; i++)
@@ -5711,7 +5770,7 @@ static const float *hp_branch_input(const harp_session *s)
 
 static void hp_stage_qkv(harp_session *s, const hp_layer *w)
 {
-    hp_product(s, &w->qkv, hp_branch_input(s), s->hidden_stride, s->n_rows, s->qkv, s->qkv_stride);
+    if (!hp_product(s, &w->qkv, hp_branch_input(s), s->hidden_stride, s->n_rows, s->qkv, s->qkv_stride)) return;
     hp_add_bias_to_rows(s, s->qkv, w->qkv_bias, w->qkv.rows, s->n_rows, s->qkv_stride);
 }
 
@@ -5913,8 +5972,10 @@ static void hp_work_attention(harp_session *s, int part, int32_t first, int32_t 
 
 static void hp_stage_attention(harp_session *s, const hp_layer *w)
 {
+    const harp_info *f = &s->model->info;
+    int64_t queries = (int64_t)hp_longest_run(s) * (f->heads / f->kv_heads), seen = s->rows[s->n_rows - 1].position + 1;
     s->job.layer = (int32_t)(w - s->model->layers);
-    hp_split(s, hp_work_attention, s->n_runs * s->model->info.kv_heads);
+    hp_split_some(s, hp_work_attention, s->n_runs * f->kv_heads, 2 * queries * f->head_dim * seen);
 }
 
 static void hp_stage_attention_out(harp_session *s, const hp_layer *w)
@@ -5929,7 +5990,7 @@ static void hp_stage_ffn_norm(harp_session *s, const hp_layer *w)
 
 static void hp_stage_gate_up(harp_session *s, const hp_layer *w)
 {
-    hp_product(s, &w->gate_up, hp_branch_input(s), s->hidden_stride, s->n_rows, s->gate_up, s->gate_up_stride);
+    if (!hp_product(s, &w->gate_up, hp_branch_input(s), s->hidden_stride, s->n_rows, s->gate_up, s->gate_up_stride)) return;
     hp_add_bias_to_rows(s, s->gate_up, w->gate_up_bias, w->gate_up.rows, s->n_rows, s->gate_up_stride);
 }
 
@@ -5990,22 +6051,25 @@ static void hp_choose_stages(harp_model *m)
 /* ---- P3: logits ---- */
 
 /* The rows that want logits move to the front of the scratch; their slots follow one another (see hp_push). */
+static void hp_pick_rows(harp_session *s)
+{
+    size_t stride = (size_t)s->hidden_stride;
+    int32_t i, n = 0;
+    for (i = 0; i < s->n_rows; i++) {
+        if (s->rows[i].slot < 0) continue;
+        if (n == 0) s->progress.first_slot = s->rows[i].slot;
+        memmove(s->x + (size_t)n++ * stride, s->x + (size_t)i * stride, stride * sizeof(float));
+    }
+    s->n_rows = n;
+    hp_norm(s, &s->model->final_norm, s->x, s->normed);
+}
+
 static void hp_compute_logits(harp_session *s)
 {
     const harp_model *m = s->model;
-    size_t stride = (size_t)s->hidden_stride;
-    float *out;
-    int32_t i, n = 0, first_slot = 0;
-    for (i = 0; i < s->n_rows; i++) {
-        if (s->rows[i].slot < 0) continue;
-        if (n == 0) first_slot = s->rows[i].slot;
-        memmove(s->x + (size_t)n++ * stride, s->x + (size_t)i * stride, stride * sizeof(float));
-    }
-    if (n == 0) return;
-    s->n_rows = n;
-    out = s->logits + (size_t)first_slot * (size_t)s->logits_stride;
-    hp_norm(s, &m->final_norm, s->x, s->normed);
-    hp_product(s, &m->output, s->normed, s->hidden_stride, n, out, s->logits_stride);
+    int32_t i, n = s->n_rows;
+    float *out = s->logits + (size_t)s->progress.first_slot * (size_t)s->logits_stride;
+    if (n == 0 || !hp_product(s, &m->output, s->normed, s->hidden_stride, n, out, s->logits_stride)) return;
     hp_add_bias_to_rows(s, out, m->output_bias, m->vocab, n, s->logits_stride);
     for (i = 0; i < n && m->recipe.logit_cap > 0.0f; i++)
         s->kernels->soft_cap(out + (size_t)i * (size_t)s->logits_stride, s->logits_stride, 1.0f, m->recipe.logit_cap);
@@ -6032,33 +6096,68 @@ static void hp_find_runs(harp_session *s)
     s->runs[s->n_runs] = s->n_rows;
 }
 
-static harp_status hp_forward(harp_session *s, harp_error *err)
+enum { HP_PAUSED = 100 }; /* a status that no caller sees: the slice ended, nothing failed */
+
+static harp_status hp_begin_pass(harp_session *s, harp_error *err)
 {
-    int32_t layer, stage;
+    hp_progress *p = &s->progress;
     hp_find_runs(s);
     if (hp_embed(s, err)) return HARP_ERR_CANCELLED;
-    for (layer = 0; layer < s->model->info.layers; layer++)
-        for (stage = 0; stage < s->model->n_stages; stage++) {
-            if (hp_is_cancelled(s)) return hp_fail(err, HARP_ERR_CANCELLED, "cancelled by the caller");
-            s->model->stages[stage](s, &s->model->layers[layer]);
-        }
-    hp_compute_logits(s);
+    p->under_way = 1, p->layer = p->stage = p->item = 0, p->n_rows = s->n_rows;
+    hp_spend(s, (int64_t)s->n_rows * s->model->info.hidden);
+    return HARP_OK;
+}
+
+/* Does what comes next in the pass: a stage, or a part of one. Behind the layers come two stages more. */
+static void hp_do_stage(harp_session *s)
+{
+    hp_progress *p = &s->progress;
+    const harp_model *m = s->model;
+    int32_t n_stages = p->layer < m->info.layers ? m->n_stages : 2;
+    if (p->layer < m->info.layers) m->stages[p->stage](s, &m->layers[p->layer]);
+    else if (p->stage == 0) hp_pick_rows(s);
+    else hp_compute_logits(s);
+    if (p->item > 0 || ++p->stage < n_stages) return;
+    p->stage = 0, p->layer++;
+}
+
+static harp_status hp_forward(harp_session *s, harp_error *err)
+{
+    hp_progress *p = &s->progress;
+    while (p->layer <= s->model->info.layers) {
+        if (hp_is_cancelled(s)) return hp_fail(err, HARP_ERR_CANCELLED, "cancelled by the caller");
+        if (p->budget <= 0) return (harp_status)HP_PAUSED;
+        hp_do_stage(s);
+    }
     return HARP_OK;
 }
 
 /* ---- Putting passes together ---- */
 
-/* Computes the rows gathered so far. */
-static harp_status hp_flush(harp_session *s, harp_error *err)
+/* The rows of the pass are computed, for as long as the step lasts. */
+static void hp_note_rows(harp_session *s)
 {
-    harp_status status;
-    int32_t i, n = s->n_rows, reframed = 0;
-    if (n == 0) return HARP_OK;
-    for (i = 0; i < n; i++) reframed += s->rows[i].reframing >= 0;
-    status = hp_forward(s, err);
-    s->n_rows = 0;
+    int32_t i, reframed = 0, n = s->progress.n_rows;
+    for (i = 0; i < n; i++) {
+        const hp_row *row = &s->rows[i];
+        s->streams[row->stream].reached = row->position + 1;
+        reframed += row->reframing >= 0;
+    }
     s->stats.passes++, s->stats.rows += n - reframed, s->stats.reframed_rows += reframed;
     s->step_passes++, s->step_rows += n;
+}
+
+/* Computes the rows gathered so far, or goes on with it. */
+static harp_status hp_flush(harp_session *s, harp_error *err)
+{
+    hp_progress *p = &s->progress;
+    harp_status status = HARP_OK;
+    if (!p->under_way && s->n_rows == 0) return HARP_OK;
+    if (!p->under_way) status = hp_begin_pass(s, err);
+    if (status == HARP_OK) status = hp_forward(s, err);
+    if (status == (harp_status)HP_PAUSED) return status;
+    if (status == HARP_OK) hp_note_rows(s);
+    s->n_rows = p->under_way = p->item = 0;
     return status;
 }
 
@@ -6077,21 +6176,34 @@ static harp_status hp_push(harp_session *s, int32_t position, int32_t stream, in
 }
 
 /* Pushes what stream r lacks up to and including `upto`. The logits of the last `wanted` positions go to slots `slot`,
- * slot + 1, ...; they are computed again if need be. */
+ * slot + 1, ...; they are computed again if need be, unless an earlier slice of the step did it. */
 static harp_status hp_push_stream(harp_session *s, int32_t r, int32_t reframing, int32_t upto, int32_t wanted,
                                   int32_t slot, harp_error *err)
 {
     harp_status status = HARP_OK;
     int32_t i, first_wanted = upto + 1 - wanted;
-    for (i = hp_min(s->streams[r].length, first_wanted); i <= upto && status == HARP_OK; i++)
+    for (i = hp_max(hp_min(s->streams[r].length, first_wanted), s->streams[r].reached); i <= upto && status == HARP_OK; i++)
         status = hp_push(s, i, r, reframing, i < first_wanted ? -1 : slot + i - first_wanted, err);
     return status;
 }
 
-/* Abandons a pass that was being put together when something failed. */
+/* Nothing is under way any more: a step has come to its end, or what follows is not its continuation. */
+static void hp_drop_slices(harp_session *s)
+{
+    int32_t r;
+    for (r = 0; r < s->all_streams; r++) s->streams[r].reached = 0;
+    s->n_rows = s->progress.under_way = s->progress.resuming = s->progress.item = s->progress.redrawn = 0;
+}
+
+/* Abandons a pass that was being put together when something failed; a pause is no failure. A stream that was begun for
+ * it has nothing yet. */
 static harp_status hp_abandon(harp_session *s, harp_status status)
 {
-    s->n_rows = 0;
+    int32_t r;
+    if (status == (harp_status)HP_PAUSED) return status;
+    for (r = 1; r < s->n_streams; r++)
+        if (s->streams[r].length <= s->streams[r].base) s->streams[r].length = s->streams[r].base = 0;
+    hp_drop_slices(s);
     return status;
 }
 
@@ -6353,16 +6465,20 @@ static void hp_set_reframed_lengths(harp_session *s, int32_t k, int32_t n)
 /* Frame redraw: the whole prefix anew for each reframing, one after another through the one scratch stream. */
 static harp_status hp_redraw(harp_session *s, int32_t k, int32_t n, harp_error *err)
 {
+    hp_stream *t = &s->streams[1];
     harp_status status = HARP_OK;
-    int32_t r;
+    int32_t *r = &s->progress.redrawn;
     s->mask_step = 1 + (uint32_t)n;
-    for (r = 1; r <= k && status == HARP_OK; r++) {
-        hp_begin_stream(s, &s->streams[1], s->from);
-        status = hp_push_stream(s, 1, r - 1, n, 1, s->reframed_slot + (r - 1) * s->slot_gap, err);
+    while (*r < k && status == HARP_OK) {
+        if (t->reached == 0) hp_begin_stream(s, t, s->from);
+        status = hp_push_stream(s, 1, *r, n, 1, s->reframed_slot + *r * s->slot_gap, err);
         if (status == HARP_OK) status = hp_flush(s, err);
+        if (status == HARP_OK) ++*r, t->reached = 0;
     }
+    if (status == HARP_OK) *r = 0;
     s->mask_step = 0;
-    s->streams[1].length = 0;
+    t->length = 0;
+    if (status != (harp_status)HP_PAUSED) t->base = 0; /* a pause goes on from there */
     return status;
 }
 
@@ -6515,6 +6631,7 @@ static harp_status hp_combined_logits(harp_session *s, const float **logits, har
 {
     int32_t n = s->n_tokens - 1, k = hp_active_reframings(s, n);
     int one_row = s->streams[0].length == n && s->params.drafts == 0;
+    int in_one_slice = !s->progress.resuming;
     double begin = hp_seconds(), middle, end;
     harp_status status = hp_reach_newest(s, n, k, err); /* H1 */
     if (status) return status;
@@ -6525,7 +6642,8 @@ static harp_status hp_combined_logits(harp_session *s, const float **logits, har
         status = hp_compute_reframed(s, k, n, err);
         end = hp_seconds();
     }
-    hp_learn_costs(s, s->ahead_reframed, one_row, middle - begin, end - middle, step->hesitated);
+    if (in_one_slice && status == HARP_OK)
+        hp_learn_costs(s, s->ahead_reframed, one_row, middle - begin, end - middle, step->hesitated);
     if (status || !step->hesitated || k == 0) return status;
     if ((status = hp_blend(s, k, n, step, err)) != HARP_OK) return status; /* H6 */
     *logits = s->combined;
@@ -6609,7 +6727,7 @@ static harp_status hp_deliver_judged(harp_session *s, int32_t first, int32_t i, 
     }
     step->position = first + i + 1;
     step->vanilla_token = hp_argmax(vanilla, vocab), step->token = hp_argmax(logits, vocab);
-    step->logprob = harp_logprob(logits, vocab, step->token);
+    step->logprob = hp_logprob(s->kernels->measure_spread(logits, vocab), logits[step->token]);
     if (on_step(user, step, vanilla, logits)) return hp_fail(err, HARP_ERR_CANCELLED, "cancelled by the caller");
     return HARP_OK;
 }
@@ -6652,6 +6770,7 @@ static harp_status hp_judge_batch(harp_session *s, int32_t first, int32_t m, har
 static void hp_forget_drafts(harp_session *s)
 {
     s->n_drafts = s->n_ahead = 0;
+    hp_drop_slices(s);
 }
 
 /* Prompt lookup: the longest end of the text, of `lookup` tokens at most, that stood earlier in it, at its latest place:
@@ -6854,14 +6973,16 @@ static harp_status hp_extend_beam(harp_session *s, const harp_beam_options *o, i
     const hp_beam *from = &s->beams[parent];
     const float *logits = hp_slot(s, slot);
     int32_t vocab = s->model->vocab, i, counted = hp_max(from->length, 1);
+    hp_spread spread;
     if (!hp_logits_are_sound(logits, vocab))
         return hp_fail(err, HARP_ERR_NUMBER, "the logits of beam %d are not finite: the model is damaged",
                        (int64_t)parent);
+    spread = s->kernels->measure_spread(logits, vocab);
     hp_make_heap(s->ranking, vocab, logits);
     for (i = 0; i < hp_min(top, vocab); i++) {
         hp_beam c;
         c.parent = parent, c.token = hp_pop_heap(s->ranking, vocab - i, logits), c.length = from->length + 1;
-        c.sum = from->sum + harp_logprob(logits, vocab, c.token);
+        c.sum = from->sum + hp_logprob(spread, logits[c.token]);
         c.score = hp_beam_score(o, c.sum, counted);
         c.finished = from->length > 0 && hp_ends_beam(s, o, c.token); /* the first token never ends a beam */
         hp_offer_beam(s, n, c);
@@ -6990,6 +7111,7 @@ HARP_API harp_status harp_beam(harp_session *s, const harp_beam_options *options
     if (status) return status;
     most = hp_min(options->max_tokens, s->params.context - s->n_tokens);
     s->has_step = 0;
+    hp_drop_slices(s);
     status = hp_begin_beams(s, options, err);
     for (i = 1; i < most && status == HARP_OK && !hp_all_finished(s); i++) status = hp_advance_beams(s, options, err);
     hp_forget_drafts(s);
@@ -7003,13 +7125,15 @@ HARP_API harp_status harp_beam(harp_session *s, const harp_beam_options *options
 
 HARP_API harp_status harp_pause(harp_session *s, int32_t token, int32_t count, harp_error *err)
 {
-    int32_t i;
+    int32_t i, begin;
     harp_status status = HARP_OK;
     if (!s || count < 0) return hp_fail(err, HARP_ERR_ARGUMENT, "session is NULL or count negative");
     if (count > s->params.context - s->n_tokens)
         return hp_fail(err, HARP_ERR_CONTEXT, "%d tokens do not fit: %d of %d positions are taken", (int64_t)count,
                        (int64_t)s->n_tokens, (int64_t)s->params.context);
+    begin = s->n_tokens;
     for (i = 0; i < count && status == HARP_OK; i++) status = harp_feed(s, &token, 1, err);
+    if (status) harp_rewind(s, begin, NULL);
     return status;
 }
 
@@ -7068,8 +7192,10 @@ static harp_status hp_check_tokens(const harp_session *s, const int32_t *tokens,
 static void hp_set_token_count(harp_session *s, int32_t n)
 {
     int32_t r;
-    if (hp_is_long(s->model, n) != hp_is_long(s->model, s->n_tokens))
+    if (hp_is_long(s->model, n) != hp_is_long(s->model, s->n_tokens)) {
         for (r = 0; r < s->n_streams; r++) s->streams[r].length = s->streams[r].base = 0;
+        hp_forget_drafts(s);
+    }
     s->n_tokens = n;
 }
 
@@ -7088,47 +7214,89 @@ static void hp_append(harp_session *s, const int32_t *tokens, int32_t n)
 HARP_API harp_status harp_feed(harp_session *s, const int32_t *tokens, int32_t n, harp_error *err)
 {
     harp_status status = hp_check_tokens(s, tokens, n, err);
+    int32_t from;
     if (status) return status;
     if (n == 0) return hp_ok(err);
+    from = s->from;
     hp_append(s, tokens, n);
     if (s->n_tokens > 1) status = hp_compute_vanilla(s, s->n_tokens - 2, err);
     if (status) {
-        hp_set_token_count(s, s->n_tokens - n);
+        hp_set_token_count(s, s->n_tokens - n), s->from = from;
         return status;
     }
     return hp_ok(err);
 }
 
-HARP_API harp_status harp_next(harp_session *s, harp_step *step, harp_error *err)
+HARP_API harp_status harp_queue(harp_session *s, const int32_t *tokens, int32_t n, harp_error *err)
+{
+    harp_status status = hp_check_tokens(s, tokens, n, err);
+    if (status) return status;
+    if (n > 0) hp_append(s, tokens, n);
+    return hp_ok(err);
+}
+
+/* The logits that the step chooses from, or HP_PAUSED. */
+static harp_status hp_go_on(harp_session *s, const float **logits, harp_step *now, harp_error *err)
+{
+    hp_progress *p = &s->progress;
+    harp_status status = HARP_OK;
+    if (!p->resuming) {
+        hp_drop_slices(s);
+        s->has_step = s->step_passes = s->step_rows = 0;
+        status = hp_draft(s, err);
+    } else if (p->under_way) {
+        status = hp_flush(s, err);
+    }
+    if (status == HARP_OK) status = hp_combined_logits(s, logits, now, err);
+    p->resuming = status == (harp_status)HP_PAUSED;
+    if (status && !p->resuming) hp_forget_drafts(s);
+    return status;
+}
+
+/* Chooses a token and appends it. */
+static void hp_finish_step(harp_session *s, const float *logits, harp_step *now)
+{
+    now->position = s->n_tokens;
+    now->vanilla_token = now->reframed ? hp_choose_next(s, hp_slot(s, s->vanilla_slot)) : -1;
+    now->token = hp_choose_next(s, logits); /* last: a session that drafts for another is asked what it drew from */
+    if (!now->reframed) now->vanilla_token = now->token;
+    now->end = hp_is_end(s->model, now->token);
+    now->logprob = hp_logprob(s->kernels->measure_spread(logits, s->model->vocab), logits[now->token]);
+    now->passes = s->step_passes, now->rows = s->step_rows;
+    s->stats.steps++, s->stats.hesitations += now->hesitated, s->stats.changed += now->token != now->vanilla_token;
+    hp_settle_draft(s, now->token);
+    hp_drop_slices(s);
+    s->tokens[s->n_tokens] = now->token;
+    hp_set_token_count(s, s->n_tokens + 1);
+    s->has_step = 1, s->has_reframed = s->is_combined = now->reframed > 0;
+}
+
+HARP_API harp_status harp_step_some(harp_session *s, int64_t budget, int *done, harp_step *step, harp_error *err)
 {
     harp_step now;
-    const float *logits;
+    const float *logits = NULL;
     harp_status status;
-    if (!s) return hp_fail(err, HARP_ERR_ARGUMENT, "session must not be NULL");
+    if (!s || !done) return hp_fail(err, HARP_ERR_ARGUMENT, "session and done must not be NULL");
+    *done = 0;
     if (s->n_tokens == 0) return hp_fail(err, HARP_ERR_ARGUMENT, "there is no token to go on from: feed some first");
     if (s->n_tokens == s->params.context)
         return hp_fail(err, HARP_ERR_CONTEXT, "the context of %d positions is full", (int64_t)s->params.context);
     memset(&now, 0, sizeof now);
-    s->has_step = s->step_passes = s->step_rows = 0;
-    status = hp_draft(s, err);
-    if (status == HARP_OK) status = hp_combined_logits(s, &logits, &now, err);
-    if (status) {
-        hp_forget_drafts(s);
-        return status;
-    }
-    now.position = s->n_tokens;
-    now.vanilla_token = now.reframed ? hp_choose_next(s, hp_slot(s, s->vanilla_slot)) : -1;
-    now.token = hp_choose_next(s, logits); /* last: a session that drafts for another is asked what it drew from */
-    if (!now.reframed) now.vanilla_token = now.token;
-    now.end = hp_is_end(s->model, now.token);
-    now.logprob = hp_logprob(s->kernels->measure_spread(logits, s->model->vocab), logits[now.token]);
-    now.passes = s->step_passes, now.rows = s->step_rows;
-    s->stats.steps++, s->stats.hesitations += now.hesitated, s->stats.changed += now.token != now.vanilla_token;
-    hp_settle_draft(s, now.token);
-    s->tokens[s->n_tokens++] = now.token;
-    s->has_step = 1, s->has_reframed = s->is_combined = now.reframed > 0;
+    s->progress.budget = budget > 0 ? budget : 1;
+    status = hp_go_on(s, &logits, &now, err);
+    s->progress.budget = INT64_MAX; /* all other calls are whole */
+    if (status == (harp_status)HP_PAUSED) return hp_ok(err);
+    if (status) return status;
+    hp_finish_step(s, logits, &now);
+    *done = 1;
     if (step) *step = now;
     return hp_ok(err);
+}
+
+HARP_API harp_status harp_next(harp_session *s, harp_step *step, harp_error *err)
+{
+    int done;
+    return harp_step_some(s, INT64_MAX, &done, step, err);
 }
 
 HARP_API harp_status harp_rewind(harp_session *s, int32_t position, harp_error *err)
@@ -7197,11 +7365,11 @@ HARP_API harp_status harp_score(harp_session *s, const int32_t *tokens, int32_t 
                                 harp_error *err)
 {
     harp_status status = hp_check_tokens(s, tokens, n, err);
-    int32_t begin, i, waiting = 0, most;
+    int32_t begin, from, i, waiting = 0, most;
     if (status) return status;
     if (!on_logits) return hp_fail(err, HARP_ERR_ARGUMENT, "on_logits must not be NULL");
     if (n == 0) return hp_ok(err);
-    begin = s->n_tokens, most = hp_min(s->slots, s->params.batch);
+    begin = s->n_tokens, from = s->from, most = hp_min(s->slots, s->params.batch);
     hp_append(s, tokens, n);
     if (begin > 0) status = hp_compute_vanilla(s, begin - 1, err);
     for (i = begin; i < s->n_tokens && status == HARP_OK; i++) {
@@ -7211,7 +7379,7 @@ HARP_API harp_status harp_score(harp_session *s, const int32_t *tokens, int32_t 
         waiting = 0;
     }
     if (status) {
-        hp_set_token_count(s, begin);
+        hp_set_token_count(s, begin), s->from = from;
         return hp_abandon(s, status);
     }
     s->streams[0].length = s->n_tokens;
@@ -7321,7 +7489,7 @@ static void hp_visit_stream(harp_session *s, hp_stream *t, hp_walk *w)
 {
     size_t bytes = hp_block_bytes(s), scales = HP_BLOCK * sizeof(float);
     int32_t first = t->base / HP_BLOCK, layer, head;
-    size_t n = t->length > 0 ? (size_t)(hp_blocks(t->length) - first) : 0;
+    size_t n = t->length > t->base ? (size_t)(hp_blocks(t->length) - first) : 0;
     for (layer = 0; layer < s->model->info.layers && n > 0; layer++)
         for (head = 0; head < s->model->info.kv_heads; head++) {
             size_t b = hp_block_index(s, t, layer, head, first);
@@ -7337,8 +7505,11 @@ static void hp_visit_bounds(harp_session *s, hp_walk *w)
 {
     int32_t r;
     for (r = 0; r < s->n_streams; r++) {
-        hp_visit(w, &s->streams[r].base, sizeof(int32_t));
-        hp_visit(w, &s->streams[r].length, sizeof(int32_t));
+        hp_stream *t = &s->streams[r];
+        int32_t base = t->length > t->base ? t->base : 0, length = t->length > t->base ? t->length : 0;
+        hp_visit(w, &base, sizeof base); /* a stream that has begun and holds nothing is as good as none */
+        hp_visit(w, &length, sizeof length);
+        if (w->reading) t->base = base, t->length = length;
     }
 }
 
@@ -7403,6 +7574,24 @@ static int hp_bounds_are_sound(const harp_session *s, const hp_stream *bounds, i
     return 1;
 }
 
+/* reframe_from, unless that is the length of a prompt; see hp_append. */
+static int hp_from_is_sound(const harp_session *s, int32_t from)
+{
+    if (s->params.reframe_from >= 0) return from == s->params.reframe_from;
+    return from >= 0 && from <= s->params.context;
+}
+
+/* Counts that can go on counting. */
+static int hp_stats_are_sound(const harp_stats *t)
+{
+    const int64_t counts[] = {t->steps,         t->hesitations, t->changed, t->passes, t->rows,
+                              t->reframed_rows, t->drafted,     t->accepted};
+    size_t i;
+    for (i = 0; i < sizeof counts / sizeof counts[0]; i++)
+        if (counts[i] < 0 || counts[i] > INT64_MAX / 2) return 0;
+    return 1;
+}
+
 static int hp_tokens_are_sound(const harp_session *s, const uint8_t *tokens, int32_t n)
 {
     int32_t i, token;
@@ -7430,7 +7619,8 @@ static harp_status hp_check_image(harp_session *trial, const uint8_t *image, siz
         return hp_fail(err, HARP_ERR_FORMAT,
                        "the saved session is of another model, context, cache, frame or reframings");
     hp_visit_bounds(trial, &w);
-    if (head.n_tokens < 0 || head.n_tokens > trial->params.context || head.from < 0
+    if (head.n_tokens < 0 || head.n_tokens > trial->params.context || !hp_from_is_sound(trial, head.from)
+        || !hp_stats_are_sound(&head.stats)
         || !hp_bounds_are_sound(trial, trial->streams, head.n_tokens, head.from))
         return hp_fail(err, HARP_ERR_FORMAT, "the saved session's bounds contradict each other");
     trial->n_tokens = head.n_tokens, trial->from = head.from, trial->stats = head.stats;

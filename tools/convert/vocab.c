@@ -7,13 +7,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { FIRST_TEXT = 4096 };
+
 int cv_vocab_begin(cv_vocab *v, size_t limit, cv_error *err)
 {
     if (limit > CV_MOST_TOKENS) limit = CV_MOST_TOKENS;
     v->limit = (uint32_t)limit;
     v->token = cv_alloc(limit, sizeof *v->token, err);
+    v->text = v->token ? cv_alloc(FIRST_TEXT, 1, err) : NULL; /* there even if no token has a text */
+    v->text_capacity = v->text ? FIRST_TEXT : 0;
     v->bos = v->eos = v->rules.unknown = -1;
-    return v->token ? 0 : -1;
+    return v->text ? 0 : -1;
 }
 
 void cv_vocab_free(cv_vocab *v)
