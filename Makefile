@@ -116,6 +116,13 @@ $(B)/test_gguf: tests/test_gguf.c $(GGUF) tools/convert/gguf.h tools/convert/deq
 	@mkdir -p $(B)
 	$(CC) $(STRICT) $(CFLAGS) -Itools/convert tests/test_gguf.c $(GGUF) -o $@ -lm
 
+$(B)/test_quality: tests/test_quality.c tools/convert/quantize.c tools/convert/quantize.h
+	@mkdir -p $(B)
+	$(CC) $(STRICT) $(CFLAGS) -Itools/convert tests/test_quality.c tools/convert/quantize.c -o $@ -lm
+
+$(B)/test_words: tests/test_words.c harp.h harp_impl.c
+	@mkdir -p $(B)
+	$(CC) -std=c99 -Wall -Wextra -Werror $(CFLAGS) tests/test_words.c -o $@ -lm
 # These use the library as a stranger would.
 USERS = conformance convert tokenizer decoders slices threads
 

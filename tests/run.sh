@@ -59,6 +59,9 @@ count "evaluation, decoders, view" "$(sh tests/test_eval.sh $B 2>&1)"
 count "chat templates" "$($B/test_chat 2>&1)"
 rm -rf $B/convert && mkdir -p $B/convert
 count "converter" "$($B/test_convert $B/harp-convert $B/convert 2>&1)"
+out=$($B/test_quality 2>&1)
+count "outliers" "$out"
+printf '%s\n' "$out" | grep '^note'
 count "words and form NFC" "$($B/test_words $B/harp-convert $B/convert 2>&1)"
 count "GGUF files" "$($B/test_gguf $F/gguf/blocks.bin $B/convert/x.gguf 2>&1)"
 for m in llama_gqa mistral_v3; do # BF16, and four shards: the fixture was made from F32, in one file
@@ -73,6 +76,7 @@ for form in fused shards; do # the same weights in other tensors, or in other fi
 done
 sh tests/real_files.sh $B $all > $B/real_files.log 2>&1
 count "real files" "$(cat $B/real_files.log)"
+grep '^note' $B/real_files.log
 sh tests/real_decoders.sh $B $all > $B/real_decoders.log 2>&1
 count "decoders, real models" "$(cat $B/real_decoders.log)"
 grep '^note' $B/real_decoders.log
