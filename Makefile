@@ -10,7 +10,7 @@ CFLAGS = -O2
 STRICT = -std=c99 -pedantic -Wall -Wextra -Wconversion -Wshadow -Werror
 B = build
 
-all: $(B)/harp $(B)/harp-convert $(B)/harp-eval $(B)/hello $(B)/own_measure $(B)/no_malloc $(B)/harp_impl.o $(B)/test_library $(B)/test_conformance $(B)/test_models $(B)/test_slices $(B)/test_threads $(B)/test_decoders $(B)/test_chat $(B)/test_convert $(B)/test_gguf $(B)/test_tokenizer $(B)/test_vendoring_c $(B)/test_vendoring_cpp
+all: $(B)/harp $(B)/harp-convert $(B)/harp-bench $(B)/harp-eval $(B)/hello $(B)/own_measure $(B)/no_malloc $(B)/harp_impl.o $(B)/test_library $(B)/test_conformance $(B)/test_models $(B)/variants $(B)/test_slices $(B)/test_threads $(B)/test_decoders $(B)/test_chat $(B)/test_convert $(B)/test_gguf $(B)/test_tokenizer $(B)/test_vendoring_c $(B)/test_vendoring_cpp
 
 $(B)/harp_impl.o: harp.h harp_impl.c
 	@mkdir -p $(B)
@@ -34,6 +34,13 @@ CONVERT = $(wildcard tools/convert/*.c)
 $(B)/harp-convert: $(CONVERT) $(wildcard tools/convert/*.h) $(B)/harp_impl.o
 	$(CC) $(STRICT) $(CFLAGS) $(CONVERT) $(B)/harp_impl.o -o $@ -lm
 
+# The benchmark makes its random models with the converter's plan and writer.
+BENCH = $(wildcard examples/bench/*.c)
+POUR = $(filter-out tools/convert/convert.c tools/convert/check.c,$(CONVERT))
+
+$(B)/harp-bench: $(BENCH) examples/bench/bench.h $(wildcard tools/convert/*.h) $(POUR) $(B)/harp_impl.o
+	$(CC) $(STRICT) $(CFLAGS) $(BENCH) $(POUR) $(B)/harp_impl.o -o $@ -lm -pthread
+
 $(B)/hello: examples/hello.c $(B)/harp_impl.o
 	$(CC) $(STRICT) $(CFLAGS) examples/hello.c $(B)/harp_impl.o -o $@ -lm
 
@@ -47,6 +54,11 @@ $(B)/no_malloc: examples/no_malloc.c harp.h harp_impl.c
 $(B)/test_library: tests/test_library.c harp.h harp_impl.c
 	@mkdir -p $(B)
 	$(CC) -std=c99 -Wall -Wextra -Werror $(CFLAGS) tests/test_library.c -o $@ -lm
+
+# Parts of the converter: JSON.
+$(B)/variants: tests/variants.c tools/convert/json.c tools/convert/util.c tools/convert/json.h
+	@mkdir -p $(B)
+	$(CC) $(STRICT) $(CFLAGS) -Itools/convert tests/variants.c tools/convert/json.c tools/convert/util.c -o $@ -lm
 
 $(B)/test_models: tests/test_models.c harp.h harp_impl.c
 	@mkdir -p $(B)

@@ -38,6 +38,16 @@ for m in llama_gqa llama31_tied smollm_tied mistral_v3 mistral_swa16 phi3_longro
     check "$m: all goldens" $B/test_conformance $W/$m.harp $S/conformance/$m/golden
 done
 
+# The same weights in other tensors, in other files, or under other names
+for form in "shards gpt2" "shards gpt_neox" "shards gemma2" "bare gpt2" "split phi3_longrope 64 64" "split phi4mini 128 64" \
+    "fused qwen2_bias" "fused qwen3" "fused gemma3_text" "fused olmo2" "fused stablelm"; do
+    set -- $form
+    mkdir -p $W/$1/$2
+    $B/variants $1 $S/conformance/$2 $W/$1/$2 $3 $4
+    $B/harp-convert $W/$1/$2 $W/$1/$2.harp --quiet
+    check "$2 $1: the same bytes" cmp $W/$1/$2.harp $F/$2/model.harp
+done
+
 # stories260K: two versions of llama2.c's format hold the same weights
 M=$S/data/models
 for v in "" _v1; do

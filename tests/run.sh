@@ -48,9 +48,9 @@ for m in $models; do
     count "conformance $m" "$out"
     printf '%s\n' "$out" | grep '^note' | sed 's|tests/fixtures/||; s|/golden||'
 done
+count "models" "$($B/test_models $F 2>&1)"
 for m in $models; do count "beam search $m" "$($B/test_decoders beam $F/$m/model.harp $F/$m/golden 2>&1)"; done
 count "decoders" "$($B/test_decoders same $F/llama_gqa/model.harp 2>&1)"
-count "models" "$($B/test_models $F 2>&1)"
 count "library" "$($B/test_library $F/llama_gqa/model.harp 2>&1)"
 count "command line" "$(sh tests/test_cli.sh $B $F/llama_gqa/model.harp 2>&1)"
 count "command line, demo model" "$(sh tests/test_cli.sh $B examples/demo/demo.harp 2>&1)"
@@ -61,6 +61,12 @@ count "GGUF files" "$($B/test_gguf $F/gguf/blocks.bin $B/convert/x.gguf 2>&1)"
 for m in llama_gqa mistral_v3; do # BF16, and four shards: the fixture was made from F32, in one file
     $B/harp-convert $F/source/$m $B/convert/$m.harp --quiet
     check "converter: $m, the same bytes" cmp $B/convert/$m.harp $F/$m/model.harp
+done
+for form in fused shards; do # the same weights in other tensors, or in other files
+    mkdir -p $B/convert/$form/llama_gqa
+    $B/variants $form $F/source/llama_gqa $B/convert/$form/llama_gqa
+    $B/harp-convert $B/convert/$form/llama_gqa $B/convert/$form.harp --quiet
+    check "converter: llama_gqa $form, the same bytes" cmp $B/convert/$form.harp $F/llama_gqa/model.harp
 done
 sh tests/real_files.sh $B $all > $B/real_files.log 2>&1
 count "real files" "$(cat $B/real_files.log)"

@@ -4,9 +4,9 @@
  *
  *     test_models FIXTURES
  *
- * Their kernels against exact references and the same in every instruction set; the length at which longrope changes its
- * table, crossed in every way; descriptions of models that make no sense. Whether the numbers of a whole model are right,
- * test_conformance.c tells. Includes the implementation, to reach its private parts. */
+ * Their kernels against exact references and the same in every instruction set; the length at which longrope changes
+ * its table, crossed in every way; descriptions of models that make no sense. Whether the numbers of a whole model are
+ * right, test_conformance.c tells. Includes the implementation, to reach its private parts. */
 
 #include "../harp_impl.c"
 

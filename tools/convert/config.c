@@ -15,7 +15,7 @@ const char *cv_config_describe(const cv_json *j, uint32_t node, char *out, size_
     if (text) snprintf(out, capacity, "%s", text);
     else if (cv_json_number(j, node, &number)) snprintf(out, capacity, "%.12g", number);
     else if (cv_json_type_of(j, node) == CV_JSON_TRUE) snprintf(out, capacity, "true");
-    else if (cv_json_type_of(j, node) <= CV_JSON_FALSE) snprintf(out, capacity, "false");
+    else if (cv_json_type_of(j, node) == CV_JSON_FALSE) snprintf(out, capacity, "false");
     else snprintf(out, capacity, "%s", cv_json_type_name(j, node));
     return out;
 }
@@ -61,20 +61,15 @@ static const char *const common_keys[] = {
     "architectures", "attention_dropout", "attn_pdrop", "bos_token_id", "cache_implementation", "dtype", "embd_pdrop",
     "eos_token_id", "finetuning_task", "head_dim", "hidden_act", "hidden_dropout", "hidden_size", "id2label",
     "initializer_range", "intermediate_size", "label2id", "max_position_embeddings", "model_type",
-    "num_attention_heads", "num_hidden_layers", "num_key_value_heads", "num_labels", "output_attentions", "output_hidden_states",
-    "pad_token_id", "pretraining_tp", "problem_type", "resid_pdrop", "return_dict", "rope_interleaved",
+    "num_attention_heads", "num_hidden_layers", "num_key_value_heads", "num_labels", "output_attentions",
+    "output_hidden_states", "pad_token_id", "pretraining_tp", "problem_type", "resid_pdrop", "return_dict", "rope_interleaved",
     "rope_parameters", "rope_scaling", "rope_theta", "task_specific_params", "tie_word_embeddings", "tokenizer_class",
     "torch_dtype", "transformers.js_config", "transformers_version", "unsloth_fixed", "unsloth_version", "use_cache",
     "vocab_size"};
 
-/* Keys that must have these values if they are there: others mean a computation that is not ours. */
-static const struct {
-    const char *key, *value; /* "false" also stands for null */
-} fixed_keys[] = {{"rope_interleaved", "false"},
-                  {"qk_layernorm", "false"},
-                  {"scale_attn_by_inverse_layer_idx", "false"},
-                  {"add_cross_attention", "false"},
-                  {"use_bidirectional_attention", "false"}};
+/* Keys that must be off if they are there: they mean a computation that is not ours. */
+static const char *const off_keys[] = {"rope_interleaved", "qk_layernorm", "scale_attn_by_inverse_layer_idx",
+                                       "add_cross_attention", "use_bidirectional_attention"};
 
 static int is_in(const char *const *list, size_t n, const char *key)
 {
@@ -83,16 +78,15 @@ static int is_in(const char *const *list, size_t n, const char *key)
     return 0;
 }
 
-static int check_fixed_keys(const cv_config *c, cv_error *err)
+static int check_off_keys(const cv_config *c, cv_error *err)
 {
     const cv_json *j = c->json;
     char value[64];
-    for (size_t i = 0; i < sizeof fixed_keys / sizeof *fixed_keys; i++) {
-        uint32_t node = cv_json_get(j, 0, fixed_keys[i].key);
-        if (node != CV_JSON_NONE
-            && strcmp(cv_config_describe(j, node, value, sizeof value), fixed_keys[i].value) != 0)
-            return cv_fail(err, "%.200s: %s is %s; only %s is supported", c->path, fixed_keys[i].key, value,
-                           fixed_keys[i].value);
+    for (size_t i = 0; i < sizeof off_keys / sizeof *off_keys; i++) {
+        uint32_t node = cv_json_get(j, 0, off_keys[i]);
+        if (cv_json_type_of(j, node) > CV_JSON_FALSE)
+            return cv_fail(err, "%.200s: %s is %s; only false is supported", c->path, off_keys[i],
+                           cv_config_describe(j, node, value, sizeof value));
     }
     uint32_t quantization = cv_json_get(j, 0, "quantization_config");
     if (cv_json_type_of(j, quantization) <= CV_JSON_NULL) return 0;
@@ -110,11 +104,11 @@ static int check_keys(const cv_config *c, cv_error *err)
         int known = key[0] == '_' /* transformers' own notes */
                     || is_in(common_keys, sizeof common_keys / sizeof *common_keys, key)
                     || is_in(c->family->keys, SIZE_MAX, key);
-        if (!known && strcmp(cv_config_describe(j, k + 1, value, sizeof value), "false") != 0)
+        if (!known && cv_json_type_of(j, k + 1) > CV_JSON_FALSE)
             return cv_fail(err, "%.200s: the key %.80s (%s) is not known, so what the model computes is not either",
-                           c->path, key, value);
+                           c->path, key, cv_config_describe(j, k + 1, value, sizeof value));
     }
-    return check_fixed_keys(c, err);
+    return 0;
 }
 
 /* ---- facts ---- */
@@ -207,7 +201,9 @@ int cv_config_read(cv_config *c, const cv_json *generation, cv_error *err)
     cv_facts *m = c->facts;
     int64_t bos = -1;
     c->family = cv_find_family(c->json, c->path, err);
-    if (!c->family || check_keys(c, err) < 0 || read_sizes(c, err) < 0 || read_activation(c, err) < 0) return -1;
+    if (!c->family || check_off_keys(c, err) < 0 || check_keys(c, err) < 0 || read_sizes(c, err) < 0
+        || read_activation(c, err) < 0)
+        return -1;
     m->architecture = c->family->architecture;
     if ((c->family->read && c->family->read(c, err) < 0) || read_layer_types(c, err) < 0 || cv_config_rope(c, err) < 0
         || cv_check_facts(m, c->path, err) < 0 || read_ends(c, c->json, c->path, err) < 0

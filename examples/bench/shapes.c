@@ -1,0 +1,146 @@
+/* shapes.c - random models of real shapes
+ *
+ * Speed does not depend on what the weights are, so a figure for LLaMA-3.1 8B needs no download: a source of random
+ * integers goes through the converter's own plan and writer. */
+#include "bench.h"
+
+#include "../../tools/convert/model.h"
+#include "../../tools/convert/pour.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct shape {
+    const char *name;
+    int32_t vocab, hidden, layers, heads, kv_heads, head_dim, ffn, context, tied;
+} shapes[] = {
+    {"smollm2-135m", 49152, 576, 30, 9, 3, 64, 1536, 8192, 1},
+    {"tinyllama-1.1b", 32000, 2048, 22, 32, 4, 64, 5632, 4096, 0},
+    {"llama-3.1-8b", 128256, 4096, 32, 32, 8, 128, 14336, 8192, 0},
+    {"mistral-7b", 32768, 4096, 32, 32, 8, 128, 14336, 8192, 0},
+    {"phi-3.5-mini", 32064, 3072, 32, 32, 32, 96, 8192, 8192, 0},
+};
+
+enum { N_SHAPES = sizeof shapes / sizeof shapes[0], POOL = 1 << 20 };
+
+typedef struct random_source {
+    cv_source base;
+    uint64_t state;
+    int8_t pool[POOL]; /* random weights: rows are slices of it, each from another place */
+} random_source;
+
+static uint64_t next_random(random_source *r) /* xorshift64* [Vigna 2016] */
+{
+    r->state ^= r->state >> 12, r->state ^= r->state << 25, r->state ^= r->state >> 27;
+    return r->state * 0x2545F4914F6CDD1Du;
+}
+
+static int find_random(cv_source *source, cv_part part, int32_t layer, cv_matrix *matrix, cv_error *err)
+{
+    const cv_facts *f = &source->facts;
+    uint64_t hidden = (uint64_t)f->hidden, ffn = (uint64_t)f->ffn, vocab = (uint64_t)f->vocab;
+    uint64_t q = (uint64_t)f->heads * (uint64_t)f->head_dim, kv = (uint64_t)f->kv_heads * (uint64_t)f->head_dim;
+    (void)layer, (void)err;
+    memset(matrix, 0, sizeof *matrix);
+    matrix->part = part;
+    strcpy(matrix->name, "random weights");
+    switch (part) {
+    case CV_EMBEDDING: case CV_OUTPUT: matrix->rows = vocab, matrix->cols = hidden; break;
+    case CV_QUERY: matrix->rows = q, matrix->cols = hidden; break;
+    case CV_KEY: case CV_VALUE: matrix->rows = kv, matrix->cols = hidden; break;
+    case CV_ATTN_OUT: matrix->rows = hidden, matrix->cols = q; break;
+    case CV_GATE: case CV_UP: matrix->rows = ffn, matrix->cols = hidden; break;
+    case CV_DOWN: matrix->rows = hidden, matrix->cols = ffn; break;
+    default: matrix->rows = 1, matrix->cols = hidden; /* a norm */
+    }
+    return 0;
+}
+
+static int read_random(cv_source *source, const cv_matrix *m, uint64_t first, uint64_t n, float *out, cv_error *err)
+{
+    uint64_t i;
+    (void)source, (void)first, (void)err;
+    for (i = 0; i < n * m->cols; i++) out[i] = 1.0f;
+    return 0;
+}
+
+/* Integers of standard deviation 73, scaled so that a row's product with a vector of unit size keeps that size. */
+static int read_random_q8(cv_source *source, const cv_matrix *m, uint64_t first, uint64_t n, int8_t *q, float *scales,
+                          cv_error *err)
+{
+    random_source *r = (random_source *)(void *)source;
+    uint64_t row, c;
+    float scale = (float)(1.0 / (73.0 * sqrt((double)m->cols)));
+    (void)first, (void)err;
+    for (row = 0; row < n; row++) {
+        for (c = 0; c < m->cols; c += 4096) {
+            uint64_t part = m->cols - c < 4096 ? m->cols - c : 4096;
+            memcpy(q + row * m->cols + c, r->pool + next_random(r) % (POOL - 4096), (size_t)part);
+        }
+        for (c = 0; c < (m->cols + CV_GROUP - 1) / CV_GROUP; c++) scales[row * ((m->cols + CV_GROUP - 1) / CV_GROUP) + c] = scale;
+    }
+    return 0;
+}
+
+static void close_random(cv_source *source)
+{
+    free(source);
+}
+
+static cv_source *open_random(const struct shape *shape, cv_error *err)
+{
+    random_source *r = cv_alloc(1, sizeof *r, err);
+    cv_facts *f;
+    int i;
+    if (!r) return NULL;
+    r->state = 88172645463325252u;
+    for (i = 0; i < POOL; i++) r->pool[i] = (int8_t)((int)(next_random(r) >> 32) % 128);
+    f = &r->base.facts;
+    f->architecture = "llama";
+    f->vocab = shape->vocab, f->hidden = shape->hidden, f->layers = shape->layers, f->heads = shape->heads;
+    f->kv_heads = shape->kv_heads, f->head_dim = f->rope_dims = shape->head_dim, f->ffn = shape->ffn;
+    f->context = shape->context, f->tied = shape->tied, f->norm_eps = 1e-5, f->bos = -1;
+    cv_rope_frequencies(f->rope, f->rope_dims, 10000.0);
+    r->base.find = find_random, r->base.read = read_random, r->base.read_q8 = read_random_q8;
+    r->base.close = close_random;
+    return &r->base;
+}
+
+static int pour_random(cv_source *source, const char *path, cv_error *err)
+{
+    cv_meta meta = {NULL, 0, 0, 0};
+    cv_plan plan;
+    cv_writer writer;
+    cv_loss *losses;
+    int failed;
+    if (cv_plan_make(&plan, source, 0, err) < 0) return -1;
+    losses = cv_alloc(plan.n, sizeof *losses, err);
+    failed = !losses || cv_facts_write(&source->facts, &meta, err) < 0
+             || cv_writer_begin(&writer, path, &meta, plan.tensors, plan.n, err) < 0;
+    if (!failed && (failed = cv_pour(&writer, source, &plan, losses, NULL, NULL, err) < 0)) cv_writer_discard(&writer);
+    else if (!failed) failed = cv_writer_finish(&writer, err) < 0;
+    free(losses);
+    cv_meta_free(&meta);
+    cv_plan_free(&plan);
+    return failed ? -1 : 0;
+}
+
+int shape_write(const char *name, const char *path)
+{
+    cv_error err = {""};
+    cv_source *source;
+    int i, failed;
+    for (i = 0; i < N_SHAPES && strcmp(shapes[i].name, name) != 0; i++) {}
+    if (i == N_SHAPES) return fprintf(stderr, "harp-bench: no shape %s; there are %s\n", name, shape_names()), -1;
+    source = open_random(&shapes[i], &err);
+    failed = !source || pour_random(source, path, &err) < 0;
+    if (source) source->close(source);
+    if (failed) fprintf(stderr, "harp-bench: %s\n", err.text);
+    return failed ? -1 : 0;
+}
+
+const char *shape_names(void)
+{
+    return "smollm2-135m, tinyllama-1.1b, llama-3.1-8b, mistral-7b, phi-3.5-mini";
+}
