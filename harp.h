@@ -156,7 +156,7 @@ typedef enum harp_activations {
 typedef enum harp_cache {
     HARP_CACHE_F16, /* keys and values rounded to IEEE half precision                                       */
     HARP_CACHE_F32,
-    HARP_CACHE_INT8 /* int8 with one scale per head and position                                            */
+    HARP_CACHE_INT8 /* int8 with one scale per head and position, a half                                    */
 } harp_cache;
 
 /* What the second pass sees (DESIGN: "the cache, the paper's open problem"). */
