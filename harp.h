@@ -289,7 +289,7 @@ typedef struct harp_step {
 typedef int harp_text_fn(void *user, const char *text, size_t bytes, const harp_step *step);
 
 /* Opens a .harp file: maps it where the platform can, otherwise reads it into memory. Checks everything but the
- * weights' checksums (harp_verify does that). *model is NULL on failure. */
+ * weights' checksums (harp_verify does that). path is UTF-8, on Windows too. *model is NULL on failure. */
 HARP_API harp_status harp_open(harp_model **model, const char *path, harp_error *err);
 
 /* Opens a session. The model must outlive it. *session is NULL on failure. */
