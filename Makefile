@@ -10,7 +10,37 @@ CFLAGS = -O2
 STRICT = -std=c99 -pedantic -Wall -Wextra -Wconversion -Wshadow -Werror
 B = build
 
-all: $(B)/harp $(B)/harp-convert $(B)/harp-bench $(B)/harp-eval $(B)/hello $(B)/own_measure $(B)/no_malloc $(B)/harp_impl.o $(B)/test_library $(B)/test_conformance $(B)/test_models $(B)/variants $(B)/test_slices $(B)/test_threads $(B)/test_decoders $(B)/test_chat $(B)/test_convert $(B)/test_gguf $(B)/test_tokenizer $(B)/test_vendoring_c $(B)/test_vendoring_cpp
+# A name a line.
+PROGRAMS = \
+	harp \
+	harp-convert \
+	harp-bench \
+	harp-eval \
+	hello \
+	own_measure \
+	no_malloc
+
+TESTS = \
+	test_library \
+	test_conformance \
+	test_models \
+	test_slices \
+	variants \
+	test_threads \
+	test_decoders \
+	test_chat \
+	test_convert \
+	test_gguf \
+	test_words \
+	test_tokenizer \
+	test_faults \
+	test_faults_stdio \
+	test_numbers \
+	test_convert_faults \
+	test_vendoring_c \
+	test_vendoring_cpp
+
+all: $(B)/harp_impl.o $(PROGRAMS:%=$(B)/%) $(TESTS:%=$(B)/%)
 
 $(B)/harp_impl.o: harp.h harp_impl.c
 	@mkdir -p $(B)
@@ -32,7 +62,7 @@ $(B)/harp-eval: $(EVAL) examples/eval/eval.h $(B)/harp_impl.o
 CONVERT = $(wildcard tools/convert/*.c)
 
 $(B)/harp-convert: $(CONVERT) $(wildcard tools/convert/*.h) $(B)/harp_impl.o
-	$(CC) $(STRICT) $(CFLAGS) $(CONVERT) $(B)/harp_impl.o -o $@ -lm
+	$(CC) $(STRICT) $(CFLAGS) $(CONVERT) $(B)/harp_impl.o -o $@ -lm -pthread
 
 # The benchmark makes its random models with the converter's plan and writer.
 BENCH = $(wildcard examples/bench/*.c)
@@ -81,6 +111,10 @@ $(B)/test_gguf: tests/test_gguf.c $(GGUF) tools/convert/gguf.h tools/convert/deq
 	@mkdir -p $(B)
 	$(CC) $(STRICT) $(CFLAGS) -Itools/convert tests/test_gguf.c $(GGUF) -o $@ -lm
 
+$(B)/test_words: tests/test_words.c harp.h harp_impl.c
+	@mkdir -p $(B)
+	$(CC) -std=c99 -Wall -Wextra -Werror $(CFLAGS) tests/test_words.c -o $@ -lm
+
 $(B)/test_convert: tests/test_convert.c $(B)/harp_impl.o
 	$(CC) -std=c99 -Wall -Wextra -Werror $(CFLAGS) tests/test_convert.c $(B)/harp_impl.o -o $@ -lm
 
@@ -95,6 +129,26 @@ $(B)/test_slices: tests/test_slices.c $(B)/harp_impl.o
 
 $(B)/test_threads: tests/test_threads.c $(B)/harp_impl.o
 	$(CC) -std=c99 -Wall -Wextra -Werror $(CFLAGS) tests/test_threads.c $(B)/harp_impl.o -o $@ -lm -pthread
+
+# These include the implementation; without vector instructions where they do not matter, which compiles in seconds.
+$(B)/test_faults: tests/test_faults.c tests/fuzz/make_harp.h tests/fuzz/fuzz.h harp.h harp_impl.c
+	@mkdir -p $(B)
+	$(CC) -std=c99 -Wall -Wextra -Werror $(CFLAGS) -DHARP_NO_SIMD tests/test_faults.c -o $@ -lm -pthread
+
+$(B)/test_faults_stdio: tests/test_faults.c tests/fuzz/make_harp.h tests/fuzz/fuzz.h harp.h harp_impl.c
+	@mkdir -p $(B)
+	$(CC) -std=c99 -Wall -Wextra -Werror -O1 -DHARP_NO_SIMD -DHARP_NO_MMAP tests/test_faults.c -o $@ -lm -pthread
+
+$(B)/test_numbers: tests/test_numbers.c harp.h harp_impl.c
+	@mkdir -p $(B)
+	$(CC) -std=c99 -Wall -Wextra -Werror -O1 tests/test_numbers.c -o $@ -lm -pthread
+
+# The converter with every call of memory and files led through the test, which makes them fail.
+FAULTY = -std=c99 -D_POSIX_C_SOURCE=200809L -Wall -Wextra -O1 -include tests/faults.h
+$(B)/test_convert_faults: tests/test_convert_faults.c tests/faults.h $(CONVERT) $(wildcard tools/convert/*.h) $(B)/harp_impl.o
+	@mkdir -p $(B)/faulty
+	for c in $(CONVERT); do $(CC) $(FAULTY) -Dmain=convert_main -c $$c -o $(B)/faulty/$$(basename $$c .c).o || exit 1; done
+	$(CC) -std=c99 -Wall -Wextra -Werror $(CFLAGS) tests/test_convert_faults.c $(B)/faulty/*.o $(B)/harp_impl.o -o $@ -lm -pthread
 
 # Both ways of vendoring: the implementation inside one of the user's files, and beside a C++ program.
 $(B)/test_vendoring_c: tests/test_vendoring.c harp.h harp_impl.c
@@ -113,6 +167,12 @@ test: all
 
 test-all: all
 	sh tests/run.sh $(B) all
+
+# Fuzzing with clang's libFuzzer: make fuzz MINUTES=n for each target; TARGETS="json chat" for some.
+MINUTES = 1
+fuzz:
+	sh tests/fuzz/run.sh $(B) build asan
+	sh tests/fuzz/run.sh $(B) run $$(($(MINUTES) * 60)) $(TARGETS)
 
 # The web page: a folder for any plain file server. Needs clang, lld and wasi-libc.
 WASM = clang --target=wasm32-wasi -std=c99 -O3 -Wall -Wextra -Werror -DHARP_NO_STDIO -DHARP_NO_MMAP -nostartfiles -Wl,--no-entry \
@@ -135,3 +195,4 @@ clean:
 	rm -rf $(B)
 
 .PHONY: all run test test-all web matrix clean
+.PHONY: fuzz

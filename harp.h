@@ -388,7 +388,8 @@ HARP_API harp_stats harp_statistics(const harp_session *session);
 
 /* Text to tokens. flags is a sum of the values below. Writes at most `capacity` ids to tokens (may be NULL if 0) and
  * the number needed to *n; HARP_ERR_MEMORY if that is more. Needs working memory of about 24 bytes per byte of the
- * longest word (SentencePiece models: of the text) from the model's allocator. Bytes that are not UTF-8 survive. */
+ * longest word (SentencePiece models: of the text) from the model's allocator, and as much again per byte of the text
+ * where the tokenizer puts it into Unicode's form NFC. Bytes that are not UTF-8 survive. */
 #define HARP_ENCODE_BOS 1u     /* put the begin token first, if the model wants one                          */
 #define HARP_ENCODE_SPECIAL 2u /* "<|end|>" and its like in the text become control tokens                   */
 #define HARP_ENCODE_CONTINUE 4u /* the text continues another: no space is put before it                     */

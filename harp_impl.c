@@ -493,9 +493,10 @@ static void hp_put(hp_text *t, char c)
     t->out[t->used] = 0;
 }
 
+/* Names come from files: what a terminal would take for a command is not passed on. */
 static void hp_put_string(hp_text *t, const char *s)
 {
-    while (*s) hp_put(t, *s++);
+    for (; *s; s++) hp_put(t, (unsigned char)*s < 0x20 || *s == 0x7F ? '?' : *s);
 }
 
 /* u becomes u / 10; returns the rest. In pieces of 16 bits: a small machine divides 32 bits, but not 64. */
@@ -2570,6 +2571,14 @@ typedef struct hp_tokenizer {
     const uint8_t *first;   /* u32 [n + 1]        token i is the left part of merges first[i] to first[i + 1] */
     const uint8_t *merges;  /* u32 [n_merges][3]  right part, rank, result; by right part                     */
     const uint8_t *added;   /* u32 [n_added][2]   token, HP_ADDED_* bits; by text                             */
+    int32_t n_items, n_sets, n_ranges;
+    const uint8_t *items;   /* u32 [n_items][4]   kind with HP_ITEM_* bits, set, least, most                  */
+    const uint8_t *sets;    /* u32 [n_sets + 1]   set i is ranges[sets[i]] up to ranges[sets[i + 1]]          */
+    const uint8_t *ranges;  /* u32 [n_ranges][2]  first and last character                                    */
+    int32_t n_decompose, n_compose, n_marks;
+    const uint8_t *decompose; /* u32 [n_decompose][5] character, up to four that it is made of; by character  */
+    const uint8_t *compose;   /* u32 [n_compose][3]   first, second, what they make; by first and second      */
+    const uint8_t *marks;     /* u32 [n_marks][3]     first, last, their combining class; ascending           */
 } hp_tokenizer;
 
 
@@ -2642,13 +2651,14 @@ static harp_status hp_check_header(harp_model *m, harp_error *err)
     table_end = m->table_offset + (uint64_t)hp_u32(h + 36) * HP_RECORD_BYTES;
     if (hp_u64(h + 24) != HP_HEADER_BYTES || meta_bytes > m->image_bytes || m->table_offset > m->image_bytes
         || m->table_offset < meta_end || m->table_offset % 8 != 0 || m->data_offset < table_end
-        || m->data_offset > m->image_bytes || m->data_offset % 64 != 0 || m->data_offset > SIZE_MAX)
+        || m->data_offset > m->image_bytes || m->data_offset % 64 != 0 || m->data_offset > SIZE_MAX
+        || hp_u32(h + 32) > INT32_MAX || hp_u32(h + 36) > INT32_MAX)
         return hp_fail(err, HARP_ERR_FORMAT, "the offsets in the header contradict each other");
     crc = hp_crc32(hp_crc32(0, h, 12), zero, 4);
     if (hp_crc32(crc, h + 16, (size_t)m->data_offset - 16) != hp_u32(h + 12))
         return hp_fail(err, HARP_ERR_FORMAT, "the checksum of the file's head is wrong: the file is damaged");
-    m->n_meta = (int32_t)(hp_u32(h + 32) & 0x7FFFFFFFu);
-    m->n_tensors = (int32_t)(hp_u32(h + 36) & 0x7FFFFFFFu);
+    m->n_meta = (int32_t)hp_u32(h + 32);
+    m->n_tensors = (int32_t)hp_u32(h + 36);
     return HARP_OK;
 }
 
@@ -2961,6 +2971,9 @@ static harp_status hp_read_dimensions(harp_model *m, harp_error *err)
         int32_t most = sizes[i].value == &m->rope_dims ? f->head_dim : sizes[i].most;
         if (hp_read_integer(m, sizes[i].key, sizes[i].least, most, sizes[i].value, err)) return HARP_ERR_FORMAT;
     }
+    if (f->layers > m->n_tensors / 4) /* before memory is asked for: a layer has more than four tensors */
+        return hp_fail(err, HARP_ERR_FORMAT, "%d layers cannot be made of %d tensors", (int64_t)f->layers,
+                       (int64_t)m->n_tensors);
     if (f->heads % f->kv_heads != 0 || m->rope_dims % 2 != 0)
         return hp_fail(err, HARP_ERR_FORMAT, "%d heads cannot share %d key-value heads, or rope_dims %d is odd",
                        (int64_t)f->heads, (int64_t)f->kv_heads, (int64_t)m->rope_dims);
@@ -3263,6 +3276,7 @@ HARP_API harp_status harp_open_source(harp_model **model, const harp_source *sou
 HARP_API harp_status harp_open(harp_model **model, const char *path, harp_error *err)
 {
     harp_source source = harp_source_defaults();
+    if (model) *model = NULL;
     if (!path) return hp_fail(err, HARP_ERR_ARGUMENT, "path must not be NULL");
     source.path = path;
     return harp_open_source(model, &source, err);
@@ -3354,6 +3368,10 @@ HARP_API harp_status harp_verify(const harp_model *m, harp_error *err)
  *   tokenizer.ignore_merges  integer: 1 if a word that is a normal token is that token, whatever the merges say
  *   tokenizer.contractions .any_lead .number_lead .number_digits .lone_digits .sign_newlines .newline_runs
  *                            integers, kind 2: the rules for words, see hp_word_end
+ *   tokenizer.words .set_first .sets
+ *                            kind 2, optional: words that those rules cannot say, see hp_match_items
+ *   tokenizer.decompose .compose .marks
+ *                            kind 2, optional: a text is put into Unicode's form NFC, see hp_normalize
  *
  * An integer that is absent is 0, tokenizer.unknown -1.
  * ============================================================================================================== */
@@ -3362,6 +3380,9 @@ enum { HP_SENTENCEPIECE = 1, HP_BYTE_LEVEL = 2, HP_LONGEST_TOKEN = 4096, HP_LONG
 enum { HP_TOKEN_NORMAL = 1, HP_TOKEN_UNKNOWN, HP_TOKEN_CONTROL, HP_TOKEN_USER, HP_TOKEN_UNUSED, HP_TOKEN_BYTE };
 enum { HP_SPACE_FIRST = 1, HP_SPACE_EACH = 2, HP_SPACE_UNLESS = 4, HP_SPACE_STRIP = 8 };
 enum { HP_ADDED_LSTRIP = 1, HP_ADDED_RSTRIP = 2 };
+
+enum { HP_ITEM_SET, HP_ITEM_CONTRACTION, HP_ITEM_NOT_BEFORE, HP_ITEM_AT_END, HP_ITEM_KIND = 15,
+       HP_ITEM_ALTERNATIVE = 16, HP_ITEM_STAGE = 32, HP_ITEM_KEEPS = 64, HP_MOST_STAGES = 8, HP_MOST_ITEMS = 8 };
 
 #define HP_NO_TOKEN 0xFFFFFFFFu /* also: no neighbour, no rank */
 
@@ -3779,6 +3800,85 @@ static harp_status hp_check_merges(const hp_tokenizer *t, harp_error *err)
     return HARP_OK;
 }
 
+/* The tables that few tokenizers have: all of a group, or none. */
+static harp_status hp_open_more_tables(hp_tokenizer *t, const harp_model *m, harp_error *err)
+{
+    harp_meta meta;
+    int32_t n_sets = -1;
+    t->n_items = t->n_ranges = t->n_decompose = t->n_compose = t->n_marks = -1;
+    if (hp_meta(m, "tokenizer.words", &meta)) {
+        if (hp_open_table(m, "tokenizer.words", 16, &t->n_items, &t->items, err)
+            || hp_open_table(m, "tokenizer.set_first", 4, &n_sets, &t->sets, err)
+            || hp_open_table(m, "tokenizer.sets", 8, &t->n_ranges, &t->ranges, err))
+            return HARP_ERR_FORMAT;
+        t->n_sets = n_sets - 1;
+    }
+    if (hp_meta(m, "tokenizer.decompose", &meta)
+        && (hp_open_table(m, "tokenizer.decompose", 20, &t->n_decompose, &t->decompose, err)
+            || hp_open_table(m, "tokenizer.compose", 12, &t->n_compose, &t->compose, err)
+            || hp_open_table(m, "tokenizer.marks", 12, &t->n_marks, &t->marks, err)))
+        return HARP_ERR_FORMAT;
+    return HARP_OK;
+}
+
+/* Rows of u32, every value at most the last character, in the order of the first column. */
+static int hp_is_ascending(const uint8_t *table, int32_t rows, int32_t width)
+{
+    int32_t i, k;
+    for (i = 0; i < rows; i++) {
+        const uint8_t *row = table + (size_t)i * (size_t)width * 4;
+        if (i > 0 && hp_u32(row - 4 * width) > hp_u32(row)) return 0;
+        for (k = 0; k < width; k++)
+            if (hp_u32_at(row, (size_t)k) > 0x10FFFF) return 0;
+    }
+    return 1;
+}
+
+static int hp_item_is_sound(const hp_tokenizer *t, const uint8_t *item, int32_t place)
+{
+    uint32_t kind = hp_u32(item) & HP_ITEM_KIND, least = hp_u32(item + 8), most = hp_u32(item + 12);
+    if (hp_u32(item) > 127 || kind > HP_ITEM_AT_END || place >= HP_MOST_ITEMS) return 0;
+    if ((kind == HP_ITEM_SET || kind == HP_ITEM_NOT_BEFORE) && hp_u32(item + 4) >= (uint32_t)t->n_sets) return 0;
+    return least <= 1u << 20 && most <= 1u << 20 && (most == 0 || least <= most);
+}
+
+static harp_status hp_check_words(const hp_tokenizer *t, harp_error *err)
+{
+    int32_t i, place = 0, stages = 0;
+    if (t->n_items < 0) return HARP_OK;
+    if (t->n_sets < 0 || t->n_items == 0 || !(hp_u32(t->items) & HP_ITEM_STAGE))
+        return hp_bad_table("tokenizer.words", err);
+    for (i = 0; i < t->n_items; i++) {
+        const uint8_t *item = t->items + 16 * (size_t)i;
+        uint32_t flags = hp_u32(item);
+        stages += (flags & HP_ITEM_STAGE) != 0;
+        if (flags & HP_ITEM_ALTERNATIVE) place = 0;
+        else if (i == 0 || flags & HP_ITEM_STAGE) return hp_bad_table("tokenizer.words", err);
+        if (stages > HP_MOST_STAGES || !hp_item_is_sound(t, item, place++)) return hp_bad_table("tokenizer.words", err);
+    }
+    for (i = 0; i <= t->n_sets; i++) {
+        uint32_t first = hp_u32_at(t->sets, (size_t)i), before = i ? hp_u32_at(t->sets, (size_t)i - 1) : 0;
+        if (first < before || first > (uint32_t)t->n_ranges) return hp_bad_table("tokenizer.set_first", err);
+    }
+    for (i = 0; i < t->n_ranges; i++) { /* 0x110000 stands for a byte that is no character */
+        uint32_t first = hp_u32_at(t->ranges, 2 * (size_t)i), last = hp_u32_at(t->ranges, 2 * (size_t)i + 1);
+        if (first > last || last > 0x110000) return hp_bad_table("tokenizer.sets", err);
+    }
+    return HARP_OK;
+}
+
+static harp_status hp_check_normalization(const hp_tokenizer *t, harp_error *err)
+{
+    int32_t i;
+    if (t->n_decompose < 0) return HARP_OK;
+    if (!hp_is_ascending(t->decompose, t->n_decompose, 5)) return hp_bad_table("tokenizer.decompose", err);
+    if (!hp_is_ascending(t->compose, t->n_compose, 3)) return hp_bad_table("tokenizer.compose", err);
+    if (!hp_is_ascending(t->marks, t->n_marks, 3)) return hp_bad_table("tokenizer.marks", err);
+    for (i = 0; i < t->n_marks; i++)
+        if (hp_u32_at(t->marks, 3 * (size_t)i + 2) > 255) return hp_bad_table("tokenizer.marks", err);
+    return HARP_OK;
+}
+
 static harp_status hp_tokenizer_open(hp_tokenizer *t, const harp_model *m, harp_error *err)
 {
     int32_t text_bytes;
@@ -3792,7 +3892,8 @@ static harp_status hp_tokenizer_open(hp_tokenizer *t, const harp_model *m, harp_
     t->kind = (int32_t)meta.integer, t->n = m->vocab;
     if ((status = hp_open_rules(t, m, err)) != HARP_OK || (status = hp_open_tables(t, m, &text_bytes, err)) != HARP_OK
         || (status = hp_check_texts(t, text_bytes, err)) != HARP_OK || (status = hp_check_lists(t, err)) != HARP_OK
-        || (status = hp_check_merges(t, err)) != HARP_OK)
+        || (status = hp_check_merges(t, err)) != HARP_OK || (status = hp_open_more_tables(t, m, err)) != HARP_OK
+        || (status = hp_check_words(t, err)) != HARP_OK || (status = hp_check_normalization(t, err)) != HARP_OK)
         return status;
     return HARP_OK;
 }
@@ -3814,6 +3915,8 @@ typedef struct hp_encoder {
     size_t n_spans;
     const uint8_t *span_end;
     uint8_t starts[32]; /* bit set: bytes with which an added token begins */
+    uint32_t *normal;   /* [2][normal_room] the segment in form NFC, where the tokenizer wants it */
+    size_t normal_room;
     uint32_t *work;     /* [room] of each of the five below */
     size_t room;
     uint32_t n_symbols;
@@ -3828,6 +3931,13 @@ static void hp_free_work(hp_encoder *e)
     const harp_allocator *a = &e->m->allocator;
     if (e->work) a->free(a->user, e->work, e->room * HP_WORK_ARRAYS * sizeof *e->work);
     e->work = NULL, e->room = 0;
+}
+
+static void hp_free_normal(hp_encoder *e)
+{
+    const harp_allocator *a = &e->m->allocator;
+    if (e->normal) a->free(a->user, e->normal, e->normal_room * 2 * sizeof *e->normal);
+    e->normal = NULL, e->normal_room = 0;
 }
 
 /* Makes room for a word of n symbols. The old block goes first: its contents are done with, and a device's allocator
@@ -3990,12 +4100,12 @@ static harp_status hp_encode_sentence(hp_encoder *e, const uint8_t *p, const uin
  * The functions below are the alternatives, in order; each gives the end of its match, or NULL. */
 
 /* Under (?i) the s also matches U+017F, the long s; no other letter of these has such a relative. */
-static const uint8_t *hp_match_contraction(const hp_tokenizer *t, const uint8_t *p, const uint8_t *end)
+static const uint8_t *hp_match_contraction(int32_t contractions, const uint8_t *p, const uint8_t *end)
 {
     static const char *const tails[] = {"s", "t", "re", "ve", "m", "ll", "d"};
-    uint8_t fold = t->contractions == 2 ? 0x20 : 0;
+    uint8_t fold = contractions == 2 ? 0x20 : 0;
     size_t i, k;
-    if (t->contractions == 0 || end - p < 2 || p[0] != '\'') return NULL;
+    if (contractions == 0 || end - p < 2 || p[0] != '\'') return NULL;
     for (i = 0; i < sizeof tails / sizeof tails[0]; i++) {
         size_t n = strlen(tails[i]);
         if ((size_t)(end - p) <= n) continue;
@@ -4050,10 +4160,133 @@ static const uint8_t *hp_match_white(const hp_tokenizer *t, const uint8_t *p, co
 static const uint8_t *hp_word_end(const hp_tokenizer *t, const uint8_t *p, const uint8_t *end)
 {
     const uint8_t *q;
-    if ((q = hp_match_contraction(t, p, end)) != NULL || (q = hp_match_letters(t, p, end)) != NULL
+    if ((q = hp_match_contraction(t->contractions, p, end)) != NULL || (q = hp_match_letters(t, p, end)) != NULL
         || (q = hp_match_number(t, p, end)) != NULL || (q = hp_match_signs(t, p, end)) != NULL)
         return q;
     return hp_match_white(t, p, end);
+}
+
+/* ---- Encoding, kind 2: words by a program ----
+ *
+ * Other tokenizers cut text by other patterns, some by several, one after the other: each is a STAGE, which cuts the pieces
+ * that the stage before has left into matches and what lies between them. A stage is a list of ALTERNATIVES, of which the
+ * first that matches counts; an alternative is a run of ITEMS:
+ *
+ *   kind 0   characters of a set, as many as there are, `least` up to `most` of them (0: any number)
+ *   kind 1   a contraction in any case, if there is one: 's 't 're 've 'm 'll 'd
+ *   kind 2   nothing, but no character of a set may follow
+ *   kind 3   nothing, at the end of the piece
+ *
+ * Bit 16 in the kind begins an alternative, bit 32 a stage; with bit 64 an item gives back nothing. As in the regular
+ * expressions that the converter made this from, an item that cannot match makes the ones before it give back characters,
+ * the nearest first, one by one. */
+
+static uint32_t hp_item(const hp_tokenizer *t, int32_t item, int32_t field)
+{
+    return hp_u32_at(t->items, 4 * (size_t)item + (size_t)field);
+}
+
+static int hp_is_in_set(const hp_tokenizer *t, uint32_t set, uint32_t c)
+{
+    uint32_t low = hp_u32_at(t->sets, set), high = hp_u32_at(t->sets, (size_t)set + 1);
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (c < hp_u32_at(t->ranges, 2 * (size_t)middle)) high = middle;
+        else if (c > hp_u32_at(t->ranges, 2 * (size_t)middle + 1)) low = middle + 1;
+        else return 1;
+    }
+    return 0;
+}
+
+/* Item i at p, greedily: the end of the match, or NULL; *count is how many characters it could give back. */
+static const uint8_t *hp_match_item(const hp_tokenizer *t, int32_t i, const uint8_t *p, const uint8_t *end, uint32_t *count)
+{
+    uint32_t kind = hp_item(t, i, 0), set = hp_item(t, i, 1), least = hp_item(t, i, 2), most = hp_item(t, i, 3), n = 0, c;
+    const uint8_t *q;
+    size_t length;
+    *count = 0;
+    switch (kind & HP_ITEM_KIND) {
+    case HP_ITEM_CONTRACTION: return (q = hp_match_contraction(2, p, end)) != NULL ? q : p;
+    case HP_ITEM_AT_END: return p == end ? p : NULL;
+    case HP_ITEM_NOT_BEFORE:
+        if (p < end) hp_character(p, (size_t)(end - p), &c);
+        return p < end && hp_is_in_set(t, set, c) ? NULL : p;
+    default: break;
+    }
+    for (; p < end && (most == 0 || n < most); p += length, n++) {
+        length = hp_character(p, (size_t)(end - p), &c);
+        if (!hp_is_in_set(t, set, c)) break;
+    }
+    if (n >= least && !(kind & HP_ITEM_KEEPS)) *count = n - least;
+    return n >= least ? p : NULL;
+}
+
+/* The beginning of the character that ends before p. */
+static const uint8_t *hp_step_back(const uint8_t *begin, const uint8_t *p)
+{
+    uint32_t c;
+    size_t n;
+    for (n = 4; n > 1; n--)
+        if ((size_t)(p - begin) >= n && hp_character(p - n, n, &c) == n) return p - n;
+    return p - 1;
+}
+
+/* The alternative that begins with item `first`, at p: the end of the match, or NULL. at[k] is where its item k begins. A
+ * search that gives back more than the text is long, several times over, is one that only a hostile file demands. */
+static const uint8_t *hp_match_items(const hp_tokenizer *t, int32_t first, const uint8_t *p, const uint8_t *end)
+{
+    const uint8_t *at[HP_MOST_ITEMS + 1];
+    uint32_t spare[HP_MOST_ITEMS];
+    int32_t k = 0;
+    size_t patience = 8 * (size_t)(end - p) + 64;
+    at[0] = p;
+    for (;;) {
+        const uint8_t *q = hp_match_item(t, first + k, at[k], end, &spare[k]);
+        while (!q && k > 0) {
+            k--;
+            if (spare[k] == 0) continue;
+            if (patience-- == 0) return NULL;
+            spare[k]--;
+            q = hp_step_back(at[k], at[k + 1]);
+        }
+        if (!q) return NULL;
+        at[++k] = q;
+        if (first + k == t->n_items || hp_item(t, first + k, 0) & HP_ITEM_ALTERNATIVE) return q;
+    }
+}
+
+/* The first alternative of the stage that begins with item i; an empty match is none. */
+static const uint8_t *hp_match_stage(const hp_tokenizer *t, int32_t i, const uint8_t *p, const uint8_t *end)
+{
+    int32_t first = i;
+    for (; i < t->n_items && (i == first || !(hp_item(t, i, 0) & HP_ITEM_STAGE)); i++) {
+        const uint8_t *q = hp_item(t, i, 0) & HP_ITEM_ALTERNATIVE ? hp_match_items(t, i, p, end) : NULL;
+        if (q && q > p) return q;
+    }
+    return NULL;
+}
+
+/* The end of the piece at p: of a match, or of what lies before the next one. */
+static const uint8_t *hp_piece_end(const hp_tokenizer *t, int32_t stage, const uint8_t *p, const uint8_t *end)
+{
+    const uint8_t *q = hp_match_stage(t, stage, p, end);
+    uint32_t c;
+    if (q) return q;
+    do p += hp_character(p, (size_t)(end - p), &c);
+    while (p < end && !hp_match_stage(t, stage, p, end));
+    return p;
+}
+
+/* The end of the word at p. ends[s] is where the piece of stage s ends that holds p, ends[0] the text's end. */
+static const uint8_t *hp_program_word(const hp_tokenizer *t, const uint8_t **ends, const uint8_t *p)
+{
+    int32_t i, s = 0;
+    for (i = 0; i < t->n_items; i++) {
+        if (!(hp_item(t, i, 0) & HP_ITEM_STAGE)) continue;
+        s++;
+        if (ends[s] <= p) ends[s] = hp_piece_end(t, i, p, ends[s - 1]);
+    }
+    return ends[s];
 }
 
 static harp_status hp_encode_word(hp_encoder *e, const uint8_t *p, const uint8_t *end)
@@ -4069,6 +4302,19 @@ static harp_status hp_encode_word(hp_encoder *e, const uint8_t *p, const uint8_t
     while (p < end) hp_add_byte(e, *p++);
     hp_join(e);
     return HARP_OK;
+}
+
+static harp_status hp_encode_program(hp_encoder *e, const uint8_t *p, const uint8_t *end)
+{
+    const uint8_t *ends[HP_MOST_STAGES + 1], *word_end;
+    harp_status status = HARP_OK;
+    int32_t s;
+    for (s = 0; s <= HP_MOST_STAGES; s++) ends[s] = s ? p : end;
+    for (; status == HARP_OK && p < end; p = word_end) {
+        word_end = hp_program_word(e->t, ends, p);
+        status = hp_encode_word(e, p, word_end);
+    }
+    return status;
 }
 
 /* With lone_digits, what stands between digits is a text of its own: `limit` is where the next digit cuts. */
@@ -4091,6 +4337,168 @@ static harp_status hp_encode_words(hp_encoder *e, const uint8_t *p, const uint8_
         p = word_end;
     }
     return status;
+}
+
+/* ---- Encoding, kind 2: form NFC ----
+ *
+ * Unicode has two ways to write an accented letter: as one character, or as the letter and a combining mark. Some
+ * tokenizers were trained on the first, form NFC [Unicode Standard Annex 15]: characters are taken apart as far as they go,
+ * the marks behind each letter sorted by their class, and then letter and mark put together again where that is possible.
+ * The tables stand in the file; Hangul syllables go by arithmetic. A byte that is no character stays as it is. */
+
+#define HP_NO_CHARACTER 0x110000u
+
+/* The row of a table of `width` columns with the largest first column not above c, or NULL. */
+static const uint8_t *hp_row_below(const uint8_t *table, int32_t rows, int32_t width, uint32_t c)
+{
+    int32_t low = 0, high = rows;
+    while (low < high) {
+        int32_t middle = low + (high - low) / 2;
+        if (hp_u32(table + 4 * (size_t)middle * (size_t)width) <= c) low = middle + 1;
+        else high = middle;
+    }
+    return low ? table + 4 * (size_t)(low - 1) * (size_t)width : NULL;
+}
+
+static uint32_t hp_combining_class(const hp_tokenizer *t, uint32_t c)
+{
+    const uint8_t *row = hp_row_below(t->marks, t->n_marks, 3, c);
+    return row && c <= hp_u32_at(row, 1) ? hp_u32_at(row, 2) : 0;
+}
+
+/* What c is made of, into parts [4]; returns how many. */
+static size_t hp_decompose(const hp_tokenizer *t, uint32_t c, uint32_t *parts)
+{
+    const uint8_t *row;
+    size_t n = 0;
+    if (c >= 0xAC00 && c < 0xAC00 + 11172) { /* 19 leading consonants, 21 vowels, 28 ends, the first of them none */
+        uint32_t syllable = c - 0xAC00;
+        parts[0] = 0x1100 + syllable / 588, parts[1] = 0x1161 + syllable % 588 / 28, parts[2] = 0x11A7 + syllable % 28;
+        return syllable % 28 ? 3 : 2;
+    }
+    row = hp_row_below(t->decompose, t->n_decompose, 5, c);
+    if (row && hp_u32(row) == c)
+        while (n < 4 && hp_u32_at(row, n + 1)) parts[n] = hp_u32_at(row, n + 1), n++;
+    if (n == 0) parts[n++] = c;
+    return n;
+}
+
+/* What two characters make together, or 0. */
+static uint32_t hp_compose(const hp_tokenizer *t, uint32_t a, uint32_t b)
+{
+    int32_t low = 0, high = t->n_compose;
+    if (a >= 0x1100 && a < 0x1100 + 19 && b >= 0x1161 && b < 0x1161 + 21)
+        return 0xAC00 + (a - 0x1100) * 588 + (b - 0x1161) * 28;
+    if (a >= 0xAC00 && a < 0xAC00 + 11172 && (a - 0xAC00) % 28 == 0 && b > 0x11A7 && b < 0x11A7 + 28)
+        return a + (b - 0x11A7);
+    while (low < high) {
+        int32_t middle = low + (high - low) / 2;
+        const uint8_t *row = t->compose + 12 * (size_t)middle;
+        uint32_t first = hp_u32(row), second = hp_u32(row + 4);
+        if (first == a && second == b) return hp_u32(row + 8);
+        if (first < a || (first == a && second < b)) low = middle + 1;
+        else high = middle;
+    }
+    return 0;
+}
+
+/* Sorts marks by class, equals staying in order; linear, however long the run. */
+static void hp_sort_marks(const hp_tokenizer *t, uint32_t *c, uint32_t *spare, size_t n)
+{
+    uint32_t first[257];
+    size_t i;
+    memset(first, 0, sizeof first);
+    for (i = 0; i < n; i++) first[hp_combining_class(t, c[i]) + 1]++;
+    for (i = 1; i < 257; i++) first[i] += first[i - 1];
+    for (i = 0; i < n; i++) spare[first[hp_combining_class(t, c[i])]++] = c[i];
+    memcpy(c, spare, n * sizeof *c);
+}
+
+static void hp_order_marks(const hp_tokenizer *t, uint32_t *c, uint32_t *spare, size_t n)
+{
+    size_t i, begin;
+    for (i = 0; i < n; i++) {
+        begin = i;
+        while (i < n && hp_combining_class(t, c[i])) i++;
+        if (i - begin > 1) hp_sort_marks(t, c + begin, spare, i - begin);
+    }
+}
+
+/* Puts together what can be, in place; returns how many characters are left. A mark joins the last letter unless one
+ * of its own class or above stands between. */
+static size_t hp_join_marks(const hp_tokenizer *t, uint32_t *c, size_t n)
+{
+    size_t i, kept = 0, letter = n; /* n: none yet */
+    uint32_t above = 0;             /* class of the last mark that was kept behind the letter */
+    for (i = 0; i < n; i++) {
+        uint32_t class = hp_combining_class(t, c[i]), both = 0;
+        if (letter < n && (kept == letter + 1 || above < class)) both = hp_compose(t, c[letter], c[i]);
+        if (both) {
+            c[letter] = both;
+            continue;
+        }
+        if (class == 0) letter = kept;
+        above = class;
+        c[kept++] = c[i];
+    }
+    return kept;
+}
+
+static size_t hp_put_utf8(uint8_t *out, uint32_t c)
+{
+    size_t n = c < 0x80 || c >= HP_NO_CHARACTER ? 1 : c < 0x800 ? 2 : c < 0x10000 ? 3 : 4, i;
+    static const uint8_t lead[5] = {0, 0, 0xC0, 0xE0, 0xF0};
+    for (i = n; i-- > 1; c >>= 6) out[i] = (uint8_t)(0x80 | (c & 0x3F));
+    out[0] = (uint8_t)(lead[n] | c);
+    return n;
+}
+
+/* Below U+0300 nothing changes: the first byte of what follows is 0xCC or more. */
+static int hp_is_normal(const hp_tokenizer *t, const uint8_t *p, const uint8_t *end)
+{
+    if (t->n_decompose < 0) return 1;
+    while (p < end && *p < 0xCC) p++;
+    return p == end;
+}
+
+static harp_status hp_make_normal_room(hp_encoder *e, const uint8_t *p, const uint8_t *end)
+{
+    const harp_allocator *a = &e->m->allocator;
+    uint32_t c, parts[4];
+    size_t n = 0, bytes;
+    while (p < end) {
+        p += hp_character(p, (size_t)(end - p), &c);
+        n += hp_decompose(e->t, c, parts);
+    }
+    if (n <= e->normal_room) return HARP_OK;
+    hp_free_normal(e);
+    if (!hp_mul_size(n, 2 * sizeof *e->normal, &bytes) || !(e->normal = (uint32_t *)a->alloc(a->user, bytes)))
+        return hp_fail(e->err, HARP_ERR_MEMORY, "no memory to normalize a text of %d characters", (int64_t)n);
+    e->normal_room = n;
+    return HARP_OK;
+}
+
+/* Replaces the text *p .. *end by its form NFC, where the tokenizer wants it. */
+static harp_status hp_normalize(hp_encoder *e, const uint8_t **p, const uint8_t **end)
+{
+    uint32_t *c, *spare, parts[4], x;
+    size_t n = 0, bytes = 0, length, n_parts, i;
+    harp_status status;
+    if (hp_is_normal(e->t, *p, *end)) return HARP_OK;
+    status = hp_make_normal_room(e, *p, *end);
+    if (status) return status;
+    c = e->normal, spare = c + e->normal_room;
+    for (; *p < *end; *p += length) {
+        length = hp_character(*p, (size_t)(*end - *p), &x);
+        if (x == HP_NO_CHARACTER) x += **p;
+        n_parts = hp_decompose(e->t, x, parts);
+        for (i = 0; i < n_parts; i++) c[n++] = parts[i];
+    }
+    hp_order_marks(e->t, c, spare, n);
+    n = hp_join_marks(e->t, c, n);
+    for (i = 0; i < n; i++) bytes += hp_put_utf8((uint8_t *)spare + bytes, c[i]);
+    *p = (uint8_t *)spare, *end = *p + bytes;
+    return HARP_OK;
 }
 
 /* ---- Encoding: added tokens in raw text ---- */
@@ -4155,8 +4563,12 @@ static int32_t hp_added_at(const hp_encoder *e, const uint8_t *p)
 
 static harp_status hp_encode_segment(hp_encoder *e, const uint8_t *p, const uint8_t *end)
 {
+    harp_status status;
     if (p == end) return HARP_OK;
-    return e->t->kind == HP_SENTENCEPIECE ? hp_encode_sentence(e, p, end) : hp_encode_words(e, p, end);
+    if (e->t->kind == HP_SENTENCEPIECE) return hp_encode_sentence(e, p, end);
+    status = hp_normalize(e, &p, &end);
+    if (status) return status;
+    return e->t->n_items > 0 ? hp_encode_program(e, p, end) : hp_encode_words(e, p, end);
 }
 
 static const uint8_t *hp_without_white_end(const uint8_t *p, const uint8_t *end)
@@ -4236,6 +4648,7 @@ HARP_API harp_status harp_encode_spans(const harp_model *model, const char *text
     if ((flags & HARP_ENCODE_BOS) && e.t->add_bos && model->bos >= 0) hp_put_token(&e, (uint32_t)model->bos);
     status = hp_encode_text(&e);
     hp_free_work(&e);
+    hp_free_normal(&e);
     if (status) return status;
     *n = e.n;
     if (e.n > capacity)
@@ -4624,8 +5037,8 @@ typedef void hp_work(harp_session *s, int part, int32_t first, int32_t last);
 /* What the parts of a split piece of work need to know; written by the session's thread before the split. */
 typedef struct hp_job {
     hp_work *work;
-    int32_t count, share; /* where the outputs end, and how many a part takes at a time */
-    long next;            /* the first that nobody has taken */
+    int32_t end, share; /* outputs begin at next, and how many a part takes at a time */
+    long next;          /* the first that nobody has taken */
     const hp_matrix *matrix; /* a product:  out[rows][stride] = inputs . matrix^T   */
     hp_inputs inputs;
     float *out;
@@ -5052,6 +5465,18 @@ static void hp_store_elements(harp_cache cache, uint8_t *p, size_t step, const f
     if (cache == HARP_CACHE_INT8) hp_store_int8(p, step, x, n, scale_at);
 }
 
+/* Zeroes a block when its first position comes: what lies behind the last position of a stream is read and saved with
+ * the block, and must not be what the memory held before. */
+static void hp_clear_block(const harp_session *s, hp_stream *t, size_t block)
+{
+    size_t bytes = hp_block_bytes(s);
+    memset(t->keys + block * bytes, 0, bytes);
+    memset(t->values + block * bytes, 0, bytes);
+    if (s->params.cache != HARP_CACHE_INT8) return;
+    memset(t->key_scales + block * HP_SCALES_BYTES, 0, HP_SCALES_BYTES);
+    memset(t->value_scales + block * HP_SCALES_BYTES, 0, HP_SCALES_BYTES);
+}
+
 static void hp_store_key_value(harp_session *s, hp_stream *t, int32_t layer, int32_t kv_head, int32_t position,
                                const float *key, const float *value)
 {
@@ -5060,6 +5485,7 @@ static void hp_store_key_value(harp_session *s, hp_stream *t, int32_t layer, int
     size_t element = hp_cache_element_bytes(s->params.cache);
     uint8_t *keys = t->keys + b * hp_block_bytes(s), *values = t->values + b * hp_block_bytes(s);
     uint8_t *ks = NULL, *vs = NULL;
+    if (lane == 0) hp_clear_block(s, t, b);
     if (s->params.cache == HARP_CACHE_INT8) {
         ks = t->key_scales + b * HP_SCALES_BYTES + 2 * lane;
         vs = t->value_scales + b * HP_SCALES_BYTES + 2 * lane;
@@ -5131,14 +5557,14 @@ static void hp_do_part(void *session, int part)
     harp_session *s = (harp_session *)session;
     hp_job *j = &s->job;
     int32_t first;
-    while ((first = (int32_t)hp_take(&j->next, j->share)) < j->count)
-        j->work(s, part, first, hp_min(first + j->share, j->count));
+    while ((first = (int32_t)hp_take(&j->next, j->share)) < j->end)
+        j->work(s, part, first, hp_min(first + j->share, j->end));
 }
 
 static void hp_split_range(harp_session *s, hp_work *work, int32_t first, int32_t count)
 {
     int part;
-    s->job.work = work, s->job.count = first + count, s->job.next = first;
+    s->job.work = work, s->job.next = first, s->job.end = first + count;
     s->job.share = count / (s->params.threads * HP_SHARES) + 1;
     if (HP_ATOMICS && count > 1 && s->params.parallel && s->params.threads > 1)
         s->params.parallel(s->params.parallel_user, hp_do_part, s, s->params.threads);
@@ -5782,10 +6208,15 @@ static void hp_drop_slices(harp_session *s)
     s->n_rows = s->progress.under_way = s->progress.resuming = s->progress.item = s->progress.redrawn = 0;
 }
 
-/* Abandons a pass that was being put together when something failed; a pause is no failure. */
+/* Abandons a pass that was being put together when something failed; a pause is no failure. A stream that was begun for
+ * it has nothing yet. */
 static harp_status hp_abandon(harp_session *s, harp_status status)
 {
-    if (status != (harp_status)HP_PAUSED) hp_drop_slices(s);
+    int32_t r;
+    if (status == (harp_status)HP_PAUSED) return status;
+    for (r = 1; r < s->n_streams; r++)
+        if (s->streams[r].length <= s->streams[r].base) s->streams[r].length = s->streams[r].base = 0;
+    hp_drop_slices(s);
     return status;
 }
 
@@ -6060,6 +6491,7 @@ static harp_status hp_redraw(harp_session *s, int32_t k, int32_t n, harp_error *
     if (status == HARP_OK) *r = 0;
     s->mask_step = 0;
     t->length = 0;
+    if (status != (harp_status)HP_PAUSED) t->base = 0; /* a pause goes on from there */
     return status;
 }
 
@@ -6308,7 +6740,7 @@ static harp_status hp_deliver_judged(harp_session *s, int32_t first, int32_t i, 
     }
     step->position = first + i + 1;
     step->vanilla_token = hp_argmax(vanilla, vocab), step->token = hp_argmax(logits, vocab);
-    step->logprob = harp_logprob(logits, vocab, step->token);
+    step->logprob = hp_logprob(s->kernels->measure_spread(logits, vocab), logits[step->token]);
     if (on_step(user, step, vanilla, logits)) return hp_fail(err, HARP_ERR_CANCELLED, "cancelled by the caller");
     return HARP_OK;
 }
@@ -6554,14 +6986,16 @@ static harp_status hp_extend_beam(harp_session *s, const harp_beam_options *o, i
     const hp_beam *from = &s->beams[parent];
     const float *logits = hp_slot(s, slot);
     int32_t vocab = s->model->vocab, i, counted = hp_max(from->length, 1);
+    hp_spread spread;
     if (!hp_logits_are_sound(logits, vocab))
         return hp_fail(err, HARP_ERR_NUMBER, "the logits of beam %d are not finite: the model is damaged",
                        (int64_t)parent);
+    spread = s->kernels->measure_spread(logits, vocab);
     hp_make_heap(s->ranking, vocab, logits);
     for (i = 0; i < hp_min(top, vocab); i++) {
         hp_beam c;
         c.parent = parent, c.token = hp_pop_heap(s->ranking, vocab - i, logits), c.length = from->length + 1;
-        c.sum = from->sum + harp_logprob(logits, vocab, c.token);
+        c.sum = from->sum + hp_logprob(spread, logits[c.token]);
         c.score = hp_beam_score(o, c.sum, counted);
         c.finished = from->length > 0 && hp_ends_beam(s, o, c.token); /* the first token never ends a beam */
         hp_offer_beam(s, n, c);
@@ -6704,13 +7138,15 @@ HARP_API harp_status harp_beam(harp_session *s, const harp_beam_options *options
 
 HARP_API harp_status harp_pause(harp_session *s, int32_t token, int32_t count, harp_error *err)
 {
-    int32_t i;
+    int32_t i, begin;
     harp_status status = HARP_OK;
     if (!s || count < 0) return hp_fail(err, HARP_ERR_ARGUMENT, "session is NULL or count negative");
     if (count > s->params.context - s->n_tokens)
         return hp_fail(err, HARP_ERR_CONTEXT, "%d tokens do not fit: %d of %d positions are taken", (int64_t)count,
                        (int64_t)s->n_tokens, (int64_t)s->params.context);
+    begin = s->n_tokens;
     for (i = 0; i < count && status == HARP_OK; i++) status = harp_feed(s, &token, 1, err);
+    if (status) harp_rewind(s, begin, NULL);
     return status;
 }
 
@@ -6791,12 +7227,14 @@ static void hp_append(harp_session *s, const int32_t *tokens, int32_t n)
 HARP_API harp_status harp_feed(harp_session *s, const int32_t *tokens, int32_t n, harp_error *err)
 {
     harp_status status = hp_check_tokens(s, tokens, n, err);
+    int32_t from;
     if (status) return status;
     if (n == 0) return hp_ok(err);
+    from = s->from;
     hp_append(s, tokens, n);
     if (s->n_tokens > 1) status = hp_compute_vanilla(s, s->n_tokens - 2, err);
     if (status) {
-        hp_set_token_count(s, s->n_tokens - n);
+        hp_set_token_count(s, s->n_tokens - n), s->from = from;
         return status;
     }
     return hp_ok(err);
@@ -6940,11 +7378,11 @@ HARP_API harp_status harp_score(harp_session *s, const int32_t *tokens, int32_t 
                                 harp_error *err)
 {
     harp_status status = hp_check_tokens(s, tokens, n, err);
-    int32_t begin, i, waiting = 0, most;
+    int32_t begin, from, i, waiting = 0, most;
     if (status) return status;
     if (!on_logits) return hp_fail(err, HARP_ERR_ARGUMENT, "on_logits must not be NULL");
     if (n == 0) return hp_ok(err);
-    begin = s->n_tokens, most = hp_min(s->slots, s->params.batch);
+    begin = s->n_tokens, from = s->from, most = hp_min(s->slots, s->params.batch);
     hp_append(s, tokens, n);
     if (begin > 0) status = hp_compute_vanilla(s, begin - 1, err);
     for (i = begin; i < s->n_tokens && status == HARP_OK; i++) {
@@ -6954,7 +7392,7 @@ HARP_API harp_status harp_score(harp_session *s, const int32_t *tokens, int32_t 
         waiting = 0;
     }
     if (status) {
-        hp_set_token_count(s, begin);
+        hp_set_token_count(s, begin), s->from = from;
         return hp_abandon(s, status);
     }
     s->streams[0].length = s->n_tokens;
@@ -7149,6 +7587,24 @@ static int hp_bounds_are_sound(const harp_session *s, const hp_stream *bounds, i
     return 1;
 }
 
+/* reframe_from, unless that is the length of a prompt; see hp_append. */
+static int hp_from_is_sound(const harp_session *s, int32_t from)
+{
+    if (s->params.reframe_from >= 0) return from == s->params.reframe_from;
+    return from >= 0 && from <= s->params.context;
+}
+
+/* Counts that can go on counting. */
+static int hp_stats_are_sound(const harp_stats *t)
+{
+    const int64_t counts[] = {t->steps,         t->hesitations, t->changed, t->passes, t->rows,
+                              t->reframed_rows, t->drafted,     t->accepted};
+    size_t i;
+    for (i = 0; i < sizeof counts / sizeof counts[0]; i++)
+        if (counts[i] < 0 || counts[i] > INT64_MAX / 2) return 0;
+    return 1;
+}
+
 static int hp_tokens_are_sound(const harp_session *s, const uint8_t *tokens, int32_t n)
 {
     int32_t i, token;
@@ -7176,7 +7632,8 @@ static harp_status hp_check_image(harp_session *trial, const uint8_t *image, siz
         return hp_fail(err, HARP_ERR_FORMAT,
                        "the saved session is of another model, context, cache, frame or reframings");
     hp_visit_bounds(trial, &w);
-    if (head.n_tokens < 0 || head.n_tokens > trial->params.context || head.from < 0
+    if (head.n_tokens < 0 || head.n_tokens > trial->params.context || !hp_from_is_sound(trial, head.from)
+        || !hp_stats_are_sound(&head.stats)
         || !hp_bounds_are_sound(trial, trial->streams, head.n_tokens, head.from))
         return hp_fail(err, HARP_ERR_FORMAT, "the saved session's bounds contradict each other");
     trial->n_tokens = head.n_tokens, trial->from = head.from, trial->stats = head.stats;

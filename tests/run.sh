@@ -48,15 +48,18 @@ for m in $models; do
     count "conformance $m" "$out"
     printf '%s\n' "$out" | grep '^note' | sed 's|tests/fixtures/||; s|/golden||'
 done
-count "models" "$($B/test_models $F 2>&1)"
 for m in $models; do count "beam search $m" "$($B/test_decoders beam $F/$m/model.harp $F/$m/golden 2>&1)"; done
 count "decoders" "$($B/test_decoders same $F/llama_gqa/model.harp 2>&1)"
+count "models" "$($B/test_models $F 2>&1)"
 count "library" "$($B/test_library $F/llama_gqa/model.harp 2>&1)"
 count "command line" "$(sh tests/test_cli.sh $B $F/llama_gqa/model.harp 2>&1)"
 count "command line, demo model" "$(sh tests/test_cli.sh $B examples/demo/demo.harp 2>&1)"
+count "evaluation: parts" "$($B/test_eval $B 2>&1)"
+count "evaluation, decoders, view" "$(sh tests/test_eval.sh $B 2>&1)"
 count "chat templates" "$($B/test_chat 2>&1)"
 rm -rf $B/convert && mkdir -p $B/convert
 count "converter" "$($B/test_convert $B/harp-convert $B/convert 2>&1)"
+count "words and form NFC" "$($B/test_words $B/harp-convert $B/convert 2>&1)"
 count "GGUF files" "$($B/test_gguf $F/gguf/blocks.bin $B/convert/x.gguf 2>&1)"
 for m in llama_gqa mistral_v3; do # BF16, and four shards: the fixture was made from F32, in one file
     $B/harp-convert $F/source/$m $B/convert/$m.harp --quiet
@@ -76,6 +79,19 @@ grep '^note' $B/real_decoders.log
 count "tokenizer, demo model" "$($B/test_tokenizer demo=examples/demo/demo.harp 2>&1)"
 count "slices" "$($B/test_slices $F/llama_gqa/model.harp 2>&1)"
 count "threads" "$($B/test_threads $F/llama_gqa/model.harp 2>&1)"
+mkdir -p $B/faults
+for t in test_faults test_faults_stdio; do
+    out=$($B/$t $B/faults 2>&1)
+    count "failures and wrong calls, ${t#test_}" "$out"
+    printf '%s\n' "$out" | grep '^note'
+done
+mkdir -p $B/faults/convert
+out=$($B/test_convert_faults $B/faults/convert $F/source/llama_gqa tests/fuzz/seeds/gguf/q8_0.gguf 2>&1)
+count "converter, failures" "$out"
+printf '%s\n' "$out" | grep '^note'
+out=$($B/test_numbers 2>&1)
+count "numbers" "$out"
+printf '%s\n' "$out" | grep '^note'
 count "vendoring, C, one file" "$($B/test_vendoring_c $F/llama_gqa/model.harp 2>&1)"
 count "vendoring, C++98 header" "$($B/test_vendoring_cpp $F/llama_gqa/model.harp 2>&1)"
 mkdir -p $B/files
@@ -107,7 +123,13 @@ same_bits() {
 }
 
 if [ "$all" = all ]; then
-    if gcc -std=c99 -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined tools/convert/*.c harp_impl.c -o $B/convert_sane -lm; then
+    mkdir -p $B/view
+    chromium=$(command -v chromium || command -v chromium-browser || command -v google-chrome)
+    if [ -z "$chromium" ] || ! command -v node > /dev/null; then skip "view in a browser" "no chromium or no node"
+    elif [ ! -d $B/node/node_modules/playwright-core ]; then skip "view in a browser" "no playwright-core in $B/node"
+    else count "view in a browser" "$(NODE_PATH=$B/node/node_modules node tests/test_view.js $B/harp $B/view $chromium 2>&1)"
+    fi
+    if gcc -std=c99 -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined tools/convert/*.c harp_impl.c -o $B/convert_sane -lm -pthread; then
         count "converter under ASan and UBSan" "$($B/test_convert $B/convert_sane $B/convert 2>&1)"
     else
         skip "converter under ASan and UBSan" "this gcc has no sanitizers"
@@ -152,6 +174,19 @@ if [ "$all" = all ]; then
         check "threads under TSan: no report" $B/threads_sane $F/llama_gqa/model.harp
     else
         skip "threads under TSan" "this gcc has no sanitizers"
+    fi
+    if gcc -std=c99 -g -O1 -DHARP_NO_SIMD -fsanitize=address,undefined,float-cast-overflow -fno-sanitize-recover=undefined tests/test_faults.c -o $B/faults_sane -lm -pthread; then
+        count "failures and wrong calls, sanitized" "$($B/faults_sane $B/faults 2>&1)"
+    else
+        skip "failures and wrong calls, sanitized" "this gcc has no sanitizers"
+    fi
+    if command -v clang > /dev/null; then
+        count "fuzz targets: seeds and old findings" "$(sh tests/fuzz/run.sh $B replay 2>&1)"
+        sh tests/fuzz/run.sh $B build asan > $B/fuzz.log 2>&1
+        check "fuzz targets: ten seconds each" sh tests/fuzz/run.sh $B run 10
+        sed -n 's/^/note   /p' $B/fuzz/said
+    else
+        skip "fuzz targets" "no clang"
     fi
     if gcc -std=c99 -g -O2 -fsanitize=address,undefined -fno-sanitize-recover=undefined tests/test_library.c -o $B/sane -lm; then
         count "library under ASan and UBSan" "$($B/sane $F/llama_gqa/model.harp 2>&1)"

@@ -90,6 +90,7 @@ static int cv_close_object(cv_parser *p, uint32_t object)
 {
     cv_json *j = p->json;
     size_t n = j->nodes[object].count;
+    if (n == 0) return 0;
     if (n > j->sorted_capacity - j->n_sorted) {
         size_t more = j->sorted_capacity + j->sorted_capacity / 2 + n + 16;
         uint32_t *grown = cv_grow(j->sorted, more, sizeof *grown, p->err);
@@ -98,7 +99,7 @@ static int cv_close_object(cv_parser *p, uint32_t object)
     }
     uint32_t *keys = j->sorted + j->n_sorted;
     size_t i = 0;
-    for (uint32_t k = n ? object + 1 : CV_JSON_NONE; k != CV_JSON_NONE; k = j->nodes[k].next) keys[i++] = k;
+    for (uint32_t k = object + 1; k != CV_JSON_NONE; k = j->nodes[k].next) keys[i++] = k;
     cv_sort(j, keys, n);
     j->nodes[object].text = (uint32_t)j->n_sorted;
     j->n_sorted += n;
@@ -362,6 +363,7 @@ const char *cv_json_type_name(const cv_json *json, uint32_t node)
 uint32_t cv_json_get(const cv_json *json, uint32_t node, const char *key)
 {
     if (cv_json_type_of(json, node) != CV_JSON_OBJECT) return CV_JSON_NONE;
+    if (json->nodes[node].count == 0) return CV_JSON_NONE;
     const uint32_t *keys = json->sorted + json->nodes[node].text;
     size_t low = 0, high = json->nodes[node].count, bytes = strlen(key);
     while (low < high) {

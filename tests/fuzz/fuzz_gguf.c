@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT OR Unlicense
+ *
+ * fuzz_gguf.c - a GGUF file: head, tensors of every block type, and its tokenizer
+ *
+ * The input is tried as it is, and again with zeros behind it, so that heads whose data are missing are reached. */
+#include "../../tools/convert/gguf.h"
+#include "../../tools/convert/model.h"
+#include "fuzz_file.h"
+
+enum { MOST_BYTES = 1 << 17 };
+
+/* Every byte of a row is there to be read. */
+static void row_bytes(const cv_gguf_tensor *t, const unsigned char *raw)
+{
+    volatile unsigned char last = 0;
+    if (t->bytes / t->rows > 0) last = raw[t->bytes / t->rows - 1];
+    (void)last;
+}
+
+static void read_tensors(const char *path)
+{
+    cv_gguf g;
+    cv_error err;
+    size_t i;
+    if (cv_gguf_open(&g, path, &err) == 0)
+        for (i = 0; i < g.n; i++) {
+            const cv_gguf_tensor *t = &g.tensors[i];
+            char words[64];
+            fz_expect(cv_gguf_tensor_of(&g, t->name) == t && t->name[0]);
+            if (t->rows > 0 && cv_gguf_rows(&g, t, t->rows - 1, 1, &err)) row_bytes(t, g.raw);
+            cv_gguf_describe(cv_gguf_find(&g, "general.alignment"), words, sizeof words);
+        }
+    cv_gguf_close(&g);
+}
+
+static void read_model(const char *path)
+{
+    cv_source *source = NULL;
+    cv_meta meta = {NULL, 0, 0, 0};
+    cv_tokenizer_facts facts;
+    cv_plan plan;
+    cv_error err;
+    err.text[0] = 0;
+    if (cv_open_gguf(&source, path, &err) < 0) {
+        fz_expect(err.text[0]);
+        return;
+    }
+    if (cv_plan_make(&plan, source, 0, &err) == 0) cv_plan_free(&plan);
+    cv_tokenizer_load(path, source->facts.vocab, &meta, &facts, &err);
+    cv_meta_free(&meta);
+    source->close(source);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
+{
+    static uint8_t padded[MOST_BYTES];
+    const char *path;
+    if (bytes > MOST_BYTES / 2) return 0;
+    path = fz_write_file("model.gguf", data, bytes);
+    read_tensors(path);
+    memcpy(padded, data, bytes);
+    memset(padded + bytes, 0, 4096);
+    path = fz_write_file("model.gguf", padded, bytes + 4096);
+    read_tensors(path);
+    read_model(path);
+    return 0;
+}

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT OR Unlicense
+ *
+ * fuzz_huggingface.c - config.json beside a small model.safetensors */
+#include "../../tools/convert/model.h"
+#include "fuzz_file.h"
+
+/* One layer of hidden size 4, two heads, feed-forward 4, vocabulary 3; F16 zeros. */
+static size_t make_tensors(uint8_t *out)
+{
+    static const struct {
+        const char *name;
+        int rows, cols;
+    } tensors[] = {{"model.embed_tokens", 3, 4}, {"model.norm", 0, 4}, {"model.layers.0.input_layernorm", 0, 4},
+                   {"model.layers.0.post_attention_layernorm", 0, 4}, {"model.layers.0.self_attn.q_proj", 4, 4},
+                   {"model.layers.0.self_attn.k_proj", 4, 4}, {"model.layers.0.self_attn.v_proj", 4, 4},
+                   {"model.layers.0.self_attn.o_proj", 4, 4}, {"model.layers.0.mlp.gate_proj", 4, 4},
+                   {"model.layers.0.mlp.up_proj", 4, 4}, {"model.layers.0.mlp.down_proj", 4, 4}};
+    size_t i, n = 8, at = 0;
+    n += (size_t)sprintf((char *)out + n, "{");
+    for (i = 0; i < sizeof tensors / sizeof *tensors; i++) {
+        size_t bytes = 2 * (size_t)(tensors[i].rows ? tensors[i].rows : 1) * (size_t)tensors[i].cols;
+        n += (size_t)sprintf((char *)out + n, "%s\"%s.weight\":{\"dtype\":\"F16\",\"shape\":[", i ? "," : "", tensors[i].name);
+        if (tensors[i].rows) n += (size_t)sprintf((char *)out + n, "%d,", tensors[i].rows);
+        n += (size_t)sprintf((char *)out + n, "%d],\"data_offsets\":[%lu,%lu]}", tensors[i].cols, (unsigned long)at,
+                             (unsigned long)(at + bytes));
+        at += bytes;
+    }
+    n += (size_t)sprintf((char *)out + n, "}");
+    for (i = 0; i < 8; i++) out[i] = (uint8_t)((n - 8) >> (8 * i));
+    memset(out + n, 0, at);
+    return n + at;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
+{
+    static uint8_t tensors[8192];
+    static int made;
+    cv_source *source = NULL;
+    cv_meta meta = {NULL, 0, 0, 0};
+    cv_plan plan;
+    cv_error err;
+    err.text[0] = 0;
+    if (!made) fz_write_file("model.safetensors", tensors, make_tensors(tensors));
+    made = 1;
+    fz_write_file("config.json", data, bytes);
+    if (cv_open_huggingface(&source, fz_folder, &err) < 0) {
+        fz_expect(err.text[0]);
+        return 0;
+    }
+    if (cv_facts_write(&source->facts, &meta, &err) == 0 && cv_plan_make(&plan, source, 0, &err) == 0) cv_plan_free(&plan);
+    cv_meta_free(&meta);
+    source->close(source);
+    return 0;
+}

@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: MIT OR Unlicense
+ *
+ * fuzz_session.c - a session driven in any order, cancelled anywhere, saved and restored
+ *
+ * The input: two bytes choose the settings, then each pair of bytes is a call. After every failed call the session must
+ * be as it was (its saved state tells), and what it saves must restore. The last call restores the rest of the input as
+ * an image, its head and checksum made right. */
+#define HARP_STATIC
+#include "../../harp_impl.c"
+#include "make_harp.h"
+
+enum { SHAPES = 4, CONTEXT = 40, MOST_IMAGE = 1 << 18 };
+
+static harp_model *models[SHAPES];
+static int countdown;
+
+static void open_models(void)
+{
+    static const unsigned seeds[SHAPES] = {2, 9, 16, 31};
+    int i;
+    if (models[0]) return;
+    for (i = 0; i < SHAPES; i++) {
+        fz_shape s = fz_small_shape(seeds[i]);
+        harp_source source = harp_source_defaults();
+        uint8_t *data = malloc(1 << 18);
+        fz_expect(data);
+        source.data = data, source.bytes = fz_write_harp(&s, data, 1 << 18);
+        fz_expect(harp_open_source(&models[i], &source, NULL) == HARP_OK);
+    }
+}
+
+static int cancel(void *user)
+{
+    (void)user;
+    return countdown > 0 && --countdown == 0;
+}
+
+static harp_params pick_params(unsigned a, unsigned b)
+{
+    harp_params p = harp_defaults();
+    p.context = CONTEXT, p.cancel = cancel, p.batch = 1 + (int32_t)(a & 7);
+    p.frame = (harp_frame)((a >> 3) % 3), p.cache = (harp_cache)((a >> 5) % 3);
+    p.schedule = b & 1 ? HARP_SCHEDULE_FUSED : HARP_SCHEDULE_LAZY, p.reframings = 1 + (int32_t)(b >> 1 & 1);
+    p.reframe_from = (b >> 2 & 7) == 7 ? HARP_FROM_PROMPT : (int32_t)(b >> 2 & 7) * 5;
+    p.theta = b >> 5 & 1 ? 2.0f : -1.0f, p.harp = (b >> 6 & 3) != 3;
+    return p;
+}
+
+static uint8_t before[MOST_IMAGE], after[MOST_IMAGE];
+
+static size_t save(const harp_session *s, uint8_t *image)
+{
+    size_t bytes = 0;
+    fz_expect(harp_save(s, image, MOST_IMAGE, &bytes, NULL) == HARP_OK);
+    return bytes;
+}
+
+static int refuse(void *user, int32_t position, const float *logits)
+{
+    (void)user, (void)logits;
+    return position % 7 == 6;
+}
+
+static harp_status tune(harp_session *s, unsigned b)
+{
+    harp_params p = s->params;
+    p.theta = (float)(b % 5) - 1.0f, p.delta = (float)(b % 3) * 0.3f, p.seed = b / 16;
+    p.reframe_from = (int32_t)(b % 4) * 9 - 1, p.temperature = (float)(b % 2), p.harp = (b >> 5 & 1) != 0;
+    if (b >> 6 == 3) p.batch++;
+    return harp_tune(s, &p, NULL);
+}
+
+static harp_status call(harp_session *s, unsigned what, unsigned b)
+{
+    int32_t tokens[8], i, n = 0;
+    for (i = 0; i < 8; i++) tokens[i] = (int32_t)(b * 7 + (unsigned)i * 11) % (s->model->vocab + (b == 255));
+    harp_tokens(s, &n);
+    switch (what % 8) {
+    case 0: return harp_feed(s, tokens, (int32_t)(b % 9), NULL);
+    case 1:
+    case 2: return harp_next(s, NULL, NULL);
+    case 3: return harp_rewind(s, b % 4 ? n - (int32_t)(b % 4) : (int32_t)b / 4, NULL);
+    case 4: return harp_score(s, tokens, (int32_t)(b % 9), refuse, NULL, NULL);
+    case 5: return tune(s, b);
+    case 6: countdown = (int)b; return HARP_OK;
+    default: return harp_restore(s, before, save(s, before), NULL);
+    }
+}
+
+/* Work that was done may stay done, and is counted; nothing else may differ. */
+static int same_state(const harp_session *s)
+{
+    hp_saved_head x, y;
+    int32_t bounds[2][2 * (1 + HP_MAX_REFRAMINGS)], r, n = s->n_streams;
+    size_t at = sizeof x + 8 * (size_t)n;
+    memcpy(&x, before, sizeof x), memcpy(&y, after, sizeof y);
+    memcpy(bounds[0], before + sizeof x, 8 * (size_t)n), memcpy(bounds[1], after + sizeof x, 8 * (size_t)n);
+    memset(&x.stats, 0, sizeof x.stats), memset(&y.stats, 0, sizeof y.stats);
+    if (memcmp(&x, &y, sizeof x) != 0 || memcmp(before + at, after + at, 4 * (size_t)x.n_tokens) != 0) return 0;
+    for (r = 0; r < n && s->params.frame == HARP_FRAME_STREAM; r++) {
+        if (bounds[1][2 * r + 1] < bounds[0][2 * r + 1]) return 0;
+        if (bounds[0][2 * r + 1] > 0 && bounds[1][2 * r] != bounds[0][2 * r]) return 0;
+    }
+    return 1;
+}
+
+/* Whatever the image, the session that took it goes on, and saves what it can restore. */
+static void restore_input(harp_session *s, const uint8_t *data, size_t bytes)
+{
+    hp_saved_head own = hp_describe(s);
+    size_t n = sizeof own + (size_t)s->n_streams * 8, i;
+    if (bytes > MOST_IMAGE - 4) bytes = MOST_IMAGE - 4;
+    memcpy(before, data, bytes);
+    if (bytes >= n) memcpy(before, &own, offsetof(hp_saved_head, n_tokens));
+    for (i = 0; i < 4; i++) before[bytes + i] = (uint8_t)0;
+    n = hp_crc32(0, before, bytes);
+    memcpy(before + bytes, &(uint32_t){(uint32_t)n}, 4);
+    if (harp_restore(s, before, bytes + 4, NULL) != HARP_OK) return;
+    fz_expect(harp_restore(s, after, save(s, after), NULL) == HARP_OK);
+    for (i = 0; i < 4; i++) harp_next(s, NULL, NULL);
+    fz_expect(harp_restore(s, after, save(s, after), NULL) == HARP_OK);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
+{
+    harp_session *s = NULL;
+    harp_params p;
+    size_t at;
+    open_models();
+    if (bytes < 4) return 0;
+    p = pick_params(data[0], data[1]);
+    countdown = 0;
+    if (harp_session_open(&s, models[data[1] % SHAPES], &p, NULL)) return 0;
+    for (at = 2; at + 1 < bytes && at < 66 && data[at] != 0xFF; at += 2) {
+        int32_t n = 0, m = 0;
+        harp_tokens(s, &n);
+        save(s, before);
+        if (call(s, data[at], data[at + 1]) == HARP_OK) {
+            fz_expect(harp_restore(s, after, save(s, after), NULL) == HARP_OK);
+            continue;
+        }
+        save(s, after);
+        harp_tokens(s, &m);
+        fz_expect(m == n);
+        fz_expect(same_state(s));
+        fz_expect(harp_restore(s, after, save(s, after), NULL) == HARP_OK);
+    }
+    countdown = 0;
+    if (at < bytes && data[at] == 0xFF) restore_input(s, data + at + 1, bytes - at - 1);
+    harp_session_close(s);
+    return 0;
+}

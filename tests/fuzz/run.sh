@@ -1,0 +1,98 @@
+#!/bin/sh
+# Fuzzing: sh tests/fuzz/run.sh BUILD_FOLDER COMMAND ...
+#
+#   build [asan|msan]...     builds the targets with libFuzzer (clang), into BUILD_FOLDER/fuzz
+#   replay                   builds them with gcc and driver.c, ASan and UBSan, and runs every seed and every old finding
+#   run SECONDS [TARGET]...  fuzzes each target for so long, and prints how many inputs it ran
+#
+# Findings land in BUILD_FOLDER/fuzz/found; a fixed one is kept in tests/fuzz/regressions/TARGET/ under a name that says
+# what it was.
+B=$1/fuzz
+command=$2
+shift 2
+here=tests/fuzz
+library="harp tokenizer session"
+converter="json safetensors tokenizer_file chat llama2c huggingface"
+[ ! -f tools/convert/gguf.c ] || converter="$converter gguf"
+sources=$(ls tools/convert/*.c | grep -v -e '/convert\.c$' -e '/check\.c$')
+flags="-std=c99 -D_POSIX_C_SOURCE=200809L -g -Wno-unused-function"
+checks="-fsanitize=address,undefined,float-cast-overflow -fno-sanitize=null,alignment -fno-sanitize-recover=all"
+mkdir -p $B $B/found
+
+build() { # build KIND COMPILER FLAGS...: BUILD_FOLDER/fuzz/KIND_TARGET
+    kind=$1
+    shift
+    mkdir -p $B/$kind
+    for c in $sources; do
+        o=$B/$kind/$(basename $c .c).o
+        [ $o -nt $c ] || "$@" $flags -c $c -o $o || return 1
+    done
+    for t in $library $converter; do
+        to=$B/${kind}_$t
+        [ -f $here/fuzz_$t.c ] || continue
+        if [ $to -nt $here/fuzz_$t.c ] && [ $to -nt harp_impl.c ] && [ -z "$(find tools/convert $here -name '*.[ch]' -newer $to)" ]; then continue; fi
+        objects="$B/$kind/*.o" faster=
+        case " $library " in *" $t "*) objects= faster=$FASTER ;; esac
+        "$@" $faster $flags $LINK $here/fuzz_$t.c $DRIVER $objects -o $to -lm || return 1
+    done
+}
+
+build_kind() {
+    DRIVER= LINK=-fsanitize=fuzzer FASTER=-fno-sanitize-coverage=trace-cmp # comparisons in kernels tell nothing
+    case $1 in
+    asan) build asan clang -O2 -fsanitize=fuzzer-no-link $checks ;;
+    msan) build msan clang -O2 -fsanitize=fuzzer-no-link -fsanitize=memory -fno-sanitize-recover=all -DHARP_NO_SIMD ;;
+    gcc) DRIVER=$here/driver.c LINK= FASTER=-DHARP_NO_SIMD && build gcc gcc -O1 $checks ;;
+    esac
+}
+
+# fuzz KIND TARGET SECONDS: prints a line; fails on a finding
+fuzz() {
+    corpus=$B/corpus/$2
+    mkdir -p $corpus
+    known=
+    for d in $here/seeds/$2 $here/regressions/$2; do [ ! -d $d ] || known="$known $d"; done
+    dictionary=
+    [ ! -f $here/$2.dict ] || dictionary=-dict=$here/$2.dict
+    $B/$1_$2 -max_total_time=$3 -max_len=65536 -timeout=20 -rss_limit_mb=1024 -malloc_limit_mb=512 -artifact_prefix=$B/found/$2- \
+        -print_final_stats=1 -use_value_profile=0 $dictionary $corpus $known > $B/$1_$2.log 2>&1
+    status=$?
+    n=$(sed -n 's/^stat::number_of_executed_units: *//p' $B/$1_$2.log)
+    printf '%-24s %10s executions, %s\n' "$2 ($1)" "${n:-0}" "$([ $status = 0 ] && echo 'no finding' || echo "FOUND, see $B/$1_$2.log")" | tee -a $B/said
+    return $status
+}
+
+case $command in
+build)
+    for k in "${@:-asan}"; do build_kind $k || exit 1; done
+    ;;
+replay)
+    build_kind gcc || exit 1
+    passed=0 failed=0
+    for t in $library $converter; do
+        for f in $here/seeds/$t/* $here/regressions/$t/*; do
+            [ -f "$f" ] || continue
+            if $B/gcc_$t "$f" > $B/replay.log 2>&1; then passed=$((passed + 1)); else
+                failed=$((failed + 1))
+                printf 'FAILED %s\n' "$f"
+                tail -5 $B/replay.log
+            fi
+        done
+    done
+    printf '%d passed, %d failed\n' $passed $failed
+    [ $failed = 0 ] && [ $passed -gt 0 ]
+    ;;
+run)
+    seconds=$1
+    shift
+    failed=0
+    rm -f $B/said
+    for t in ${@:-$library $converter}; do
+        for k in $KINDS asan; do
+            [ "$k" != msan ] || case " $library " in *" $t "*) ;; *) continue ;; esac
+            fuzz $k $t $seconds || failed=1
+        done
+    done
+    exit $failed
+    ;;
+esac

@@ -1,0 +1,729 @@
+/* SPDX-License-Identifier: MIT OR Unlicense
+ *
+ * test_faults.c - what the library does when something fails, and when it is called wrongly
+ *
+ *     test_faults FOLDER      FOLDER: to write files into
+ *
+ * Every loop here makes the n-th request fail for n = 1, 2, 3, ... until all goes well, so no failure is left out. After
+ * each, nothing is leaked, and a session that was there before goes on as if nothing had been. Compiled with
+ * HARP_NO_MMAP it tests the reading of files by stdio. Small models are made by fuzz/make_harp.h. */
+#define _POSIX_C_SOURCE 200809L
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* ---- calls that fail when their turn has come ---- */
+
+static long calls_left = -1; /* below 0: nothing fails */
+
+static int its_turn(void)
+{
+    return calls_left >= 0 && calls_left-- == 0;
+}
+
+static FILE *faulty_fopen(const char *path, const char *mode)
+{
+    return its_turn() ? NULL : fopen(path, mode);
+}
+
+static size_t faulty_fread(void *into, size_t size, size_t n, FILE *file)
+{
+    return its_turn() ? fread(into, size, n / 2, file) : fread(into, size, n, file);
+}
+
+static int faulty_fseek(FILE *file, long offset, int whence)
+{
+    return its_turn() ? -1 : fseek(file, offset, whence);
+}
+
+static long faulty_ftell(FILE *file)
+{
+    return its_turn() ? -1 : ftell(file);
+}
+
+#ifdef HARP_NO_MMAP
+#define fopen faulty_fopen
+#define fread faulty_fread
+#define fseek faulty_fseek
+#define ftell faulty_ftell
+#endif
+#include "../harp_impl.c"
+#undef fopen
+#undef fread
+#undef fseek
+#undef ftell
+#include "fuzz/make_harp.h"
+
+static int passed, failed;
+static long injected;
+
+#define CHECK(condition)                                                                      \
+    do {                                                                                      \
+        if (condition) passed++;                                                              \
+        else failed++, printf("FAILED %s:%d: %s\n", __func__, __LINE__, #condition);          \
+    } while (0)
+
+/* ---- models and sessions ---- */
+
+enum { MODEL_BYTES = 1 << 18, CONTEXT = 48 };
+
+static size_t blocks_in_use;
+
+static void *faulty_alloc(void *user, size_t bytes)
+{
+    void *p = its_turn() ? NULL : malloc(bytes);
+    (void)user;
+    blocks_in_use += p != NULL;
+    if (p) memset(p, 0xA5, bytes); /* nothing may count on zeros */
+    return p;
+}
+
+static void faulty_free(void *user, void *block, size_t bytes)
+{
+    (void)user, (void)bytes;
+    blocks_in_use -= block != NULL;
+    free(block);
+}
+
+static size_t make_model(unsigned tokenizer, unsigned char *data)
+{
+    fz_shape s = {2, 4, 2, 6, 24, 20, 80, 64, 0, 0, 0, 0, 77};
+    s.tokenizer = tokenizer;
+    return fz_write_harp(&s, data, MODEL_BYTES);
+}
+
+typedef struct faulty_reader {
+    const unsigned char *data;
+    size_t most;
+} faulty_reader;
+
+static size_t read_some(void *user, uint64_t offset, void *into, size_t bytes)
+{
+    const faulty_reader *r = user;
+    size_t n = bytes < r->most ? bytes : r->most;
+    if (its_turn()) return 0;
+    memcpy(into, r->data + offset, n);
+    return n;
+}
+
+static harp_model *open_model(const unsigned char *data, size_t bytes)
+{
+    harp_source source = harp_source_defaults();
+    harp_model *m = NULL;
+    harp_error err;
+    source.data = data, source.bytes = bytes;
+    source.allocator.alloc = faulty_alloc, source.allocator.free = faulty_free;
+    if (harp_open_source(&m, &source, &err)) printf("%s\n", err.text), exit(1);
+    return m;
+}
+
+static harp_params params_of(void)
+{
+    harp_params p = harp_defaults();
+    p.context = CONTEXT, p.theta = -1.0f, p.temperature = 0.0f;
+    p.allocator.alloc = faulty_alloc, p.allocator.free = faulty_free;
+    return p;
+}
+
+static const int32_t prompt[] = {5, 17, 33, 8, 61, 40, 12, 9, 77, 3};
+enum { PROMPT = sizeof prompt / sizeof *prompt };
+
+/* The bits of the next steps, rewound: what the session would say. */
+static uint32_t future(harp_session *s)
+{
+    uint32_t crc = 0;
+    int32_t n = 0, i;
+    harp_tokens(s, &n);
+    for (i = 0; i < 4; i++) {
+        if (harp_next(s, NULL, NULL)) return 0;
+        crc = hp_crc32(crc, (const uint8_t *)harp_logits(s, HARP_COMBINED), (size_t)s->model->vocab * sizeof(float));
+    }
+    harp_rewind(s, n, NULL);
+    return crc;
+}
+
+/* Its tokens and their state in bytes, statistics left out: they count work that was done in vain, too. */
+static uint32_t state_of(const harp_session *s)
+{
+    size_t bytes = 0;
+    uint32_t crc;
+    unsigned char *image;
+    if (harp_save(s, NULL, 0, &bytes, NULL)) return 0;
+    image = malloc(bytes);
+    if (!image || harp_save(s, image, bytes, &bytes, NULL)) exit(2);
+    memset(image + offsetof(hp_saved_head, stats), 0, sizeof(harp_stats));
+    crc = hp_crc32(0, image, bytes - 4);
+    free(image);
+    return crc;
+}
+
+/* ---- memory ---- */
+
+static int collect(void *user, const char *text, size_t bytes, const harp_step *step)
+{
+    (void)text, (void)step;
+    *(size_t *)user += bytes;
+    return 0;
+}
+
+/* Everything that asks for memory, one after the other. */
+static harp_status use_all(const unsigned char *data, size_t bytes)
+{
+    harp_source source = harp_source_defaults();
+    harp_params p = params_of();
+    harp_model *m = NULL;
+    harp_session *s = NULL;
+    faulty_reader reader;
+    int32_t tokens[64];
+    size_t n = 0, shown = 0;
+    harp_status status;
+    reader.data = data, reader.most = bytes;
+    source.read = read_some, source.read_user = &reader, source.bytes = bytes, source.allocator = p.allocator;
+    status = harp_open_source(&m, &source, NULL);
+    CHECK((status == HARP_OK) == (m != NULL));
+    if (status == HARP_OK) status = harp_session_open(&s, m, &p, NULL);
+    if (status == HARP_OK) CHECK(s != NULL);
+    if (status == HARP_OK) status = harp_encode(m, "ab cd, 12 </s>", 14, 0, tokens, 64, &n, NULL);
+    if (status == HARP_OK) status = harp_generate(s, "ab cd", 4, collect, &shown, NULL);
+    harp_session_close(s);
+    harp_close(m);
+    return status;
+}
+
+static void test_memory(void)
+{
+    unsigned char *data = malloc(MODEL_BYTES);
+    unsigned tokenizer;
+    long n;
+    for (tokenizer = 1; tokenizer <= 2; tokenizer++) {
+        size_t bytes = make_model(tokenizer, data);
+        for (n = 0; n < 100; n++, injected++) {
+            harp_status status;
+            calls_left = n;
+            status = use_all(data, bytes);
+            CHECK(blocks_in_use == 0);
+            if (calls_left >= 0) {
+                CHECK(status == HARP_OK);
+                break;
+            }
+            CHECK(status == HARP_ERR_MEMORY || status == HARP_ERR_IO);
+        }
+        CHECK(n >= 5 && n < 100);
+        calls_left = -1;
+    }
+    free(data);
+}
+
+/* An encoding that fails for lack of memory tells nothing, and a session's prompt is not half there. */
+static void test_memory_of_a_prompt(void)
+{
+    unsigned char *data = malloc(MODEL_BYTES);
+    harp_model *m = open_model(data, make_model(1, data));
+    harp_params p = params_of();
+    harp_session *s = NULL;
+    uint32_t before;
+    long n;
+    CHECK(harp_session_open(&s, m, &p, NULL) == HARP_OK && harp_feed(s, prompt, PROMPT, NULL) == HARP_OK);
+    before = state_of(s);
+    for (n = 0; n < 20; n++, injected++) {
+        harp_status status;
+        calls_left = n;
+        status = harp_generate(s, "ab </s> cd <!> ba", 0, NULL, NULL, NULL);
+        if (calls_left >= 0) break;
+        CHECK(status == HARP_ERR_MEMORY && state_of(s) == before);
+    }
+    CHECK(n >= 1 && n < 20);
+    calls_left = -1;
+    harp_session_close(s), harp_close(m);
+    free(data);
+}
+
+/* ---- reading ---- */
+
+static void test_short_reads(void)
+{
+    unsigned char *data = malloc(MODEL_BYTES);
+    size_t bytes = make_model(1, data), most;
+    for (most = 0; most <= bytes; most += most + 61 < bytes ? 61 : 1, injected++) {
+        harp_source source = harp_source_defaults();
+        harp_model *m = NULL;
+        faulty_reader reader;
+        harp_status status;
+        reader.data = data, reader.most = most;
+        source.read = read_some, source.read_user = &reader, source.bytes = bytes;
+        status = harp_open_source(&m, &source, NULL);
+        CHECK(status == (most < bytes ? HARP_ERR_IO : HARP_OK) && (m != NULL) == (status == HARP_OK));
+        harp_close(m);
+    }
+    free(data);
+}
+
+static void write_file(const char *path, const unsigned char *data, size_t bytes)
+{
+    FILE *f = fopen(path, "wb");
+    if (!f || fwrite(data, 1, bytes, f) != bytes || fclose(f)) exit(2);
+}
+
+/* A file cut off anywhere is refused; so is what is no file. */
+static void test_files(const char *folder)
+{
+    unsigned char *data = malloc(MODEL_BYTES);
+    size_t bytes = make_model(2, data), cut;
+    harp_model *m = NULL;
+    harp_error err;
+    char path[512];
+    snprintf(path, sizeof path, "%s/cut.harp", folder);
+    for (cut = 0; cut <= bytes; cut += cut + 257 < bytes ? 257 : 1, injected++) {
+        write_file(path, data, cut);
+        CHECK(harp_open(&m, path, &err) == (cut < bytes ? HARP_ERR_FORMAT : HARP_OK));
+        CHECK((m != NULL) == (cut == bytes) && (cut == bytes || err.text[0]));
+        harp_close(m);
+    }
+    CHECK(harp_open(&m, folder, &err) != HARP_OK && !m && err.text[0]);
+    snprintf(path, sizeof path, "%s/not there", folder);
+    CHECK(harp_open(&m, path, &err) == HARP_ERR_IO && !m);
+#ifndef HARP_NO_MMAP
+    snprintf(path, sizeof path, "%s/pipe", folder);
+    if (access(path, F_OK) == 0 || mkfifo(path, 0600) == 0) {
+        FILE *both_ends = fopen(path, "r+"); /* so that opening does not wait for a writer */
+        CHECK(harp_open(&m, path, &err) == HARP_ERR_IO && !m);
+        if (both_ends) fclose(both_ends);
+    }
+#endif
+    free(data);
+}
+
+/* stdio: each call fails once. (A build with mappings makes none of them, and its first round goes well.) */
+static void test_stdio(const char *folder)
+{
+    unsigned char *data = malloc(MODEL_BYTES);
+    size_t bytes = make_model(1, data);
+    char path[512];
+    long n;
+    snprintf(path, sizeof path, "%s/whole.harp", folder);
+    write_file(path, data, bytes);
+    for (n = 0; n < 20; n++, injected++) {
+        harp_model *m = NULL;
+        harp_status status;
+        calls_left = n;
+        status = harp_open(&m, path, NULL);
+        harp_close(m);
+        if (calls_left >= 0) {
+            CHECK(status == HARP_OK);
+            break;
+        }
+        CHECK(status == HARP_ERR_IO && !m);
+    }
+#ifdef HARP_NO_MMAP
+    CHECK(n >= 5); /* open, seek, tell, seek, read */
+#else
+    (void)faulty_fopen, (void)faulty_fread, (void)faulty_fseek, (void)faulty_ftell;
+    CHECK(n == 0);
+#endif
+    calls_left = -1;
+    free(data);
+}
+
+/* ---- cancelling ---- */
+
+static int cancel(void *user)
+{
+    (void)user;
+    return its_turn();
+}
+
+static int mask(void *user, int32_t reframing, int32_t step, int32_t position, unsigned char *keep, int32_t hidden)
+{
+    int32_t i;
+    (void)user, (void)step;
+    for (i = 0; i < hidden; i++) keep[i] = (unsigned char)((i + position + reframing) % 5 != 0);
+    return its_turn();
+}
+
+static int on_logits(void *user, int32_t position, const float *logits)
+{
+    (void)user, (void)position, (void)logits;
+    return its_turn();
+}
+
+typedef harp_status attempt(harp_session *s);
+
+static harp_status try_feed(harp_session *s)
+{
+    return harp_feed(s, prompt, PROMPT, NULL);
+}
+
+static harp_status try_next(harp_session *s)
+{
+    return harp_next(s, NULL, NULL);
+}
+
+static harp_status try_score(harp_session *s)
+{
+    return harp_score(s, prompt, PROMPT, on_logits, NULL, NULL);
+}
+
+/* Cancels the attempt at its n-th callback, for every n. Each time the session must be what it was: the same tokens, an
+ * image that restores, and in the end the same bits as a session that was never cancelled. */
+static void cancel_everywhere(harp_session *s, harp_session *other, attempt *try_it)
+{
+    int32_t before = 0, after = 0;
+    uint32_t expected;
+    long n;
+    harp_tokens(s, &before);
+    for (n = 0; n < 5000; n++, injected++) {
+        static unsigned char image[1 << 18];
+        size_t bytes = 0;
+        harp_status status;
+        calls_left = n;
+        status = try_it(s);
+        if (calls_left >= 0) break;
+        calls_left = -1;
+        harp_tokens(s, &after);
+        CHECK(status == HARP_ERR_CANCELLED && after == before);
+        CHECK(harp_save(s, image, sizeof image, &bytes, NULL) == HARP_OK);
+        CHECK(harp_restore(other, image, bytes, NULL) == HARP_OK);
+    }
+    CHECK(n > 0 && n < 5000);
+    calls_left = -1;
+    CHECK(try_it(other) == HARP_OK);
+    expected = future(other);
+    CHECK(expected != 0 && future(s) == expected);
+}
+
+static void test_cancelling(void)
+{
+    unsigned char *data = malloc(MODEL_BYTES);
+    harp_model *m = open_model(data, make_model(0, data));
+    unsigned i;
+    for (i = 0; i < 3 * 2 * 2 * 3; i++) {
+        harp_params p = params_of();
+        harp_session *s = NULL, *other = NULL;
+        p.cancel = cancel, p.mask_fn = i % 2 ? mask : NULL, p.frame = (harp_frame)(i / 2 % 3);
+        p.schedule = i / 6 % 2 ? HARP_SCHEDULE_FUSED : HARP_SCHEDULE_LAZY, p.reframings = 2;
+        p.reframe_from = i / 12 == 0 ? 0 : i / 12 == 1 ? 5 : HARP_FROM_PROMPT, p.batch = 3;
+        CHECK(harp_session_open(&s, m, &p, NULL) == HARP_OK && harp_session_open(&other, m, &p, NULL) == HARP_OK);
+        cancel_everywhere(s, other, try_feed);
+        cancel_everywhere(s, other, try_next);
+        cancel_everywhere(s, other, try_score);
+        cancel_everywhere(s, other, try_next);
+        harp_session_close(s), harp_session_close(other);
+    }
+    harp_close(m);
+    free(data);
+}
+
+/* ---- wrong calls ---- */
+
+/* Makes the call, whose status must be `wanted`, and sees to it that the session is as before. */
+#define WRONG(wanted, call)                                                   \
+    do {                                                                      \
+        uint32_t state = state_of(s);                                         \
+        harp_error err;                                                       \
+        memset(&err, 0x55, sizeof err);                                       \
+        CHECK((call) == (wanted));                                            \
+        CHECK(state_of(s) == state);                                          \
+        CHECK(err.status == (wanted) && memchr(err.text, 0, sizeof err.text)); \
+    } while (0)
+
+static void wrong_calls(harp_session *s, const harp_model *m)
+{
+    static const int32_t bad[] = {-1, 80, INT32_MAX, INT32_MIN};
+    const int32_t *none = NULL;
+    size_t i, bytes;
+    for (i = 0; i < 4; i++) WRONG(HARP_ERR_ARGUMENT, harp_feed(s, &bad[i], 1, &err));
+    for (i = 0; i < 4; i++) WRONG(HARP_ERR_ARGUMENT, harp_score(s, &bad[i], 1, on_logits, NULL, &err));
+    WRONG(HARP_ERR_ARGUMENT, harp_feed(NULL, prompt, 1, &err));
+    WRONG(HARP_ERR_ARGUMENT, harp_feed(s, none, 1, &err));
+    WRONG(HARP_ERR_ARGUMENT, harp_feed(s, prompt, -1, &err));
+    WRONG(HARP_ERR_ARGUMENT, harp_feed(s, prompt, INT32_MIN, &err));
+    WRONG(HARP_ERR_CONTEXT, harp_feed(s, prompt, INT32_MAX, &err));
+    WRONG(HARP_ERR_CONTEXT, harp_score(s, prompt, CONTEXT + 1, on_logits, NULL, &err));
+    WRONG(HARP_ERR_ARGUMENT, harp_score(NULL, prompt, 1, on_logits, NULL, &err));
+    WRONG(HARP_ERR_ARGUMENT, harp_score(s, prompt, 1, NULL, NULL, &err));
+    WRONG(HARP_ERR_ARGUMENT, harp_score(s, none, 1, on_logits, NULL, &err));
+    WRONG(HARP_ERR_ARGUMENT, harp_next(NULL, NULL, &err));
+    WRONG(HARP_ERR_ARGUMENT, harp_rewind(NULL, 0, &err));
+    WRONG(HARP_ERR_ARGUMENT, harp_rewind(s, -1, &err));
+    WRONG(HARP_ERR_ARGUMENT, harp_rewind(s, s->n_tokens + 1, &err));
+    WRONG(HARP_ERR_ARGUMENT, harp_generate(NULL, "a", 1, NULL, NULL, &err));
+    WRONG(HARP_ERR_ARGUMENT, harp_generate(s, "a", -1, NULL, NULL, &err));
+    WRONG(HARP_ERR_ARGUMENT, harp_save(NULL, NULL, 0, &bytes, &err));
+    WRONG(HARP_ERR_ARGUMENT, harp_save(s, NULL, 0, NULL, &err));
+    WRONG(HARP_ERR_MEMORY, harp_save(s, &bytes, sizeof bytes, &bytes, &err));
+    WRONG(HARP_ERR_ARGUMENT, harp_restore(NULL, "x", 1, &err));
+    WRONG(HARP_ERR_ARGUMENT, harp_restore(s, NULL, 1, &err));
+    WRONG(HARP_ERR_FORMAT, harp_restore(s, "x", 0, &err));
+    WRONG(HARP_ERR_FORMAT, harp_restore(s, m, sizeof *m, &err));
+    WRONG(HARP_ERR_ARGUMENT, harp_tune(s, NULL, &err));
+    WRONG(HARP_ERR_ARGUMENT, harp_tune(NULL, &s->params, &err));
+    CHECK(harp_tokens(NULL, NULL) == NULL && harp_tokens(s, NULL) != NULL);
+    CHECK(harp_logits(NULL, HARP_VANILLA) == NULL && harp_logits(s, (harp_which)77) == NULL);
+    CHECK(harp_top(NULL, HARP_VANILLA, NULL, 3) == 0 && harp_top(s, HARP_VANILLA, NULL, 3) == 0);
+    CHECK(harp_statistics(NULL).steps == 0);
+    CHECK(harp_feed(NULL, NULL, 0, NULL) == HARP_ERR_ARGUMENT && harp_next(NULL, NULL, NULL) == HARP_ERR_ARGUMENT);
+}
+
+/* Every field of the parameters out of its range, for a session to open and for one that is open. */
+static void wrong_params(harp_session *s, const harp_model *m)
+{
+    const float nan = hp_float(0x7FC00000u), inf = hp_float(0x7F800000u);
+    harp_bias bias[2];
+    const char *empty[1], *null[1];
+    harp_params p[64], good = s->params;
+    int n = 0, i;
+    empty[0] = "", null[0] = NULL, bias[0].token = 80, bias[0].add = 0, bias[1].token = 0, bias[1].add = nan;
+    for (i = 0; i < 64; i++) p[i] = good;
+    p[n++].stamp = 0, p[n++].context = -1, p[n++].context = 65, p[n++].context = INT32_MAX, p[n++].batch = 0;
+    p[n++].batch = 4097, p[n++].batch = INT32_MIN, p[n++].logit_rows = 0, p[n++].logit_rows = 4097;
+    p[n++].activations = (harp_activations)-1, p[n++].activations = (harp_activations)2, p[n++].cache = (harp_cache)3;
+    p[n++].theta = nan, p[n++].theta = inf, p[n++].delta = nan, p[n++].delta = -0.1f, p[n++].delta = 1.1f;
+    p[n++].beta = nan, p[n++].beta = 1.5f, p[n++].beta = -inf, p[n++].reframings = 0, p[n++].reframings = 65;
+    p[n++].frame = (harp_frame)3, p[n++].frame = (harp_frame)-1, p[n++].reframe_from = -2, p[n++].reframe_from = INT32_MAX;
+    p[n++].schedule = (harp_schedule)3, p[n++].measure = (harp_measure)5, p[n++].measure = HARP_MEASURE_CALLER;
+    p[n++].temperature = nan, p[n++].temperature = -1.0f, p[n++].temperature = inf, p[n++].top_k = -1;
+    p[n++].top_p = nan, p[n++].top_p = 1.1f, p[n++].min_p = -0.5f, p[n++].min_p = nan, p[n++].repeat_penalty = 0.0f;
+    p[n++].repeat_penalty = nan, p[n++].repeat_last = -1, p[n++].repeat_last = 4097, p[n++].threads = 0;
+    p[n++].threads = 257, p[n++].threads = INT32_MIN, p[n++].n_bias = 1, p[n++].n_bias = -1, p[n++].n_stop = 1;
+    p[n++].n_stop = -1, p[n++].isa = "abacus";
+    p[n].bias = bias, p[n++].n_bias = 1, p[n].bias = bias + 1, p[n++].n_bias = 1;
+    p[n].stop = empty, p[n++].n_stop = 1, p[n].stop = null, p[n++].n_stop = 1;
+    for (i = 0; i < n; i++) {
+        harp_session *none = s;
+        size_t bytes = 1;
+        harp_status status = harp_session_open(&none, m, &p[i], NULL);
+        CHECK(status == HARP_ERR_ARGUMENT || (p[i].isa && status == HARP_ERR_UNSUPPORTED));
+        CHECK(none == NULL && harp_session_memory(m, &p[i], &bytes, NULL) == status);
+        WRONG(status, harp_tune(s, &p[i], &err));
+        if (status != HARP_ERR_ARGUMENT && !p[i].isa) printf("parameter set %d\n", i);
+    }
+}
+
+static void wrong_opens(const harp_model *m)
+{
+    harp_model *none = (harp_model *)(uintptr_t)8;
+    harp_source source = harp_source_defaults();
+    harp_params p = params_of();
+    harp_meta meta;
+    harp_decoder d;
+    harp_error err;
+    size_t n = 1;
+    char out[8192];
+    CHECK(harp_open(NULL, "x", &err) == HARP_ERR_ARGUMENT);
+    CHECK(harp_open(&none, NULL, &err) == HARP_ERR_ARGUMENT && none == NULL);
+    none = (harp_model *)(uintptr_t)8;
+    CHECK(harp_open_source(&none, NULL, &err) == HARP_ERR_ARGUMENT && none == NULL);
+    none = (harp_model *)(uintptr_t)8;
+    CHECK(harp_open_source(&none, &source, &err) == HARP_ERR_ARGUMENT && none == NULL);
+    source.path = "x", source.data = out;
+    CHECK(harp_open_source(&none, &source, &err) == HARP_ERR_ARGUMENT && none == NULL);
+    CHECK(harp_session_open(NULL, m, &p, &err) == HARP_ERR_ARGUMENT);
+    CHECK(harp_session_memory(NULL, &p, &n, &err) == HARP_ERR_ARGUMENT);
+    CHECK(harp_session_memory(m, NULL, &n, &err) == HARP_ERR_ARGUMENT);
+    CHECK(harp_session_memory(m, &p, NULL, &err) == HARP_ERR_ARGUMENT);
+    CHECK(harp_verify(NULL, &err) == HARP_ERR_ARGUMENT);
+    CHECK(harp_model_info(NULL).vocab == 0 && harp_source_memory(0) == 0 && harp_source_memory(1025) == 0);
+    CHECK(harp_token_text(NULL, 0, &n) == NULL && n == 0 && harp_token_text(m, -1, &n) == NULL);
+    CHECK(harp_token_text(m, 80, NULL) == NULL && harp_token_text(m, INT32_MIN, NULL) == NULL);
+    CHECK(!harp_meta_at(NULL, 0, &meta) && !harp_meta_at(m, -1, &meta) && !harp_meta_at(m, INT32_MAX, &meta));
+    CHECK(!harp_meta_at(m, 0, NULL) && !harp_meta_find(m, NULL, &meta) && !harp_meta_find(NULL, "vocab", &meta));
+    CHECK(!harp_meta_find(m, "vocab", NULL) && !harp_meta_find(m, "", &meta));
+    CHECK(harp_entropy(NULL, 1) != harp_entropy(NULL, 1) && harp_logprob(NULL, 1, 0) != harp_logprob(NULL, 1, 0));
+    CHECK(harp_isa(-1) == NULL && harp_isa(INT32_MAX) == NULL && harp_isa(0) != NULL);
+    harp_decoder_start(NULL, m, 0);
+    harp_decoder_start(&d, m, ~0u);
+    CHECK(harp_decode(NULL, 0, out, sizeof out, &n, &err) == HARP_ERR_ARGUMENT && n == 0);
+    CHECK(harp_decode(&d, 0, NULL, sizeof out, &n, &err) == HARP_ERR_ARGUMENT);
+    CHECK(harp_decode(&d, 0, out, sizeof out, NULL, &err) == HARP_ERR_ARGUMENT);
+    CHECK(harp_decode(&d, -2, out, sizeof out, &n, &err) == HARP_ERR_ARGUMENT);
+    CHECK(harp_decode(&d, 80, out, sizeof out, &n, &err) == HARP_ERR_ARGUMENT);
+    CHECK(harp_decode(&d, 0, out, 0, &n, &err) == HARP_ERR_MEMORY);
+    CHECK(harp_decode(&d, 0, out, (size_t)m->info.longest_token + 7, &n, &err) == HARP_ERR_MEMORY);
+    d.held = 4;
+    CHECK(harp_decode(&d, 0, out, sizeof out, &n, &err) == HARP_ERR_ARGUMENT);
+    d.held = -1;
+    CHECK(harp_decode(&d, 0, out, sizeof out, &n, &err) == HARP_ERR_ARGUMENT);
+}
+
+static void wrong_texts(const harp_model *m)
+{
+    harp_span spans[2];
+    harp_error err;
+    int32_t tokens[8];
+    size_t n = 1;
+    spans[0].bytes = SIZE_MAX, spans[1].bytes = 2, spans[0].flags = spans[1].flags = 0;
+    CHECK(harp_encode(NULL, "a", 1, 0, tokens, 8, &n, &err) == HARP_ERR_ARGUMENT && n == 0);
+    CHECK(harp_encode(m, NULL, 1, 0, tokens, 8, &n, &err) == HARP_ERR_ARGUMENT);
+    CHECK(harp_encode(m, "a", 1, 0, NULL, 8, &n, &err) == HARP_ERR_ARGUMENT);
+    CHECK(harp_encode(m, "a", 1, 0, tokens, 8, NULL, &err) == HARP_ERR_ARGUMENT);
+    CHECK(harp_encode(m, "a", SIZE_MAX, 0, tokens, 8, &n, &err) == HARP_ERR_ARGUMENT);
+    CHECK(harp_encode_spans(m, "a", spans, 2, 0, tokens, 8, &n, &err) == HARP_ERR_ARGUMENT);
+    CHECK(harp_encode_spans(m, "a", NULL, 1, 0, tokens, 8, &n, &err) == HARP_ERR_ARGUMENT);
+    CHECK(harp_encode(m, NULL, 0, 0, NULL, 0, &n, &err) == HARP_OK && n == 0);
+    CHECK(harp_encode(m, "abc", 3, ~0u & ~1u, NULL, 0, &n, &err) == HARP_ERR_MEMORY && n > 0);
+}
+
+static void test_wrong_calls(void)
+{
+    unsigned char *data = malloc(MODEL_BYTES), *bare = malloc(MODEL_BYTES);
+    harp_model *m = open_model(data, make_model(2, data)), *wordless = open_model(bare, make_model(0, bare));
+    harp_params p = params_of();
+    harp_session *s = NULL;
+    harp_error err;
+    int32_t token;
+    size_t n;
+    CHECK(harp_session_open(&s, m, &p, NULL) == HARP_OK);
+    CHECK(harp_next(s, NULL, &err) == HARP_ERR_ARGUMENT && harp_logits(s, HARP_VANILLA) == NULL);
+    wrong_calls(s, m);
+    CHECK(harp_feed(s, prompt, PROMPT, NULL) == HARP_OK && harp_next(s, NULL, NULL) == HARP_OK);
+    wrong_calls(s, m);
+    wrong_params(s, m);
+    while (harp_next(s, NULL, NULL) == HARP_OK) {}
+    WRONG(HARP_ERR_CONTEXT, harp_next(s, NULL, &err));
+    WRONG(HARP_ERR_CONTEXT, harp_feed(s, prompt, 1, &err));
+    WRONG(HARP_ERR_CONTEXT, harp_generate(s, "ab", 1, NULL, NULL, &err));
+    WRONG(HARP_OK, harp_feed(s, NULL, 0, &err));
+    harp_session_close(s);
+    wrong_opens(m);
+    wrong_texts(m);
+    CHECK(harp_session_open(&s, wordless, &p, NULL) == HARP_OK);
+    WRONG(HARP_ERR_UNSUPPORTED, harp_generate(s, "a", 1, NULL, NULL, &err));
+    CHECK(harp_encode(wordless, "a", 1, 0, &token, 1, &n, &err) == HARP_ERR_UNSUPPORTED);
+    harp_session_close(s);
+    harp_session_close(NULL), harp_close(NULL), harp_close(m), harp_close(wordless);
+    CHECK(blocks_in_use == 0);
+    free(data), free(bare);
+}
+
+/* ---- saved sessions by somebody who can compute checksums ---- */
+
+static void seal_image(unsigned char *image, size_t bytes)
+{
+    uint32_t crc = hp_crc32(0, image, bytes - 4);
+    memcpy(image + bytes - 4, &crc, 4);
+}
+
+/* Sets one 32-bit field of the head or the bounds to awkward values; what is taken must still run. */
+static void test_forged_images(void)
+{
+    static const int32_t values[] = {-1, 0, 1, 4, 5, 6, 15, 16, 17, 31, 47, 48, 49, 64, INT32_MAX, INT32_MIN, 0x7FFFFFF0};
+    unsigned char *data = malloc(MODEL_BYTES), *image = malloc(1 << 18), *forged = malloc(1 << 18);
+    harp_model *m = open_model(data, make_model(0, data));
+    unsigned frame, from;
+    size_t bytes, at, i, taken = 0;
+    for (frame = 0; frame < 3; frame++)
+        for (from = 0; from <= 32; from += 16) {
+            harp_params p = params_of();
+            harp_session *s = NULL, *t = NULL;
+            p.frame = (harp_frame)frame, p.reframe_from = (int32_t)from, p.reframings = 1;
+            CHECK(harp_session_open(&s, m, &p, NULL) == HARP_OK && harp_session_open(&t, m, &p, NULL) == HARP_OK);
+            for (i = 0; i < 4; i++) CHECK(harp_feed(s, prompt, 9, NULL) == HARP_OK);
+            CHECK(harp_next(s, NULL, NULL) == HARP_OK && harp_save(s, image, 1 << 18, &bytes, NULL) == HARP_OK);
+            for (at = 0; at < sizeof(hp_saved_head) + 8 * (size_t)s->n_streams + 8; at += 4)
+                for (i = 0; i < sizeof values / sizeof *values; i++) {
+                    memcpy(forged, image, bytes);
+                    memcpy(forged + at, &values[i], 4);
+                    seal_image(forged, bytes);
+                    if (harp_restore(t, forged, bytes, NULL)) continue;
+                    taken++;
+                    while (t->n_tokens > 0 && harp_next(t, NULL, NULL) == HARP_OK && t->n_tokens % 4 != 0) {}
+                }
+            harp_session_close(s), harp_session_close(t);
+        }
+    CHECK(taken > 0);
+    harp_close(m);
+    free(data), free(image), free(forged);
+}
+
+/* ---- files by somebody who can compute checksums ---- */
+
+/* The names in an error come from the file: no control characters, always terminated. */
+static void test_names_in_errors(void)
+{
+    unsigned char *data = malloc(MODEL_BYTES);
+    size_t bytes = make_model(0, data), i;
+    harp_source source = harp_source_defaults();
+    harp_model *m = NULL;
+    harp_error err;
+    unsigned char *record = data + hp_u64(data + 48);
+    memset(record, 0x1B, 47);
+    fz_seal(data, bytes);
+    source.data = data, source.bytes = bytes;
+    record[80] ^= 1;
+    fz_seal(data, bytes);
+    CHECK(harp_open_source(&m, &source, &err) == HARP_ERR_FORMAT && strstr(err.text, "tensor"));
+    for (i = 0; err.text[i] && i < sizeof err.text - 1; i++)
+        if ((unsigned char)err.text[i] < 0x20) break;
+    CHECK(err.text[i] == 0);
+    free(data);
+}
+
+/* A header of a hundred bytes that wants tables for a thousand layers gets none. */
+static void test_small_file_wants_much(void)
+{
+    unsigned char *data = malloc(MODEL_BYTES);
+    size_t bytes = make_model(0, data), at = 64;
+    harp_source source = harp_source_defaults();
+    harp_model *m = NULL;
+    harp_error err;
+    while (strcmp((char *)data + at + 16, "layers") != 0) at += 16 + (hp_u32(data + at + 4) + 8) / 8 * 8 + (hp_u64(data + at + 8) + 7) / 8 * 8 + (hp_u32(data + at) == 3 && hp_u64(data + at + 8) % 8 == 0 ? 8 : 0);
+    fz_store(data + at + 24, 1024, 8);
+    fz_seal(data, bytes);
+    source.data = data, source.bytes = bytes;
+    source.allocator.alloc = faulty_alloc, source.allocator.free = faulty_free;
+    calls_left = 0; /* any request for memory would fail, and be seen */
+    CHECK(harp_open_source(&m, &source, &err) == HARP_ERR_FORMAT && strstr(err.text, "1024 layers"));
+    CHECK(calls_left == 0);
+    calls_left = -1;
+    free(data);
+}
+
+/* What a saved image holds is the session's, not what the memory held before. */
+static void test_image_holds_no_old_memory(void)
+{
+    unsigned char *data = malloc(MODEL_BYTES), *a = malloc(1 << 18), *b = malloc(1 << 18), *block;
+    harp_model *m = open_model(data, make_model(0, data));
+    unsigned cache;
+    for (cache = 0; cache < 3; cache++) {
+        harp_params p = params_of();
+        size_t need = 0, a_bytes = 0, b_bytes = 1;
+        int round;
+        p.cache = (harp_cache)cache;
+        CHECK(harp_session_memory(m, &p, &need, NULL) == HARP_OK);
+        block = malloc(need);
+        p.memory = block, p.memory_bytes = need;
+        for (round = 0; round < 2; round++) {
+            harp_session *s = NULL;
+            memset(block, round ? 0x5A : 0xC3, need);
+            CHECK(harp_session_open(&s, m, &p, NULL) == HARP_OK && harp_feed(s, prompt, PROMPT, NULL) == HARP_OK);
+            CHECK(harp_next(s, NULL, NULL) == HARP_OK);
+            CHECK(harp_save(s, round ? b : a, 1 << 18, round ? &b_bytes : &a_bytes, NULL) == HARP_OK);
+            harp_session_close(s);
+        }
+        CHECK(a_bytes == b_bytes && memcmp(a, b, a_bytes) == 0);
+        free(block);
+    }
+    harp_close(m);
+    free(data), free(a), free(b);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 2) return 2;
+    test_memory();
+    test_memory_of_a_prompt();
+    test_short_reads();
+    test_files(argv[1]);
+    test_stdio(argv[1]);
+    test_cancelling();
+    test_wrong_calls();
+    test_forged_images();
+    test_names_in_errors();
+    test_small_file_wants_much();
+    test_image_holds_no_old_memory();
+    printf("note   %ld failures injected\n", injected);
+    printf("%d passed, %d failed\n", passed, failed);
+    return failed > 0 || passed == 0;
+}

@@ -1,0 +1,374 @@
+/* SPDX-License-Identifier: MIT OR Unlicense
+ *
+ * test_numbers.c - the arithmetic against exact references
+ *
+ * Functions of one float are compared with long double over every float of interest, or a dense part of them; integer
+ * ones with exact arithmetic. Bounds are those that the comments in harp_impl.c state. What is printed as "note" is what
+ * was found. With the argument "all", every float is tried instead of one in 251. */
+#include "../harp_impl.c"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static int passed, failed;
+static uint32_t stride = 251;
+
+#define CHECK(condition)                                                                      \
+    do {                                                                                      \
+        if (condition) passed++;                                                              \
+        else failed++, printf("FAILED %s:%d: %s\n", __func__, __LINE__, #condition);          \
+    } while (0)
+
+/* |x - exact| in units of the last place of a float as large as exact. */
+static double ulps(float x, long double exact)
+{
+    long double size = exact < 0 ? -exact : exact, unit = 1.4012984643248171e-45L;
+    int e;
+    frexpl(size, &e);
+    if (e > -125) unit = ldexpl(1.0L, e - 24);
+    return (double)fabsl(((long double)x - exact) / unit);
+}
+
+/* ---- functions of one number ---- */
+
+static void test_exp(void)
+{
+    double worst = 0.0, at = 0.0;
+    uint32_t u, sign;
+    for (sign = 0; sign < 2; sign++)
+        for (u = 0; u < hp_bits(sign ? 87.0f : 88.0f); u += stride) {
+            float x = hp_float(u | sign << 31);
+            double e = ulps(hp_exp(x), expl((long double)x));
+            if (!(e <= worst)) worst = e, at = (double)x;
+        }
+    printf("note   exp: %.3f ulp at most, at %.9g\n", worst, at);
+    CHECK(worst < 2.0);
+    CHECK(hp_exp(0.0f) == 1.0f && hp_exp(-0.0f) == 1.0f);
+    CHECK(hp_exp(-1e30f) == hp_exp(-87.0f) && hp_exp(hp_float(0xFF800000u)) == hp_exp(-87.0f));
+    CHECK(hp_exp(1e30f) == hp_exp(88.0f) && hp_is_finite(hp_exp(hp_float(0x7F800000u))));
+    CHECK(hp_is_finite(hp_exp(hp_float(0x7FC00000u)))); /* a NaN gives some number: logits are checked before */
+}
+
+static void test_log2(void)
+{
+    double worst = 0.0;
+    uint32_t u;
+    int e;
+    for (u = 0; u < 2000; u++)
+        for (e = -1073; e < 1024; e += 7) {
+            double m = 1.0 + (double)u / 2000.0, x = ldexp(m, e);
+            long double exact = log2l((long double)x);
+            double error = (double)fabsl((long double)hp_log2(x) - exact), bound = (double)fabsl(exact);
+            if (bound < 1.0) bound = 1.0;
+            if (!(error / bound <= worst)) worst = error / bound;
+        }
+    printf("note   log2: error %.3g of max(1, |log2|) at most\n", worst);
+    CHECK(worst < 1e-15);
+    CHECK(hp_log2(1.0) == 0.0 && hp_log2(2.0) == 1.0 && hp_log2(262144.0) == 18.0);
+}
+
+/* Angles are products of a position below 2^28 and a frequency of at most 64; real ones stay below 2^20. */
+static void test_sine_cosine(void)
+{
+    static const double most[] = {1.0, 3.2, 4096.0, 1048576.0, 17179869184.0};
+    static const double bound[] = {6.1e-8, 6.1e-8, 6.1e-8, 6.1e-8, 1e-5};
+    size_t k;
+    for (k = 0; k < sizeof most / sizeof *most; k++) {
+        double worst = 0.0, step = most[k] / 40009.0, x;
+        for (x = -most[k]; x <= most[k]; x += step) {
+            float s, c;
+            double a, b;
+            hp_sine_cosine(x, &s, &c);
+            a = (double)fabsl((long double)s - sinl((long double)x)), b = (double)fabsl((long double)c - cosl((long double)x));
+            if (!(a <= worst)) worst = a;
+            if (!(b <= worst)) worst = b;
+        }
+        printf("note   sine, cosine: error %.3g at most, angles to %.0f\n", worst, most[k]);
+        CHECK(worst < bound[k]);
+    }
+}
+
+/* What each half means, from the definition; every float against the nearest of two neighbours, ties to even. */
+static long double value_of_half(uint32_t h)
+{
+    uint32_t exponent = h >> 10 & 31, fraction = h & 1023;
+    long double x = exponent ? ldexpl(1024.0L + fraction, (int)exponent - 25) : ldexpl((long double)fraction, -24);
+    return h & 0x8000 ? -x : x;
+}
+
+static int is_nearest_half(float x, uint32_t h)
+{
+    long double size = x < 0 ? -(long double)x : (long double)x, own, next, before;
+    h &= 0x7FFF;
+    if (h == 0x7C00) return size >= 65520.0L;
+    own = value_of_half(h), next = h == 0x7BFF ? 65536.0L : value_of_half(h + 1), before = h ? value_of_half(h - 1) : -1.0L;
+    if (size > own) return size - own < next - size || (size - own == next - size && h % 2 == 0);
+    return own - size < size - before || (own - size == size - before && h % 2 == 0);
+}
+
+static void test_half(void)
+{
+    uint32_t h, u, bad = 0;
+    for (h = 0; h < 65536; h++) {
+        float f = hp_half_to_float((uint16_t)h);
+        if ((h & 0x7C00) == 0x7C00) {
+            if ((h & 1023) ? f == f : !(f > FLT_MAX || f < -FLT_MAX)) bad++;
+        } else if ((long double)f != value_of_half(h) || hp_float_to_half(f) != h) {
+            bad++;
+        }
+    }
+    CHECK(bad == 0);
+    for (u = 0; u < 0x7F800000u - stride; u += stride) {
+        float x = hp_float(u);
+        uint16_t positive = hp_float_to_half(x), negative = hp_float_to_half(-x);
+        if (negative != (positive | 0x8000) || !is_nearest_half(x, positive)) bad++;
+    }
+    CHECK(bad == 0);
+    CHECK((hp_float_to_half(hp_float(0x7F800001u)) & 0x7FFF) > 0x7C00 && hp_float_to_half(hp_float(0xFF800000u)) == 0xFC00);
+}
+
+/* ---- kernels ---- */
+
+static uint32_t state = 1;
+
+static float any_float(float most)
+{
+    state = state * 1664525u + 1013904223u;
+    return ((float)(state >> 8) / 8388608.0f - 1.0f) * most;
+}
+
+/* |x - q * scale| is at most half a step, the largest element becomes 127, zeros stay zeros; ties go to even. */
+static void test_quantize(void)
+{
+    static const float sizes[] = {1e-29f, 1e-3f, 1.0f, 300.0f, 3e30f};
+    float x[HP_GROUP], scale;
+    int8_t q[HP_GROUP];
+    int32_t i, round, bad = 0, most, sum;
+    for (round = 0; round < 5000; round++) {
+        for (i = 0; i < HP_GROUP; i++) x[i] = any_float(sizes[round % 5]);
+        hp_kernels_at(0)->quantize(q, &scale, &sum, x, 1);
+        for (i = most = 0; i < HP_GROUP; i++) {
+            double error = fabs((double)x[i] - (double)q[i] * (double)scale);
+            if (!(error <= (double)scale * 0.50001) || q[i] < -127) bad++;
+            if (abs(q[i]) > most) most = abs(q[i]);
+        }
+        if (most != 127) bad++;
+    }
+    CHECK(bad == 0);
+    memset(x, 0, sizeof x);
+    hp_kernels_at(0)->quantize(q, &scale, &sum, x, 1);
+    for (i = 0; i < HP_GROUP; i++) bad += q[i] != 0;
+    CHECK(bad == 0 && scale == 0.0f);
+    x[0] = 127.0f, x[1] = 0.5f, x[2] = 1.5f, x[3] = -2.5f, x[4] = -127.0f, x[5] = 63.5f;
+    hp_kernels_at(0)->quantize(q, &scale, &sum, x, 1);
+    CHECK(scale == 1.0f && q[0] == 127 && q[1] == 0 && q[2] == 2 && q[3] == -2 && q[4] == -127 && q[5] == 64);
+    x[0] = 1e-31f, x[1] = x[2] = x[3] = x[4] = x[5] = 0.0f;
+    hp_kernels_at(0)->quantize(q, &scale, &sum, x, 1);
+    CHECK(scale == 0.0f && q[0] == 0);
+}
+
+/* A product of the canonical order (rules R1, R2), written down plainly; every instruction set must give its bits. The
+ * weights take all values of a byte, -128 among them, which no converter writes but a file can hold. */
+enum { ROWS = 5, OUTPUTS = 37, INPUTS = 70, STRIDE = 96, GROUPS = 3, OUT_STRIDE = 48 };
+
+static float plain_product(const hp_matrix *m, const int8_t *q, const float *scales, int32_t row)
+{
+    const uint8_t *tile = m->tiles + (size_t)(row / 16) * m->tile_bytes;
+    float total = 0.0f;
+    int32_t g, c;
+    for (g = 0; g < GROUPS; g++) {
+        float scale = hp_half_to_float(hp_u16(tile + 2 * (g * 16 + row % 16))), product = scale * scales[g], term;
+        int32_t sum = 0;
+        for (c = 0; c < 32; c++)
+            sum += (int8_t)tile[m->scale_bytes + (size_t)(g * 512 + c / 4 * 64 + row % 16 * 4 + c % 4)] * q[g * 32 + c];
+        term = (float)sum * product;
+        total = total + term;
+    }
+    return total;
+}
+
+static void test_products(void)
+{
+    static uint8_t tiles[3 * (128 + GROUPS * 512)];
+    static float x[ROWS * STRIDE], out[ROWS * OUT_STRIDE], scales[ROWS * GROUPS];
+    static int8_t q[ROWS * STRIDE];
+    static int32_t sums[ROWS * GROUPS];
+    hp_matrix m = {tiles, OUTPUTS, INPUTS, GROUPS, 3, 0, 128, 128 + GROUPS * 512};
+    int32_t i, r, o, bad = 0, round, set, tried = 0;
+    for (round = 0; round < 20; round++) {
+        for (i = 0; i < (int32_t)sizeof tiles; i++) tiles[i] = round == 0 ? 0x80 : (uint8_t)(any_float(128.0f) + 128.0f);
+        for (o = 0; o < 3; o++)
+            for (i = 0; i < 64; i++) /* scales: halves of any size, finite */
+                tiles[(size_t)o * m.tile_bytes + 2 * (size_t)i + 1] &= 0x7B;
+        for (i = 0; i < ROWS * STRIDE; i++) x[i] = i % STRIDE < INPUTS ? any_float(round % 2 ? 3.0f : 1e-3f) : 0.0f;
+        for (set = 0; hp_kernels_at(set); set++, tried++) {
+            const hp_kernels *k = hp_kernels_at(set);
+            hp_inputs in = {NULL, q, scales, sums, STRIDE};
+            for (r = 0; r < ROWS; r++) k->quantize(q + r * STRIDE, scales + r * GROUPS, sums + r * GROUPS, x + r * STRIDE, GROUPS);
+            k->matmul(&m, 0, 3, &in, ROWS, out, OUT_STRIDE);
+            for (r = 0; r < ROWS; r++)
+                for (o = 0; o < OUTPUTS; o++) {
+                    float want = plain_product(&m, q + r * STRIDE, scales + r * GROUPS, o);
+                    bad += hp_bits(want) != hp_bits(out[r * OUT_STRIDE + o]);
+                }
+        }
+    }
+    printf("note   int8 products: %d instruction sets, the same bits as the definition\n", (int)(tried / 20));
+    CHECK(bad == 0 && tried >= 20);
+}
+
+/* exp(x - max) of scores that are equal, far apart, huge or -infinite: each within 2 ulp of exact, none a NaN. */
+static void test_softmax(void)
+{
+    static const float kinds[][4] = {{1, 1, 1, 1}, {0, -1e30f, 5, 88}, {3e38f, 3e38f, -3e38f, 0}, {-700, -701, -702, -703}};
+    float x[64], inf = hp_float(0x7F800000u);
+    int set, kind;
+    int32_t first, last, i, bad = 0;
+    for (set = 0; hp_kernels_at(set); set++)
+        for (kind = 0; kind < 5; kind++)
+            for (first = 0; first < 20; first += 3)
+                for (last = first; last < 44; last += 5) {
+                    float total, top = -inf, in[64];
+                    double exact = 0.0;
+                    for (i = 0; i < 64; i++) in[i] = x[i] = kind == 4 ? (i % 3 ? (float)i / 8.0f : -inf) : kinds[kind][i % 4];
+                    if (kind == 4) in[first] = x[first] = 1.0f;
+                    for (i = first; i <= last; i++) top = in[i] > top ? in[i] : top;
+                    total = hp_kernels_at(set)->softmax_weights(x, first, last, 1.0f);
+                    for (i = first; i <= last; i++) {
+                        double e = exp((double)in[i] - (double)top);
+                        exact += e;
+                        if (!(fabs((double)x[i] - e) <= e * 2.4e-7 + 2e-38)) bad++;
+                    }
+                    if (!(fabs((double)total - exact) <= exact * 1e-6)) bad++;
+                    for (i = first / 16 * 16; i < first; i++) bad += x[i] != 0.0f;
+                    for (i = last + 1; i % 16 != 0; i++) bad += x[i] != 0.0f;
+                }
+    CHECK(bad == 0);
+}
+
+/* Shannon's entropy in long double. */
+static long double exact_entropy(const float *x, int32_t n)
+{
+    long double top = x[0], z = 0.0L, sum = 0.0L;
+    int32_t i;
+    for (i = 1; i < n; i++) top = (long double)x[i] > top ? (long double)x[i] : top;
+    for (i = 0; i < n; i++) z += expl((long double)x[i] - top);
+    for (i = 0; i < n; i++) {
+        long double p = expl((long double)x[i] - top) / z;
+        if (p > 0.0L) sum -= p * log2l(p);
+    }
+    return sum;
+}
+
+static void test_entropy(void)
+{
+    static const int32_t sizes[] = {1, 2, 3, 15, 16, 17, 1000, 262144};
+    static const float spreads[] = {0.0f, 1e-4f, 1.0f, 20.0f, 1000.0f};
+    float *x = malloc(262144 * sizeof *x), inf = hp_float(0x7F800000u);
+    double worst[2] = {0.0, 0.0}; /* up to 1000 outcomes, 262144 */
+    size_t s, k;
+    int32_t i;
+    if (!x) exit(2);
+    for (s = 0; s < sizeof sizes / sizeof *sizes; s++)
+        for (k = 0; k < sizeof spreads / sizeof *spreads; k++) {
+            double error;
+            for (i = 0; i < sizes[s]; i++) x[i] = any_float(spreads[k]);
+            error = fabs((double)harp_entropy(x, sizes[s]) - (double)exact_entropy(x, sizes[s]));
+            if (!(error <= worst[sizes[s] > 1000])) worst[sizes[s] > 1000] = error;
+        }
+    printf("note   entropy: error %.3g bits at most up to 1000 outcomes, %.3g for 262144\n", worst[0], worst[1]);
+    CHECK(worst[0] < 1e-5 && worst[1] < 2e-4); /* sums of a quarter of a million floats */
+    for (i = 0; i < 262144; i++) x[i] = 7.0f;
+    CHECK(harp_entropy(x, 262144) == 18.0f && harp_entropy(x, 2) == 1.0f && harp_entropy(x, 1) == 0.0f);
+    x[0] = x[1] = -inf, x[2] = 3.0f, x[3] = 3.0f;
+    CHECK(fabsf(harp_entropy(x, 4) - 1.0f) < 1e-6f && harp_logprob(x, 4, 0) == -inf);
+    x[0] = FLT_MAX, x[1] = -FLT_MAX;
+    CHECK(harp_entropy(x, 2) < 1e-6f && harp_logprob(x, 2, 0) == 0.0f);
+    x[0] = x[1] = FLT_MAX;
+    CHECK(harp_entropy(x, 2) == 1.0f);
+    x[0] = x[1] = -inf;
+    CHECK(harp_entropy(x, 2) != harp_entropy(x, 2));
+    x[0] = inf, x[1] = 0.0f;
+    CHECK(harp_entropy(x, 2) != harp_entropy(x, 2) && harp_logprob(x, 2, 1) != harp_logprob(x, 2, 1));
+    x[0] = inf - inf;
+    CHECK(harp_entropy(x, 2) != harp_entropy(x, 2));
+    free(x);
+}
+
+/* The sizes of everything that is asked for, at their edges. */
+static void test_checked_sizes(void)
+{
+    size_t r = 7;
+    hp_arena a = {0};
+    CHECK(hp_mul_size(0, SIZE_MAX, &r) && r == 0 && hp_mul_size(SIZE_MAX, 0, &r) && r == 0);
+    CHECK(hp_mul_size(SIZE_MAX, 1, &r) && r == SIZE_MAX && !hp_mul_size(SIZE_MAX, 2, &r));
+    CHECK(!hp_mul_size(SIZE_MAX / 3 + 1, 3, &r) && hp_mul_size(SIZE_MAX / 3, 3, &r) && r == SIZE_MAX / 3 * 3);
+    CHECK(hp_add_size(SIZE_MAX - 1, 1, &r) && r == SIZE_MAX && !hp_add_size(SIZE_MAX, 1, &r));
+    CHECK(hp_carve(&a, SIZE_MAX / 2, 4) == NULL && a.overflow);
+    a.overflow = 0, a.used = SIZE_MAX - 100;
+    CHECK(hp_carve(&a, 101, 1) == NULL && a.overflow);
+    CHECK(hp_tensor_bytes(2, 0, 5) == 0 && hp_tensor_bytes(2, 5, 0) == 0 && hp_tensor_bytes(9, 1, 1) == 0);
+    CHECK(hp_tensor_bytes(2, ((uint64_t)1 << 28) + 1, 1) == 0 && hp_tensor_bytes(2, 1, UINT64_MAX) == 0);
+    CHECK(hp_tensor_bytes(3, (uint64_t)1 << 28, (uint64_t)1 << 28) == (uint64_t)1 << 58 && hp_tensor_bytes(1, 2, 4) == 0);
+    CHECK(hp_round_up_8(0) == 0 && hp_round_up_8(1) == 8 && hp_round_up_8(8) == 8);
+    CHECK(hp_round_up(1, 16) == 16 && hp_round_up(16, 16) == 16 && hp_round_up(17, 32) == 32);
+}
+
+static void test_crc(void)
+{
+    uint8_t one = 'a';
+    CHECK(hp_crc32(0, (const uint8_t *)"123456789", 9) == 0xCBF43926u); /* the check value of CRC-32/ISO-HDLC */
+    CHECK(hp_crc32(0, &one, 0) == 0 && hp_crc32(0, &one, 1) == 0xE8B7BE43u);
+    CHECK(hp_crc32(hp_crc32(0, (const uint8_t *)"1234", 4), (const uint8_t *)"56789", 5) == 0xCBF43926u);
+}
+
+/* UTF-8 against its definition: every sequence of up to three bytes, and the edges of those with four. */
+static int is_utf8(const uint8_t *p, size_t n)
+{
+    uint32_t c = n == 1 ? p[0] : n == 2 ? p[0] & 31u : n == 3 ? p[0] & 15u : p[0] & 7u;
+    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
+    size_t i, lead = p[0] < 0x80 ? 1 : p[0] >> 5 == 6 ? 2 : p[0] >> 4 == 14 ? 3 : p[0] >> 3 == 30 ? 4 : 0;
+    if (lead != n) return 0;
+    for (i = 1; i < n; i++) {
+        if (p[i] >> 6 != 2) return 0;
+        c = c << 6 | (p[i] & 63u);
+    }
+    return c >= least[n] && c <= 0x10FFFF && !(c >= 0xD800 && c <= 0xDFFF);
+}
+
+static void test_utf8(void)
+{
+    static const uint8_t edges[] = {0, 0x7F, 0x80, 0x8F, 0x90, 0x9F, 0xA0, 0xBF, 0xC0, 0xFF};
+    uint32_t u, bad = 0, i, k, m, n;
+    uint8_t p[4];
+    for (u = 0; u < 1u << 24; u += stride > 1 ? 7 : 1) {
+        p[0] = (uint8_t)(u >> 16), p[1] = (uint8_t)(u >> 8), p[2] = (uint8_t)u;
+        for (n = 1; n <= 3; n++) bad += (hp_utf8_state(p, n) == 1) != is_utf8(p, n);
+    }
+    for (u = 0xE0; u < 0x100; u++)
+        for (i = 0; i < sizeof edges; i++)
+            for (k = 0; k < sizeof edges; k++)
+                for (m = 0; m < sizeof edges; m++) {
+                    p[0] = (uint8_t)u, p[1] = edges[i], p[2] = edges[k], p[3] = edges[m];
+                    bad += (hp_utf8_state(p, 4) == 1) != is_utf8(p, 4);
+                }
+    CHECK(bad == 0);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc > 1 && strcmp(argv[1], "all") == 0) stride = 1;
+    test_exp();
+    test_log2();
+    test_sine_cosine();
+    test_half();
+    test_quantize();
+    test_products();
+    test_softmax();
+    test_entropy();
+    test_checked_sizes();
+    test_crc();
+    test_utf8();
+    printf("%d passed, %d failed\n", passed, failed);
+    return failed > 0 || passed == 0;
+}
