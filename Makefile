@@ -1,6 +1,6 @@
 # harp needs no build: vendor harp.h and harp_impl.c. This file builds the examples, the converter and the tests.
 #
-#   make            the library's object, tests and tools, into build/
+#   make            the library's object and the programs, into build/
 #   make run        tells a story with the bundled model, HARP on
 #   make test       the fast tests
 #   make test-all   those, and the matrix of compilers, machines and sanitizers (needs clang, cross compilers, qemu)
@@ -40,7 +40,7 @@ TESTS = \
 	test_vendoring_c \
 	test_vendoring_cpp
 
-all: $(B)/harp_impl.o $(PROGRAMS:%=$(B)/%) $(TESTS:%=$(B)/%)
+all: $(B)/harp_impl.o $(PROGRAMS:%=$(B)/%)
 
 $(B)/harp_impl.o: harp.h harp_impl.c
 	@mkdir -p $(B)
@@ -60,15 +60,20 @@ $(B)/harp-eval: $(EVAL) examples/eval/eval.h $(B)/harp_impl.o
 
 # The converter, which leans on the library for --check alone.
 CONVERT = $(wildcard tools/convert/*.c)
+CONVERT_OBJECTS = $(CONVERT:tools/convert/%.c=$(B)/tools/%.o)
 
-$(B)/harp-convert: $(CONVERT) $(wildcard tools/convert/*.h) $(B)/harp_impl.o
-	$(CC) $(STRICT) $(CFLAGS) $(CONVERT) $(B)/harp_impl.o -o $@ -lm -pthread
+$(B)/tools/%.o: tools/convert/%.c $(wildcard tools/convert/*.h)
+	@mkdir -p $(B)/tools
+	$(CC) $(STRICT) $(CFLAGS) -c $< -o $@
+
+$(B)/harp-convert: $(CONVERT_OBJECTS) $(B)/harp_impl.o
+	$(CC) $(CONVERT_OBJECTS) $(B)/harp_impl.o -o $@ -lm -pthread
 
 # The benchmark makes its random models with the converter's plan and writer.
 BENCH = $(wildcard examples/bench/*.c)
-POUR = $(filter-out tools/convert/convert.c tools/convert/check.c,$(CONVERT))
+POUR = $(filter-out $(B)/tools/convert.o $(B)/tools/check.o,$(CONVERT_OBJECTS))
 
-$(B)/harp-bench: $(BENCH) examples/bench/bench.h $(wildcard tools/convert/*.h) $(POUR) $(B)/harp_impl.o
+$(B)/harp-bench: $(BENCH) examples/bench/bench.h $(POUR) $(B)/harp_impl.o
 	$(CC) $(STRICT) $(CFLAGS) $(BENCH) $(POUR) $(B)/harp_impl.o -o $@ -lm -pthread
 
 $(B)/hello: examples/hello.c $(B)/harp_impl.o
@@ -79,23 +84,23 @@ $(B)/own_measure: examples/own_measure.c $(B)/harp_impl.o
 
 $(B)/no_malloc: examples/no_malloc.c harp.h harp_impl.c
 	@mkdir -p $(B)
-	$(CC) $(STRICT) $(CFLAGS) -DHARP_NO_MALLOC -DHARP_NO_STDIO -DHARP_NO_MMAP examples/no_malloc.c harp_impl.c -o $@ -lm
+	$(CC) $(STRICT) -O1 -DHARP_NO_MALLOC -DHARP_NO_STDIO -DHARP_NO_MMAP -DHARP_NO_SIMD examples/no_malloc.c harp_impl.c -o $@ -lm
 
-$(B)/test_library: tests/test_library.c harp.h harp_impl.c
+# These include the implementation, to see what is private.
+INSIDERS = library models
+
+$(INSIDERS:%=$(B)/test_%): $(B)/test_%: tests/test_%.c harp.h harp_impl.c
 	@mkdir -p $(B)
-	$(CC) -std=c99 -Wall -Wextra -Werror $(CFLAGS) tests/test_library.c -o $@ -lm
+	$(CC) -std=c99 -Wall -Wextra -Werror -O1 $< -o $@ -lm
+
+$(B)/test_words: tests/test_words.c harp.h harp_impl.c
+	@mkdir -p $(B)
+	$(CC) -std=c99 -Wall -Wextra -Werror -O1 -DHARP_NO_SIMD tests/test_words.c -o $@ -lm
 
 # Parts of the converter: JSON.
 $(B)/variants: tests/variants.c tools/convert/json.c tools/convert/util.c tools/convert/json.h
 	@mkdir -p $(B)
 	$(CC) $(STRICT) $(CFLAGS) -Itools/convert tests/variants.c tools/convert/json.c tools/convert/util.c -o $@ -lm
-
-$(B)/test_models: tests/test_models.c harp.h harp_impl.c
-	@mkdir -p $(B)
-	$(CC) -std=c99 -Wall -Wextra -Werror $(CFLAGS) tests/test_models.c -o $@ -lm
-
-$(B)/test_conformance: tests/test_conformance.c $(B)/harp_impl.o
-	$(CC) -std=c99 -Wall -Wextra -Werror $(CFLAGS) tests/test_conformance.c $(B)/harp_impl.o -o $@ -lm
 
 # Parts of the converter: chat templates.
 CHAT = tools/convert/chat.c tools/convert/jinja.c tools/convert/meta.c tools/convert/util.c
@@ -111,24 +116,11 @@ $(B)/test_gguf: tests/test_gguf.c $(GGUF) tools/convert/gguf.h tools/convert/deq
 	@mkdir -p $(B)
 	$(CC) $(STRICT) $(CFLAGS) -Itools/convert tests/test_gguf.c $(GGUF) -o $@ -lm
 
-$(B)/test_words: tests/test_words.c harp.h harp_impl.c
-	@mkdir -p $(B)
-	$(CC) -std=c99 -Wall -Wextra -Werror $(CFLAGS) tests/test_words.c -o $@ -lm
+# These use the library as a stranger would.
+USERS = conformance convert tokenizer decoders slices threads
 
-$(B)/test_convert: tests/test_convert.c $(B)/harp_impl.o
-	$(CC) -std=c99 -Wall -Wextra -Werror $(CFLAGS) tests/test_convert.c $(B)/harp_impl.o -o $@ -lm
-
-$(B)/test_tokenizer: tests/test_tokenizer.c $(B)/harp_impl.o
-	$(CC) -std=c99 -Wall -Wextra -Werror $(CFLAGS) tests/test_tokenizer.c $(B)/harp_impl.o -o $@ -lm
-
-$(B)/test_decoders: tests/test_decoders.c $(B)/harp_impl.o
-	$(CC) -std=c99 -Wall -Wextra -Werror $(CFLAGS) tests/test_decoders.c $(B)/harp_impl.o -o $@ -lm
-
-$(B)/test_slices: tests/test_slices.c $(B)/harp_impl.o
-	$(CC) -std=c99 -Wall -Wextra -Werror $(CFLAGS) tests/test_slices.c $(B)/harp_impl.o -o $@ -lm
-
-$(B)/test_threads: tests/test_threads.c $(B)/harp_impl.o
-	$(CC) -std=c99 -Wall -Wextra -Werror $(CFLAGS) tests/test_threads.c $(B)/harp_impl.o -o $@ -lm -pthread
+$(USERS:%=$(B)/test_%): $(B)/test_%: tests/test_%.c $(B)/harp_impl.o
+	$(CC) -std=c99 -Wall -Wextra -Werror $(CFLAGS) $< $(B)/harp_impl.o -o $@ -lm -pthread
 
 # These include the implementation; without vector instructions where they do not matter, which compiles in seconds.
 $(B)/test_faults: tests/test_faults.c tests/fuzz/make_harp.h tests/fuzz/fuzz.h harp.h harp_impl.c
@@ -162,10 +154,10 @@ $(B)/test_vendoring_cpp: tests/test_vendoring.c $(B)/harp_impl.o
 run: $(B)/harp
 	$(B)/harp run -m examples/demo/demo.harp -p "One day, Anna" -n 200 --stats
 
-test: all
+test: all $(TESTS:%=$(B)/%)
 	sh tests/run.sh $(B)
 
-test-all: all
+test-all: all $(TESTS:%=$(B)/%)
 	sh tests/run.sh $(B) all
 
 # Fuzzing with clang's libFuzzer: make fuzz MINUTES=n for each target; TARGETS="json chat" for some.

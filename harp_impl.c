@@ -757,14 +757,13 @@ static uint16_t hp_float_to_half(float x)
 #define hp_vf_exp HP_OF_SET(hp_vf_exp)
 #define hp_rmsnorm HP_OF_SET(hp_rmsnorm)
 #define hp_add_to HP_OF_SET(hp_add_to)
-#define hp_silu_times HP_OF_SET(hp_silu_times)
 #define hp_rope HP_OF_SET(hp_rope)
 #define hp_quantize HP_OF_SET(hp_quantize)
 #define hp_tile_int8 HP_OF_SET(hp_tile_int8)
 #define hp_tile_weights HP_OF_SET(hp_tile_weights)
 #define hp_tile_scale HP_OF_SET(hp_tile_scale)
 #define hp_tile_f32 HP_OF_SET(hp_tile_f32)
-#define hp_tile HP_OF_SET(hp_tile)
+#define hp_tile_rows HP_OF_SET(hp_tile_rows)
 #define hp_matmul HP_OF_SET(hp_matmul)
 #define hp_load_elements HP_OF_SET(hp_load_elements)
 #define hp_unpack HP_OF_SET(hp_unpack)
@@ -977,7 +976,7 @@ HP_INLINE hp_vi hp_vi_dot4(hp_vi a, hp_vw w, const int8_t *x)
 }
 
 /* How many rows a set multiplies with a tile at once: as many as its registers hold. */
-#define HP_ROWS_AT_ONCE 4
+#define HP_ROWS_AT_ONCE 2
 
 /* ---- What kernels are given, whatever the set ---- */
 
@@ -1023,7 +1022,6 @@ typedef struct hp_kernels {
     const char *name;
     void (*rmsnorm)(float *y, const float *x, const uint8_t *weight, int32_t n, float eps);
     void (*add_to)(float *x, const float *y, int32_t n);
-    void (*silu_times)(float *y, const float *gate, const float *up, int32_t n);
     void (*rope)(float *head, const float *turn, int32_t dims);
     void (*quantize)(int8_t *q, float *scales, int32_t *sums, const float *x, int32_t groups);
     void (*matmul)(const hp_matrix *m, int32_t first, int32_t last, const hp_inputs *in, int32_t rows, float *out,
@@ -1118,7 +1116,7 @@ HP_INLINE void hp_vi_store_bytes(int8_t *p, hp_vi a) /* the low byte of each lan
 /* exp(x), error below 2 ulp. x = n ln2 + r with |r| < 0.35, exp(x) = 2^n exp(r), and exp(r) by its Taylor series. ln2
  * comes in two parts, the first short enough that n * part is exact. x is first clamped to [-87, 88], where the result
  * is a normal number: what underflows is 1.6e-38 instead of 0, which no sum of ours can notice. */
-HP_INLINE hp_vf hp_vf_exp(hp_vf x)
+static hp_vf hp_vf_exp(hp_vf x)
 {
     static const float inverse_factorial[] = {1.0f / 5040.0f, 1.0f / 720.0f, 1.0f / 120.0f, 1.0f / 24.0f,
                                               1.0f / 6.0f,    0.5f,          1.0f,          1.0f};
@@ -1166,18 +1164,6 @@ static void hp_add_to(float *x, const float *y, int32_t n)
 {
     int32_t i;
     for (i = 0; i < n; i += HP_LANES) hp_vf_store(x + i, hp_vf_add(hp_vf_load(x + i), hp_vf_load(y + i)));
-}
-
-/* y[n] = silu(gate[n]) * up[n], silu(x) = x / (1 + exp(-x)) [Shazeer 2020, SwiGLU]. gate and up need not be padded. */
-static void hp_silu_times(float *y, const float *gate, const float *up, int32_t n)
-{
-    int32_t i;
-    for (i = 0; i < n; i += HP_LANES) {
-        int32_t m = hp_min(n - i, HP_LANES);
-        hp_vf g = hp_vf_load_first(gate + i, m), u = hp_vf_load_first(up + i, m);
-        hp_vf e = hp_vf_exp(hp_vf_sub(hp_vf_set(0.0f), g));
-        hp_vf_store(y + i, hp_vf_mul(hp_vf_div(g, hp_vf_add(hp_vf_set(1.0f), e)), u));
-    }
 }
 
 /* Rotates the first `dims` elements of a head by its position's angles: element i pairs with i + dims/2, as in Hugging
@@ -1266,56 +1252,47 @@ HP_INLINE hp_vf hp_tile_scale(const hp_matrix *m, const uint8_t *tile, int32_t g
     return m->is_float ? hp_vf_set(1.0f) : hp_vf_load_half(tile + 2 * HP_LANES * (size_t)group);
 }
 
-/* The same with float activations: within a group weight * x is summed in input order, then scaled. */
-HP_INLINE void hp_tile_f32(const hp_matrix *m, const uint8_t *tile, const hp_inputs *in, size_t row, int rows,
-                           float *out, size_t stride)
+/* The same for one row of float activations: within a group weight * x is summed in input order, then scaled. */
+static void hp_tile_f32(const hp_matrix *m, const uint8_t *tile, const float *x, float *out)
 {
     const uint8_t *w = tile + m->scale_bytes;
-    const float *x = in->x + row * in->stride;
-    hp_vf total[HP_ROWS_AT_ONCE];
+    hp_vf total = hp_vf_set(0.0f);
     int32_t g, c;
-    int r;
-    HP_UNROLL for (r = 0; r < rows; r++) total[r] = hp_vf_set(0.0f);
     for (g = 0; g < m->groups; g++) {
-        hp_vf scale = hp_tile_scale(m, tile, g), sum[HP_ROWS_AT_ONCE];
-        HP_UNROLL for (r = 0; r < rows; r++) sum[r] = hp_vf_set(0.0f);
-        for (c = g * HP_GROUP; c < (g + 1) * HP_GROUP; c++) {
-            hp_vf weights = hp_tile_weights(m, w, c);
-            HP_UNROLL for (r = 0; r < rows; r++)
-                sum[r] = hp_vf_add(sum[r], hp_vf_mul(weights, hp_vf_set(x[(size_t)r * in->stride + (size_t)c])));
-        }
-        HP_UNROLL for (r = 0; r < rows; r++) total[r] = hp_vf_add(total[r], hp_vf_mul(sum[r], scale));
+        hp_vf sum = hp_vf_set(0.0f);
+        for (c = g * HP_GROUP; c < (g + 1) * HP_GROUP; c++)
+            sum = hp_vf_add(sum, hp_vf_mul(hp_tile_weights(m, w, c), hp_vf_set(x[c])));
+        total = hp_vf_add(total, hp_vf_mul(sum, hp_tile_scale(m, tile, g)));
     }
-    HP_UNROLL for (r = 0; r < rows; r++) hp_vf_store(out + (size_t)r * stride, total[r]);
+    hp_vf_store(out, total);
 }
 
-HP_INLINE void hp_tile(const hp_matrix *m, const uint8_t *tile, const hp_inputs *in, size_t row, int rows, float *out,
-                       size_t stride)
+/* Up to HP_ROWS_AT_ONCE rows from `row` on; returns how many. The number is a constant in each call, so that the sums of
+ * all of them stay in registers. */
+static int32_t hp_tile_rows(const hp_matrix *m, const uint8_t *tile, const hp_inputs *in, int32_t row, int32_t rows,
+                            float *out, size_t stride)
 {
-    if (in->q) hp_tile_int8(m, tile, in, row, rows, out, stride);
-    else hp_tile_f32(m, tile, in, row, rows, out, stride);
+    int32_t n = hp_min(rows - row, HP_ROWS_AT_ONCE);
+    if (n > 4 && n < HP_ROWS_AT_ONCE) n = 4;
+    if (!in->q) hp_tile_f32(m, tile, in->x + (size_t)row * in->stride, out), n = 1;
+    else if (n == 1) hp_tile_int8(m, tile, in, (size_t)row, 1, out, stride);
+    else if (n == HP_ROWS_AT_ONCE) hp_tile_int8(m, tile, in, (size_t)row, HP_ROWS_AT_ONCE, out, stride);
+    else if (n == 2) hp_tile_int8(m, tile, in, (size_t)row, 2, out, stride);
+    else if (n == 3) hp_tile_int8(m, tile, in, (size_t)row, HP_ROWS_AT_ONCE < 4 ? 2 : 3, out, stride);
+    else hp_tile_int8(m, tile, in, (size_t)row, HP_ROWS_AT_ONCE < 8 ? 2 : 4, out, stride);
+    return n;
 }
 
 /* out[rows][out_stride] = inputs[rows][cols] . matrix[rows'][cols]^T, for the tiles first..last-1. A tile is read from
- * memory once and stays in the nearest cache while all rows of the pass are multiplied with it. The number of rows at
- * a time is a constant in each call, so that the sums of all of them stay in registers. */
+ * memory once and stays in the nearest cache while all rows of the pass are multiplied with it. */
 static void hp_matmul(const hp_matrix *m, int32_t first, int32_t last, const hp_inputs *in, int32_t rows, float *out,
                       size_t out_stride)
 {
-    int32_t t, r, n;
+    int32_t t, r;
     for (t = first; t < last; t++) {
         const uint8_t *tile = m->tiles + (size_t)t * m->tile_bytes;
-        for (r = 0; r < rows; r += n) {
-            float *y = out + (size_t)r * out_stride + (size_t)t * HP_LANES;
-            n = rows - r >= HP_ROWS_AT_ONCE ? HP_ROWS_AT_ONCE : hp_min(rows - r, 4);
-            switch (n) {
-            case 1: hp_tile(m, tile, in, (size_t)r, 1, y, out_stride); break;
-            case 2: hp_tile(m, tile, in, (size_t)r, 2, y, out_stride); break;
-            case 3: hp_tile(m, tile, in, (size_t)r, HP_ROWS_AT_ONCE < 3 ? 2 : 3, y, out_stride); break;
-            case 4: hp_tile(m, tile, in, (size_t)r, HP_ROWS_AT_ONCE < 4 ? 2 : 4, y, out_stride); break;
-            default: hp_tile(m, tile, in, (size_t)r, HP_ROWS_AT_ONCE, y, out_stride);
-            }
-        }
+        for (r = 0; r < rows;)
+            r += hp_tile_rows(m, tile, in, r, rows, out + (size_t)r * out_stride + (size_t)t * HP_LANES, out_stride);
     }
 }
 
@@ -1485,7 +1462,7 @@ static void hp_add_bias(float *x, const uint8_t *bias, int32_t n)
 /* tanh(x), relative error below 3e-7, small x included: of t = x / 8, |x| <= 9, by the ratio of polynomials that the
  * continued fraction t / (1 + t^2 / (3 + t^2 / (5 + ...))) gives [Lambert 1768], then three times
  * tanh(2 t) = 2 tanh(t) / (1 + tanh(t)^2). */
-HP_INLINE hp_vf hp_vf_tanh(hp_vf x)
+static hp_vf hp_vf_tanh(hp_vf x)
 {
     hp_vf one = hp_vf_set(1.0f), t = hp_vf_max(hp_vf_min(x, hp_vf_set(9.0f)), hp_vf_set(-9.0f)), t2, above, below;
     int i;
@@ -1528,7 +1505,7 @@ HP_INLINE hp_vf hp_vf_gelu_tanh(hp_vf x)
 /* x Phi(x), Phi the normal distribution. With c = Phi(-|x|) = erfc(z) / 2, z = |x| / sqrt(2), it is max(x, 0) - |x| c:
  * no case to tell apart, nothing cancels. erfc(z) exp(z^2) is t times a polynomial in t = 1 / (1 + 0.4 z), found by
  * interpolation at nine Chebyshev nodes of z = 0..9.5; its relative error there is below 9e-8. */
-HP_INLINE hp_vf hp_vf_gelu_erf(hp_vf x)
+static hp_vf hp_vf_gelu_erf(hp_vf x)
 {
     static const float half_erfc[] = {0.0186919171f, -0.060917332f, 0.0232669556f, 0.0649441998f, 0.025739362f,
                                       0.102565578f,  0.0994830264f, 0.113420544f,  0.112805766f};
@@ -1554,9 +1531,8 @@ static void hp_activate(float *y, const float *gate, const float *up, int32_t n,
 }
 
 static const hp_kernels hp_kernels_of_set = {
-    HP_STRING(HP_SET), hp_rmsnorm,       hp_add_to,          hp_silu_times,    hp_rope, hp_quantize, hp_matmul,
-    hp_unpack,         hp_weighted_sums, hp_softmax_weights, hp_measure_spread, hp_layernorm, hp_rmsnorm_in_place,
-    hp_add_bias,       hp_soft_cap,      hp_activate,
+    HP_STRING(HP_SET), hp_rmsnorm, hp_add_to, hp_rope, hp_quantize, hp_matmul, hp_unpack, hp_weighted_sums,
+    hp_softmax_weights, hp_measure_spread, hp_layernorm, hp_rmsnorm_in_place, hp_add_bias, hp_soft_cap, hp_activate,
 };
 
 #undef HP_READ_KERNELS
@@ -6016,7 +5992,6 @@ static void hp_work_activate(harp_session *s, int part, int32_t first, int32_t l
         const float *gate = s->gate_up + (size_t)first * (size_t)s->gate_up_stride;
         float *inner = s->inner + (size_t)first * (size_t)s->inner_stride;
         if (r->ffn_kind == HP_PLAIN) s->kernels->activate(inner, gate, NULL, ffn, (hp_activation)r->activation);
-        else if (r->activation == HP_SILU) s->kernels->silu_times(inner, gate, gate + ffn, ffn);
         else s->kernels->activate(inner, gate, gate + ffn, ffn, (hp_activation)r->activation);
     }
 }
