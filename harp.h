@@ -156,7 +156,7 @@ typedef enum harp_activations {
 typedef enum harp_cache {
     HARP_CACHE_F16, /* keys and values rounded to IEEE half precision                                       */
     HARP_CACHE_F32,
-    HARP_CACHE_INT8 /* int8 with one scale per head and position                                            */
+    HARP_CACHE_INT8 /* int8 with one scale per head and position, a half                                    */
 } harp_cache;
 
 /* What the second pass sees (DESIGN: "the cache, the paper's open problem"). */
@@ -289,7 +289,7 @@ typedef struct harp_step {
 typedef int harp_text_fn(void *user, const char *text, size_t bytes, const harp_step *step);
 
 /* Opens a .harp file: maps it where the platform can, otherwise reads it into memory. Checks everything but the
- * weights' checksums (harp_verify does that). *model is NULL on failure. */
+ * weights' checksums (harp_verify does that). path is UTF-8, on Windows too. *model is NULL on failure. */
 HARP_API harp_status harp_open(harp_model **model, const char *path, harp_error *err);
 
 /* Opens a session. The model must outlive it. *session is NULL on failure. */
