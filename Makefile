@@ -10,8 +10,37 @@ CFLAGS = -O2
 STRICT = -std=c99 -pedantic -Wall -Wextra -Wconversion -Wshadow -Werror
 B = build
 
-all: $(B)/harp $(B)/harp-convert $(B)/harp-bench $(B)/harp-eval $(B)/hello $(B)/own_measure $(B)/no_malloc $(B)/harp_impl.o $(B)/test_library $(B)/test_conformance $(B)/test_threads $(B)/test_decoders $(B)/test_chat $(B)/test_convert $(B)/test_gguf $(B)/test_tokenizer $(B)/test_vendoring_c $(B)/test_vendoring_cpp
-all: $(B)/test_faults $(B)/test_faults_stdio $(B)/test_numbers $(B)/test_convert_faults
+# A name a line.
+PROGRAMS = \
+	harp \
+	harp-convert \
+	harp-bench \
+	harp-eval \
+	hello \
+	own_measure \
+	no_malloc
+
+TESTS = \
+	test_library \
+	test_conformance \
+	test_models \
+	test_slices \
+	variants \
+	test_threads \
+	test_decoders \
+	test_chat \
+	test_convert \
+	test_gguf \
+	test_words \
+	test_tokenizer \
+	test_faults \
+	test_faults_stdio \
+	test_numbers \
+	test_convert_faults \
+	test_vendoring_c \
+	test_vendoring_cpp
+
+all: $(B)/harp_impl.o $(PROGRAMS:%=$(B)/%) $(TESTS:%=$(B)/%)
 
 $(B)/harp_impl.o: harp.h harp_impl.c
 	@mkdir -p $(B)
@@ -33,7 +62,7 @@ $(B)/harp-eval: $(EVAL) examples/eval/eval.h $(B)/harp_impl.o
 CONVERT = $(wildcard tools/convert/*.c)
 
 $(B)/harp-convert: $(CONVERT) $(wildcard tools/convert/*.h) $(B)/harp_impl.o
-	$(CC) $(STRICT) $(CFLAGS) $(CONVERT) $(B)/harp_impl.o -o $@ -lm
+	$(CC) $(STRICT) $(CFLAGS) $(CONVERT) $(B)/harp_impl.o -o $@ -lm -pthread
 
 # The benchmark makes its random models with the converter's plan and writer.
 BENCH = $(wildcard examples/bench/*.c)
@@ -56,6 +85,15 @@ $(B)/test_library: tests/test_library.c harp.h harp_impl.c
 	@mkdir -p $(B)
 	$(CC) -std=c99 -Wall -Wextra -Werror $(CFLAGS) tests/test_library.c -o $@ -lm
 
+# Parts of the converter: JSON.
+$(B)/variants: tests/variants.c tools/convert/json.c tools/convert/util.c tools/convert/json.h
+	@mkdir -p $(B)
+	$(CC) $(STRICT) $(CFLAGS) -Itools/convert tests/variants.c tools/convert/json.c tools/convert/util.c -o $@ -lm
+
+$(B)/test_models: tests/test_models.c harp.h harp_impl.c
+	@mkdir -p $(B)
+	$(CC) -std=c99 -Wall -Wextra -Werror $(CFLAGS) tests/test_models.c -o $@ -lm
+
 $(B)/test_conformance: tests/test_conformance.c $(B)/harp_impl.o
 	$(CC) -std=c99 -Wall -Wextra -Werror $(CFLAGS) tests/test_conformance.c $(B)/harp_impl.o -o $@ -lm
 
@@ -73,6 +111,10 @@ $(B)/test_gguf: tests/test_gguf.c $(GGUF) tools/convert/gguf.h tools/convert/deq
 	@mkdir -p $(B)
 	$(CC) $(STRICT) $(CFLAGS) -Itools/convert tests/test_gguf.c $(GGUF) -o $@ -lm
 
+$(B)/test_words: tests/test_words.c harp.h harp_impl.c
+	@mkdir -p $(B)
+	$(CC) -std=c99 -Wall -Wextra -Werror $(CFLAGS) tests/test_words.c -o $@ -lm
+
 $(B)/test_convert: tests/test_convert.c $(B)/harp_impl.o
 	$(CC) -std=c99 -Wall -Wextra -Werror $(CFLAGS) tests/test_convert.c $(B)/harp_impl.o -o $@ -lm
 
@@ -81,6 +123,9 @@ $(B)/test_tokenizer: tests/test_tokenizer.c $(B)/harp_impl.o
 
 $(B)/test_decoders: tests/test_decoders.c $(B)/harp_impl.o
 	$(CC) -std=c99 -Wall -Wextra -Werror $(CFLAGS) tests/test_decoders.c $(B)/harp_impl.o -o $@ -lm
+
+$(B)/test_slices: tests/test_slices.c $(B)/harp_impl.o
+	$(CC) -std=c99 -Wall -Wextra -Werror $(CFLAGS) tests/test_slices.c $(B)/harp_impl.o -o $@ -lm
 
 $(B)/test_threads: tests/test_threads.c $(B)/harp_impl.o
 	$(CC) -std=c99 -Wall -Wextra -Werror $(CFLAGS) tests/test_threads.c $(B)/harp_impl.o -o $@ -lm -pthread

@@ -313,6 +313,16 @@ HARP_API harp_status harp_feed(harp_session *session, const int32_t *tokens, int
 /* One step: computes what is pending, applies HARP, chooses a token and appends it. step may be NULL. */
 HARP_API harp_status harp_next(harp_session *session, harp_step *step, harp_error *err);
 
+/* harp_next in slices, for watchdogs and metered hosts: returns after about `budget` multiply-adds, with *done = 0, and
+ * goes on when it is called again; with *done = 1 the step is complete and *step is filled in. Slices give the bits of a
+ * whole step. A slice computes at least 16 rows of one matrix; embeddings, the measure and the choice are not cut. In
+ * between, harp_next finishes the step, harp_save saves the state before it, and every other call on the session that
+ * changes it, or an error, abandons it. Caller's measures and masks may be asked again in each slice. */
+HARP_API harp_status harp_step_some(harp_session *session, int64_t budget, int *done, harp_step *step, harp_error *err);
+
+/* Appends tokens like harp_feed, but computes nothing now: the next step does, in slices if it comes in slices. */
+HARP_API harp_status harp_queue(harp_session *session, const int32_t *tokens, int32_t n, harp_error *err);
+
 /* Forgets every token from `position` on; what is before it stays computed. */
 HARP_API harp_status harp_rewind(harp_session *session, int32_t position, harp_error *err);
 
@@ -378,7 +388,8 @@ HARP_API harp_stats harp_statistics(const harp_session *session);
 
 /* Text to tokens. flags is a sum of the values below. Writes at most `capacity` ids to tokens (may be NULL if 0) and
  * the number needed to *n; HARP_ERR_MEMORY if that is more. Needs working memory of about 24 bytes per byte of the
- * longest word (SentencePiece models: of the text) from the model's allocator. Bytes that are not UTF-8 survive. */
+ * longest word (SentencePiece models: of the text) from the model's allocator, and as much again per byte of the text
+ * where the tokenizer puts it into Unicode's form NFC. Bytes that are not UTF-8 survive. */
 #define HARP_ENCODE_BOS 1u     /* put the begin token first, if the model wants one                          */
 #define HARP_ENCODE_SPECIAL 2u /* "<|end|>" and its like in the text become control tokens                   */
 #define HARP_ENCODE_CONTINUE 4u /* the text continues another: no space is put before it                     */

@@ -40,8 +40,8 @@
  * SHAPES are written [rows][columns], last index fastest. "Row" alone means one token of one stream in a pass.
  * Everything private begins with hp_ or HP_, for this file may be included into one of yours.
  *
- * LIBRARY CALLS, all of them: memcpy, memmove, memset, memcmp, strlen, strcmp, sqrtf, fabsf; malloc and free unless
- * HARP_NO_MALLOC; fopen, fread, fseek, ftell, fclose unless HARP_NO_STDIO; open, fstat, mmap, munmap, close unless
+ * LIBRARY CALLS, all of them: memcpy, memmove, memset, memcmp, strlen, strcmp, strncmp, sqrtf, fabsf; malloc and free
+ * unless HARP_NO_MALLOC; fopen, fread, fseek, ftell, fclose unless HARP_NO_STDIO; open, fstat, mmap, munmap, close unless
  * HARP_NO_MMAP, and on Windows CreateFileW, GetFileSizeEx, CreateFileMappingW, MapViewOfFile, UnmapViewOfFile,
  * CloseHandle, MultiByteToWideChar, _wfopen in their place; threads, locks and conditions of POSIX or Windows and
  * sched_yield unless HARP_NO_THREADS; gettimeofday or QueryPerformanceCounter unless HARP_NO_CLOCK.
@@ -772,6 +772,15 @@ static uint16_t hp_float_to_half(float x)
 #define hp_weighted_sums HP_OF_SET(hp_weighted_sums)
 #define hp_softmax_weights HP_OF_SET(hp_softmax_weights)
 #define hp_measure_spread HP_OF_SET(hp_measure_spread)
+#define hp_layernorm HP_OF_SET(hp_layernorm)
+#define hp_rmsnorm_in_place HP_OF_SET(hp_rmsnorm_in_place)
+#define hp_add_bias HP_OF_SET(hp_add_bias)
+#define hp_vf_tanh HP_OF_SET(hp_vf_tanh)
+#define hp_soft_cap HP_OF_SET(hp_soft_cap)
+#define hp_vf_silu HP_OF_SET(hp_vf_silu)
+#define hp_vf_gelu_tanh HP_OF_SET(hp_vf_gelu_tanh)
+#define hp_vf_gelu_erf HP_OF_SET(hp_vf_gelu_erf)
+#define hp_activate HP_OF_SET(hp_activate)
 #define hp_kernels_of_set HP_OF_SET(hp_kernels)
 
 enum { HP_LANES = 16 };
@@ -1007,6 +1016,8 @@ typedef struct hp_spread {
     float mean, mean_squares; /* sum e d / Z; sum e d^2 / Z                                                       */
 } hp_spread;
 
+typedef enum hp_activation { HP_SILU, HP_GELU_TANH, HP_GELU_ERF } hp_activation;
+
 /* The kernels of a set. */
 typedef struct hp_kernels {
     const char *name;
@@ -1022,6 +1033,11 @@ typedef struct hp_kernels {
                           int32_t last);
     float (*softmax_weights)(float *x, int32_t first, int32_t last, float scale);
     hp_spread (*measure_spread)(const float *x, int32_t n);
+    void (*layernorm)(float *y, const float *x, const uint8_t *weight, const uint8_t *bias, int32_t n, float eps);
+    void (*rmsnorm_in_place)(float *x, const uint8_t *weight, int32_t n, float eps);
+    void (*add_bias)(float *x, const uint8_t *bias, int32_t n);
+    void (*soft_cap)(float *x, int32_t n, float scale, float cap);
+    void (*activate)(float *y, const float *gate, const float *up, int32_t n, hp_activation f);
 } hp_kernels;
 
 #endif /* what the compiler reads once, up to here */
@@ -1404,9 +1420,143 @@ static hp_spread hp_measure_spread(const float *x, int32_t n)
     return s;
 }
 
+/* ---- What families other than Llama ask for ---- */
+
+/* y[n] = (x - mean) / sqrt(variance + eps) * weight, + bias if there is one [Ba, Kiros and Hinton 2016]. y, which may
+ * be x, and x are padded; the padding must not count as elements that lie a mean away from the mean. */
+static void hp_layernorm(float *y, const float *x, const uint8_t *weight, const uint8_t *bias, int32_t n, float eps)
+{
+    hp_vf sum = hp_vf_set(0.0f), squares = sum, mean, scale;
+    float variance, root;
+    int32_t i;
+    for (i = 0; i < n; i += HP_LANES) sum = hp_vf_add(sum, hp_vf_load(x + i));
+    mean = hp_vf_set(hp_vf_sum(sum) / (float)n);
+    for (i = 0; i < n; i += HP_LANES) {
+        hp_vf d = hp_vf_first(hp_vf_sub(hp_vf_load(x + i), mean), hp_min(n - i, HP_LANES));
+        squares = hp_vf_add(squares, hp_vf_mul(d, d));
+        hp_vf_store(y + i, d);
+    }
+    variance = hp_vf_sum(squares) / (float)n;
+    variance = variance + eps;
+    root = sqrtf(variance);
+    scale = hp_vf_set(1.0f / root);
+    for (i = 0; i + HP_LANES <= n; i += HP_LANES) {
+        hp_vf normed = hp_vf_mul(hp_vf_mul(hp_vf_load(y + i), scale), hp_vf_load_file(weight + 4 * (size_t)i));
+        hp_vf_store(y + i, bias ? hp_vf_add(normed, hp_vf_load_file(bias + 4 * (size_t)i)) : normed);
+    }
+    for (; i < n; i++) {
+        float normed = y[i] * (1.0f / root);
+        normed = normed * hp_f32(weight + 4 * (size_t)i);
+        y[i] = bias ? normed + hp_f32(bias + 4 * (size_t)i) : normed;
+    }
+}
+
+/* hp_rmsnorm of x[n] in place, for an x that is not padded, such as a head among heads. */
+static void hp_rmsnorm_in_place(float *x, const uint8_t *weight, int32_t n, float eps)
+{
+    hp_vf squares = hp_vf_set(0.0f), scale;
+    float mean, root;
+    int32_t i;
+    for (i = 0; i < n; i += HP_LANES) {
+        hp_vf v = hp_vf_load_first(x + i, hp_min(n - i, HP_LANES));
+        squares = hp_vf_add(squares, hp_vf_mul(v, v));
+    }
+    mean = hp_vf_sum(squares) / (float)n;
+    mean = mean + eps;
+    root = sqrtf(mean);
+    scale = hp_vf_set(1.0f / root);
+    for (i = 0; i + HP_LANES <= n; i += HP_LANES)
+        hp_vf_store(x + i, hp_vf_mul(hp_vf_mul(hp_vf_load(x + i), scale), hp_vf_load_file(weight + 4 * (size_t)i)));
+    for (; i < n; i++) {
+        float normed = x[i] * (1.0f / root);
+        x[i] = normed * hp_f32(weight + 4 * (size_t)i);
+    }
+}
+
+/* x[n] += bias[n], little-endian in the file; neither is padded. */
+static void hp_add_bias(float *x, const uint8_t *bias, int32_t n)
+{
+    int32_t i;
+    for (i = 0; i + HP_LANES <= n; i += HP_LANES)
+        hp_vf_store(x + i, hp_vf_add(hp_vf_load(x + i), hp_vf_load_file(bias + 4 * (size_t)i)));
+    for (; i < n; i++) x[i] = x[i] + hp_f32(bias + 4 * (size_t)i);
+}
+
+/* tanh(x), relative error below 3e-7, small x included: of t = x / 8, |x| <= 9, by the ratio of polynomials that the
+ * continued fraction t / (1 + t^2 / (3 + t^2 / (5 + ...))) gives [Lambert 1768], then three times
+ * tanh(2 t) = 2 tanh(t) / (1 + tanh(t)^2). */
+HP_INLINE hp_vf hp_vf_tanh(hp_vf x)
+{
+    hp_vf one = hp_vf_set(1.0f), t = hp_vf_max(hp_vf_min(x, hp_vf_set(9.0f)), hp_vf_set(-9.0f)), t2, above, below;
+    int i;
+    t = hp_vf_mul(t, hp_vf_set(0.125f));
+    t2 = hp_vf_mul(t, t);
+    above = hp_vf_add(hp_vf_mul(hp_vf_add(t2, hp_vf_set(105.0f)), t2), hp_vf_set(945.0f));
+    below = hp_vf_add(hp_vf_mul(t2, hp_vf_set(15.0f)), hp_vf_set(420.0f));
+    below = hp_vf_add(hp_vf_mul(below, t2), hp_vf_set(945.0f));
+    t = hp_vf_div(hp_vf_mul(t, above), below);
+    for (i = 0; i < 3; i++) t = hp_vf_div(hp_vf_add(t, t), hp_vf_add(one, hp_vf_mul(t, t)));
+    return t;
+}
+
+/* x[n] = cap tanh(x scale / cap), n rounded up to a multiple of 16: keeps numbers within +-cap, and small ones as they
+ * are [Gemma 2]. */
+static void hp_soft_cap(float *x, int32_t n, float scale, float cap)
+{
+    hp_vf factor = hp_vf_set(scale), c = hp_vf_set(cap);
+    int32_t i;
+    for (i = 0; i < n; i += HP_LANES) {
+        hp_vf v = hp_vf_div(hp_vf_mul(hp_vf_load(x + i), factor), c);
+        hp_vf_store(x + i, hp_vf_mul(c, hp_vf_tanh(v)));
+    }
+}
+
+HP_INLINE hp_vf hp_vf_silu(hp_vf x)
+{
+    return hp_vf_div(x, hp_vf_add(hp_vf_set(1.0f), hp_vf_exp(hp_vf_sub(hp_vf_set(0.0f), x))));
+}
+
+/* x / 2 (1 + tanh(u)), u = sqrt(2 / pi) (x + 0.044715 x^3) [Hendrycks and Gimpel 2016]. (1 + tanh(u)) / 2 is
+ * 1 / (1 + exp(-2 u)), which keeps its precision where tanh(u) comes near to -1. */
+HP_INLINE hp_vf hp_vf_gelu_tanh(hp_vf x)
+{
+    hp_vf cube = hp_vf_mul(hp_vf_mul(hp_vf_mul(x, x), x), hp_vf_set(0.044715f));
+    hp_vf u2 = hp_vf_mul(hp_vf_add(x, cube), hp_vf_set(-1.59576912f));
+    return hp_vf_div(x, hp_vf_add(hp_vf_set(1.0f), hp_vf_exp(u2)));
+}
+
+/* x Phi(x), Phi the normal distribution. With c = Phi(-|x|) = erfc(z) / 2, z = |x| / sqrt(2), it is max(x, 0) - |x| c:
+ * no case to tell apart, nothing cancels. erfc(z) exp(z^2) is t times a polynomial in t = 1 / (1 + 0.4 z), found by
+ * interpolation at nine Chebyshev nodes of z = 0..9.5; its relative error there is below 9e-8. */
+HP_INLINE hp_vf hp_vf_gelu_erf(hp_vf x)
+{
+    static const float half_erfc[] = {0.0186919171f, -0.060917332f, 0.0232669556f, 0.0649441998f, 0.025739362f,
+                                      0.102565578f,  0.0994830264f, 0.113420544f,  0.112805766f};
+    hp_vf size = hp_vf_abs(x), z = hp_vf_mul(size, hp_vf_set(0.707106781f)), one = hp_vf_set(1.0f);
+    hp_vf t = hp_vf_div(one, hp_vf_add(one, hp_vf_mul(z, hp_vf_set(0.4f)))), c = hp_vf_set(half_erfc[0]);
+    int i;
+    for (i = 1; i < 9; i++) c = hp_vf_add(hp_vf_mul(c, t), hp_vf_set(half_erfc[i]));
+    c = hp_vf_mul(hp_vf_mul(c, t), hp_vf_exp(hp_vf_sub(hp_vf_set(0.0f), hp_vf_mul(z, z))));
+    return hp_vf_sub(hp_vf_max(x, hp_vf_set(0.0f)), hp_vf_mul(size, c));
+}
+
+/* y[n] = f(gate[n]) * up[n], or f(gate[n]) alone if up is NULL. y is padded; gate and up need not be. */
+static void hp_activate(float *y, const float *gate, const float *up, int32_t n, hp_activation f)
+{
+    int32_t i;
+    for (i = 0; i < n; i += HP_LANES) {
+        int32_t m = hp_min(n - i, HP_LANES);
+        hp_vf g = hp_vf_load_first(gate + i, m);
+        g = f == HP_GELU_TANH ? hp_vf_gelu_tanh(g) : f == HP_GELU_ERF ? hp_vf_gelu_erf(g) : hp_vf_silu(g);
+        if (up) g = hp_vf_mul(g, hp_vf_load_first(up + i, m));
+        hp_vf_store(y + i, g);
+    }
+}
+
 static const hp_kernels hp_kernels_of_set = {
     HP_STRING(HP_SET), hp_rmsnorm,       hp_add_to,          hp_silu_times,    hp_rope, hp_quantize, hp_matmul,
-    hp_unpack,         hp_weighted_sums, hp_softmax_weights, hp_measure_spread,
+    hp_unpack,         hp_weighted_sums, hp_softmax_weights, hp_measure_spread, hp_layernorm, hp_rmsnorm_in_place,
+    hp_add_bias,       hp_soft_cap,      hp_activate,
 };
 
 #undef HP_READ_KERNELS
@@ -2308,15 +2458,55 @@ static const hp_kernels *hp_find_kernels(const char *name)
  * so that 64 consecutive bytes hold four inputs of each of 16 rows: a load feeds one lane per row ([CH06]). A tile of
  * an f32 matrix is G x 32 x 16 floats, weight(r, c) is float c * 16 + r % 16.
  *
- * Metadata of the model: architecture (text); vocab, hidden, layers, heads, kv_heads, head_dim, ffn, context, window
- * (0: none), rope_dims, tied (integers); norm_eps (real); bos_token (integer) and end_tokens (bytes: u32 ids), if any;
- * name, source, licence, converter, chat.* (texts), if any. tokenizer.*: see [CH09]. Unknown keys are ignored.
+ * Metadata of the model: architecture (text, a name for people: nothing depends on it); vocab, hidden, layers, heads,
+ * kv_heads, head_dim, ffn, context, window (0: none), rope_dims (0: none are turned), tied (integers); norm_eps (real);
+ * bos_token (integer) and end_tokens (bytes: u32 ids), if any; name, source, licence, converter, chat.* (texts), if
+ * any. tokenizer.*: see [CH09]. Unknown keys are ignored. The following say what a layer computes; a key that is absent
+ * means what stands first, a value that is not listed is refused:
  *
- * Tensors, in this order: embedding [vocab][hidden]; rope_frequencies (f32, rope_dims / 2: radians per position, any
- * rope scaling already applied); for every layer L from 0: L.attn_norm (f32), L.qkv [(heads + 2 kv_heads) head_dim]
- * [hidden] (rows: all queries, all keys, all values), L.attn_out [hidden][heads head_dim], L.ffn_norm (f32), L.gate_up
- * [2 ffn][hidden] (all gates, then all ups), L.down [hidden][ffn]; final_norm (f32); and unless tied, output
- * [vocab][hidden].
+ *      norm            text     rms | layer: RMSNorm, or LayerNorm
+ *      norm_place      text     before | after | around: attention and feed-forward have a norm before them,
+ *                               x += f(norm(x)), after them, x += norm(f(x)), or both
+ *      residual        text     sequential | parallel | parallel_shared: the feed-forward reads what attention has
+ *                               been added to, or both read the same x, each through its norm or through one
+ *      activation      text     silu | gelu_tanh | gelu_erf
+ *      ffn_kind        text     gated | plain: down(f(gate x) * (up x)), or down(f(up x))
+ *      qk_norm         text     none | head | all: queries and keys are normed (RMSNorm, before they are turned),
+ *                               each head by itself or all heads as one vector
+ *      attention_scale real     1 / sqrt(head_dim): factor of the scores
+ *      attention_cap   real     none: scores become cap * tanh(score / cap)
+ *      logit_cap       real     none: so do logits
+ *      embedding_scale real     1: factor of the token embedding, not of the position embedding
+ *      rope_scale      real     1: factor of the cosines and sines
+ *      rope_original   integer  none: sequences of more tokens than that are turned by rope_long
+ *      window_layers   bytes    one for each layer, 1: the window holds there, 0: it does not; absent: it holds in all
+ *      local_layers    bytes    one for each layer, 1: rope_local turns it; absent: none
+ *
+ * Tensors, in this order; [] has a condition, ? means that the tensor may be there or not:
+ *
+ *      embedding [vocab][hidden]
+ *      position_embedding [context][hidden] ?
+ *      rope_frequencies (f32, rope_dims / 2: radians per position, any scaling applied)  [rope_dims > 0]
+ *      rope_long, rope_local (f32, the same)             [rope_original, local_layers are there]
+ *      for every layer L from 0:
+ *          L.attn_norm (f32), L.attn_norm_bias (f32) ?   [norm_place before or around; any bias of a norm: norm layer]
+ *          L.qkv [(heads + 2 kv_heads) head_dim][hidden] rows: all queries, all keys, all values
+ *          L.qkv_bias (f32) ?
+ *          L.q_norm, L.k_norm (f32)                      [qk_norm head: head_dim; all: heads, kv_heads times that]
+ *          L.attn_out [hidden][heads head_dim]
+ *          L.attn_out_bias (f32) ?
+ *          L.attn_post_norm (f32), L.attn_post_norm_bias (f32) ?  [norm_place after or around]
+ *          L.ffn_norm (f32), L.ffn_norm_bias (f32) ?     [as attn_norm, and residual not parallel_shared]
+ *          L.gate_up [2 ffn][hidden]                     rows: all gates, all ups; ffn_kind plain: [ffn][hidden], ups
+ *          L.gate_up_bias (f32) ?
+ *          L.down [hidden][ffn]
+ *          L.down_bias (f32) ?
+ *          L.ffn_post_norm (f32), L.ffn_post_norm_bias (f32) ?    [as attn_post_norm]
+ *      final_norm (f32), final_norm_bias (f32) ?
+ *      output [vocab][hidden]                            [tied is 0]
+ *      output_bias (f32) ?
+ *
+ * A tensor that has no place in this list is refused: its file means something that this reader does not compute.
  *
  * The reader below trusts nothing. It checks the whole head once, in time linear in its size; after harp_open the rest
  * of the file need not check again.
@@ -2327,10 +2517,34 @@ enum { HP_TENSOR_F32 = 1, HP_TENSOR_INT8 = 2, HP_TENSOR_F32_MATRIX = 3 };
 
 static const uint8_t hp_magic[8] = {0x89, 'H', 'A', 'R', 'P', 0x0D, 0x0A, 0x1A};
 
-typedef struct hp_layer { /* one transformer block, all pointers into the image */
-    const uint8_t *attn_norm, *ffn_norm;
+typedef struct hp_norm_of { /* the vectors of a norm */
+    const uint8_t *weight, *bias; /* bias: NULL if there is none */
+} hp_norm_of;
+
+typedef struct hp_layer { /* one transformer block, all pointers into the image; NULL: the model has no such thing */
+    hp_norm_of attn_norm, ffn_norm, attn_post_norm, ffn_post_norm;
     hp_matrix qkv, attn_out, gate_up, down;
+    const uint8_t *qkv_bias, *attn_out_bias, *gate_up_bias, *down_bias;
+    const uint8_t *q_norm, *k_norm;
+    int32_t window; /* keys that a position sees, itself included; 0: all */
+    int32_t local;  /* 1: turned by rope_local */
 } hp_layer;
+
+/* What a layer computes, as the metadata has it: all that the pass knows about an architecture. */
+enum { HP_NORM_RMS, HP_NORM_LAYER };
+enum { HP_BEFORE, HP_AFTER, HP_AROUND };
+enum { HP_SEQUENTIAL, HP_PARALLEL, HP_PARALLEL_SHARED };
+enum { HP_GATED, HP_PLAIN };
+enum { HP_QK_NONE, HP_QK_HEAD, HP_QK_ALL };
+enum { HP_MAX_STAGES = 16 };
+
+typedef struct hp_recipe {
+    int32_t norm, norm_place, residual, activation, ffn_kind, qk_norm; /* as above, and hp_activation */
+    float attention_scale, attention_cap, logit_cap;                   /* caps: 0 for none            */
+    float embedding_scale, rope_scale;
+    int32_t rope_original;                       /* longer sequences are turned by rope_long; INT32_MAX: there is none */
+    const uint8_t *window_layers, *local_layers; /* [layers] of 0 or 1, or NULL */
+} hp_recipe;
 
 /* A tokenizer as it stands in the file: every pointer leads into the image and is checked by hp_tokenizer_open. */
 typedef struct hp_tokenizer {
@@ -2357,6 +2571,14 @@ typedef struct hp_tokenizer {
     const uint8_t *first;   /* u32 [n + 1]        token i is the left part of merges first[i] to first[i + 1] */
     const uint8_t *merges;  /* u32 [n_merges][3]  right part, rank, result; by right part                     */
     const uint8_t *added;   /* u32 [n_added][2]   token, HP_ADDED_* bits; by text                             */
+    int32_t n_items, n_sets, n_ranges;
+    const uint8_t *items;   /* u32 [n_items][4]   kind with HP_ITEM_* bits, set, least, most                  */
+    const uint8_t *sets;    /* u32 [n_sets + 1]   set i is ranges[sets[i]] up to ranges[sets[i + 1]]          */
+    const uint8_t *ranges;  /* u32 [n_ranges][2]  first and last character                                    */
+    int32_t n_decompose, n_compose, n_marks;
+    const uint8_t *decompose; /* u32 [n_decompose][5] character, up to four that it is made of; by character  */
+    const uint8_t *compose;   /* u32 [n_compose][3]   first, second, what they make; by first and second      */
+    const uint8_t *marks;     /* u32 [n_marks][3]     first, last, their combining class; ascending           */
 } hp_tokenizer;
 
 
@@ -2369,11 +2591,17 @@ struct harp_model {
     harp_info info;
     int32_t vocab, bos; /* = info's, for the tokenizer */
     float norm_eps;
+    hp_recipe recipe;
+    hp_stage *stages[HP_MAX_STAGES]; /* what a layer does, in order ([CH11]) */
+    int32_t n_stages;
     int32_t rope_dims, n_meta, n_tensors;
     uint64_t table_offset, data_offset;
     hp_tokenizer tokenizer;
     hp_matrix embedding, output;
-    const uint8_t *rope_frequencies, *final_norm;
+    hp_matrix position_embedding;                              /* tiles NULL: none                         */
+    const uint8_t *rope_frequencies, *rope_long, *rope_local; /* NULL: none                               */
+    const uint8_t *output_bias;                               /* NULL: none                               */
+    hp_norm_of final_norm;
     hp_layer *layers;
     harp_allocator allocator;
     void *block; /* what holds this structure; block_bytes 0: the caller's */
@@ -2557,8 +2785,8 @@ static void hp_tensor_name(char *name, int32_t layer, const char *part)
     hp_put_string(&t, part);
 }
 
-/* What the search for tensors carries along: tensors come in the order in which they are asked for, so the search goes
- * on where the last one ended, and a well-made file is bound in linear time. The first failure stays. */
+/* What the search for tensors carries along: tensors come in the order in which they are asked for, so the next one is
+ * the one that is wanted, or what is wanted is not there. The first failure stays. */
 typedef struct hp_binder {
     const harp_model *m;
     harp_error *err;
@@ -2566,24 +2794,32 @@ typedef struct hp_binder {
     int32_t next;
 } hp_binder;
 
+/* Is the next tensor called that? How tensors that need not be there are found. */
+static int hp_is_next(const hp_binder *b, int32_t layer, const char *part)
+{
+    char name[48];
+    hp_tensor_name(name, layer, part);
+    return b->status == HARP_OK && b->next < b->m->n_tensors && strcmp(hp_tensor_at(b->m, b->next).name, name) == 0;
+}
+
 /* The tensor of this name and shape; on failure one without bytes. */
 static hp_tensor hp_bind(hp_binder *b, int32_t layer, const char *part, int32_t rows, int32_t cols)
 {
     char name[48];
-    int32_t i;
-    hp_tensor none;
-    memset(&none, 0, sizeof none);
+    hp_tensor t;
+    memset(&t, 0, sizeof t);
+    if (b->status) return t;
     hp_tensor_name(name, layer, part);
-    for (i = b->next; b->status == HARP_OK && i < b->m->n_tensors; i++) {
-        hp_tensor t = hp_tensor_at(b->m, i);
-        if (strcmp(t.name, name) != 0) continue;
-        b->next = i + 1;
-        if (t.rows == (uint64_t)rows && t.cols == (uint64_t)cols) return t;
-        b->status = hp_fail(b->err, HARP_ERR_FORMAT, "tensor %s is %d x %d; the model needs %d x %d", name,
-                            (int64_t)t.rows, (int64_t)t.cols, (int64_t)rows, (int64_t)cols);
+    if (!hp_is_next(b, layer, part)) {
+        b->status = hp_fail(b->err, HARP_ERR_FORMAT, "tensor %s is missing or misplaced", name);
+        return t;
     }
-    if (b->status == HARP_OK) b->status = hp_fail(b->err, HARP_ERR_FORMAT, "tensor %s is missing or misplaced", name);
-    return none;
+    t = hp_tensor_at(b->m, b->next++);
+    if (t.rows == (uint64_t)rows && t.cols == (uint64_t)cols) return t;
+    b->status = hp_fail(b->err, HARP_ERR_FORMAT, "tensor %s is %d x %d; the model needs %d x %d", name,
+                        (int64_t)t.rows, (int64_t)t.cols, (int64_t)rows, (int64_t)cols);
+    memset(&t, 0, sizeof t);
+    return t;
 }
 
 static void hp_refuse_type(hp_binder *b, int32_t layer, const char *part)
@@ -2600,6 +2836,20 @@ static const uint8_t *hp_bind_vector(hp_binder *b, int32_t layer, const char *pa
     return b->m->image + t.offset;
 }
 
+/* A vector that may be there: NULL if it is not. */
+static const uint8_t *hp_bind_optional(hp_binder *b, int32_t layer, const char *part, int32_t n)
+{
+    return hp_is_next(b, layer, part) ? hp_bind_vector(b, layer, part, n) : NULL;
+}
+
+static hp_norm_of hp_bind_norm(hp_binder *b, int32_t layer, const char *weight, const char *bias)
+{
+    hp_norm_of norm;
+    norm.weight = hp_bind_vector(b, layer, weight, b->m->info.hidden), norm.bias = NULL;
+    if (b->m->recipe.norm == HP_NORM_LAYER) norm.bias = hp_bind_optional(b, layer, bias, b->m->info.hidden);
+    return norm;
+}
+
 static hp_matrix hp_bind_matrix(hp_binder *b, int32_t layer, const char *part, int32_t rows, int32_t cols)
 {
     hp_tensor t = hp_bind(b, layer, part, rows, cols);
@@ -2613,20 +2863,59 @@ static hp_matrix hp_bind_matrix(hp_binder *b, int32_t layer, const char *part, i
     return w;
 }
 
-static harp_status hp_bind_layers(harp_model *m, hp_binder *b)
+static void hp_bind_attention(hp_binder *b, int32_t i, hp_layer *w)
 {
-    const harp_info *f = &m->info;
-    int32_t i, heads_width = f->heads * f->head_dim, kv_width = f->kv_heads * f->head_dim;
-    for (i = 0; i < f->layers && b->status == HARP_OK; i++) {
-        hp_layer *w = &m->layers[i];
-        w->attn_norm = hp_bind_vector(b, i, "attn_norm", f->hidden);
-        w->qkv = hp_bind_matrix(b, i, "qkv", heads_width + 2 * kv_width, f->hidden);
-        w->attn_out = hp_bind_matrix(b, i, "attn_out", f->hidden, heads_width);
-        w->ffn_norm = hp_bind_vector(b, i, "ffn_norm", f->hidden);
-        w->gate_up = hp_bind_matrix(b, i, "gate_up", 2 * f->ffn, f->hidden);
-        w->down = hp_bind_matrix(b, i, "down", f->hidden, f->ffn);
+    const harp_info *f = &b->m->info;
+    const hp_recipe *r = &b->m->recipe;
+    int32_t queries = f->heads * f->head_dim, keys = f->kv_heads * f->head_dim;
+    if (r->norm_place != HP_AFTER) w->attn_norm = hp_bind_norm(b, i, "attn_norm", "attn_norm_bias");
+    w->qkv = hp_bind_matrix(b, i, "qkv", queries + 2 * keys, f->hidden);
+    w->qkv_bias = hp_bind_optional(b, i, "qkv_bias", queries + 2 * keys);
+    if (r->qk_norm != HP_QK_NONE) {
+        w->q_norm = hp_bind_vector(b, i, "q_norm", r->qk_norm == HP_QK_ALL ? queries : f->head_dim);
+        w->k_norm = hp_bind_vector(b, i, "k_norm", r->qk_norm == HP_QK_ALL ? keys : f->head_dim);
     }
-    return b->status;
+    w->attn_out = hp_bind_matrix(b, i, "attn_out", f->hidden, queries);
+    w->attn_out_bias = hp_bind_optional(b, i, "attn_out_bias", f->hidden);
+    if (r->norm_place != HP_BEFORE) w->attn_post_norm = hp_bind_norm(b, i, "attn_post_norm", "attn_post_norm_bias");
+    w->window = !r->window_layers || r->window_layers[i] ? f->window : 0;
+    w->local = r->local_layers && r->local_layers[i];
+}
+
+static void hp_bind_ffn(hp_binder *b, int32_t i, hp_layer *w)
+{
+    const harp_info *f = &b->m->info;
+    const hp_recipe *r = &b->m->recipe;
+    int32_t inner = r->ffn_kind == HP_GATED ? 2 * f->ffn : f->ffn;
+    if (r->norm_place != HP_AFTER && r->residual != HP_PARALLEL_SHARED)
+        w->ffn_norm = hp_bind_norm(b, i, "ffn_norm", "ffn_norm_bias");
+    w->gate_up = hp_bind_matrix(b, i, "gate_up", inner, f->hidden);
+    w->gate_up_bias = hp_bind_optional(b, i, "gate_up_bias", inner);
+    w->down = hp_bind_matrix(b, i, "down", f->hidden, f->ffn);
+    w->down_bias = hp_bind_optional(b, i, "down_bias", f->hidden);
+    if (r->norm_place != HP_BEFORE) w->ffn_post_norm = hp_bind_norm(b, i, "ffn_post_norm", "ffn_post_norm_bias");
+}
+
+/* A table of rope frequencies. With 2^28 positions: angles stay below 2^34, fit for reduction. */
+static const uint8_t *hp_bind_rope(hp_binder *b, const char *name)
+{
+    const uint8_t *table = hp_bind_vector(b, -1, name, b->m->rope_dims / 2);
+    int32_t i;
+    for (i = 0; b->status == HARP_OK && i < b->m->rope_dims / 2; i++) {
+        float f = hp_f32(table + 4 * (size_t)i);
+        if (!(f >= -64.0f && f <= 64.0f))
+            b->status = hp_fail(b->err, HARP_ERR_FORMAT, "element %d of %s is out of range", (int64_t)i, name);
+    }
+    return table;
+}
+
+static void hp_bind_positions(harp_model *m, hp_binder *b)
+{
+    if (hp_is_next(b, -1, "position_embedding"))
+        m->position_embedding = hp_bind_matrix(b, -1, "position_embedding", m->info.context, m->info.hidden);
+    if (m->rope_dims > 0) m->rope_frequencies = hp_bind_rope(b, "rope_frequencies");
+    if (m->recipe.rope_original != INT32_MAX) m->rope_long = hp_bind_rope(b, "rope_long");
+    if (m->recipe.local_layers) m->rope_local = hp_bind_rope(b, "rope_local");
 }
 
 static harp_status hp_bind_tensors(harp_model *m, harp_error *err)
@@ -2635,15 +2924,18 @@ static harp_status hp_bind_tensors(harp_model *m, harp_error *err)
     int32_t i;
     b.m = m, b.err = err, b.status = HARP_OK, b.next = 0;
     m->embedding = hp_bind_matrix(&b, -1, "embedding", m->vocab, m->info.hidden);
-    m->rope_frequencies = hp_bind_vector(&b, -1, "rope_frequencies", m->rope_dims / 2);
-    if (hp_bind_layers(m, &b)) return b.status;
-    m->final_norm = hp_bind_vector(&b, -1, "final_norm", m->info.hidden);
-    m->output = m->info.tied ? m->embedding : hp_bind_matrix(&b, -1, "output", m->vocab, m->info.hidden);
-    for (i = 0; b.status == HARP_OK && i < m->rope_dims / 2; i++) {
-        float f = hp_f32(m->rope_frequencies + 4 * (size_t)i);
-        if (!(f >= -64.0f && f <= 64.0f)) /* with 2^28 positions: angles stay below 2^34, fit for reduction */
-            b.status = hp_fail(err, HARP_ERR_FORMAT, "rope frequency %d is out of range", (int64_t)i);
+    hp_bind_positions(m, &b);
+    memset(m->layers, 0, (size_t)m->info.layers * sizeof *m->layers);
+    for (i = 0; i < m->info.layers && b.status == HARP_OK; i++) {
+        hp_bind_attention(&b, i, &m->layers[i]);
+        hp_bind_ffn(&b, i, &m->layers[i]);
     }
+    m->final_norm = hp_bind_norm(&b, -1, "final_norm", "final_norm_bias");
+    m->output = m->info.tied ? m->embedding : hp_bind_matrix(&b, -1, "output", m->vocab, m->info.hidden);
+    m->output_bias = hp_bind_optional(&b, -1, "output_bias", m->vocab);
+    if (b.status == HARP_OK && b.next < m->n_tensors)
+        b.status = hp_fail(err, HARP_ERR_UNSUPPORTED, "tensor %s has no place in a model of this description",
+                           hp_tensor_at(m, b.next).name);
     return b.status;
 }
 
@@ -2673,7 +2965,7 @@ static harp_status hp_read_dimensions(harp_model *m, harp_error *err)
                  {"kv_heads", 1, 4096, &f->kv_heads},  {"head_dim", 2, HP_MAX_HEAD_DIM, &f->head_dim},
                  {"ffn", 1, 1 << 20, &f->ffn},         {"context", 1, 1 << 28, &f->context},
                  {"window", 0, 1 << 28, &f->window},   {"tied", 0, 1, &f->tied},
-                 {"rope_dims", 2, f->head_dim, &m->rope_dims}};
+                 {"rope_dims", 0, f->head_dim, &m->rope_dims}};
     size_t i;
     for (i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
         int32_t most = sizes[i].value == &m->rope_dims ? f->head_dim : sizes[i].most;
@@ -2710,20 +3002,116 @@ static harp_status hp_read_ends(harp_model *m, harp_error *err)
     return HARP_OK;
 }
 
+/* ---- What a layer computes ---- */
+
+/* A text that is one of [n] words; absent: the first. */
+static harp_status hp_read_word(const harp_model *m, const char *key, const char *const *words, int32_t n,
+                                int32_t *value, harp_error *err)
+{
+    harp_meta meta;
+    int32_t i;
+    *value = 0;
+    if (!hp_meta(m, key, &meta)) return HARP_OK;
+    if (meta.type != HARP_META_TEXT) return hp_fail(err, HARP_ERR_FORMAT, "%s must be a text", key);
+    for (i = 0; i < n; i++)
+        if (strcmp(meta.data, words[i]) == 0) {
+            *value = i;
+            return HARP_OK;
+        }
+    return hp_fail(err, HARP_ERR_UNSUPPORTED, "%s is %s, which this version does not know", key, meta.data);
+}
+
+static harp_status hp_read_words(harp_model *m, harp_error *err)
+{
+    static const char *const norm[] = {"rms", "layer"}, *const place[] = {"before", "after", "around"};
+    static const char *const residual[] = {"sequential", "parallel", "parallel_shared"};
+    static const char *const activation[] = {"silu", "gelu_tanh", "gelu_erf"}, *const ffn[] = {"gated", "plain"};
+    static const char *const qk[] = {"none", "head", "all"};
+    hp_recipe *r = &m->recipe;
+    harp_status status;
+    if ((status = hp_read_word(m, "norm", norm, 2, &r->norm, err)) != HARP_OK
+        || (status = hp_read_word(m, "norm_place", place, 3, &r->norm_place, err)) != HARP_OK
+        || (status = hp_read_word(m, "residual", residual, 3, &r->residual, err)) != HARP_OK
+        || (status = hp_read_word(m, "activation", activation, 3, &r->activation, err)) != HARP_OK
+        || (status = hp_read_word(m, "ffn_kind", ffn, 2, &r->ffn_kind, err)) != HARP_OK
+        || (status = hp_read_word(m, "qk_norm", qk, 3, &r->qk_norm, err)) != HARP_OK)
+        return status;
+    if (r->residual != HP_SEQUENTIAL && r->norm_place != HP_BEFORE)
+        return hp_fail(err, HARP_ERR_UNSUPPORTED, "a parallel residual goes with norms before its parts alone");
+    return HARP_OK;
+}
+
+/* A positive real; absent: `otherwise`. */
+static harp_status hp_read_factor(const harp_model *m, const char *key, float otherwise, float *value, harp_error *err)
+{
+    harp_meta meta;
+    *value = otherwise;
+    if (!hp_meta(m, key, &meta)) return HARP_OK;
+    if (meta.type != HARP_META_REAL || !(meta.real >= 1e-6 && meta.real <= 1e6))
+        return hp_fail(err, HARP_ERR_FORMAT, "%s must be a real between 1e-6 and 1e6", key);
+    *value = (float)meta.real;
+    return HARP_OK;
+}
+
+static harp_status hp_read_factors(harp_model *m, harp_error *err)
+{
+    hp_recipe *r = &m->recipe;
+    float root = sqrtf((float)m->info.head_dim);
+    if (hp_read_factor(m, "attention_scale", 1.0f / root, &r->attention_scale, err)
+        || hp_read_factor(m, "attention_cap", 0.0f, &r->attention_cap, err)
+        || hp_read_factor(m, "logit_cap", 0.0f, &r->logit_cap, err)
+        || hp_read_factor(m, "embedding_scale", 1.0f, &r->embedding_scale, err)
+        || hp_read_factor(m, "rope_scale", 1.0f, &r->rope_scale, err))
+        return HARP_ERR_FORMAT;
+    return HARP_OK;
+}
+
+/* A byte for each layer, 0 or 1; NULL if absent. */
+static harp_status hp_read_layer_bits(const harp_model *m, const char *key, const uint8_t **bits, harp_error *err)
+{
+    harp_meta meta;
+    int32_t i;
+    *bits = NULL;
+    if (!hp_meta(m, key, &meta)) return HARP_OK;
+    *bits = (const uint8_t *)meta.data;
+    if (meta.type != HARP_META_BYTES || meta.bytes != (size_t)m->info.layers)
+        return hp_fail(err, HARP_ERR_FORMAT, "%s must be bytes, one for each of %d layers", key,
+                       (int64_t)m->info.layers);
+    for (i = 0; i < m->info.layers; i++)
+        if ((*bits)[i] > 1) return hp_fail(err, HARP_ERR_FORMAT, "%s of layer %d is neither 0 nor 1", key, (int64_t)i);
+    return HARP_OK;
+}
+
+static harp_status hp_read_recipe(harp_model *m, harp_error *err)
+{
+    hp_recipe *r = &m->recipe;
+    harp_meta meta;
+    harp_status status = hp_read_words(m, err);
+    if (status) return status;
+    r->rope_original = INT32_MAX;
+    if (hp_read_factors(m, err) || hp_read_layer_bits(m, "window_layers", &r->window_layers, err)
+        || hp_read_layer_bits(m, "local_layers", &r->local_layers, err))
+        return HARP_ERR_FORMAT;
+    if (hp_meta(m, "rope_original", &meta)
+        && hp_read_integer(m, "rope_original", 1, m->info.context, &r->rope_original, err))
+        return HARP_ERR_FORMAT;
+    if (m->rope_dims == 0 && (r->rope_original != INT32_MAX || r->local_layers))
+        return hp_fail(err, HARP_ERR_FORMAT, "rope_dims is 0, but rope_original or local_layers is there");
+    return HARP_OK;
+}
+
 static harp_status hp_read_architecture(harp_model *m, harp_error *err)
 {
     harp_meta meta;
     if (!hp_meta(m, "architecture", &meta) || meta.type != HARP_META_TEXT)
         return hp_fail(err, HARP_ERR_FORMAT, "the text architecture is missing from the file");
     m->info.architecture = meta.data;
-    if (strcmp(meta.data, "llama") != 0)
-        return hp_fail(err, HARP_ERR_UNSUPPORTED, "architecture %s is not known to this version", meta.data);
     if (hp_read_dimensions(m, err) || hp_read_ends(m, err)) return HARP_ERR_FORMAT;
     if (!hp_meta(m, "norm_eps", &meta) || meta.type != HARP_META_REAL || !(meta.real >= 0.0 && meta.real < 1.0))
         return hp_fail(err, HARP_ERR_FORMAT, "the real norm_eps is missing from the file, or not in 0..1");
     m->norm_eps = (float)meta.real;
     m->vocab = m->info.vocab;
-    return HARP_OK;
+    return hp_read_recipe(m, err);
 }
 
 static int64_t hp_count_parameters(const harp_model *m)
@@ -2732,12 +3120,13 @@ static int64_t hp_count_parameters(const harp_model *m)
     int32_t i;
     for (i = 0; i < m->n_tensors; i++) {
         hp_tensor t = hp_tensor_at(m, i);
-        if (strcmp(t.name, "rope_frequencies") != 0) n += (int64_t)(t.rows * t.cols);
+        if (strncmp(t.name, "rope_", 5) != 0) n += (int64_t)(t.rows * t.cols);
     }
     return n;
 }
 
 static harp_status hp_tokenizer_open(hp_tokenizer *t, const harp_model *m, harp_error *err);
+static void hp_choose_stages(harp_model *m);
 
 /* Everything between an image in memory and a model that may be trusted, the layer table excepted. */
 static harp_status hp_read_head(harp_model *m, harp_error *err)
@@ -2879,6 +3268,7 @@ HARP_API harp_status harp_open_source(harp_model **model, const harp_source *sou
         return status;
     }
     m->info.tokenizer = m->tokenizer.kind, m->info.longest_token = m->tokenizer.longest;
+    hp_choose_stages(m);
     *model = m;
     return hp_ok(err);
 }
@@ -2978,6 +3368,10 @@ HARP_API harp_status harp_verify(const harp_model *m, harp_error *err)
  *   tokenizer.ignore_merges  integer: 1 if a word that is a normal token is that token, whatever the merges say
  *   tokenizer.contractions .any_lead .number_lead .number_digits .lone_digits .sign_newlines .newline_runs
  *                            integers, kind 2: the rules for words, see hp_word_end
+ *   tokenizer.words .set_first .sets
+ *                            kind 2, optional: words that those rules cannot say, see hp_match_items
+ *   tokenizer.decompose .compose .marks
+ *                            kind 2, optional: a text is put into Unicode's form NFC, see hp_normalize
  *
  * An integer that is absent is 0, tokenizer.unknown -1.
  * ============================================================================================================== */
@@ -2986,6 +3380,9 @@ enum { HP_SENTENCEPIECE = 1, HP_BYTE_LEVEL = 2, HP_LONGEST_TOKEN = 4096, HP_LONG
 enum { HP_TOKEN_NORMAL = 1, HP_TOKEN_UNKNOWN, HP_TOKEN_CONTROL, HP_TOKEN_USER, HP_TOKEN_UNUSED, HP_TOKEN_BYTE };
 enum { HP_SPACE_FIRST = 1, HP_SPACE_EACH = 2, HP_SPACE_UNLESS = 4, HP_SPACE_STRIP = 8 };
 enum { HP_ADDED_LSTRIP = 1, HP_ADDED_RSTRIP = 2 };
+
+enum { HP_ITEM_SET, HP_ITEM_CONTRACTION, HP_ITEM_NOT_BEFORE, HP_ITEM_AT_END, HP_ITEM_KIND = 15,
+       HP_ITEM_ALTERNATIVE = 16, HP_ITEM_STAGE = 32, HP_ITEM_KEEPS = 64, HP_MOST_STAGES = 8, HP_MOST_ITEMS = 8 };
 
 #define HP_NO_TOKEN 0xFFFFFFFFu /* also: no neighbour, no rank */
 
@@ -3403,6 +3800,85 @@ static harp_status hp_check_merges(const hp_tokenizer *t, harp_error *err)
     return HARP_OK;
 }
 
+/* The tables that few tokenizers have: all of a group, or none. */
+static harp_status hp_open_more_tables(hp_tokenizer *t, const harp_model *m, harp_error *err)
+{
+    harp_meta meta;
+    int32_t n_sets = -1;
+    t->n_items = t->n_ranges = t->n_decompose = t->n_compose = t->n_marks = -1;
+    if (hp_meta(m, "tokenizer.words", &meta)) {
+        if (hp_open_table(m, "tokenizer.words", 16, &t->n_items, &t->items, err)
+            || hp_open_table(m, "tokenizer.set_first", 4, &n_sets, &t->sets, err)
+            || hp_open_table(m, "tokenizer.sets", 8, &t->n_ranges, &t->ranges, err))
+            return HARP_ERR_FORMAT;
+        t->n_sets = n_sets - 1;
+    }
+    if (hp_meta(m, "tokenizer.decompose", &meta)
+        && (hp_open_table(m, "tokenizer.decompose", 20, &t->n_decompose, &t->decompose, err)
+            || hp_open_table(m, "tokenizer.compose", 12, &t->n_compose, &t->compose, err)
+            || hp_open_table(m, "tokenizer.marks", 12, &t->n_marks, &t->marks, err)))
+        return HARP_ERR_FORMAT;
+    return HARP_OK;
+}
+
+/* Rows of u32, every value at most the last character, in the order of the first column. */
+static int hp_is_ascending(const uint8_t *table, int32_t rows, int32_t width)
+{
+    int32_t i, k;
+    for (i = 0; i < rows; i++) {
+        const uint8_t *row = table + (size_t)i * (size_t)width * 4;
+        if (i > 0 && hp_u32(row - 4 * width) > hp_u32(row)) return 0;
+        for (k = 0; k < width; k++)
+            if (hp_u32_at(row, (size_t)k) > 0x10FFFF) return 0;
+    }
+    return 1;
+}
+
+static int hp_item_is_sound(const hp_tokenizer *t, const uint8_t *item, int32_t place)
+{
+    uint32_t kind = hp_u32(item) & HP_ITEM_KIND, least = hp_u32(item + 8), most = hp_u32(item + 12);
+    if (hp_u32(item) > 127 || kind > HP_ITEM_AT_END || place >= HP_MOST_ITEMS) return 0;
+    if ((kind == HP_ITEM_SET || kind == HP_ITEM_NOT_BEFORE) && hp_u32(item + 4) >= (uint32_t)t->n_sets) return 0;
+    return least <= 1u << 20 && most <= 1u << 20 && (most == 0 || least <= most);
+}
+
+static harp_status hp_check_words(const hp_tokenizer *t, harp_error *err)
+{
+    int32_t i, place = 0, stages = 0;
+    if (t->n_items < 0) return HARP_OK;
+    if (t->n_sets < 0 || t->n_items == 0 || !(hp_u32(t->items) & HP_ITEM_STAGE))
+        return hp_bad_table("tokenizer.words", err);
+    for (i = 0; i < t->n_items; i++) {
+        const uint8_t *item = t->items + 16 * (size_t)i;
+        uint32_t flags = hp_u32(item);
+        stages += (flags & HP_ITEM_STAGE) != 0;
+        if (flags & HP_ITEM_ALTERNATIVE) place = 0;
+        else if (i == 0 || flags & HP_ITEM_STAGE) return hp_bad_table("tokenizer.words", err);
+        if (stages > HP_MOST_STAGES || !hp_item_is_sound(t, item, place++)) return hp_bad_table("tokenizer.words", err);
+    }
+    for (i = 0; i <= t->n_sets; i++) {
+        uint32_t first = hp_u32_at(t->sets, (size_t)i), before = i ? hp_u32_at(t->sets, (size_t)i - 1) : 0;
+        if (first < before || first > (uint32_t)t->n_ranges) return hp_bad_table("tokenizer.set_first", err);
+    }
+    for (i = 0; i < t->n_ranges; i++) { /* 0x110000 stands for a byte that is no character */
+        uint32_t first = hp_u32_at(t->ranges, 2 * (size_t)i), last = hp_u32_at(t->ranges, 2 * (size_t)i + 1);
+        if (first > last || last > 0x110000) return hp_bad_table("tokenizer.sets", err);
+    }
+    return HARP_OK;
+}
+
+static harp_status hp_check_normalization(const hp_tokenizer *t, harp_error *err)
+{
+    int32_t i;
+    if (t->n_decompose < 0) return HARP_OK;
+    if (!hp_is_ascending(t->decompose, t->n_decompose, 5)) return hp_bad_table("tokenizer.decompose", err);
+    if (!hp_is_ascending(t->compose, t->n_compose, 3)) return hp_bad_table("tokenizer.compose", err);
+    if (!hp_is_ascending(t->marks, t->n_marks, 3)) return hp_bad_table("tokenizer.marks", err);
+    for (i = 0; i < t->n_marks; i++)
+        if (hp_u32_at(t->marks, 3 * (size_t)i + 2) > 255) return hp_bad_table("tokenizer.marks", err);
+    return HARP_OK;
+}
+
 static harp_status hp_tokenizer_open(hp_tokenizer *t, const harp_model *m, harp_error *err)
 {
     int32_t text_bytes;
@@ -3416,7 +3892,8 @@ static harp_status hp_tokenizer_open(hp_tokenizer *t, const harp_model *m, harp_
     t->kind = (int32_t)meta.integer, t->n = m->vocab;
     if ((status = hp_open_rules(t, m, err)) != HARP_OK || (status = hp_open_tables(t, m, &text_bytes, err)) != HARP_OK
         || (status = hp_check_texts(t, text_bytes, err)) != HARP_OK || (status = hp_check_lists(t, err)) != HARP_OK
-        || (status = hp_check_merges(t, err)) != HARP_OK)
+        || (status = hp_check_merges(t, err)) != HARP_OK || (status = hp_open_more_tables(t, m, err)) != HARP_OK
+        || (status = hp_check_words(t, err)) != HARP_OK || (status = hp_check_normalization(t, err)) != HARP_OK)
         return status;
     return HARP_OK;
 }
@@ -3438,6 +3915,8 @@ typedef struct hp_encoder {
     size_t n_spans;
     const uint8_t *span_end;
     uint8_t starts[32]; /* bit set: bytes with which an added token begins */
+    uint32_t *normal;   /* [2][normal_room] the segment in form NFC, where the tokenizer wants it */
+    size_t normal_room;
     uint32_t *work;     /* [room] of each of the five below */
     size_t room;
     uint32_t n_symbols;
@@ -3452,6 +3931,13 @@ static void hp_free_work(hp_encoder *e)
     const harp_allocator *a = &e->m->allocator;
     if (e->work) a->free(a->user, e->work, e->room * HP_WORK_ARRAYS * sizeof *e->work);
     e->work = NULL, e->room = 0;
+}
+
+static void hp_free_normal(hp_encoder *e)
+{
+    const harp_allocator *a = &e->m->allocator;
+    if (e->normal) a->free(a->user, e->normal, e->normal_room * 2 * sizeof *e->normal);
+    e->normal = NULL, e->normal_room = 0;
 }
 
 /* Makes room for a word of n symbols. The old block goes first: its contents are done with, and a device's allocator
@@ -3614,12 +4100,12 @@ static harp_status hp_encode_sentence(hp_encoder *e, const uint8_t *p, const uin
  * The functions below are the alternatives, in order; each gives the end of its match, or NULL. */
 
 /* Under (?i) the s also matches U+017F, the long s; no other letter of these has such a relative. */
-static const uint8_t *hp_match_contraction(const hp_tokenizer *t, const uint8_t *p, const uint8_t *end)
+static const uint8_t *hp_match_contraction(int32_t contractions, const uint8_t *p, const uint8_t *end)
 {
     static const char *const tails[] = {"s", "t", "re", "ve", "m", "ll", "d"};
-    uint8_t fold = t->contractions == 2 ? 0x20 : 0;
+    uint8_t fold = contractions == 2 ? 0x20 : 0;
     size_t i, k;
-    if (t->contractions == 0 || end - p < 2 || p[0] != '\'') return NULL;
+    if (contractions == 0 || end - p < 2 || p[0] != '\'') return NULL;
     for (i = 0; i < sizeof tails / sizeof tails[0]; i++) {
         size_t n = strlen(tails[i]);
         if ((size_t)(end - p) <= n) continue;
@@ -3674,10 +4160,133 @@ static const uint8_t *hp_match_white(const hp_tokenizer *t, const uint8_t *p, co
 static const uint8_t *hp_word_end(const hp_tokenizer *t, const uint8_t *p, const uint8_t *end)
 {
     const uint8_t *q;
-    if ((q = hp_match_contraction(t, p, end)) != NULL || (q = hp_match_letters(t, p, end)) != NULL
+    if ((q = hp_match_contraction(t->contractions, p, end)) != NULL || (q = hp_match_letters(t, p, end)) != NULL
         || (q = hp_match_number(t, p, end)) != NULL || (q = hp_match_signs(t, p, end)) != NULL)
         return q;
     return hp_match_white(t, p, end);
+}
+
+/* ---- Encoding, kind 2: words by a program ----
+ *
+ * Other tokenizers cut text by other patterns, some by several, one after the other: each is a STAGE, which cuts the pieces
+ * that the stage before has left into matches and what lies between them. A stage is a list of ALTERNATIVES, of which the
+ * first that matches counts; an alternative is a run of ITEMS:
+ *
+ *   kind 0   characters of a set, as many as there are, `least` up to `most` of them (0: any number)
+ *   kind 1   a contraction in any case, if there is one: 's 't 're 've 'm 'll 'd
+ *   kind 2   nothing, but no character of a set may follow
+ *   kind 3   nothing, at the end of the piece
+ *
+ * Bit 16 in the kind begins an alternative, bit 32 a stage; with bit 64 an item gives back nothing. As in the regular
+ * expressions that the converter made this from, an item that cannot match makes the ones before it give back characters,
+ * the nearest first, one by one. */
+
+static uint32_t hp_item(const hp_tokenizer *t, int32_t item, int32_t field)
+{
+    return hp_u32_at(t->items, 4 * (size_t)item + (size_t)field);
+}
+
+static int hp_is_in_set(const hp_tokenizer *t, uint32_t set, uint32_t c)
+{
+    uint32_t low = hp_u32_at(t->sets, set), high = hp_u32_at(t->sets, (size_t)set + 1);
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (c < hp_u32_at(t->ranges, 2 * (size_t)middle)) high = middle;
+        else if (c > hp_u32_at(t->ranges, 2 * (size_t)middle + 1)) low = middle + 1;
+        else return 1;
+    }
+    return 0;
+}
+
+/* Item i at p, greedily: the end of the match, or NULL; *count is how many characters it could give back. */
+static const uint8_t *hp_match_item(const hp_tokenizer *t, int32_t i, const uint8_t *p, const uint8_t *end, uint32_t *count)
+{
+    uint32_t kind = hp_item(t, i, 0), set = hp_item(t, i, 1), least = hp_item(t, i, 2), most = hp_item(t, i, 3), n = 0, c;
+    const uint8_t *q;
+    size_t length;
+    *count = 0;
+    switch (kind & HP_ITEM_KIND) {
+    case HP_ITEM_CONTRACTION: return (q = hp_match_contraction(2, p, end)) != NULL ? q : p;
+    case HP_ITEM_AT_END: return p == end ? p : NULL;
+    case HP_ITEM_NOT_BEFORE:
+        if (p < end) hp_character(p, (size_t)(end - p), &c);
+        return p < end && hp_is_in_set(t, set, c) ? NULL : p;
+    default: break;
+    }
+    for (; p < end && (most == 0 || n < most); p += length, n++) {
+        length = hp_character(p, (size_t)(end - p), &c);
+        if (!hp_is_in_set(t, set, c)) break;
+    }
+    if (n >= least && !(kind & HP_ITEM_KEEPS)) *count = n - least;
+    return n >= least ? p : NULL;
+}
+
+/* The beginning of the character that ends before p. */
+static const uint8_t *hp_step_back(const uint8_t *begin, const uint8_t *p)
+{
+    uint32_t c;
+    size_t n;
+    for (n = 4; n > 1; n--)
+        if ((size_t)(p - begin) >= n && hp_character(p - n, n, &c) == n) return p - n;
+    return p - 1;
+}
+
+/* The alternative that begins with item `first`, at p: the end of the match, or NULL. at[k] is where its item k begins. A
+ * search that gives back more than the text is long, several times over, is one that only a hostile file demands. */
+static const uint8_t *hp_match_items(const hp_tokenizer *t, int32_t first, const uint8_t *p, const uint8_t *end)
+{
+    const uint8_t *at[HP_MOST_ITEMS + 1];
+    uint32_t spare[HP_MOST_ITEMS];
+    int32_t k = 0;
+    size_t patience = 8 * (size_t)(end - p) + 64;
+    at[0] = p;
+    for (;;) {
+        const uint8_t *q = hp_match_item(t, first + k, at[k], end, &spare[k]);
+        while (!q && k > 0) {
+            k--;
+            if (spare[k] == 0) continue;
+            if (patience-- == 0) return NULL;
+            spare[k]--;
+            q = hp_step_back(at[k], at[k + 1]);
+        }
+        if (!q) return NULL;
+        at[++k] = q;
+        if (first + k == t->n_items || hp_item(t, first + k, 0) & HP_ITEM_ALTERNATIVE) return q;
+    }
+}
+
+/* The first alternative of the stage that begins with item i; an empty match is none. */
+static const uint8_t *hp_match_stage(const hp_tokenizer *t, int32_t i, const uint8_t *p, const uint8_t *end)
+{
+    int32_t first = i;
+    for (; i < t->n_items && (i == first || !(hp_item(t, i, 0) & HP_ITEM_STAGE)); i++) {
+        const uint8_t *q = hp_item(t, i, 0) & HP_ITEM_ALTERNATIVE ? hp_match_items(t, i, p, end) : NULL;
+        if (q && q > p) return q;
+    }
+    return NULL;
+}
+
+/* The end of the piece at p: of a match, or of what lies before the next one. */
+static const uint8_t *hp_piece_end(const hp_tokenizer *t, int32_t stage, const uint8_t *p, const uint8_t *end)
+{
+    const uint8_t *q = hp_match_stage(t, stage, p, end);
+    uint32_t c;
+    if (q) return q;
+    do p += hp_character(p, (size_t)(end - p), &c);
+    while (p < end && !hp_match_stage(t, stage, p, end));
+    return p;
+}
+
+/* The end of the word at p. ends[s] is where the piece of stage s ends that holds p, ends[0] the text's end. */
+static const uint8_t *hp_program_word(const hp_tokenizer *t, const uint8_t **ends, const uint8_t *p)
+{
+    int32_t i, s = 0;
+    for (i = 0; i < t->n_items; i++) {
+        if (!(hp_item(t, i, 0) & HP_ITEM_STAGE)) continue;
+        s++;
+        if (ends[s] <= p) ends[s] = hp_piece_end(t, i, p, ends[s - 1]);
+    }
+    return ends[s];
 }
 
 static harp_status hp_encode_word(hp_encoder *e, const uint8_t *p, const uint8_t *end)
@@ -3693,6 +4302,19 @@ static harp_status hp_encode_word(hp_encoder *e, const uint8_t *p, const uint8_t
     while (p < end) hp_add_byte(e, *p++);
     hp_join(e);
     return HARP_OK;
+}
+
+static harp_status hp_encode_program(hp_encoder *e, const uint8_t *p, const uint8_t *end)
+{
+    const uint8_t *ends[HP_MOST_STAGES + 1], *word_end;
+    harp_status status = HARP_OK;
+    int32_t s;
+    for (s = 0; s <= HP_MOST_STAGES; s++) ends[s] = s ? p : end;
+    for (; status == HARP_OK && p < end; p = word_end) {
+        word_end = hp_program_word(e->t, ends, p);
+        status = hp_encode_word(e, p, word_end);
+    }
+    return status;
 }
 
 /* With lone_digits, what stands between digits is a text of its own: `limit` is where the next digit cuts. */
@@ -3715,6 +4337,168 @@ static harp_status hp_encode_words(hp_encoder *e, const uint8_t *p, const uint8_
         p = word_end;
     }
     return status;
+}
+
+/* ---- Encoding, kind 2: form NFC ----
+ *
+ * Unicode has two ways to write an accented letter: as one character, or as the letter and a combining mark. Some
+ * tokenizers were trained on the first, form NFC [Unicode Standard Annex 15]: characters are taken apart as far as they go,
+ * the marks behind each letter sorted by their class, and then letter and mark put together again where that is possible.
+ * The tables stand in the file; Hangul syllables go by arithmetic. A byte that is no character stays as it is. */
+
+#define HP_NO_CHARACTER 0x110000u
+
+/* The row of a table of `width` columns with the largest first column not above c, or NULL. */
+static const uint8_t *hp_row_below(const uint8_t *table, int32_t rows, int32_t width, uint32_t c)
+{
+    int32_t low = 0, high = rows;
+    while (low < high) {
+        int32_t middle = low + (high - low) / 2;
+        if (hp_u32(table + 4 * (size_t)middle * (size_t)width) <= c) low = middle + 1;
+        else high = middle;
+    }
+    return low ? table + 4 * (size_t)(low - 1) * (size_t)width : NULL;
+}
+
+static uint32_t hp_combining_class(const hp_tokenizer *t, uint32_t c)
+{
+    const uint8_t *row = hp_row_below(t->marks, t->n_marks, 3, c);
+    return row && c <= hp_u32_at(row, 1) ? hp_u32_at(row, 2) : 0;
+}
+
+/* What c is made of, into parts [4]; returns how many. */
+static size_t hp_decompose(const hp_tokenizer *t, uint32_t c, uint32_t *parts)
+{
+    const uint8_t *row;
+    size_t n = 0;
+    if (c >= 0xAC00 && c < 0xAC00 + 11172) { /* 19 leading consonants, 21 vowels, 28 ends, the first of them none */
+        uint32_t syllable = c - 0xAC00;
+        parts[0] = 0x1100 + syllable / 588, parts[1] = 0x1161 + syllable % 588 / 28, parts[2] = 0x11A7 + syllable % 28;
+        return syllable % 28 ? 3 : 2;
+    }
+    row = hp_row_below(t->decompose, t->n_decompose, 5, c);
+    if (row && hp_u32(row) == c)
+        while (n < 4 && hp_u32_at(row, n + 1)) parts[n] = hp_u32_at(row, n + 1), n++;
+    if (n == 0) parts[n++] = c;
+    return n;
+}
+
+/* What two characters make together, or 0. */
+static uint32_t hp_compose(const hp_tokenizer *t, uint32_t a, uint32_t b)
+{
+    int32_t low = 0, high = t->n_compose;
+    if (a >= 0x1100 && a < 0x1100 + 19 && b >= 0x1161 && b < 0x1161 + 21)
+        return 0xAC00 + (a - 0x1100) * 588 + (b - 0x1161) * 28;
+    if (a >= 0xAC00 && a < 0xAC00 + 11172 && (a - 0xAC00) % 28 == 0 && b > 0x11A7 && b < 0x11A7 + 28)
+        return a + (b - 0x11A7);
+    while (low < high) {
+        int32_t middle = low + (high - low) / 2;
+        const uint8_t *row = t->compose + 12 * (size_t)middle;
+        uint32_t first = hp_u32(row), second = hp_u32(row + 4);
+        if (first == a && second == b) return hp_u32(row + 8);
+        if (first < a || (first == a && second < b)) low = middle + 1;
+        else high = middle;
+    }
+    return 0;
+}
+
+/* Sorts marks by class, equals staying in order; linear, however long the run. */
+static void hp_sort_marks(const hp_tokenizer *t, uint32_t *c, uint32_t *spare, size_t n)
+{
+    uint32_t first[257];
+    size_t i;
+    memset(first, 0, sizeof first);
+    for (i = 0; i < n; i++) first[hp_combining_class(t, c[i]) + 1]++;
+    for (i = 1; i < 257; i++) first[i] += first[i - 1];
+    for (i = 0; i < n; i++) spare[first[hp_combining_class(t, c[i])]++] = c[i];
+    memcpy(c, spare, n * sizeof *c);
+}
+
+static void hp_order_marks(const hp_tokenizer *t, uint32_t *c, uint32_t *spare, size_t n)
+{
+    size_t i, begin;
+    for (i = 0; i < n; i++) {
+        begin = i;
+        while (i < n && hp_combining_class(t, c[i])) i++;
+        if (i - begin > 1) hp_sort_marks(t, c + begin, spare, i - begin);
+    }
+}
+
+/* Puts together what can be, in place; returns how many characters are left. A mark joins the last letter unless one
+ * of its own class or above stands between. */
+static size_t hp_join_marks(const hp_tokenizer *t, uint32_t *c, size_t n)
+{
+    size_t i, kept = 0, letter = n; /* n: none yet */
+    uint32_t above = 0;             /* class of the last mark that was kept behind the letter */
+    for (i = 0; i < n; i++) {
+        uint32_t class = hp_combining_class(t, c[i]), both = 0;
+        if (letter < n && (kept == letter + 1 || above < class)) both = hp_compose(t, c[letter], c[i]);
+        if (both) {
+            c[letter] = both;
+            continue;
+        }
+        if (class == 0) letter = kept;
+        above = class;
+        c[kept++] = c[i];
+    }
+    return kept;
+}
+
+static size_t hp_put_utf8(uint8_t *out, uint32_t c)
+{
+    size_t n = c < 0x80 || c >= HP_NO_CHARACTER ? 1 : c < 0x800 ? 2 : c < 0x10000 ? 3 : 4, i;
+    static const uint8_t lead[5] = {0, 0, 0xC0, 0xE0, 0xF0};
+    for (i = n; i-- > 1; c >>= 6) out[i] = (uint8_t)(0x80 | (c & 0x3F));
+    out[0] = (uint8_t)(lead[n] | c);
+    return n;
+}
+
+/* Below U+0300 nothing changes: the first byte of what follows is 0xCC or more. */
+static int hp_is_normal(const hp_tokenizer *t, const uint8_t *p, const uint8_t *end)
+{
+    if (t->n_decompose < 0) return 1;
+    while (p < end && *p < 0xCC) p++;
+    return p == end;
+}
+
+static harp_status hp_make_normal_room(hp_encoder *e, const uint8_t *p, const uint8_t *end)
+{
+    const harp_allocator *a = &e->m->allocator;
+    uint32_t c, parts[4];
+    size_t n = 0, bytes;
+    while (p < end) {
+        p += hp_character(p, (size_t)(end - p), &c);
+        n += hp_decompose(e->t, c, parts);
+    }
+    if (n <= e->normal_room) return HARP_OK;
+    hp_free_normal(e);
+    if (!hp_mul_size(n, 2 * sizeof *e->normal, &bytes) || !(e->normal = (uint32_t *)a->alloc(a->user, bytes)))
+        return hp_fail(e->err, HARP_ERR_MEMORY, "no memory to normalize a text of %d characters", (int64_t)n);
+    e->normal_room = n;
+    return HARP_OK;
+}
+
+/* Replaces the text *p .. *end by its form NFC, where the tokenizer wants it. */
+static harp_status hp_normalize(hp_encoder *e, const uint8_t **p, const uint8_t **end)
+{
+    uint32_t *c, *spare, parts[4], x;
+    size_t n = 0, bytes = 0, length, n_parts, i;
+    harp_status status;
+    if (hp_is_normal(e->t, *p, *end)) return HARP_OK;
+    status = hp_make_normal_room(e, *p, *end);
+    if (status) return status;
+    c = e->normal, spare = c + e->normal_room;
+    for (; *p < *end; *p += length) {
+        length = hp_character(*p, (size_t)(*end - *p), &x);
+        if (x == HP_NO_CHARACTER) x += **p;
+        n_parts = hp_decompose(e->t, x, parts);
+        for (i = 0; i < n_parts; i++) c[n++] = parts[i];
+    }
+    hp_order_marks(e->t, c, spare, n);
+    n = hp_join_marks(e->t, c, n);
+    for (i = 0; i < n; i++) bytes += hp_put_utf8((uint8_t *)spare + bytes, c[i]);
+    *p = (uint8_t *)spare, *end = *p + bytes;
+    return HARP_OK;
 }
 
 /* ---- Encoding: added tokens in raw text ---- */
@@ -3779,8 +4563,12 @@ static int32_t hp_added_at(const hp_encoder *e, const uint8_t *p)
 
 static harp_status hp_encode_segment(hp_encoder *e, const uint8_t *p, const uint8_t *end)
 {
+    harp_status status;
     if (p == end) return HARP_OK;
-    return e->t->kind == HP_SENTENCEPIECE ? hp_encode_sentence(e, p, end) : hp_encode_words(e, p, end);
+    if (e->t->kind == HP_SENTENCEPIECE) return hp_encode_sentence(e, p, end);
+    status = hp_normalize(e, &p, &end);
+    if (status) return status;
+    return e->t->n_items > 0 ? hp_encode_program(e, p, end) : hp_encode_words(e, p, end);
 }
 
 static const uint8_t *hp_without_white_end(const uint8_t *p, const uint8_t *end)
@@ -3860,6 +4648,7 @@ HARP_API harp_status harp_encode_spans(const harp_model *model, const char *text
     if ((flags & HARP_ENCODE_BOS) && e.t->add_bos && model->bos >= 0) hp_put_token(&e, (uint32_t)model->bos);
     status = hp_encode_text(&e);
     hp_free_work(&e);
+    hp_free_normal(&e);
     if (status) return status;
     *n = e.n;
     if (e.n > capacity)
@@ -4223,6 +5012,7 @@ typedef struct hp_stream {
     int32_t blocks;                   /* capacity                                                                 */
     int32_t base;                     /* first position of its own                                                */
     int32_t length;                   /* positions below it are computed; 0: nothing is, base means nothing        */
+    int32_t reached;                  /* positions below it were computed by the step that is under way            */
 } hp_stream;
 
 /* One token to be computed in a pass. */
@@ -4247,14 +5037,15 @@ typedef void hp_work(harp_session *s, int part, int32_t first, int32_t last);
 /* What the parts of a split piece of work need to know; written by the session's thread before the split. */
 typedef struct hp_job {
     hp_work *work;
-    int32_t count, share; /* outputs in all, and how many a part takes at a time */
-    long next;            /* the first that nobody has taken */
+    int32_t end, share; /* outputs begin at next, and how many a part takes at a time */
+    long next;          /* the first that nobody has taken */
     const hp_matrix *matrix; /* a product:  out[rows][stride] = inputs . matrix^T   */
     hp_inputs inputs;
     float *out;
     size_t stride;
     const float *source; /* preparation: float rows to be normed or rounded    */
-    const uint8_t *norm;
+    float *normed;       /* where normed rows go                               */
+    const hp_norm_of *norm;
     int32_t rows, width, layer;
 } hp_job;
 
@@ -4264,6 +5055,15 @@ typedef struct hp_costs {
     float rate;                  /* share of steps that hesitated                          */
     int32_t steps;
 } hp_costs;
+
+/* Where a pass stands, for it may be computed in slices ([CH11]). */
+typedef struct hp_progress {
+    int64_t budget;               /* multiply-adds that this slice may still take    */
+    int32_t under_way, resuming;  /* a pass is; a step is                            */
+    int32_t layer, stage, item;   /* what comes next; item: of a stage that was cut  */
+    int32_t n_rows, first_slot;   /* of the pass                                     */
+    int32_t redrawn;              /* frame redraw: reframings that the step has done */
+} hp_progress;
 
 struct harp_session {
     const harp_model *model;
@@ -4286,7 +5086,7 @@ struct harp_session {
     int32_t *q_sums;  /* [batch][widest / 32] */
     float *attention; /* [threads][attention_floats] */
     size_t attention_floats;
-    int32_t hidden_stride, qkv_stride, heads_stride, gate_up_stride, inner_stride, logits_stride;
+    int32_t hidden_stride, qkv_stride, heads_stride, gate_up_stride, inner_stride, turn_stride, logits_stride;
 
     float *logits;    /* [slots][logits_stride]: of the newest step, vanilla_slot, and, K of them, reframed_slot, */
                       /* reframed_slot + slot_gap, ...                                                        */
@@ -4312,6 +5112,7 @@ struct harp_session {
     size_t held_bytes, held_capacity;
 
     hp_job job;
+    hp_progress progress;
     hp_pool pool;         /* if the caller has no parallel-for */
     hp_worker *workers;   /* [threads - 1] */
     hp_costs costs;
@@ -4478,7 +5279,7 @@ static void hp_lay_out_scratch(harp_session *s, hp_arena *a)
     s->hidden_stride = hp_round_up(f->hidden, HP_GROUP);
     s->heads_stride = hp_round_up(f->heads * f->head_dim, HP_GROUP);
     s->qkv_stride = hp_round_up((f->heads + 2 * f->kv_heads) * f->head_dim, HP_LANES);
-    s->gate_up_stride = hp_round_up(2 * f->ffn, HP_LANES);
+    s->gate_up_stride = hp_round_up(s->model->recipe.ffn_kind == HP_GATED ? 2 * f->ffn : f->ffn, HP_LANES);
     s->inner_stride = hp_round_up(f->ffn, HP_GROUP);
     widest = (size_t)hp_max(hp_max(s->hidden_stride, s->heads_stride), s->inner_stride);
     s->x = hp_carve(a, batch * (size_t)s->hidden_stride, sizeof(float));
@@ -4488,7 +5289,8 @@ static void hp_lay_out_scratch(harp_session *s, hp_arena *a)
     s->heads = hp_carve(a, batch * (size_t)s->heads_stride, sizeof(float));
     s->gate_up = hp_carve(a, batch * (size_t)s->gate_up_stride, sizeof(float));
     s->inner = hp_carve(a, batch * (size_t)s->inner_stride, sizeof(float));
-    s->turn = hp_carve(a, batch * (size_t)s->model->rope_dims, sizeof(float));
+    s->turn_stride = s->model->rope_local ? 2 * s->model->rope_dims : s->model->rope_dims;
+    s->turn = hp_carve(a, batch * (size_t)s->turn_stride, sizeof(float));
     s->q = hp_carve(a, batch, widest);
     s->q_scales = hp_carve(a, batch * (widest / HP_GROUP), sizeof(float));
     s->q_sums = hp_carve(a, batch * (widest / HP_GROUP), sizeof(int32_t));
@@ -4602,6 +5404,7 @@ HARP_API harp_status harp_session_open(harp_session **session, const harp_model 
     *s = plan;
     s->block = block, s->block_bytes = params->memory ? 0 : bytes;
     s->from = hp_max(s->params.reframe_from, 0), s->draft_goal = s->params.drafts;
+    s->progress.budget = INT64_MAX;
     if (s->params.threads > 1 && !s->params.parallel && !hp_pool_begin(&s->pool, s->workers, s->params.threads)) {
         hp_release_session(s);
         return hp_fail(err, HARP_ERR_MEMORY, "the system refuses %d threads", (int64_t)params->threads);
@@ -4724,8 +5527,12 @@ static void hp_begin_stream(harp_session *s, hp_stream *t, int32_t base)
  * ride in the same pass, where it shares every load of a weight. A row's result does not depend on its companions:
  * each row's sums are its own (rules R1 to R3).
  *
+ * A pass can be cut into SLICES, for hosts that must not be kept waiting: stages that cost much do as many of their items
+ * (tiles of a matrix, heads) as the slice's budget allows and are called again. What a step has computed so far it finds
+ * again: the pass under way goes on, then the step's own program runs from its beginning and skips what is there.
+ *
  *   P1  embed       x = embedding of the token, with its mask if it is reframed
- *   P2  each layer  x += attention(norm(x)); x += ffn(norm(x)): a list of stages (hp_llama_layer)
+ *   P2  each layer  x += attention(norm(x)); x += ffn(norm(x)), or a relative of it: a list of stages
  *   P3  logits      of the rows that want them: norm(x) . output^T
  * ============================================================================================================== */
 
@@ -4737,14 +5544,14 @@ static void hp_do_part(void *session, int part)
     harp_session *s = (harp_session *)session;
     hp_job *j = &s->job;
     int32_t first;
-    while ((first = (int32_t)hp_take(&j->next, j->share)) < j->count)
-        j->work(s, part, first, hp_min(first + j->share, j->count));
+    while ((first = (int32_t)hp_take(&j->next, j->share)) < j->end)
+        j->work(s, part, first, hp_min(first + j->share, j->end));
 }
 
-static void hp_split(harp_session *s, hp_work *work, int32_t count)
+static void hp_split_range(harp_session *s, hp_work *work, int32_t first, int32_t count)
 {
     int part;
-    s->job.work = work, s->job.count = count, s->job.next = 0;
+    s->job.work = work, s->job.next = first, s->job.end = first + count;
     s->job.share = count / (s->params.threads * HP_SHARES) + 1;
     if (HP_ATOMICS && count > 1 && s->params.parallel && s->params.threads > 1)
         s->params.parallel(s->params.parallel_user, hp_do_part, s, s->params.threads);
@@ -4754,20 +5561,48 @@ static void hp_split(harp_session *s, hp_work *work, int32_t count)
         for (part = 0; part < s->params.threads; part++) hp_do_part(s, part);
 }
 
+static void hp_split(harp_session *s, hp_work *work, int32_t count)
+{
+    hp_split_range(s, work, 0, count);
+}
+
+static void hp_spend(harp_session *s, int64_t cost)
+{
+    if (s->progress.budget != INT64_MAX) s->progress.budget -= cost; /* that much is no limit */
+}
+
+/* Does as many of `count` items, of `cost` multiply-adds each, as the budget allows, but at least one: 1 if all are done,
+ * 0 if the stage is to be called again. Halving comes near enough to the budget, without a division of 64 bits. */
+static int hp_split_some(harp_session *s, hp_work *work, int32_t count, int64_t cost)
+{
+    hp_progress *p = &s->progress;
+    int32_t first = p->item, n = count - first;
+    while (n > 1 && n * cost > p->budget) n -= n / 2;
+    hp_split_range(s, work, first, n);
+    hp_spend(s, n * cost);
+    p->item = first + n < count ? first + n : 0;
+    return p->item == 0;
+}
+
 /* ---- Norms, rounding and products of all rows ---- */
 
 static void hp_work_norm(harp_session *s, int part, int32_t first, int32_t last)
 {
-    size_t stride = (size_t)s->hidden_stride;
+    const hp_norm_of *norm = s->job.norm;
+    int32_t n = s->model->info.hidden;
     (void)part;
-    for (; first < last; first++)
-        s->kernels->rmsnorm(s->normed + (size_t)first * stride, s->x + (size_t)first * stride, s->job.norm,
-                   s->model->info.hidden, s->model->norm_eps);
+    for (; first < last; first++) {
+        const float *x = s->job.source + (size_t)first * (size_t)s->hidden_stride;
+        float *y = s->job.normed + (size_t)first * (size_t)s->hidden_stride;
+        if (s->model->recipe.norm == HP_NORM_RMS) s->kernels->rmsnorm(y, x, norm->weight, n, s->model->norm_eps);
+        else s->kernels->layernorm(y, x, norm->weight, norm->bias, n, s->model->norm_eps);
+    }
 }
 
-static void hp_norm(harp_session *s, const uint8_t *weight)
+/* to[rows][hidden] = norm(from[rows][hidden]); from and to may be the same. */
+static void hp_norm(harp_session *s, const hp_norm_of *norm, const float *from, float *to)
 {
-    s->job.norm = weight;
+    s->job.norm = norm, s->job.source = from, s->job.normed = to;
     hp_split(s, hp_work_norm, s->n_rows);
 }
 
@@ -4786,9 +5621,10 @@ static void hp_work_product(harp_session *s, int part, int32_t first, int32_t la
     s->kernels->matmul(s->job.matrix, first, last, &s->job.inputs, s->job.rows, s->job.out, s->job.stride);
 }
 
-/* out[rows][stride] = x[rows][width] . matrix^T: the activations are rounded once per row, then the tiles are split. */
-static void hp_product(harp_session *s, const hp_matrix *matrix, const float *x, int32_t width, int32_t rows,
-                       float *out, int32_t stride)
+/* out[rows][stride] = x[rows][width] . matrix^T: the activations are rounded once per row, then the tiles are split. 0: the
+ * slice ended before the product did. */
+static int hp_product(harp_session *s, const hp_matrix *matrix, const float *x, int32_t width, int32_t rows,
+                      float *out, int32_t stride)
 {
     hp_job *j = &s->job;
     memset(&j->inputs, 0, sizeof j->inputs);
@@ -4796,18 +5632,29 @@ static void hp_product(harp_session *s, const hp_matrix *matrix, const float *x,
     if (s->params.activations == HARP_ACT_F32 || matrix->is_float) {
         j->inputs.x = x;
     } else {
-        hp_split(s, hp_work_round, rows);
+        if (s->progress.item == 0) hp_split(s, hp_work_round, rows);
         j->inputs.q = s->q, j->inputs.scales = s->q_scales, j->inputs.sums = s->q_sums;
     }
     j->matrix = matrix, j->rows = rows, j->out = out, j->stride = (size_t)stride;
-    hp_split(s, hp_work_product, matrix->n_tiles);
+    return hp_split_some(s, hp_work_product, matrix->n_tiles, (int64_t)rows * HP_LANES * width);
 }
 
-/* x += inputs . matrix^T: how a block's result joins the residual stream. */
-static void hp_product_onto_x(harp_session *s, const hp_matrix *matrix, const float *inputs, int32_t width)
+/* Adds a bias to each of the rows, if the model has it. */
+static void hp_add_bias_to_rows(const harp_session *s, float *out, const uint8_t *bias, int32_t n, int32_t rows, int32_t stride)
 {
     int32_t i;
-    hp_product(s, matrix, inputs, width, s->n_rows, s->change, s->hidden_stride);
+    for (i = 0; bias && i < rows; i++) s->kernels->add_bias(out + (size_t)i * (size_t)stride, bias, n);
+}
+
+/* x += norm(inputs . matrix^T + bias), with what of bias and norm there is: how a block's result joins the residual
+ * stream. */
+static void hp_product_onto_x(harp_session *s, const hp_matrix *matrix, const uint8_t *bias, const hp_norm_of *norm,
+                              const float *inputs, int32_t width)
+{
+    int32_t i;
+    if (!hp_product(s, matrix, inputs, width, s->n_rows, s->change, s->hidden_stride)) return;
+    hp_add_bias_to_rows(s, s->change, bias, s->model->info.hidden, s->n_rows, s->hidden_stride);
+    if (norm->weight) hp_norm(s, norm, s->change, s->change);
     for (i = 0; i < s->n_rows; i++)
         s->kernels->add_to(s->x + (size_t)i * (size_t)s->hidden_stride,
                            s->change + (size_t)i * (size_t)s->hidden_stride, s->model->info.hidden);
@@ -4861,24 +5708,49 @@ static harp_status hp_apply_mask(harp_session *s, const hp_row *row, float *x, h
 }
 
 /* Cosines, then sines, of the angles position * frequency; the product is rounded to float, as Hugging Face does. */
-static void hp_set_turn(const harp_model *m, int32_t position, float *turn)
+static void hp_set_turn(const harp_model *m, const uint8_t *frequencies, int32_t position, float *turn)
 {
     int32_t i, half = m->rope_dims / 2;
     for (i = 0; i < half; i++) {
-        float angle = (float)position * hp_f32(m->rope_frequencies + 4 * (size_t)i);
+        float angle = (float)position * hp_f32(frequencies + 4 * (size_t)i);
         hp_sine_cosine((double)angle, &turn[half + i], &turn[i]);
+        turn[i] = turn[i] * m->recipe.rope_scale;
+        turn[half + i] = turn[half + i] * m->recipe.rope_scale;
     }
+}
+
+/* Is the session so long that rope_long turns it? The answer holds for all its positions at once: see
+ * hp_set_token_count. */
+static int hp_is_long(const harp_model *m, int32_t n_tokens)
+{
+    return n_tokens > m->recipe.rope_original;
+}
+
+/* What is masked is the token's own embedding; positions are added to what is left of it. */
+static void hp_add_position(harp_session *s, const hp_row *row, float *x)
+{
+    float *embedding = s->normed; /* free until the first norm */
+    int32_t d;
+    for (d = 0; d < s->model->info.hidden && s->model->recipe.embedding_scale != 1.0f; d++)
+        x[d] = x[d] * s->model->recipe.embedding_scale;
+    if (!s->model->position_embedding.tiles) return;
+    hp_matrix_row(&s->model->position_embedding, row->position, embedding);
+    s->kernels->add_to(x, embedding, s->model->info.hidden);
 }
 
 static harp_status hp_embed(harp_session *s, harp_error *err)
 {
+    const harp_model *m = s->model;
+    const uint8_t *frequencies = hp_is_long(m, s->n_tokens) ? m->rope_long : m->rope_frequencies;
     int32_t i;
     for (i = 0; i < s->n_rows; i++) {
         const hp_row *row = &s->rows[i];
-        float *x = s->x + (size_t)i * (size_t)s->hidden_stride;
-        hp_matrix_row(&s->model->embedding, row->token, x);
+        float *x = s->x + (size_t)i * (size_t)s->hidden_stride, *turn = s->turn + (size_t)i * (size_t)s->turn_stride;
+        hp_matrix_row(&m->embedding, row->token, x);
         if (row->reframing >= 0 && hp_apply_mask(s, row, x, err)) return HARP_ERR_CANCELLED;
-        hp_set_turn(s->model, row->position, s->turn + (size_t)i * (size_t)s->model->rope_dims);
+        hp_add_position(s, row, x);
+        if (m->rope_frequencies) hp_set_turn(m, frequencies, row->position, turn);
+        if (m->rope_local) hp_set_turn(m, m->rope_local, row->position, turn + m->rope_dims);
     }
     return HARP_OK;
 }
@@ -4887,26 +5759,64 @@ static harp_status hp_embed(harp_session *s, harp_error *err)
 
 static void hp_stage_attention_norm(harp_session *s, const hp_layer *w)
 {
-    hp_norm(s, w->attn_norm);
+    hp_norm(s, &w->attn_norm, s->x, s->normed);
+}
+
+/* What attention and feed-forward read: the normed rows, or those themselves if norms come after. */
+static const float *hp_branch_input(const harp_session *s)
+{
+    return s->model->recipe.norm_place == HP_AFTER ? s->x : s->normed;
 }
 
 static void hp_stage_qkv(harp_session *s, const hp_layer *w)
 {
-    hp_product(s, &w->qkv, s->normed, s->hidden_stride, s->n_rows, s->qkv, s->qkv_stride);
+    if (!hp_product(s, &w->qkv, hp_branch_input(s), s->hidden_stride, s->n_rows, s->qkv, s->qkv_stride)) return;
+    hp_add_bias_to_rows(s, s->qkv, w->qkv_bias, w->qkv.rows, s->n_rows, s->qkv_stride);
 }
 
-/* Turns queries and keys by their position, and stores the new keys and values: before any row attends, so that rows of
- * one pass see one another as they would have in passes of their own. */
-static void hp_stage_rope_and_store(harp_session *s, const hp_layer *w)
+static void hp_stage_head_norm(harp_session *s, const hp_layer *w)
 {
-    const harp_model *m = s->model;
-    const harp_info *f = &m->info;
-    int32_t i, h, layer = (int32_t)(w - m->layers);
+    const harp_info *f = &s->model->info;
+    int32_t i, h;
     for (i = 0; i < s->n_rows; i++) {
         float *qkv = s->qkv + (size_t)i * (size_t)s->qkv_stride;
-        float *keys = qkv + f->heads * f->head_dim, *values = keys + f->kv_heads * f->head_dim;
-        const float *turn = s->turn + (size_t)i * (size_t)m->rope_dims;
-        for (h = 0; h < f->heads + f->kv_heads; h++) s->kernels->rope(qkv + h * f->head_dim, turn, m->rope_dims);
+        for (h = 0; h < f->heads + f->kv_heads; h++)
+            s->kernels->rmsnorm_in_place(qkv + h * f->head_dim, h < f->heads ? w->q_norm : w->k_norm, f->head_dim,
+                                s->model->norm_eps);
+    }
+}
+
+static void hp_stage_heads_norm(harp_session *s, const hp_layer *w)
+{
+    int32_t queries = s->model->info.heads * s->model->info.head_dim;
+    int32_t keys = s->model->info.kv_heads * s->model->info.head_dim, i;
+    for (i = 0; i < s->n_rows; i++) {
+        float *qkv = s->qkv + (size_t)i * (size_t)s->qkv_stride;
+        s->kernels->rmsnorm_in_place(qkv, w->q_norm, queries, s->model->norm_eps);
+        s->kernels->rmsnorm_in_place(qkv + queries, w->k_norm, keys, s->model->norm_eps);
+    }
+}
+
+static void hp_stage_rope(harp_session *s, const hp_layer *w)
+{
+    const harp_info *f = &s->model->info;
+    int32_t i, h, dims = s->model->rope_dims;
+    for (i = 0; i < s->n_rows; i++) {
+        float *qkv = s->qkv + (size_t)i * (size_t)s->qkv_stride;
+        const float *turn = s->turn + (size_t)i * (size_t)s->turn_stride + (w->local ? dims : 0);
+        for (h = 0; h < f->heads + f->kv_heads; h++) s->kernels->rope(qkv + h * f->head_dim, turn, dims);
+    }
+}
+
+/* Stores the new keys and values before any row attends, so that rows of one pass see one another as they would have in
+ * passes of their own. */
+static void hp_stage_store(harp_session *s, const hp_layer *w)
+{
+    const harp_info *f = &s->model->info;
+    int32_t i, h, layer = (int32_t)(w - s->model->layers);
+    for (i = 0; i < s->n_rows; i++) {
+        const float *keys = s->qkv + (size_t)i * (size_t)s->qkv_stride + f->heads * f->head_dim;
+        const float *values = keys + f->kv_heads * f->head_dim;
         for (h = 0; h < f->kv_heads; h++)
             hp_store_key_value(s, &s->streams[s->rows[i].stream], layer, h, s->rows[i].position,
                                keys + h * f->head_dim, values + h * f->head_dim);
@@ -4918,16 +5828,16 @@ static void hp_stage_rope_and_store(harp_session *s, const hp_layer *w)
 typedef struct hp_task {
     int32_t first_row, n_rows, kv_head, layer;
     int32_t group;                         /* query heads per key-value head                     */
+    int32_t window;                        /* of the layer; 0: none                              */
     int32_t first_block, last_block;       /* that any of its rows sees                          */
     float *tile, *scores, *mixed, *totals; /* scratch: [16][head] [queries][span] [queries][head] [queries] */
     size_t span, head;
 } hp_task;
 
 /* The first position that a row sees: window keys, itself included. */
-static int32_t hp_first_seen(const harp_session *s, const hp_row *row)
+static int32_t hp_first_seen(const hp_task *t, const hp_row *row)
 {
-    int32_t window = s->model->info.window;
-    return window ? hp_max(0, row->position - window + 1) : 0;
+    return t->window ? hp_max(0, row->position - t->window + 1) : 0;
 }
 
 static hp_task hp_make_task(harp_session *s, int part, int32_t item)
@@ -4938,9 +5848,10 @@ static hp_task hp_make_task(harp_session *s, int part, int32_t item)
     size_t queries;
     hp_task t;
     t.kv_head = item % f->kv_heads, t.layer = s->job.layer, t.group = f->heads / f->kv_heads;
+    t.window = s->model->layers[t.layer].window;
     t.first_row = s->runs[run], t.n_rows = s->runs[run + 1] - t.first_row;
     last = &s->rows[t.first_row + t.n_rows - 1];
-    t.first_block = hp_first_seen(s, &s->rows[t.first_row]) / HP_BLOCK, t.last_block = last->position / HP_BLOCK;
+    t.first_block = hp_first_seen(&t, &s->rows[t.first_row]) / HP_BLOCK, t.last_block = last->position / HP_BLOCK;
     t.head = (size_t)hp_round_up(f->head_dim, HP_LANES), t.span = (size_t)hp_blocks(s->params.context) * HP_BLOCK;
     queries = (size_t)hp_longest_run(s) * (size_t)t.group;
     t.tile = s->attention + (size_t)part * s->attention_floats;
@@ -4990,7 +5901,7 @@ static void hp_score_block(harp_session *s, const hp_task *t, int32_t block)
         const hp_row *row = &s->rows[t->first_row + i];
         const float *q = s->qkv + (size_t)(t->first_row + i) * (size_t)s->qkv_stride + t->kv_head * t->group * dim;
         float *scores = hp_scores_in_block(t, i, block);
-        if (block < hp_first_seen(s, row) / HP_BLOCK || block > row->position / HP_BLOCK) continue;
+        if (block < hp_first_seen(t, row) / HP_BLOCK || block > row->position / HP_BLOCK) continue;
         for (h = 0; h < t->group; h++) memset(scores + (size_t)h * t->span, 0, HP_BLOCK * sizeof(float));
         hp_weigh_heads(s, t, scores, t->span, q, (size_t)dim, t->tile, HP_BLOCK, 0, dim - 1);
     }
@@ -4998,14 +5909,17 @@ static void hp_score_block(harp_session *s, const hp_task *t, int32_t block)
 
 static void hp_weigh_positions(harp_session *s, const hp_task *t)
 {
+    float scale = s->model->recipe.attention_scale, cap = s->model->recipe.attention_cap;
     int32_t i, h, origin = t->first_block * HP_BLOCK;
-    float root = sqrtf((float)s->model->info.head_dim), scale = 1.0f / root;
     for (i = 0; i < t->n_rows; i++) {
         const hp_row *row = &s->rows[t->first_row + i];
+        int32_t first = hp_first_seen(t, row) - origin, last = row->position - origin;
+        int32_t begin = first / HP_BLOCK * HP_BLOCK;
         for (h = 0; h < t->group; h++) {
             size_t query = (size_t)(i * t->group + h);
-            t->totals[query] = s->kernels->softmax_weights(
-                t->scores + query * t->span, hp_first_seen(s, row) - origin, row->position - origin, scale);
+            float *scores = t->scores + query * t->span;
+            if (cap > 0.0f) s->kernels->soft_cap(scores + begin, last + 1 - begin, scale, cap);
+            t->totals[query] = s->kernels->softmax_weights(scores, first, last, cap > 0.0f ? 1.0f : scale);
             memset(t->mixed + query * t->head, 0, t->head * sizeof(float));
         }
     }
@@ -5020,7 +5934,7 @@ static void hp_mix_block(harp_session *s, const hp_task *t, int32_t block)
     s->kernels->unpack(t->tile, t->head, &values);
     for (i = 0; i < t->n_rows; i++) {
         const hp_row *row = &s->rows[t->first_row + i];
-        int32_t first = hp_max(hp_first_seen(s, row) - block * HP_BLOCK, 0);
+        int32_t first = hp_max(hp_first_seen(t, row) - block * HP_BLOCK, 0);
         int32_t last = hp_min(row->position - block * HP_BLOCK, HP_BLOCK - 1);
         float *mixed = t->mixed + (size_t)(i * t->group) * t->head;
         for (d = 0; d < t->head && first <= last; d += HP_LANES)
@@ -5058,32 +5972,39 @@ static void hp_work_attention(harp_session *s, int part, int32_t first, int32_t 
 
 static void hp_stage_attention(harp_session *s, const hp_layer *w)
 {
+    const harp_info *f = &s->model->info;
+    int64_t queries = (int64_t)hp_longest_run(s) * (f->heads / f->kv_heads), seen = s->rows[s->n_rows - 1].position + 1;
     s->job.layer = (int32_t)(w - s->model->layers);
-    hp_split(s, hp_work_attention, s->n_runs * s->model->info.kv_heads);
+    hp_split_some(s, hp_work_attention, s->n_runs * f->kv_heads, 2 * queries * f->head_dim * seen);
 }
 
 static void hp_stage_attention_out(harp_session *s, const hp_layer *w)
 {
-    hp_product_onto_x(s, &w->attn_out, s->heads, s->heads_stride);
+    hp_product_onto_x(s, &w->attn_out, w->attn_out_bias, &w->attn_post_norm, s->heads, s->heads_stride);
 }
 
 static void hp_stage_ffn_norm(harp_session *s, const hp_layer *w)
 {
-    hp_norm(s, w->ffn_norm);
+    hp_norm(s, &w->ffn_norm, s->x, s->normed);
 }
 
 static void hp_stage_gate_up(harp_session *s, const hp_layer *w)
 {
-    hp_product(s, &w->gate_up, s->normed, s->hidden_stride, s->n_rows, s->gate_up, s->gate_up_stride);
+    if (!hp_product(s, &w->gate_up, hp_branch_input(s), s->hidden_stride, s->n_rows, s->gate_up, s->gate_up_stride)) return;
+    hp_add_bias_to_rows(s, s->gate_up, w->gate_up_bias, w->gate_up.rows, s->n_rows, s->gate_up_stride);
 }
 
 static void hp_work_activate(harp_session *s, int part, int32_t first, int32_t last)
 {
+    const hp_recipe *r = &s->model->recipe;
     int32_t ffn = s->model->info.ffn;
     (void)part;
     for (; first < last; first++) {
         const float *gate = s->gate_up + (size_t)first * (size_t)s->gate_up_stride;
-        s->kernels->silu_times(s->inner + (size_t)first * (size_t)s->inner_stride, gate, gate + ffn, ffn);
+        float *inner = s->inner + (size_t)first * (size_t)s->inner_stride;
+        if (r->ffn_kind == HP_PLAIN) s->kernels->activate(inner, gate, NULL, ffn, (hp_activation)r->activation);
+        else if (r->activation == HP_SILU) s->kernels->silu_times(inner, gate, gate + ffn, ffn);
+        else s->kernels->activate(inner, gate, gate + ffn, ffn, (hp_activation)r->activation);
     }
 }
 
@@ -5095,32 +6016,63 @@ static void hp_stage_activate(harp_session *s, const hp_layer *w)
 
 static void hp_stage_down(harp_session *s, const hp_layer *w)
 {
-    hp_product_onto_x(s, &w->down, s->inner, s->inner_stride);
+    hp_product_onto_x(s, &w->down, w->down_bias, &w->ffn_post_norm, s->inner, s->inner_stride);
 }
 
-/* A layer of the Llama family [Touvron et al. 2023], in the order of the paper. Other architectures are other lists. */
-static hp_stage *const hp_llama_layer[] = {
-    hp_stage_attention_norm, hp_stage_qkv,      hp_stage_rope_and_store, hp_stage_attention, hp_stage_attention_out,
-    hp_stage_ffn_norm,       hp_stage_gate_up,  hp_stage_activate,       hp_stage_down,
-};
+/* The stages of a layer in their order; what a model lacks is not in its list. Llama's [Touvron et al. 2023] is
+ *     attention_norm qkv rope store attention attention_out   ffn_norm gate_up activate down
+ * If attention and feed-forward are parallel, the latter's norm must see x before attention has been added to it. */
+static void hp_choose_stages(harp_model *m)
+{
+    const hp_recipe *r = &m->recipe;
+    int none = r->norm_place == HP_AFTER;
+    int early = r->residual == HP_PARALLEL, shared = r->residual == HP_PARALLEL_SHARED;
+    const struct {
+        int wanted;
+        hp_stage *stage;
+    } all[] = {{!none, hp_stage_attention_norm},
+               {1, hp_stage_qkv},
+               {r->qk_norm == HP_QK_HEAD, hp_stage_head_norm},
+               {r->qk_norm == HP_QK_ALL, hp_stage_heads_norm},
+               {m->rope_dims > 0, hp_stage_rope},
+               {1, hp_stage_store},
+               {1, hp_stage_attention},
+               {early, hp_stage_ffn_norm},
+               {1, hp_stage_attention_out},
+               {!none && !early && !shared, hp_stage_ffn_norm},
+               {1, hp_stage_gate_up},
+               {1, hp_stage_activate},
+               {1, hp_stage_down}};
+    size_t i;
+    for (i = 0; i < sizeof all / sizeof all[0]; i++)
+        if (all[i].wanted) m->stages[m->n_stages++] = all[i].stage;
+}
 
 /* ---- P3: logits ---- */
 
 /* The rows that want logits move to the front of the scratch; their slots follow one another (see hp_push). */
-static void hp_compute_logits(harp_session *s)
+static void hp_pick_rows(harp_session *s)
 {
     size_t stride = (size_t)s->hidden_stride;
-    int32_t i, n = 0, first_slot = 0;
+    int32_t i, n = 0;
     for (i = 0; i < s->n_rows; i++) {
         if (s->rows[i].slot < 0) continue;
-        if (n == 0) first_slot = s->rows[i].slot;
+        if (n == 0) s->progress.first_slot = s->rows[i].slot;
         memmove(s->x + (size_t)n++ * stride, s->x + (size_t)i * stride, stride * sizeof(float));
     }
-    if (n == 0) return;
     s->n_rows = n;
-    hp_norm(s, s->model->final_norm);
-    hp_product(s, &s->model->output, s->normed, s->hidden_stride, n,
-               s->logits + (size_t)first_slot * (size_t)s->logits_stride, s->logits_stride);
+    hp_norm(s, &s->model->final_norm, s->x, s->normed);
+}
+
+static void hp_compute_logits(harp_session *s)
+{
+    const harp_model *m = s->model;
+    int32_t i, n = s->n_rows;
+    float *out = s->logits + (size_t)s->progress.first_slot * (size_t)s->logits_stride;
+    if (n == 0 || !hp_product(s, &m->output, s->normed, s->hidden_stride, n, out, s->logits_stride)) return;
+    hp_add_bias_to_rows(s, out, m->output_bias, m->vocab, n, s->logits_stride);
+    for (i = 0; i < n && m->recipe.logit_cap > 0.0f; i++)
+        s->kernels->soft_cap(out + (size_t)i * (size_t)s->logits_stride, s->logits_stride, 1.0f, m->recipe.logit_cap);
 }
 
 /* ---- The pass itself ---- */
@@ -5144,34 +6096,68 @@ static void hp_find_runs(harp_session *s)
     s->runs[s->n_runs] = s->n_rows;
 }
 
-static harp_status hp_forward(harp_session *s, harp_error *err)
+enum { HP_PAUSED = 100 }; /* a status that no caller sees: the slice ended, nothing failed */
+
+static harp_status hp_begin_pass(harp_session *s, harp_error *err)
 {
-    int32_t layer;
-    size_t stage;
+    hp_progress *p = &s->progress;
     hp_find_runs(s);
     if (hp_embed(s, err)) return HARP_ERR_CANCELLED;
-    for (layer = 0; layer < s->model->info.layers; layer++)
-        for (stage = 0; stage < sizeof hp_llama_layer / sizeof hp_llama_layer[0]; stage++) {
-            if (hp_is_cancelled(s)) return hp_fail(err, HARP_ERR_CANCELLED, "cancelled by the caller");
-            hp_llama_layer[stage](s, &s->model->layers[layer]);
-        }
-    hp_compute_logits(s);
+    p->under_way = 1, p->layer = p->stage = p->item = 0, p->n_rows = s->n_rows;
+    hp_spend(s, (int64_t)s->n_rows * s->model->info.hidden);
+    return HARP_OK;
+}
+
+/* Does what comes next in the pass: a stage, or a part of one. Behind the layers come two stages more. */
+static void hp_do_stage(harp_session *s)
+{
+    hp_progress *p = &s->progress;
+    const harp_model *m = s->model;
+    int32_t n_stages = p->layer < m->info.layers ? m->n_stages : 2;
+    if (p->layer < m->info.layers) m->stages[p->stage](s, &m->layers[p->layer]);
+    else if (p->stage == 0) hp_pick_rows(s);
+    else hp_compute_logits(s);
+    if (p->item > 0 || ++p->stage < n_stages) return;
+    p->stage = 0, p->layer++;
+}
+
+static harp_status hp_forward(harp_session *s, harp_error *err)
+{
+    hp_progress *p = &s->progress;
+    while (p->layer <= s->model->info.layers) {
+        if (hp_is_cancelled(s)) return hp_fail(err, HARP_ERR_CANCELLED, "cancelled by the caller");
+        if (p->budget <= 0) return (harp_status)HP_PAUSED;
+        hp_do_stage(s);
+    }
     return HARP_OK;
 }
 
 /* ---- Putting passes together ---- */
 
-/* Computes the rows gathered so far. */
-static harp_status hp_flush(harp_session *s, harp_error *err)
+/* The rows of the pass are computed, for as long as the step lasts. */
+static void hp_note_rows(harp_session *s)
 {
-    harp_status status;
-    int32_t i, n = s->n_rows, reframed = 0;
-    if (n == 0) return HARP_OK;
-    for (i = 0; i < n; i++) reframed += s->rows[i].reframing >= 0;
-    status = hp_forward(s, err);
-    s->n_rows = 0;
+    int32_t i, reframed = 0, n = s->progress.n_rows;
+    for (i = 0; i < n; i++) {
+        const hp_row *row = &s->rows[i];
+        s->streams[row->stream].reached = row->position + 1;
+        reframed += row->reframing >= 0;
+    }
     s->stats.passes++, s->stats.rows += n - reframed, s->stats.reframed_rows += reframed;
     s->step_passes++, s->step_rows += n;
+}
+
+/* Computes the rows gathered so far, or goes on with it. */
+static harp_status hp_flush(harp_session *s, harp_error *err)
+{
+    hp_progress *p = &s->progress;
+    harp_status status = HARP_OK;
+    if (!p->under_way && s->n_rows == 0) return HARP_OK;
+    if (!p->under_way) status = hp_begin_pass(s, err);
+    if (status == HARP_OK) status = hp_forward(s, err);
+    if (status == (harp_status)HP_PAUSED) return status;
+    if (status == HARP_OK) hp_note_rows(s);
+    s->n_rows = p->under_way = p->item = 0;
     return status;
 }
 
@@ -5190,24 +6176,29 @@ static harp_status hp_push(harp_session *s, int32_t position, int32_t stream, in
 }
 
 /* Pushes what stream r lacks up to and including `upto`. The logits of the last `wanted` positions go to slots `slot`,
- * slot + 1, ...; they are computed again if need be. */
+ * slot + 1, ...; they are computed again if need be, unless an earlier slice of the step did it. */
 static harp_status hp_push_stream(harp_session *s, int32_t r, int32_t reframing, int32_t upto, int32_t wanted,
                                   int32_t slot, harp_error *err)
 {
     harp_status status = HARP_OK;
     int32_t i, first_wanted = upto + 1 - wanted;
-    for (i = hp_min(s->streams[r].length, first_wanted); i <= upto && status == HARP_OK; i++)
+    for (i = hp_max(hp_min(s->streams[r].length, first_wanted), s->streams[r].reached); i <= upto && status == HARP_OK; i++)
         status = hp_push(s, i, r, reframing, i < first_wanted ? -1 : slot + i - first_wanted, err);
     return status;
 }
 
-/* Abandons a pass that was being put together when something failed. A stream that was begun for it has nothing yet. */
-static harp_status hp_abandon(harp_session *s, harp_status status)
+/* Nothing is under way any more: a step has come to its end, or what follows is not its continuation. */
+static void hp_drop_slices(harp_session *s)
 {
     int32_t r;
-    for (r = 1; r < s->n_streams; r++)
-        if (s->streams[r].length <= s->streams[r].base) s->streams[r].length = s->streams[r].base = 0;
-    s->n_rows = 0;
+    for (r = 0; r < s->all_streams; r++) s->streams[r].reached = 0;
+    s->n_rows = s->progress.under_way = s->progress.resuming = s->progress.item = s->progress.redrawn = 0;
+}
+
+/* Abandons a pass that was being put together when something failed; a pause is no failure. */
+static harp_status hp_abandon(harp_session *s, harp_status status)
+{
+    if (status != (harp_status)HP_PAUSED) hp_drop_slices(s);
     return status;
 }
 
@@ -5469,16 +6460,19 @@ static void hp_set_reframed_lengths(harp_session *s, int32_t k, int32_t n)
 /* Frame redraw: the whole prefix anew for each reframing, one after another through the one scratch stream. */
 static harp_status hp_redraw(harp_session *s, int32_t k, int32_t n, harp_error *err)
 {
+    hp_stream *t = &s->streams[1];
     harp_status status = HARP_OK;
-    int32_t r;
+    int32_t *r = &s->progress.redrawn;
     s->mask_step = 1 + (uint32_t)n;
-    for (r = 1; r <= k && status == HARP_OK; r++) {
-        hp_begin_stream(s, &s->streams[1], s->from);
-        status = hp_push_stream(s, 1, r - 1, n, 1, s->reframed_slot + (r - 1) * s->slot_gap, err);
+    while (*r < k && status == HARP_OK) {
+        if (t->reached == 0) hp_begin_stream(s, t, s->from);
+        status = hp_push_stream(s, 1, *r, n, 1, s->reframed_slot + *r * s->slot_gap, err);
         if (status == HARP_OK) status = hp_flush(s, err);
+        if (status == HARP_OK) ++*r, t->reached = 0;
     }
+    if (status == HARP_OK) *r = 0;
     s->mask_step = 0;
-    s->streams[1].length = s->streams[1].base = 0;
+    t->length = 0;
     return status;
 }
 
@@ -5631,6 +6625,7 @@ static harp_status hp_combined_logits(harp_session *s, const float **logits, har
 {
     int32_t n = s->n_tokens - 1, k = hp_active_reframings(s, n);
     int one_row = s->streams[0].length == n && s->params.drafts == 0;
+    int in_one_slice = !s->progress.resuming;
     double begin = hp_seconds(), middle, end;
     harp_status status = hp_reach_newest(s, n, k, err); /* H1 */
     if (status) return status;
@@ -5641,7 +6636,8 @@ static harp_status hp_combined_logits(harp_session *s, const float **logits, har
         status = hp_compute_reframed(s, k, n, err);
         end = hp_seconds();
     }
-    hp_learn_costs(s, s->ahead_reframed, one_row, middle - begin, end - middle, step->hesitated);
+    if (in_one_slice && status == HARP_OK)
+        hp_learn_costs(s, s->ahead_reframed, one_row, middle - begin, end - middle, step->hesitated);
     if (status || !step->hesitated || k == 0) return status;
     if ((status = hp_blend(s, k, n, step, err)) != HARP_OK) return status; /* H6 */
     *logits = s->combined;
@@ -5725,7 +6721,7 @@ static harp_status hp_deliver_judged(harp_session *s, int32_t first, int32_t i, 
     }
     step->position = first + i + 1;
     step->vanilla_token = hp_argmax(vanilla, vocab), step->token = hp_argmax(logits, vocab);
-    step->logprob = harp_logprob(logits, vocab, step->token);
+    step->logprob = hp_logprob(s->kernels->measure_spread(logits, vocab), logits[step->token]);
     if (on_step(user, step, vanilla, logits)) return hp_fail(err, HARP_ERR_CANCELLED, "cancelled by the caller");
     return HARP_OK;
 }
@@ -5768,6 +6764,7 @@ static harp_status hp_judge_batch(harp_session *s, int32_t first, int32_t m, har
 static void hp_forget_drafts(harp_session *s)
 {
     s->n_drafts = s->n_ahead = 0;
+    hp_drop_slices(s);
 }
 
 /* Prompt lookup: the longest end of the text, of `lookup` tokens at most, that stood earlier in it, at its latest place:
@@ -5970,14 +6967,16 @@ static harp_status hp_extend_beam(harp_session *s, const harp_beam_options *o, i
     const hp_beam *from = &s->beams[parent];
     const float *logits = hp_slot(s, slot);
     int32_t vocab = s->model->vocab, i, counted = hp_max(from->length, 1);
+    hp_spread spread;
     if (!hp_logits_are_sound(logits, vocab))
         return hp_fail(err, HARP_ERR_NUMBER, "the logits of beam %d are not finite: the model is damaged",
                        (int64_t)parent);
+    spread = s->kernels->measure_spread(logits, vocab);
     hp_make_heap(s->ranking, vocab, logits);
     for (i = 0; i < hp_min(top, vocab); i++) {
         hp_beam c;
         c.parent = parent, c.token = hp_pop_heap(s->ranking, vocab - i, logits), c.length = from->length + 1;
-        c.sum = from->sum + harp_logprob(logits, vocab, c.token);
+        c.sum = from->sum + hp_logprob(spread, logits[c.token]);
         c.score = hp_beam_score(o, c.sum, counted);
         c.finished = from->length > 0 && hp_ends_beam(s, o, c.token); /* the first token never ends a beam */
         hp_offer_beam(s, n, c);
@@ -6106,6 +7105,7 @@ HARP_API harp_status harp_beam(harp_session *s, const harp_beam_options *options
     if (status) return status;
     most = hp_min(options->max_tokens, s->params.context - s->n_tokens);
     s->has_step = 0;
+    hp_drop_slices(s);
     status = hp_begin_beams(s, options, err);
     for (i = 1; i < most && status == HARP_OK && !hp_all_finished(s); i++) status = hp_advance_beams(s, options, err);
     hp_forget_drafts(s);
@@ -6179,6 +7179,20 @@ static harp_status hp_check_tokens(const harp_session *s, const int32_t *tokens,
     return HARP_OK;
 }
 
+/* With longrope [Ding et al. 2024] the length of a sequence decides which table turns all its positions. So crossing
+ * rope_original, either way, voids every cached key, and from the second layer on every value, too: the streams start
+ * anew and are computed from the tokens when they are next needed. A session is thus a function of its tokens alone,
+ * not of the way in which they came; which table its streams follow need not be kept, for their number says it. */
+static void hp_set_token_count(harp_session *s, int32_t n)
+{
+    int32_t r;
+    if (hp_is_long(s->model, n) != hp_is_long(s->model, s->n_tokens)) {
+        for (r = 0; r < s->n_streams; r++) s->streams[r].length = s->streams[r].base = 0;
+        hp_forget_drafts(s);
+    }
+    s->n_tokens = n;
+}
+
 static void hp_append(harp_session *s, const int32_t *tokens, int32_t n)
 {
     if (s->n_tokens == 0 && n > 0) {
@@ -6187,7 +7201,7 @@ static void hp_append(harp_session *s, const int32_t *tokens, int32_t n)
     }
     hp_forget_drafts(s);
     memmove(s->tokens + s->n_tokens, tokens, (size_t)n * sizeof(int32_t));
-    s->n_tokens += n;
+    hp_set_token_count(s, s->n_tokens + n);
     s->has_step = 0;
 }
 
@@ -6201,49 +7215,90 @@ HARP_API harp_status harp_feed(harp_session *s, const int32_t *tokens, int32_t n
     hp_append(s, tokens, n);
     if (s->n_tokens > 1) status = hp_compute_vanilla(s, s->n_tokens - 2, err);
     if (status) {
-        s->n_tokens -= n, s->from = from;
+        hp_set_token_count(s, s->n_tokens - n);
+        s->from = from;
         return status;
     }
     return hp_ok(err);
 }
 
-HARP_API harp_status harp_next(harp_session *s, harp_step *step, harp_error *err)
+HARP_API harp_status harp_queue(harp_session *s, const int32_t *tokens, int32_t n, harp_error *err)
+{
+    harp_status status = hp_check_tokens(s, tokens, n, err);
+    if (status) return status;
+    if (n > 0) hp_append(s, tokens, n);
+    return hp_ok(err);
+}
+
+/* The logits that the step chooses from, or HP_PAUSED. */
+static harp_status hp_go_on(harp_session *s, const float **logits, harp_step *now, harp_error *err)
+{
+    hp_progress *p = &s->progress;
+    harp_status status = HARP_OK;
+    if (!p->resuming) {
+        hp_drop_slices(s);
+        s->has_step = s->step_passes = s->step_rows = 0;
+        status = hp_draft(s, err);
+    } else if (p->under_way) {
+        status = hp_flush(s, err);
+    }
+    if (status == HARP_OK) status = hp_combined_logits(s, logits, now, err);
+    p->resuming = status == (harp_status)HP_PAUSED;
+    if (status && !p->resuming) hp_forget_drafts(s);
+    return status;
+}
+
+/* Chooses a token and appends it. */
+static void hp_finish_step(harp_session *s, const float *logits, harp_step *now)
+{
+    now->position = s->n_tokens;
+    now->vanilla_token = now->reframed ? hp_choose_next(s, hp_slot(s, s->vanilla_slot)) : -1;
+    now->token = hp_choose_next(s, logits); /* last: a session that drafts for another is asked what it drew from */
+    if (!now->reframed) now->vanilla_token = now->token;
+    now->end = hp_is_end(s->model, now->token);
+    now->logprob = hp_logprob(s->kernels->measure_spread(logits, s->model->vocab), logits[now->token]);
+    now->passes = s->step_passes, now->rows = s->step_rows;
+    s->stats.steps++, s->stats.hesitations += now->hesitated, s->stats.changed += now->token != now->vanilla_token;
+    hp_settle_draft(s, now->token);
+    hp_drop_slices(s);
+    s->tokens[s->n_tokens] = now->token;
+    hp_set_token_count(s, s->n_tokens + 1);
+    s->has_step = 1, s->has_reframed = s->is_combined = now->reframed > 0;
+}
+
+HARP_API harp_status harp_step_some(harp_session *s, int64_t budget, int *done, harp_step *step, harp_error *err)
 {
     harp_step now;
-    const float *logits;
+    const float *logits = NULL;
     harp_status status;
-    if (!s) return hp_fail(err, HARP_ERR_ARGUMENT, "session must not be NULL");
+    if (!s || !done) return hp_fail(err, HARP_ERR_ARGUMENT, "session and done must not be NULL");
+    *done = 0;
     if (s->n_tokens == 0) return hp_fail(err, HARP_ERR_ARGUMENT, "there is no token to go on from: feed some first");
     if (s->n_tokens == s->params.context)
         return hp_fail(err, HARP_ERR_CONTEXT, "the context of %d positions is full", (int64_t)s->params.context);
     memset(&now, 0, sizeof now);
-    s->has_step = s->step_passes = s->step_rows = 0;
-    status = hp_draft(s, err);
-    if (status == HARP_OK) status = hp_combined_logits(s, &logits, &now, err);
-    if (status) {
-        hp_forget_drafts(s);
-        return status;
-    }
-    now.position = s->n_tokens;
-    now.vanilla_token = now.reframed ? hp_choose_next(s, hp_slot(s, s->vanilla_slot)) : -1;
-    now.token = hp_choose_next(s, logits); /* last: a session that drafts for another is asked what it drew from */
-    if (!now.reframed) now.vanilla_token = now.token;
-    now.end = hp_is_end(s->model, now.token);
-    now.logprob = hp_logprob(s->kernels->measure_spread(logits, s->model->vocab), logits[now.token]);
-    now.passes = s->step_passes, now.rows = s->step_rows;
-    s->stats.steps++, s->stats.hesitations += now.hesitated, s->stats.changed += now.token != now.vanilla_token;
-    hp_settle_draft(s, now.token);
-    s->tokens[s->n_tokens++] = now.token;
-    s->has_step = 1, s->has_reframed = s->is_combined = now.reframed > 0;
+    s->progress.budget = budget > 0 ? budget : 1;
+    status = hp_go_on(s, &logits, &now, err);
+    s->progress.budget = INT64_MAX; /* all other calls are whole */
+    if (status == (harp_status)HP_PAUSED) return hp_ok(err);
+    if (status) return status;
+    hp_finish_step(s, logits, &now);
+    *done = 1;
     if (step) *step = now;
     return hp_ok(err);
+}
+
+HARP_API harp_status harp_next(harp_session *s, harp_step *step, harp_error *err)
+{
+    int done;
+    return harp_step_some(s, INT64_MAX, &done, step, err);
 }
 
 HARP_API harp_status harp_rewind(harp_session *s, int32_t position, harp_error *err)
 {
     if (!s || position < 0 || position > s->n_tokens)
         return hp_fail(err, HARP_ERR_ARGUMENT, "there is no position %d to rewind to", (int64_t)position);
-    s->n_tokens = position;
+    hp_set_token_count(s, position);
     s->has_step = 0;
     hp_forget_drafts(s);
     hp_truncate(s, position);
@@ -6319,7 +7374,8 @@ HARP_API harp_status harp_score(harp_session *s, const int32_t *tokens, int32_t 
         waiting = 0;
     }
     if (status) {
-        s->n_tokens = begin, s->from = from;
+        hp_set_token_count(s, begin);
+        s->from = from;
         return hp_abandon(s, status);
     }
     s->streams[0].length = s->n_tokens;
@@ -6429,7 +7485,7 @@ static void hp_visit_stream(harp_session *s, hp_stream *t, hp_walk *w)
 {
     size_t bytes = hp_block_bytes(s), scales = HP_BLOCK * sizeof(float);
     int32_t first = t->base / HP_BLOCK, layer, head;
-    size_t n = t->length > 0 ? (size_t)(hp_blocks(t->length) - first) : 0;
+    size_t n = t->length > t->base ? (size_t)(hp_blocks(t->length) - first) : 0;
     for (layer = 0; layer < s->model->info.layers && n > 0; layer++)
         for (head = 0; head < s->model->info.kv_heads; head++) {
             size_t b = hp_block_index(s, t, layer, head, first);
@@ -6445,8 +7501,11 @@ static void hp_visit_bounds(harp_session *s, hp_walk *w)
 {
     int32_t r;
     for (r = 0; r < s->n_streams; r++) {
-        hp_visit(w, &s->streams[r].base, sizeof(int32_t));
-        hp_visit(w, &s->streams[r].length, sizeof(int32_t));
+        hp_stream *t = &s->streams[r];
+        int32_t base = t->length > t->base ? t->base : 0, length = t->length > t->base ? t->length : 0;
+        hp_visit(w, &base, sizeof base); /* a stream that has begun and holds nothing is as good as none */
+        hp_visit(w, &length, sizeof length);
+        if (w->reading) t->base = base, t->length = length;
     }
 }
 

@@ -30,9 +30,22 @@ finish() {
 
 [ -d $S/data ] || { echo "skipped: real files, $S is not here"; finish; }
 
-for m in llama_gqa llama31_tied smollm_tied mistral_v3 mistral_swa16; do
+# The fixtures hold some of the goldens; here are all: every length, both ways of drawing masks
+for m in llama_gqa llama31_tied smollm_tied mistral_v3 mistral_swa16 phi3_longrope phi4mini qwen2_bias qwen2_yarn qwen3 gemma \
+    gemma2 gemma3_text olmo2 stablelm phi2 gpt_neox gpt2; do
     $B/harp-convert $S/conformance/$m $W/$m.harp --quiet
     check "$m from its folder: the fixture" cmp $W/$m.harp $F/$m/model.harp
+    check "$m: all goldens" $B/test_conformance $W/$m.harp $S/conformance/$m/golden
+done
+
+# The same weights in other tensors, in other files, or under other names
+for form in "shards gpt2" "shards gpt_neox" "shards gemma2" "bare gpt2" "split phi3_longrope 64 64" "split phi4mini 128 64" \
+    "fused qwen2_bias" "fused qwen3" "fused gemma3_text" "fused olmo2" "fused stablelm"; do
+    set -- $form
+    mkdir -p $W/$1/$2
+    $B/variants $1 $S/conformance/$2 $W/$1/$2 $3 $4
+    $B/harp-convert $W/$1/$2 $W/$1/$2.harp --quiet
+    check "$2 $1: the same bytes" cmp $W/$1/$2.harp $F/$2/model.harp
 done
 
 # stories260K: two versions of llama2.c's format hold the same weights
@@ -61,17 +74,23 @@ check "in words" sh -c "$B/harp-convert $M/bitllama_1M.bin $W/bit.harp 2>&1 | gr
 T=$S/data/tokenizers
 set -- llama-spm $T/llama2c/tokenizer.model gpt-2 $T/gpt2/tokenizer.json
 V=$T/llama.cpp/ggml-vocab
-set -- "$@" llama-spm $V-llama-spm.gguf phi-3 $V-phi-3.gguf
+set -- "$@" phi-3 $V-phi-3.gguf
+texts=2000
+[ "$all" != all ] || texts=100000
+mkdir -p $W/gpt2 && cp $T/gpt2/gpt2_vocab.json $W/gpt2/vocab.json && cp $T/gpt2/gpt2_merges.txt $W/gpt2/merges.txt
 [ "$all" != all ] || set -- "$@" llama-bpe $T/llama3/tokenizer.model phi-3 $T/phi-3/tokenizer.json smollm2 $T/smollm2 \
     tinyllama $T/tinyllama mistral $T/mistral-v0.3 minimind $T/minimind llama2c $T/llama2c/tokenizer.bin \
-    tok512 $M/tok512.bin
-vocabularies=
+    tok512 $M/tok512.bin \
+    llama-spm $V-llama-spm.gguf gpt-2 $V-gpt-2.gguf gpt-2 $W/gpt2 deepseek-llm $V-deepseek-llm.gguf qwen2 $T/qwen2.5 \
+    deepseek-r1-qwen $T/qwen2.5 phi-3 $T/phi-3-mini llama2 $T/llama2
+vocabularies= i=0
 while [ $# -gt 1 ]; do
-    check "tokenizer $1" $B/harp-convert $2 $W/$1.harp --vocab-only
-    vocabularies="$vocabularies $1=$W/$1.harp"
+    i=$((i + 1)) # several forms of one tokenizer
+    check "tokenizer $1" $B/harp-convert $2 $W/$i.harp --vocab-only
+    vocabularies="$vocabularies $1=$W/$i.harp"
     shift 2
 done
-out=$($B/test_tokenizer $vocabularies)
+out=$($B/test_tokenizer -n $texts $vocabularies)
 printf '%s\n' "$out" | grep -E '^(FAILED|skipped)'
 line=$(printf '%s\n' "$out" | tail -1)
 passed=$((passed + $(printf '%s' "$line" | sed -n 's/^\([0-9]*\) passed.*/\1/p')))

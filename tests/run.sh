@@ -8,7 +8,8 @@ passed=0
 failed=0
 skipped=0
 F=tests/fixtures
-models="llama_gqa llama31_tied smollm_tied mistral_v3 mistral_swa16"
+models="llama_gqa llama31_tied smollm_tied mistral_v3 mistral_swa16 phi3_longrope phi4mini qwen2_bias qwen2_yarn qwen3 gemma
+    gemma2 gemma3_text olmo2 stablelm phi2 gpt_neox gpt2"
 
 # count NAME OUTPUT: takes the last line's numbers; a program that printed none has failed
 count() {
@@ -45,20 +46,28 @@ skip() {
 for m in $models; do
     out=$($B/test_conformance $F/$m/model.harp $F/$m/golden 2>&1)
     count "conformance $m" "$out"
-    printf '%s\n' "$out" | grep '^note'
+    printf '%s\n' "$out" | grep '^note' | sed 's|tests/fixtures/||; s|/golden||'
 done
 for m in $models; do count "beam search $m" "$($B/test_decoders beam $F/$m/model.harp $F/$m/golden 2>&1)"; done
 count "decoders" "$($B/test_decoders same $F/llama_gqa/model.harp 2>&1)"
+count "models" "$($B/test_models $F 2>&1)"
 count "library" "$($B/test_library $F/llama_gqa/model.harp 2>&1)"
 count "command line" "$(sh tests/test_cli.sh $B $F/llama_gqa/model.harp 2>&1)"
 count "command line, demo model" "$(sh tests/test_cli.sh $B examples/demo/demo.harp 2>&1)"
 count "chat templates" "$($B/test_chat 2>&1)"
 rm -rf $B/convert && mkdir -p $B/convert
 count "converter" "$($B/test_convert $B/harp-convert $B/convert 2>&1)"
+count "words and form NFC" "$($B/test_words $B/harp-convert $B/convert 2>&1)"
 count "GGUF files" "$($B/test_gguf $F/gguf/blocks.bin $B/convert/x.gguf 2>&1)"
 for m in llama_gqa mistral_v3; do # BF16, and four shards: the fixture was made from F32, in one file
     $B/harp-convert $F/source/$m $B/convert/$m.harp --quiet
     check "converter: $m, the same bytes" cmp $B/convert/$m.harp $F/$m/model.harp
+done
+for form in fused shards; do # the same weights in other tensors, or in other files
+    mkdir -p $B/convert/$form/llama_gqa
+    $B/variants $form $F/source/llama_gqa $B/convert/$form/llama_gqa
+    $B/harp-convert $B/convert/$form/llama_gqa $B/convert/$form.harp --quiet
+    check "converter: llama_gqa $form, the same bytes" cmp $B/convert/$form.harp $F/llama_gqa/model.harp
 done
 sh tests/real_files.sh $B $all > $B/real_files.log 2>&1
 count "real files" "$(cat $B/real_files.log)"
@@ -66,6 +75,7 @@ sh tests/real_decoders.sh $B $all > $B/real_decoders.log 2>&1
 count "decoders, real models" "$(cat $B/real_decoders.log)"
 grep '^note' $B/real_decoders.log
 count "tokenizer, demo model" "$($B/test_tokenizer demo=examples/demo/demo.harp 2>&1)"
+count "slices" "$($B/test_slices $F/llama_gqa/model.harp 2>&1)"
 count "threads" "$($B/test_threads $F/llama_gqa/model.harp 2>&1)"
 mkdir -p $B/faults
 for t in test_faults test_faults_stdio; do
@@ -91,20 +101,27 @@ done
 check "no writable globals" sh -c "size -A $B/harp_impl.o | awk '(\$1==\".data\"||\$1==\".bss\") && \$2>0 {exit 1}'"
 check "no exit, abort or print" sh -c "! nm $B/harp_impl.o | grep -E ' U (abort|exit|_exit|printf|fprintf|puts|perror|__assert_fail)$'"
 
-reference=$($B/test_library $F/llama_gqa/model.harp hash)
+# hashes RUNNER PROGRAM: of 64 steps' logits, of a model for each kernel
+hashes() {
+    for m in llama_gqa gemma2 gemma3_text gpt_neox gpt2 olmo2 phi3_longrope; do
+        $1 $2 $F/$m/model.harp hash
+    done
+}
 
-# same_bits NAME RUNNER COMPILER...: the hash of 64 steps' logits must be the reference
+reference=$(hashes "" $B/test_library)
+
+# same_bits NAME RUNNER COMPILER...: the hashes must be the reference
 same_bits() {
     name=$1 runner=$2
     shift 2
     command -v "$1" > /dev/null || { skip "bits $name" "no $1"; return; }
     [ -z "$runner" ] || command -v "$runner" > /dev/null || { skip "bits $name" "no $runner"; return; }
     "$@" tests/test_library.c -o $B/bits -lm 2> $B/bits.log || { check "bits $name" false; return; }
-    check "bits $name" [ "$($runner $B/bits $F/llama_gqa/model.harp hash)" = "$reference" ]
+    check "bits $name" [ "$(hashes "$runner" $B/bits)" = "$reference" ]
 }
 
 if [ "$all" = all ]; then
-    if gcc -std=c99 -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined tools/convert/*.c harp_impl.c -o $B/convert_sane -lm; then
+    if gcc -std=c99 -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined tools/convert/*.c harp_impl.c -o $B/convert_sane -lm -pthread; then
         count "converter under ASan and UBSan" "$($B/test_convert $B/convert_sane $B/convert 2>&1)"
     else
         skip "converter under ASan and UBSan" "this gcc has no sanitizers"
@@ -138,6 +155,12 @@ if [ "$all" = all ]; then
     grep '^note' $B/object.log
     sh tests/test_mcu.sh $B > $B/mcu.log 2>&1
     count "microcontroller, qemu" "$(cat $B/mcu.log)"
+    for m in gemma3_text phi3_longrope gpt_neox gpt2; do count "library, $m" "$($B/test_library $F/$m/model.harp 2>&1)"; done
+    if gcc -std=c99 -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined tests/test_models.c -o $B/models_sane -lm; then
+        count "models under ASan and UBSan" "$($B/models_sane $F 2>&1)"
+    else
+        skip "models under ASan and UBSan" "this gcc has no sanitizers"
+    fi
     if gcc -std=c99 -g -O2 -fsanitize=thread tests/test_threads.c harp_impl.c -o $B/threads_sane -lm -pthread; then
         count "threads under TSan" "$($B/threads_sane $F/llama_gqa/model.harp 2>&1)"
         check "threads under TSan: no report" $B/threads_sane $F/llama_gqa/model.harp

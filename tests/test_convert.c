@@ -500,14 +500,55 @@ static void test_repeatable(void)
     free(b);
 }
 
+#define SMALL                                                                                                  \
+    "\"hidden_size\": 64, \"num_hidden_layers\": 2, \"num_attention_heads\": 4, \"intermediate_size\": 96,"       \
+    " \"max_position_embeddings\": 32, \"vocab_size\": 40"
+#define RMS ", \"rms_norm_eps\": 1e-5"
+#define LAYER ", \"layer_norm_eps\": 1e-5"
+
+static const struct {
+    const char *more, *word;
+} families[] = {
+    {"{\"model_type\": \"mamba\", " SMALL "}", "model_type mamba"},
+    {"{\"model_type\": \"gemma3\", \"text_config\": {}}", "model_type gemma3"},
+    {"{\"model_type\": \"qwen2\", \"architectures\": [\"Qwen2ForReward\"], " SMALL RMS "}", "Qwen2ForReward"},
+    {"{\"model_type\": \"llama\", \"hidden_act\": \"relu\", " SMALL RMS "}", "hidden_act is relu"},
+    {"{\"model_type\": \"gemma2\", \"hidden_activation\": \"quick_gelu\", " SMALL RMS "}", "hidden_activation is quick_gelu"},
+    {"{\"model_type\": \"gemma2\", \"query_pre_attn_scalar\": -4, " SMALL RMS "}", "query_pre_attn_scalar is -4"},
+    {"{\"model_type\": \"gemma2\", \"attn_logit_softcapping\": -5, " SMALL RMS "}", "attention cap is -5"},
+    {"{\"model_type\": \"gemma3_text\", \"sliding_window_pattern\": 0, " SMALL RMS "}", "sliding_window_pattern is 0"},
+    {"{\"model_type\": \"qwen3\", \"layer_types\": [\"full_attention\", \"chunked_attention\"], " SMALL RMS "}",
+     "layer_types has chunked_attention"},
+    {"{\"model_type\": \"phi\", \"qk_layernorm\": true, \"hidden_act\": \"gelu_new\", " SMALL LAYER "}",
+     "qk_layernorm is true"},
+    {"{\"model_type\": \"stablelm\", \"partial_rotary_factor\": 1.5, " SMALL LAYER "}", "partial_rotary_factor is 1.5"},
+    {"{\"model_type\": \"gpt_neox\", \"rotary_pct\": 0.5, \"partial_rotary_factor\": 0.25, " SMALL LAYER "}",
+     "rotary_pct is 0.5, but partial_rotary_factor is 0.25"},
+    {"{\"model_type\": \"gpt2\", \"scale_attn_by_inverse_layer_idx\": true, \"n_embd\": 64}",
+     "scale_attn_by_inverse_layer_idx is true"},
+    {"{\"model_type\": \"gpt2\", " SMALL "}", "n_embd is absent"},
+    {"{\"model_type\": \"phi3\", \"original_max_position_embeddings\": 64, \"rope_scaling\": {\"type\": \"longrope\"}, "
+     SMALL RMS "}", "original_max_position_embeddings is 64"},
+    {"{\"model_type\": \"phi3\", \"original_max_position_embeddings\": 16, \"rope_scaling\": {\"type\": \"longrope\","
+     " \"short_factor\": [1, 2], \"long_factor\": [1]}, " SMALL RMS "}", "short_factor must be a list of 8 numbers"}};
+
 static void test_refused(void)
 {
     static const struct {
         const char *more, *word;
     } keys[] = {{", \"model_type\": \"llama\"", "model_type"}, /* twice */
-                {", \"attention_bias\": true", "attention_bias is true"},
-                {", \"quantization_config\": {\"quant_method\": \"gptq\"}", "quantization_config"},
+                {", \"attention_bias\": true", "q_proj.bias is missing"},
+                {", \"quantization_config\": {\"quant_method\": \"gptq\"}", "quantized by gptq"},
                 {", \"rope_scaling\": {\"rope_type\": \"dynamic\", \"factor\": 2}", "dynamic"},
+                {", \"rope_scaling\": {\"rope_type\": \"linear\", \"factor\": 2, \"mscale\": 0.5}", "mscale is 0.5"},
+                {", \"rope_scaling\": {\"rope_type\": \"yarn\", \"factor\": 0.5}", "rope_scaling.factor"},
+                {", \"rope_scaling\": {\"type\": \"longrope\", \"short_factor\": [1]}",
+                 "original_max_position_embeddings is 0"},
+                {", \"mlp_bias\": true", "gate_proj.bias is missing"},
+                {", \"final_logit_softcapping\": 30.0", "final_logit_softcapping (30)"},
+                {", \"sliding_window\": 8", "sliding_window (8)"},
+                {", \"partial_rotary_factor\": 0.5", "partial_rotary_factor (0.5)"},
+                {", \"rope_interleaved\": true", "rope_interleaved is true"},
                 {", \"num_experts\": 8", "num_experts (8)"},
                 {", \"head_dim\": 15", "rotated dimensions"},
                 {", \"head_dim\": 32", "q_proj"},
@@ -518,6 +559,11 @@ static void test_refused(void)
         make_folder("bad", keys[i].more);
         write_safetensors("bad/model.safetensors", "F32", UNTIED);
         check(convert("bad", "bad.harp", "") == 1 && says(keys[i].word) && !exists("bad.harp"), keys[i].more);
+    }
+    for (i = 0; i < sizeof families / sizeof *families; i++) {
+        make_folder("bad", "");
+        write_text("bad/config.json", families[i].more);
+        check(convert("bad", "bad.harp", "") == 1 && says(families[i].word) && !exists("bad.harp"), families[i].more);
     }
     make_folder("bad", "");
     write_safetensors("bad/model.safetensors", "F32", UNTIED & ~(1u << UP));

@@ -101,7 +101,7 @@ static cv_source *open_random(const struct shape *shape, cv_error *err)
     f->vocab = shape->vocab, f->hidden = shape->hidden, f->layers = shape->layers, f->heads = shape->heads;
     f->kv_heads = shape->kv_heads, f->head_dim = f->rope_dims = shape->head_dim, f->ffn = shape->ffn;
     f->context = shape->context, f->tied = shape->tied, f->norm_eps = 1e-5, f->bos = -1;
-    cv_rope_frequencies(f, 10000.0);
+    cv_rope_frequencies(f->rope, f->rope_dims, 10000.0);
     r->base.find = find_random, r->base.read = read_random, r->base.read_q8 = read_random_q8;
     r->base.close = close_random;
     return &r->base;

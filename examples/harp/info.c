@@ -28,6 +28,25 @@ static void tell_sizes(const harp_info *f)
     puts("],");
 }
 
+/* What a layer is made of; where the file says nothing it is as in Llama (harp_impl.c, the format). */
+static void tell_layer(const harp_model *model)
+{
+    static const char *const words[][2] = {{"norm", "rms"},        {"norm_place", "before"}, {"residual", "sequential"},
+                                           {"activation", "silu"}, {"ffn_kind", "gated"},    {"qk_norm", "none"}};
+    harp_meta meta;
+    size_t i;
+    fputs("  \"layer\": {", stdout);
+    for (i = 0; i < sizeof words / sizeof words[0]; i++) {
+        int there = harp_meta_find(model, words[i][0], &meta);
+        printf("\"%s\": ", words[i][0]);
+        json_string(stdout, there ? meta.data : words[i][1], strlen(there ? meta.data : words[i][1]));
+        fputs(", ", stdout);
+    }
+    meta.integer = 0;
+    harp_meta_find(model, "rope_dims", &meta);
+    printf("\"positions\": \"%s\"},\n", meta.integer ? "rotary" : "learned");
+}
+
 static void tell_metadata(const harp_model *model)
 {
     harp_meta meta;
@@ -82,6 +101,7 @@ int command_info(const options *o)
         tell_text("architecture", e.info.architecture);
         tell_text("tokenizer", tokenizers[e.info.tokenizer >= 0 && e.info.tokenizer < 3 ? e.info.tokenizer : 0]);
         tell_sizes(&e.info);
+        tell_layer(e.model);
         tell_metadata(e.model);
         tell_session(&e);
         harp_verify(e.model, &err);

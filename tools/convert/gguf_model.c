@@ -146,7 +146,7 @@ static int read_rope(container *c, cv_error *err)
         || read_real(c, "rope.scaling.factor", old, &factor, err) < 0)
         return -1;
     if (!(theta >= 1.0 && theta <= 1e12)) return wrong_value(c, "rope.freq_base", "a number from 1 up", err);
-    cv_rope_frequencies(m, theta);
+    cv_rope_frequencies(m->rope, m->rope_dims, theta);
     if (type && !cv_gguf_is(type, "none") && !cv_gguf_is(type, "linear"))
         return wrong_value(c, "rope.scaling.type", "none or linear", err);
     if (!cv_gguf_is(type, "none") && factor != 0.0) { /* linear, if nothing is said */

@@ -115,7 +115,7 @@ static int read_fields(checkpoint *c, const unsigned char *p, cv_error *err)
     f->rope_dims = f->head_dim;
     f->norm_eps = 1e-5; /* these three are not in the file: llama2.c has them in its code */
     f->bos = 1;
-    if (f->head_dim >= 2 && f->head_dim <= CV_MOST_HEAD_DIM) cv_rope_frequencies(f, 10000.0);
+    if (f->head_dim >= 2 && f->head_dim <= CV_MOST_HEAD_DIM) cv_rope_frequencies(f->rope, f->rope_dims, 10000.0);
     if (cv_check_facts(f, c->file.path, err) < 0) return -1;
     if (f->vocab < 3) return cv_fail(err, "%.200s: a vocabulary of %d", c->file.path, (int)f->vocab);
     f->end[0] = 1, f->end[1] = 2, f->n_end = 2; /* the begin token, too, parts two texts */

@@ -146,19 +146,68 @@ static int read_merges(reader *r)
 #define CL100K(digits) "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}" digits \
                        "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
 
+#define O200K(contraction, digits) \
+    "[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]*[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]+" contraction \
+    "|[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]+[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]*" contraction \
+    "|\\p{N}" digits "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
+#define DEEPSEEK_LETTERS \
+    "\\s?[A-Za-z\\x{B5}\\x{C0}-\\x{D6}\\x{D8}-\\x{F6}\\x{F8}-\\x{1BA}\\x{1BC}-\\x{1BF}\\x{1C4}-\\x{293}" \
+    "\\x{295}-\\x{2AF}\\x{370}-\\x{373}\\x{376}\\x{377}\\x{37B}-\\x{37D}\\x{37F}\\x{386}\\x{388}-\\x{38A}" \
+    "\\x{38C}\\x{38E}-\\x{3A1}\\x{3A3}-\\x{3F5}\\x{3F7}-\\x{481}\\x{48A}-\\x{52F}\\x{531}-\\x{556}" \
+    "\\x{10A0}-\\x{10C5}\\x{13A0}-\\x{13F5}\\x{13F8}-\\x{13FD}\\x{1C90}-\\x{1CBA}\\x{1CBD}-\\x{1CBF}" \
+    "\\x{1D00}-\\x{1D2B}\\x{1D6B}-\\x{1D77}\\x{1D79}-\\x{1D9A}\\x{1E00}-\\x{1F15}\\x{1F18}-\\x{1F1D}" \
+    "\\x{1F20}-\\x{1F45}\\x{1F48}-\\x{1F4D}\\x{1F50}-\\x{1F57}\\x{1F59}\\x{1F5B}\\x{1F5D}\\x{1F5F}-\\x{1F7D}" \
+    "\\x{1F80}-\\x{1FB4}\\x{1FB6}-\\x{1FBC}\\x{1FBE}\\x{1FC2}-\\x{1FC4}\\x{1FC6}-\\x{1FCC}\\x{1FD0}-\\x{1FD3}" \
+    "\\x{1FD6}-\\x{1FDB}\\x{1FE0}-\\x{1FEC}\\x{1FF2}-\\x{1FF4}\\x{1FF6}-\\x{1FFC}\\x{2102}\\x{2107}" \
+    "\\x{210A}-\\x{2113}\\x{2115}\\x{2119}-\\x{211D}\\x{2124}\\x{2126}\\x{2128}\\x{212A}-\\x{212D}" \
+    "\\x{212F}-\\x{2134}\\x{2139}\\x{213C}-\\x{213F}\\x{2145}-\\x{2149}\\x{214E}\\x{2183}\\x{2184}" \
+    "\\x{2C00}-\\x{2C7B}\\x{2C7E}-\\x{2CE4}\\x{2CEB}-\\x{2CEE}\\x{2CF2}\\x{2CF3}\\x{A640}-\\x{A66D}" \
+    "\\x{A680}-\\x{A69B}\\x{A722}-\\x{A76F}\\x{A771}-\\x{A787}\\x{A78B}-\\x{A78E}\\x{AB70}-\\x{ABBF}" \
+    "\\x{FB00}-\\x{FB06}\\x{FB13}-\\x{FB17}\\x{FF21}-\\x{FF3A}\\x{FF41}-\\x{FF5A}\\x{10400}-\\x{1044F}" \
+    "\\x{104B0}-\\x{104D3}\\x{104D8}-\\x{104FB}\\x{10C80}-\\x{10CB2}\\x{10CC0}-\\x{10CF2}\\x{118A0}-\\x{118DF}" \
+    "\\x{1E900}-\\x{1E943}]+"
+#define DEEPSEEK_SIGNS "\\s?[!-/:-~\\x{FF01}-\\x{FF0F}\\x{FF1A}-\\x{FF5E}\\x{2018}-\\x{201F}\\x{3000}-\\x{3002}]+"
+#define HAN "[\\x{4E00}-\\x{9FA5}\\x{800}-\\x{4E00}\\x{AC00}-\\x{D7FF}]+"
+#define CONTRACTION "(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
+
 /* The names in tokenizer.ggml.pre, and the patterns of the tokenizer.json that each was made from. */
 static const struct pre {
-    const char *name, *pattern;
-    int lone_digits, ignore_merges, add_bos;
-} pres[] = {{"gpt-2", GPT2, 0, 0, 0},           {"phi-2", GPT2, 0, 0, 0},
-            {"mpt", GPT2, 0, 0, 0},             {"olmo", GPT2, 0, 0, 0},
-            {"smollm", GPT2, 1, 0, 0},          {"starcoder", GPT2, 1, 0, 0},
-            {"refact", GPT2, 1, 0, 0},          {"command-r", GPT2, 1, 0, 0},
-            {"llama-bpe", CL100K("{1,3}"), 0, 1, 1}, {"llama3", CL100K("{1,3}"), 0, 1, 1},
-            {"llama-v3", CL100K("{1,3}"), 0, 1, 1},  {"falcon3", CL100K("{1,3}"), 0, 1, 1},
-            {"dbrx", CL100K("{1,3}"), 0, 0, 0},      {"smaug-bpe", CL100K("{1,3}"), 0, 0, 0},
-            {"qwen2", CL100K(""), 0, 0, 0},     {"deepseek-r1-qwen", CL100K(""), 0, 0, 0},
-            {"stablelm2", CL100K(""), 0, 0, 0}};
+    const char *name, *patterns[CV_MOST_STAGES];
+    int ignore_merges, add_bos, normalizes;
+} pres[] = {{"gpt-2", {GPT2}, 0, 0, 0},
+            {"phi-2", {GPT2}, 0, 0, 0},
+            {"mpt", {GPT2}, 0, 0, 0},
+            {"olmo", {GPT2}, 0, 0, 1},
+            {"smollm", {"\\p{N}", GPT2}, 0, 0, 0},
+            {"starcoder", {"\\p{N}", GPT2}, 0, 0, 0},
+            {"refact", {"\\p{N}", GPT2}, 0, 0, 0},
+            {"command-r", {"\\p{N}", GPT2}, 0, 0, 1},
+            {"llama-bpe", {CL100K("{1,3}")}, 1, 1, 0},
+            {"llama3", {CL100K("{1,3}")}, 1, 1, 0},
+            {"llama-v3", {CL100K("{1,3}")}, 1, 1, 0},
+            {"falcon3", {CL100K("{1,3}")}, 1, 1, 0},
+            {"dbrx", {CL100K("{1,3}")}, 0, 0, 0},
+            {"smaug-bpe", {CL100K("{1,3}")}, 0, 0, 0},
+            {"qwen2", {CL100K("")}, 0, 0, 1},
+            {"deepseek-r1-qwen", {CL100K("")}, 0, 0, 1},
+            {"stablelm2", {CL100K("")}, 0, 0, 1},
+            {"tekken", {O200K("", "")}, 1, 1, 0},
+            {"gpt-4o", {O200K(CONTRACTION, "{1,3}")}, 0, 0, 0},
+            {"deepseek-llm", {"[\r\n]", DEEPSEEK_LETTERS, DEEPSEEK_SIGNS, "\\s+$", HAN, "\\p{N}+"}, 0, 0, 0},
+            {"deepseek-coder", {"[\r\n]", "\\s?\\p{L}+", "\\s?\\p{P}+", HAN, "\\p{N}"}, 0, 0, 0},
+            {"deepseek-v3",
+             {"\\p{N}{1,3}", "[\\x{4E00}-\\x{9FA5}\\x{3040}-\\x{309F}\\x{30A0}-\\x{30FF}]+",
+              "[!\"#$%&'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+|[^\r\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+"
+              "| ?[\\p{P}\\p{S}]+[\r\n]*|\\s*[\r\n]+|\\s+(?!\\S)|\\s+"}, 0, 0, 0}};
+
+static int cut_words(reader *r, const struct pre *pre)
+{
+    cv_pattern patterns[CV_MOST_STAGES];
+    size_t n = 0;
+    for (; n < CV_MOST_STAGES && pre->patterns[n]; n++)
+        patterns[n].text = pre->patterns[n], patterns[n].bytes = strlen(pre->patterns[n]);
+    return cv_vocab_cut_words(r->v, patterns, n, r->err);
+}
 
 static int read_byte_level(reader *r)
 {
@@ -168,8 +217,8 @@ static int read_byte_level(reader *r)
         if (cv_gguf_is(find(r, "pre"), pres[i].name)) pre = &pres[i];
     if (!pre) return unknown(r, "pre");
     rules->kind = CV_BYTE_LEVEL;
-    rules->lone_digits = pre->lone_digits, rules->ignore_merges = pre->ignore_merges, rules->add_bos = pre->add_bos;
-    if (cv_vocab_pattern(r->v, pre->pattern, r->name, r->err) < 0 || put_tokens(r) < 0 || read_merges(r) < 0) return -1;
+    rules->ignore_merges = pre->ignore_merges, rules->add_bos = pre->add_bos, r->v->normalizes = pre->normalizes;
+    if (cut_words(r, pre) < 0 || put_tokens(r) < 0 || read_merges(r) < 0) return -1;
     r->v->bos = token_id(r, "bos_token_id", -1), r->v->eos = token_id(r, "eos_token_id", -1);
     return 0;
 }

@@ -21,7 +21,8 @@ typedef struct cv_reader {
     int prepends;  /* a space is put before the text            */
     int escapes;   /* spaces become U+2581                      */
     int byte_level;
-    int has_rules; /* words are cut by one of the known patterns */
+    cv_pattern patterns[CV_MOST_STAGES]; /* [n_patterns] by which words are cut */
+    size_t n_patterns;
     int strips;    /* the decoder drops the first space         */
 } cv_reader;
 
@@ -83,6 +84,10 @@ static int cv_normalizer(cv_reader *r, uint32_t part)
         r->escapes = 1;
         return 0;
     }
+    if (cv_json_is(r->j, type, "NFC") && !r->escapes) {
+        r->v->normalizes = 1;
+        return 0;
+    }
     return cv_unknown(r, "normalizer.type", type);
 }
 
@@ -130,42 +135,60 @@ static const cv_alternative *cv_find_alternative(const char *pattern, size_t byt
     return best;
 }
 
-static int cv_pattern(cv_reader *r, const char *pattern, size_t bytes)
+/* 1: the pattern is one of the family, and its rules are set. */
+static int cv_is_classic(cv_rules *rules, const cv_pattern *pattern)
 {
-    cv_rules *rules = &r->v->rules;
+    cv_rules found = *rules;
     int seen[CV_STAGES] = {0}, stage = -1;
-    const char *p = pattern, *end = pattern + bytes;
+    const char *p = pattern->text, *end = p + pattern->bytes;
     for (;;) {
         const cv_alternative *a = cv_find_alternative(p, (size_t)(end - p));
-        if (!a || a->stage <= stage) break;
+        if (!a || a->stage <= stage) return 0;
         stage = a->stage, seen[stage] = 1;
-        rules->contractions |= a->contractions, rules->any_lead |= a->any_lead, rules->number_lead |= a->number_lead;
-        rules->number_digits |= a->number_digits, rules->sign_newlines |= a->sign_newlines;
+        found.contractions |= a->contractions, found.any_lead |= a->any_lead, found.number_lead |= a->number_lead;
+        found.number_digits |= a->number_digits, found.sign_newlines |= a->sign_newlines;
         p += strlen(a->text);
         if (p == end) break;
         p++;
     }
-    rules->newline_runs = seen[CV_STAGE_NEWLINES];
-    if (p != end || !seen[CV_STAGE_LETTERS] || !seen[CV_STAGE_NUMBER] || !seen[CV_STAGE_SIGNS] || !seen[CV_STAGE_WHITE]
-        || !seen[CV_STAGE_LAST] || r->has_rules)
-        return cv_fail(r->err, "%s: the pre-tokenizer's pattern is not supported, at \"%.200s\"", r->name,
-                       r->has_rules ? pattern : p);
-    r->has_rules = 1;
+    found.newline_runs = seen[CV_STAGE_NEWLINES];
+    if (!seen[CV_STAGE_LETTERS] || !seen[CV_STAGE_NUMBER] || !seen[CV_STAGE_SIGNS] || !seen[CV_STAGE_WHITE]
+        || !seen[CV_STAGE_LAST])
+        return 0;
+    *rules = found;
+    return 1;
+}
+
+/* Most tokenizers are said by rules, perhaps behind a stage that cuts out each digit; the others get a program. */
+int cv_vocab_cut_words(cv_vocab *v, const cv_pattern *patterns, size_t n, cv_error *err)
+{
+    int digits = n == 2 && patterns[0].bytes == 5 && memcmp(patterns[0].text, "\\p{N}", 5) == 0;
+    if ((n == 1 || digits) && cv_is_classic(&v->rules, &patterns[digits])) {
+        v->rules.lone_digits = digits;
+        return 0;
+    }
+    for (size_t i = 0; i < n; i++)
+        if (cv_words_add(&v->words, patterns[i].text, patterns[i].bytes, err) < 0) return -1;
+    return 0;
+}
+
+static int cv_add_pattern(cv_reader *r, const char *text, size_t bytes)
+{
+    if (r->n_patterns == CV_MOST_STAGES) return cv_fail(r->err, "%s: more than %d pre-tokenizers", r->name, CV_MOST_STAGES);
+    r->patterns[r->n_patterns].text = text, r->patterns[r->n_patterns++].bytes = bytes;
     return 0;
 }
 
 static int cv_gpt2_pattern(cv_reader *r)
 {
     static const char pattern[] = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
-    return cv_pattern(r, pattern, sizeof pattern - 1);
+    return cv_add_pattern(r, pattern, sizeof pattern - 1);
 }
 
-int cv_vocab_pattern(cv_vocab *v, const char *pattern, const char *name, cv_error *err)
+/* What is left over when all matches are removed, and the matches kept: the same, if every text matches throughout. */
+static int cv_covers_all(const char *regex, size_t bytes)
 {
-    cv_reader r;
-    memset(&r, 0, sizeof r);
-    r.v = v, r.name = name, r.err = err;
-    return cv_pattern(&r, pattern, strlen(pattern));
+    return bytes > 4 && memcmp(regex + bytes - 4, "|\\s+", 4) == 0;
 }
 
 static int cv_split(cv_reader *r, uint32_t part)
@@ -173,13 +196,14 @@ static int cv_split(cv_reader *r, uint32_t part)
     uint32_t behavior = cv_json_get(r->j, part, "behavior"), pattern = cv_json_get(r->j, part, "pattern");
     size_t bytes;
     const char *regex = cv_json_string(r->j, cv_json_get(r->j, pattern, "Regex"), &bytes);
-    if (!cv_is_nothing(r->j, cv_json_get(r->j, part, "invert")))
-        return cv_unknown(r, "pre_tokenizer.Split.invert", cv_json_get(r->j, part, "invert"));
+    int inverted = !cv_is_nothing(r->j, cv_json_get(r->j, part, "invert"));
     /* Gemma: a split at spaces, of which the normalizer has left none */
-    if (r->escapes && cv_json_is(r->j, cv_json_get(r->j, pattern, "String"), " ")) return 0;
+    if (r->escapes && !inverted && cv_json_is(r->j, cv_json_get(r->j, pattern, "String"), " ")) return 0;
     if (!regex) return cv_unknown(r, "pre_tokenizer.Split.pattern", pattern);
-    if (!cv_json_is(r->j, behavior, "Isolated")) return cv_unknown(r, "pre_tokenizer.Split.behavior", behavior);
-    return cv_pattern(r, regex, bytes);
+    if (inverted && !(cv_json_is(r->j, behavior, "Removed") && cv_covers_all(regex, bytes)))
+        return cv_unknown(r, "pre_tokenizer.Split.invert", cv_json_get(r->j, part, "invert"));
+    if (!inverted && !cv_json_is(r->j, behavior, "Isolated")) return cv_unknown(r, "pre_tokenizer.Split.behavior", behavior);
+    return cv_add_pattern(r, regex, bytes);
 }
 
 static int cv_byte_level(cv_reader *r, uint32_t part)
@@ -211,11 +235,16 @@ static int cv_pre_tokenizer(cv_reader *r, uint32_t part)
     if (cv_json_is(r->j, type, "ByteLevel")) return cv_byte_level(r, part);
     if (cv_json_is(r->j, type, "Split")) return cv_split(r, part);
     if (cv_json_is(r->j, type, "Metaspace")) return cv_metaspace(r, part);
-    if (cv_json_is(r->j, type, "Digits") && !r->has_rules) {
-        uint32_t each = cv_json_get(r->j, part, "individual_digits");
-        if (!cv_is_true(r->j, each)) return cv_unknown(r, "pre_tokenizer.Digits.individual_digits", each);
-        r->v->rules.lone_digits = 1;
-        return 0;
+    if (cv_json_is(r->j, type, "Digits")) {
+        int each = cv_is_true(r->j, cv_json_get(r->j, part, "individual_digits"));
+        return cv_add_pattern(r, "\\p{N}+", each ? 5 : 6);
+    }
+    if (cv_json_is(r->j, type, "Punctuation")) {
+        static const char signs[] = "[\\p{P}!-/:-@\\[-`{-~]";
+        uint32_t behavior = cv_json_get(r->j, part, "behavior");
+        if (behavior != CV_JSON_NONE && !cv_json_is(r->j, behavior, "Isolated"))
+            return cv_unknown(r, "pre_tokenizer.Punctuation.behavior", behavior);
+        return cv_add_pattern(r, signs, sizeof signs - 1);
     }
     return cv_unknown(r, "pre_tokenizer.type", type);
 }
@@ -374,10 +403,11 @@ static int cv_read_model(cv_reader *r, uint32_t model)
             return cv_unknown(r, empty[i], cv_json_get(j, model, empty[i]));
     if (r->byte_level ? !cv_is_nothing(j, fallback) : !cv_is_true(j, fallback))
         return cv_unknown(r, "model.byte_fallback", fallback);
-    if (r->byte_level && !r->has_rules) return cv_fail(r->err, "%s: the pre-tokenizer does not cut words", r->name);
-    if (!r->byte_level && (!r->escapes || r->has_rules || rules->lone_digits))
+    if (r->byte_level && r->n_patterns == 0) return cv_fail(r->err, "%s: the pre-tokenizer does not cut words", r->name);
+    if (!r->byte_level && (!r->escapes || r->n_patterns > 0))
         return cv_fail(r->err, "%s: neither a byte-level tokenizer nor one that writes spaces as U+2581", r->name);
     rules->kind = r->byte_level ? CV_BYTE_LEVEL : CV_SENTENCEPIECE;
+    if (cv_vocab_cut_words(r->v, r->patterns, r->n_patterns, r->err) < 0) return -1;
     rules->ignore_merges = cv_is_true(j, cv_json_get(j, model, "ignore_merges"));
     rules->spaces = r->byte_level ? 0 : r->prepends | (r->strips ? CV_SPACE_STRIP : 0);
     if (!r->byte_level && rules->ignore_merges)
@@ -465,6 +495,20 @@ int cv_read_tokenizer_json(cv_vocab *v, const cv_json *j, const char *name, cv_e
 
 /* ---- vocab.json and merges.txt: the same vocabulary, its rules known from the class that used to read it ---- */
 
+static int cv_rules_of_class(cv_reader *r, const cv_json *config, uint32_t class)
+{
+    static const char qwen2[] = "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}"
+                                "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
+    if (class == CV_JSON_NONE || cv_json_is(config, class, "GPT2Tokenizer")
+        || cv_json_is(config, class, "GPT2TokenizerFast"))
+        return cv_gpt2_pattern(r);
+    r->v->normalizes = 1;
+    if (cv_json_is(config, class, "Qwen2Tokenizer") || cv_json_is(config, class, "Qwen2TokenizerFast"))
+        return cv_add_pattern(r, qwen2, sizeof qwen2 - 1);
+    r->j = config;
+    return cv_unknown(r, "tokenizer_class (without a tokenizer.json)", class);
+}
+
 int cv_read_vocab_and_merges(cv_vocab *v, const cv_json *vocab, const char *merges, size_t bytes, const cv_json *config,
                              const char *name, cv_error *err)
 {
@@ -475,12 +519,10 @@ int cv_read_vocab_and_merges(cv_vocab *v, const cv_json *vocab, const char *merg
     r.v = v, r.j = vocab, r.name = name, r.err = err, r.byte_level = 1;
     v->rules.kind = CV_BYTE_LEVEL;
     if (config) listed += cv_json_count(config, cv_json_get(config, 0, "added_tokens_decoder"));
-    if (class != CV_JSON_NONE && !cv_json_is(config, class, "GPT2Tokenizer")
-        && !cv_json_is(config, class, "GPT2TokenizerFast")) {
-        r.j = config;
-        return cv_unknown(&r, "tokenizer_class (without a tokenizer.json)", class);
-    }
-    if (cv_vocab_begin(v, 2 * listed + 4096, err) < 0 || cv_gpt2_pattern(&r) < 0 || cv_read_vocab(&r, 0) < 0) return -1;
+    if (cv_rules_of_class(&r, config, class) < 0) return -1;
+    if (cv_vocab_begin(v, 2 * listed + 4096, err) < 0 || cv_vocab_cut_words(v, r.patterns, r.n_patterns, err) < 0
+        || cv_read_vocab(&r, 0) < 0)
+        return -1;
     while (at < bytes) {
         const char *line = merges + at, *newline = memchr(line, '\n', bytes - at);
         size_t n = newline ? (size_t)(newline - line) : bytes - at;

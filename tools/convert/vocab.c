@@ -2,6 +2,7 @@
  *
  * vocab.c - see vocab.h. Sorting is heap sort and looking up is binary search: no input makes them slow. */
 #include "vocab.h"
+#include "unicode.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -25,6 +26,7 @@ void cv_vocab_free(cv_vocab *v)
     free(v->text);
     free(v->index);
     free(v->merge);
+    cv_words_free(&v->words);
     memset(v, 0, sizeof *v);
 }
 
@@ -463,13 +465,86 @@ static int cv_write_rules(const cv_rules *r, cv_meta *meta, cv_error *err)
     return 0;
 }
 
+/* A table of u32, width values to a row. */
+static int cv_write_table(const char *key, const uint32_t *values, size_t rows, size_t width, cv_meta *meta, cv_error *err)
+{
+    unsigned char *out = cv_alloc(rows * width, 4, err);
+    if (!out) return -1;
+    for (size_t i = 0; i < rows * width; i++) cv_put_u32(out, i, values[i]);
+    int failed = cv_meta_bytes(meta, key, out, 4 * rows * width, err);
+    free(out);
+    return failed;
+}
+
+static int cv_write_words(const cv_words *w, cv_meta *meta, cv_error *err)
+{
+    if (w->n_items == 0) return 0;
+    if (cv_write_table("tokenizer.words", &w->item[0].kind, w->n_items, 4, meta, err) < 0
+        || cv_write_table("tokenizer.set_first", w->set_first, w->n_sets + 1, 1, meta, err) < 0)
+        return -1;
+    return cv_write_table("tokenizer.sets", w->range[0], w->n_ranges, 2, meta, err);
+}
+
+/* ---- writing: what NFC needs ---- */
+
+static const uint32_t *cv_find_decomposition(uint32_t c)
+{
+    size_t low = 0, high = cv_n_decompositions;
+    while (high - low > 1) {
+        size_t middle = low + (high - low) / 2;
+        if ((cv_decompositions[middle][0] & 0xFFFFFF) <= c) low = middle;
+        else high = middle;
+    }
+    return (cv_decompositions[low][0] & 0xFFFFFF) == c ? cv_decompositions[low] : NULL;
+}
+
+/* The full canonical decomposition of c, at most four characters. Only the first of two parts is made of parts again. */
+static void cv_decompose(uint32_t c, uint32_t *out)
+{
+    uint32_t tail[3];
+    size_t n = 0, at = 0;
+    for (const uint32_t *d; n < 3 && (d = cv_find_decomposition(c)) != NULL; c = d[1])
+        if (d[2]) tail[n++] = d[2];
+    for (out[at++] = c; n > 0;) out[at++] = tail[--n];
+}
+
+static int cv_compare_pairs(const void *a, const void *b)
+{
+    const uint32_t *x = a, *y = b;
+    if (x[0] != y[0]) return x[0] < y[0] ? -1 : 1;
+    return (x[1] > y[1]) - (x[1] < y[1]);
+}
+
+static int cv_write_normalization(cv_meta *meta, cv_error *err)
+{
+    uint32_t(*parts)[5] = cv_alloc(cv_n_decompositions, sizeof *parts, err);
+    uint32_t(*pairs)[3] = parts ? cv_alloc(cv_n_decompositions, sizeof *pairs, err) : NULL;
+    size_t n = 0;
+    for (size_t i = 0; pairs && i < cv_n_decompositions; i++) {
+        const uint32_t *d = cv_decompositions[i];
+        parts[i][0] = d[0] & 0xFFFFFF;
+        cv_decompose(parts[i][0], parts[i] + 1);
+        if (!(d[0] & CV_JOINS)) continue;
+        pairs[n][0] = d[1], pairs[n][1] = d[2], pairs[n][2] = d[0] & 0xFFFFFF;
+        n++;
+    }
+    if (pairs) qsort(pairs, n, sizeof *pairs, cv_compare_pairs);
+    int failed = !pairs || cv_write_table("tokenizer.decompose", parts[0], cv_n_decompositions, 5, meta, err) < 0
+                 || cv_write_table("tokenizer.compose", pairs[0], n, 3, meta, err) < 0
+                 || cv_write_table("tokenizer.marks", cv_classes[0], cv_n_classes, 3, meta, err) < 0;
+    free(parts);
+    free(pairs);
+    return failed ? -1 : 0;
+}
+
 int cv_vocab_write(cv_vocab *v, int32_t rows, cv_meta *meta, cv_error *err)
 {
     uint32_t n = rows < 0 ? v->n : (uint32_t)rows;
     if (v->n == 0) return cv_fail(err, "the tokenizer has no tokens");
     if (v->n > n)
         return cv_fail(err, "the tokenizer has %lu tokens, the model only %ld", (unsigned long)v->n, (long)rows);
-    return cv_write_rules(&v->rules, meta, err) < 0 || cv_write_texts(v, n, meta, err) < 0
+    if (v->normalizes && cv_write_normalization(meta, err) < 0) return -1;
+    return cv_write_rules(&v->rules, meta, err) < 0 || cv_write_words(&v->words, meta, err) < 0 || cv_write_texts(v, n, meta, err) < 0
                    || cv_write_lists(v, meta, err) < 0 || cv_write_merges(v, n, meta, err) < 0
                ? -1
                : 0;

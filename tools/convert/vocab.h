@@ -9,6 +9,7 @@
 
 #include "convert.h"
 #include "json.h"
+#include "words.h"
 
 struct cv_gguf;
 
@@ -46,6 +47,8 @@ typedef struct cv_vocab {
     uint32_t n_index;
     cv_merge *merge;
     size_t n_merges, merge_capacity;
+    cv_words words; /* no items: the rules say all        */
+    int normalizes; /* text is put into Unicode's form NFC */
 } cv_vocab;
 
 /* limit: ids must be below it. Readers derive it from how many tokens a file lists, so a small file cannot ask for
@@ -84,8 +87,12 @@ int cv_read_tokenizer_config(cv_vocab *v, const cv_json *config, const char *nam
 int cv_read_sentencepiece(cv_vocab *v, const char *text, size_t bytes, const char *name, cv_error *err);
 int cv_read_tiktoken(cv_vocab *v, const char *text, size_t bytes, const char *name, cv_error *err);
 int cv_is_classic_control(const char *text, size_t bytes); /* "<s>" or "</s>", whatever a file says about them */
-/* The rules for words from a pre-tokenizer's pattern. */
-int cv_vocab_pattern(cv_vocab *v, const char *pattern, const char *name, cv_error *err);
+/* How words are cut: n patterns, each for the pieces that the one before has left. */
+typedef struct cv_pattern {
+    const char *text;
+    size_t bytes;
+} cv_pattern;
+int cv_vocab_cut_words(cv_vocab *v, const cv_pattern *patterns, size_t n, cv_error *err);
 int cv_read_gguf(cv_vocab *v, const struct cv_gguf *gguf, const char *name, cv_error *err);
 int cv_read_llama2c(cv_vocab *v, const char *text, size_t bytes, const char *name, cv_error *err);
 

@@ -39,7 +39,7 @@ int cv_open_vocabulary(cv_source **source, int32_t vocab, cv_error *err)
     f->hidden = f->layers = f->heads = f->kv_heads = f->ffn = 1;
     f->head_dim = f->rope_dims = 2;
     s->find = find, s->read = read_rows, s->close = close_vocabulary;
-    cv_rope_frequencies(f, 10000.0);
+    cv_rope_frequencies(f->rope, f->rope_dims, 10000.0);
     if (cv_check_facts(f, "the tokenizer", err) < 0) {
         free(s);
         return -1;

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: MIT OR Unlicense
+ *
+ * test_words.c - how text is cut into words and normalized, against Python's regex and unicodedata
+ *
+ *     test_words HARP_CONVERT FOLDER      FOLDER: to write into. Run in the repository's root.
+ *
+ * For each pattern of tests/fixtures/tokenizer/words.txt a tokenizer.json of bytes alone is converted; the library's own
+ * functions, which see words where the public ones see tokens only, must cut the texts where Python does. */
+#include "../harp_impl.c"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { LONGEST = 1 << 14 };
+
+static int passed, failed;
+static const char *converter, *folder;
+
+static void check(int good, const char *what, const char *detail)
+{
+    if (!good) printf("FAILED  %s: %s\n", what, detail);
+    good ? passed++ : failed++;
+}
+
+static size_t from_hex(const char *hex, uint8_t *out)
+{
+    size_t n = 0;
+    unsigned byte;
+    for (; sscanf(hex, "%2x", &byte) == 1; hex += 2) out[n++] = (uint8_t)byte;
+    return n;
+}
+
+static void put_json_string(FILE *f, const uint8_t *text, size_t n)
+{
+    size_t i;
+    fputc('"', f);
+    for (i = 0; i < n; i++)
+        if (text[i] < 0x20 || text[i] == '"' || text[i] == '\\') fprintf(f, "\\u%04x", text[i]);
+        else fputc(text[i], f);
+    fputc('"', f);
+}
+
+/* The byte as GPT-2's alphabet writes it. */
+static unsigned printable(unsigned byte)
+{
+    unsigned shifted = byte < 33 ? byte : byte >= 127 && byte < 161 ? byte - 127 + 33 : 67;
+    return (byte >= 33 && byte < 127) || (byte >= 161 && byte != 173) ? byte : 256 + shifted;
+}
+
+/* The tokenizer of 256 bytes that cuts words by these stages (in hexadecimal), converted and opened. */
+static harp_model *make_tokenizer(char (*stages)[LONGEST], int n, const char *normalizer)
+{
+    char path[1024], command[4096];
+    static uint8_t text[LONGEST];
+    harp_model *m = NULL;
+    harp_error err = {HARP_OK, ""};
+    int i;
+    FILE *f;
+    snprintf(path, sizeof path, "%s/words.json", folder);
+    f = fopen(path, "w");
+    if (!f) exit(2);
+    fprintf(f, "{\"normalizer\": %s, \"pre_tokenizer\": {\"type\": \"Sequence\", \"pretokenizers\": [", normalizer);
+    for (i = 0; i < n; i++) {
+        fputs("{\"type\": \"Split\", \"behavior\": \"Isolated\", \"pattern\": {\"Regex\": ", f);
+        put_json_string(f, text, from_hex(stages[i], text));
+        fputs("}},", f);
+    }
+    fputs("{\"type\": \"ByteLevel\", \"use_regex\": false}]}, \"decoder\": {\"type\": \"ByteLevel\"},"
+          " \"model\": {\"type\": \"BPE\", \"merges\": [], \"vocab\": {", f);
+    for (i = 0; i < 256; i++) fprintf(f, "%s\"\\u%04x\": %d", i ? ", " : "", printable((unsigned)i), i);
+    fputs("}}}", f);
+    fclose(f);
+    sprintf(command, "%s %s %s/words.harp --vocab-only --quiet", converter, path, folder);
+    if (system(command) != 0) return NULL;
+    snprintf(path, sizeof path, "%s/words.harp", folder);
+    check(harp_open(&m, path, &err) == HARP_OK, "the tokenizer opens", err.text);
+    return m;
+}
+
+static int same_cuts(const harp_model *m, const uint8_t *text, size_t n, char *cuts)
+{
+    const uint8_t *ends[HP_MOST_STAGES + 1], *p = text, *end = text + n;
+    int s;
+    for (s = 0; s <= HP_MOST_STAGES; s++) ends[s] = s ? text : end;
+    while (p < end) {
+        const uint8_t *next = hp_program_word(&m->tokenizer, ends, p);
+        if (next <= p || strtol(cuts, &cuts, 10) != next - text) return 0;
+        p = next;
+    }
+    return 1;
+}
+
+static void test_words(FILE *f)
+{
+    static char line[LONGEST], stages[HP_MOST_STAGES][LONGEST], name[64];
+    static uint8_t text[LONGEST];
+    harp_model *m = NULL;
+    size_t n = 0;
+    int n_stages = 0, wanted = 0, texts = 0, wrong = 0;
+    while (fgets(line, sizeof line, f)) {
+        if (line[0] == '#') continue;
+        if (line[0] == 'p' || line[0] == 'e') {
+            if (m) check(texts == 60 && wrong == 0, "words as Python's regex cuts them", name);
+            harp_close(m);
+            m = NULL, n_stages = texts = wrong = 0;
+            sscanf(line, "pattern %63s %d", name, &wanted);
+        } else if (line[0] == 's') {
+            strcpy(stages[n_stages++], line + 6);
+            if (n_stages == wanted) m = make_tokenizer(stages, n_stages, "null");
+            if (n_stages == wanted) check(m && m->tokenizer.n_items > 0, "a program", name);
+        } else if (line[0] == 't') {
+            n = from_hex(line + 5, text);
+        } else if (m) {
+            texts++, wrong += !same_cuts(m, text, n, line + 5);
+        }
+    }
+}
+
+static void test_normalization(FILE *f)
+{
+    static char line[LONGEST], stage[1][LONGEST] = {"5c532b7c5c732b"}; /* \S+|\s+ */
+    static uint8_t text[LONGEST], wanted[LONGEST];
+    static int32_t tokens[LONGEST];
+    int texts = 0, wrong = 0;
+    size_t n, i;
+    harp_model *m = make_tokenizer(stage, 1, "{\"type\": \"NFC\"}");
+    check(m && m->tokenizer.n_decompose > 0, "a tokenizer that normalizes", "");
+    for (; m && fgets(line, sizeof line, f);) {
+        char *second = strchr(line, ' ');
+        if (line[0] == '#' || !second) continue;
+        *second = 0;
+        size_t bytes = from_hex(line, text), n_wanted = from_hex(second + 1, wanted);
+        harp_status status = harp_encode(m, (char *)text, bytes, 0, tokens, LONGEST, &n, NULL);
+        int good = status == HARP_OK && n == n_wanted;
+        for (i = 0; good && i < n; i++) good = tokens[i] == wanted[i];
+        texts++, wrong += !good;
+    }
+    sprintf(line, "%d of %d wrong", wrong, texts);
+    check(texts == 300 && wrong == 0, "form NFC as Python's unicodedata has it", line);
+    harp_close(m);
+}
+
+int main(int argc, char **argv)
+{
+    FILE *words = fopen("tests/fixtures/tokenizer/words.txt", "r"), *nfc = fopen("tests/fixtures/tokenizer/nfc.txt", "r");
+    if (argc != 3 || !words || !nfc) return 2;
+    converter = argv[1], folder = argv[2];
+    test_words(words);
+    test_normalization(nfc);
+    fclose(words), fclose(nfc);
+    printf("%d passed, %d failed\n", passed, failed);
+    return failed != 0;
+}
