@@ -421,7 +421,7 @@ static void test_cancelling(void)
     unsigned char *data = malloc(MODEL_BYTES);
     harp_model *m = open_model(data, make_model(0, data));
     unsigned i;
-    for (i = 0; i < 3 * 2 * 2 * 3; i++) {
+    for (i = 0; i < 3 * 2 * 2 * 3; i += 5) { /* of all combinations, a few in which each value occurs */
         harp_params p = params_of();
         harp_session *s = NULL, *other = NULL;
         p.cancel = cancel, p.mask_fn = i % 2 ? mask : NULL, p.frame = (harp_frame)(i / 2 % 3);
