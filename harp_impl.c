@@ -6195,10 +6195,15 @@ static void hp_drop_slices(harp_session *s)
     s->n_rows = s->progress.under_way = s->progress.resuming = s->progress.item = s->progress.redrawn = 0;
 }
 
-/* Abandons a pass that was being put together when something failed; a pause is no failure. */
+/* Abandons a pass that was being put together when something failed; a pause is no failure. A stream that was begun for
+ * it has nothing yet. */
 static harp_status hp_abandon(harp_session *s, harp_status status)
 {
-    if (status != (harp_status)HP_PAUSED) hp_drop_slices(s);
+    int32_t r;
+    if (status == (harp_status)HP_PAUSED) return status;
+    for (r = 1; r < s->n_streams; r++)
+        if (s->streams[r].length <= s->streams[r].base) s->streams[r].length = s->streams[r].base = 0;
+    hp_drop_slices(s);
     return status;
 }
 
@@ -6473,6 +6478,7 @@ static harp_status hp_redraw(harp_session *s, int32_t k, int32_t n, harp_error *
     if (status == HARP_OK) *r = 0;
     s->mask_step = 0;
     t->length = 0;
+    if (status != (harp_status)HP_PAUSED) t->base = 0; /* a pause goes on from there */
     return status;
 }
 
@@ -7215,8 +7221,7 @@ HARP_API harp_status harp_feed(harp_session *s, const int32_t *tokens, int32_t n
     hp_append(s, tokens, n);
     if (s->n_tokens > 1) status = hp_compute_vanilla(s, s->n_tokens - 2, err);
     if (status) {
-        hp_set_token_count(s, s->n_tokens - n);
-        s->from = from;
+        hp_set_token_count(s, s->n_tokens - n), s->from = from;
         return status;
     }
     return hp_ok(err);
@@ -7374,8 +7379,7 @@ HARP_API harp_status harp_score(harp_session *s, const int32_t *tokens, int32_t 
         waiting = 0;
     }
     if (status) {
-        hp_set_token_count(s, begin);
-        s->from = from;
+        hp_set_token_count(s, begin), s->from = from;
         return hp_abandon(s, status);
     }
     s->streams[0].length = s->n_tokens;

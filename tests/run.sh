@@ -54,6 +54,8 @@ count "models" "$($B/test_models $F 2>&1)"
 count "library" "$($B/test_library $F/llama_gqa/model.harp 2>&1)"
 count "command line" "$(sh tests/test_cli.sh $B $F/llama_gqa/model.harp 2>&1)"
 count "command line, demo model" "$(sh tests/test_cli.sh $B examples/demo/demo.harp 2>&1)"
+count "evaluation: parts" "$($B/test_eval $B 2>&1)"
+count "evaluation, decoders, view" "$(sh tests/test_eval.sh $B 2>&1)"
 count "chat templates" "$($B/test_chat 2>&1)"
 rm -rf $B/convert && mkdir -p $B/convert
 count "converter" "$($B/test_convert $B/harp-convert $B/convert 2>&1)"
@@ -121,6 +123,12 @@ same_bits() {
 }
 
 if [ "$all" = all ]; then
+    mkdir -p $B/view
+    chromium=$(command -v chromium || command -v chromium-browser || command -v google-chrome)
+    if [ -z "$chromium" ] || ! command -v node > /dev/null; then skip "view in a browser" "no chromium or no node"
+    elif [ ! -d $B/node/node_modules/playwright-core ]; then skip "view in a browser" "no playwright-core in $B/node"
+    else count "view in a browser" "$(NODE_PATH=$B/node/node_modules node tests/test_view.js $B/harp $B/view $chromium 2>&1)"
+    fi
     if gcc -std=c99 -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined tools/convert/*.c harp_impl.c -o $B/convert_sane -lm -pthread; then
         count "converter under ASan and UBSan" "$($B/test_convert $B/convert_sane $B/convert 2>&1)"
     else

@@ -1,5 +1,5 @@
 // The web example in headless Chromium: node tests/web.mjs BUILD_FOLDER [SCREENSHOT_FOLDER]
-// Needs playwright-core in BUILD_FOLDER/web_test and a chromium; what the page tells must be what the desk tells.
+// Needs playwright-core in BUILD_FOLDER/node and a chromium; what the page tells must be what the desk tells.
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
@@ -24,8 +24,8 @@ function check(name, good, detail = '') {
 
 if (!chromium) skip('no chromium');
 if (!existsSync(join(site, 'harp.wasm'))) skip('not built: make web');
-if (!existsSync(join(build, 'web_test/node_modules/playwright-core'))) skip('no playwright-core');
-const playwright = createRequire(join(build, 'web_test/'))('playwright-core');
+if (!existsSync(join(build, 'node/node_modules/playwright-core'))) skip('no playwright-core');
+const playwright = createRequire(join(build, 'node/'))('playwright-core');
 
 const types = { '.html': 'text/html', '.css': 'text/css', '.js': 'text/javascript', '.wasm': 'application/wasm' };
 const server = createServer((request, response) => {

@@ -1,9 +1,9 @@
 /* data.c - data files and texts into items
  *
  * The files are read as their authors publish them: gsm8k (openai/grade-school-math, JSON lines), commonsense_qa (the
- * authors' JSON lines), LAMBADA (JSON lines with "text"), MMLU-Pro (JSON lines; options within the question, or in a list),
- * ARC (a JSON array of instructions "Answer1: ... Answer2: ...", or the authors' JSON lines with "choices"), CNN/DailyMail
- * (JSON lines with "article" and "highlights").
+ * authors' JSON lines), LAMBADA (JSON lines with "text"), MMLU-Pro (JSON lines; options within the question, or in a
+ * list), ARC (a JSON array of instructions "Answer1: ... Answer2: ...", or the authors' JSON lines with "choices"),
+ * CNN/DailyMail (JSON lines with "article" and "highlights").
  */
 #include "eval.h"
 
@@ -157,7 +157,8 @@ static int read_item(task_id task, const json *j, int32_t at, item *q)
     case TASK_CSQA: return read_choices(j, at, q);
     case TASK_LAMBADA: return read_lambada(j, at, q);
     case TASK_MMLU_PRO: return read_mmlu_pro(j, at, q);
-    case TASK_ARC: return json_find(j, at, "instruction") >= 0 ? read_arc_instruction(j, at, q) : read_choices(j, at, q);
+    case TASK_ARC:
+        return json_find(j, at, "instruction") >= 0 ? read_arc_instruction(j, at, q) : read_choices(j, at, q);
     case TASK_CNN_DM: return read_question_answer(j, at, q, "article", "highlights");
     default: return 0;
     }
@@ -192,8 +193,9 @@ int read_items(task_id task, const char *path, items *out)
     while (status == 0 && json_more(&j)) {
         status = json_read(&j);
         if (status == 0 && j.nodes[0].type != JSON_ARRAY) status = add_item(task, &j, 0, out);
-        else for (i = status ? -1 : j.nodes[0].first; i >= 0 && status == 0; i = j.nodes[i].next)
-            status = add_item(task, &j, i, out);
+        else
+            for (i = status ? -1 : j.nodes[0].first; i >= 0 && status == 0; i = j.nodes[i].next)
+                status = add_item(task, &j, i, out);
     }
     json_close(&j);
     free(text);

@@ -30,13 +30,21 @@ double seconds_now(void);
 
 /* ---- json.c ---- */
 
-typedef enum json_type { JSON_NULL, JSON_FALSE, JSON_TRUE, JSON_NUMBER, JSON_STRING, JSON_ARRAY, JSON_OBJECT } json_type;
+typedef enum json_type {
+    JSON_NULL,
+    JSON_FALSE,
+    JSON_TRUE,
+    JSON_NUMBER,
+    JSON_STRING,
+    JSON_ARRAY,
+    JSON_OBJECT
+} json_type;
 
 /* A value. Children of an array or object are linked; those of an object have keys. */
 typedef struct json_node {
     json_type type;
-    const char *key, *text; /* zero-terminated, in the text that was parsed; text of strings and numbers */
-    size_t bytes;           /* of text */
+    const char *key, *text;            /* zero-terminated, in the text that was parsed; text of strings and numbers */
+    size_t bytes;                      /* of text */
     int32_t parent, first, last, next; /* -1: none */
     int32_t line;
 } json_node;
@@ -50,10 +58,10 @@ typedef struct json {
 } json;
 
 void json_open(json *j, const char *name, char *text, size_t bytes); /* text is changed, and zero-terminated */
-int json_more(json *j);                                             /* 1: another value follows */
-int json_read(json *j);                                             /* reads it into nodes; nodes[0] is its root */
+int json_more(json *j);                                              /* 1: another value follows */
+int json_read(json *j);                                              /* reads it into nodes; nodes[0] is its root */
 void json_close(json *j);
-int32_t json_find(const json *j, int32_t object, const char *key);  /* -1: not there */
+int32_t json_find(const json *j, int32_t object, const char *key);       /* -1: not there */
 const char *json_string(const json *j, int32_t object, const char *key); /* NULL: not there, or no string */
 double json_number(const json *j, int32_t object, const char *key, double otherwise);
 
@@ -75,7 +83,15 @@ typedef struct items {
 } items;
 
 typedef enum task_id {
-    TASK_GSM8K, TASK_CSQA, TASK_LAMBADA, TASK_MMLU_PRO, TASK_ARC, TASK_CNN_DM, TASK_PPL, TASK_NEXTTOKEN, TASK_CALIBRATE
+    TASK_GSM8K,
+    TASK_CSQA,
+    TASK_LAMBADA,
+    TASK_MMLU_PRO,
+    TASK_ARC,
+    TASK_CNN_DM,
+    TASK_PPL,
+    TASK_NEXTTOKEN,
+    TASK_CALIBRATE
 } task_id;
 
 int read_whole(const char *path, char **text, size_t *bytes);
@@ -85,7 +101,14 @@ void free_items(items *list);
 /* ---- methods.c ---- */
 
 typedef enum method_id {
-    METHOD_VANILLA, METHOD_HARP, METHOD_BEAM, METHOD_SPECULATIVE, METHOD_LOOKUP, METHOD_PAUSE, METHOD_NUCLEUS, N_METHODS
+    METHOD_VANILLA,
+    METHOD_HARP,
+    METHOD_BEAM,
+    METHOD_SPECULATIVE,
+    METHOD_LOOKUP,
+    METHOD_PAUSE,
+    METHOD_NUCLEUS,
+    N_METHODS
 } method_id;
 
 typedef struct method {
@@ -97,10 +120,10 @@ typedef struct method {
 
 /* What one item did with one method. Sums, so that they add up over items. */
 typedef struct outcome {
-    double trials, right, right2;         /* right2: the task's second metric                           */
-    double nll, tokens;                   /* of given text, nats                                        */
+    double trials, right, right2;                  /* right2: the task's second metric                           */
+    double nll, tokens;                            /* of given text, nats                                        */
     double doubtful, doubtful_right, doubtful_nll; /* of the positions where the vanilla model hesitates */
-    double won, lost;                     /* trials that only this method, only vanilla got right        */
+    double won, lost;                              /* trials that only this method, only vanilla got right        */
     double steps, hesitated, changed, passes, rows, seconds, cut;
 } outcome;
 
@@ -114,7 +137,7 @@ typedef struct bench {
     harp_info info;
     task_id task;
     int32_t shots, max_tokens, pause_count, pause_token, window, context;
-    float theta; /* what counts as hesitating in tables */
+    float theta;            /* what counts as hesitating in tables, for all methods: the paper's 1 bit */
     const char *shots_text; /* the worked examples, in front of every prompt */
     tokens text;            /* the text of ppl, nexttoken, calibrate */
     double *entropies;      /* calibrate: [n_entropies] */
@@ -126,8 +149,8 @@ int method_open(bench *b, method *m);
 void method_close(method *m);
 
 /* Log-probability of `target` after `context`, greedy: whether it is what greedy decoding would have said. */
-int score_target(bench *b, method *m, const tokens *context, const tokens *target, int again, double *logprob, int *greedy,
-                 outcome *o);
+int score_target(bench *b, method *m, const tokens *context, const tokens *target, int again, double *logprob,
+                 int *greedy, outcome *o);
 
 /* Generates a continuation; *text is malloc'ed. Ends before any of the stop texts (NULL-terminated). */
 int generate(bench *b, method *m, const tokens *context, const char *const *stops, char **text, outcome *o);
@@ -138,8 +161,8 @@ extern const char *const task_names[];
 enum { N_TASKS = TASK_CALIBRATE + 1 };
 
 int task_is_generated(task_id task);
-const char *task_metric(task_id task);  /* what the score column is called */
-const char *task_metric2(task_id task); /* NULL: there is none */
+const char *task_metric(task_id task);                            /* what the score column is called */
+const char *task_metric2(task_id task);                           /* NULL: there is none */
 char *make_shots(task_id task, const items *list, int32_t shots); /* malloc'ed */
 int run_item(bench *b, method *m, const item *q, outcome *o);
 int run_window(bench *b, method *m, size_t index, outcome *o);

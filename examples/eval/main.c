@@ -108,23 +108,29 @@ static int take(options *o, const char *name, const char *value)
     const struct text {
         const char *name;
         const char **field;
-    } texts[] = {{"-m", &o->model},     {"--draft-model", &o->draft_model}, {"--data", &o->data},
-                 {"--out", &o->out},    {"--shots-data", &o->shots_data},   {"--csv", &o->csv},
-                 {"--svg", &o->svg},    {"--pause-token", &o->pause_token}};
+    } texts[] = {{"-m", &o->model},  {"--draft-model", &o->draft_model}, {"--data", &o->data},
+                 {"--out", &o->out}, {"--shots-data", &o->shots_data},   {"--csv", &o->csv},
+                 {"--svg", &o->svg}, {"--pause-token", &o->pause_token}};
     const struct number {
         const char *name;
         int32_t *field;
         long least, most;
-    } numbers[] = {{"--shots", &o->shots, 0, 100},           {"--limit", &o->limit, 1, 1 << 30},
-                   {"--max-tokens", &o->max_tokens, 1, 1 << 16}, {"--pause-count", &o->pause_count, 0, 4096},
-                   {"--window", &o->window, 8, 1 << 20},     {"-c", &o->context, 16, 1 << 28},
-                   {"-t", &o->threads, 1, 256},              {"--half", &o->only_half, 1, 2}};
+    } numbers[] = {{"--shots", &o->shots, 0, 100},
+                   {"--limit", &o->limit, 1, 1 << 30},
+                   {"--max-tokens", &o->max_tokens, 1, 1 << 16},
+                   {"--pause-count", &o->pause_count, 0, 4096},
+                   {"--window", &o->window, 8, 1 << 20},
+                   {"-c", &o->context, 16, 1 << 28},
+                   {"-t", &o->threads, 1, 256},
+                   {"--half", &o->only_half, 1, 2}};
     const struct list {
         const char *name;
         double *field;
         int32_t *n;
-    } lists[] = {{"--reframings", o->reframings, &o->n_reframings}, {"--thetas", o->thetas, &o->n_thetas},
-                 {"--deltas", o->deltas, &o->n_deltas},             {"--betas", o->betas, &o->n_betas}};
+    } lists[] = {{"--reframings", o->reframings, &o->n_reframings},
+                 {"--thetas", o->thetas, &o->n_thetas},
+                 {"--deltas", o->deltas, &o->n_deltas},
+                 {"--betas", o->betas, &o->n_betas}};
     size_t i;
     for (i = 0; i < sizeof texts / sizeof *texts; i++)
         if (strcmp(texts[i].name, name) == 0) return *texts[i].field = value, 1;
@@ -237,8 +243,10 @@ static int add_harp(methods *all, const options *o, const char *frame, size_t le
                     p->reframings = (int32_t)o->reframings[k], p->theta = (float)o->thetas[t];
                     p->delta = (float)o->deltas[d], p->beta = (float)o->betas[b], p->rescale = o->rescale;
                     n = snprintf(m->name, sizeof m->name, "harp %.*s K=%d", (int)length, frame, (int)p->reframings);
-                    if (p->theta != paper.theta) n += snprintf(m->name + n, 80 - (size_t)n, " theta=%g", (double)p->theta);
-                    if (p->delta != paper.delta) n += snprintf(m->name + n, 80 - (size_t)n, " delta=%g", (double)p->delta);
+                    if (p->theta != paper.theta)
+                        n += snprintf(m->name + n, 80 - (size_t)n, " theta=%g", (double)p->theta);
+                    if (p->delta != paper.delta)
+                        n += snprintf(m->name + n, 80 - (size_t)n, " delta=%g", (double)p->delta);
                     if (p->beta != paper.beta) n += snprintf(m->name + n, 80 - (size_t)n, " beta=%g", (double)p->beta);
                     if (p->rescale) snprintf(m->name + n, 80 - (size_t)n, " rescaled");
                 }
@@ -267,8 +275,7 @@ static int list_methods(methods *all, const options *o)
         int id = 0;
         while (id < N_METHODS && (strlen(names[id]) != length || memcmp(names[id], p, length) != 0)) id++;
         if (id == N_METHODS) return misuse("--methods: there is no '%s'", p);
-        if (!generated && id != METHOD_VANILLA && id != METHOD_HARP
-            && (id != METHOD_PAUSE || o->task >= TASK_PPL))
+        if (!generated && id != METHOD_VANILLA && id != METHOD_HARP && (id != METHOD_PAUSE || o->task >= TASK_PPL))
             return complain("method %s does not go with task %s: it scores given text, nothing is generated", names[id],
                             task_names[o->task]);
         if (id == METHOD_HARP) status = add_all_harp(all, o);
@@ -323,7 +330,7 @@ static int open_bench(run *r, const options *o)
     if (o->draft_model && harp_open(&b->draft_model, o->draft_model, &err)) return complain("%s", err.text);
     b->info = harp_model_info(b->model);
     if (b->info.tokenizer == 0) return complain("this model has no tokenizer: no text can be put to it");
-    b->task = (task_id)o->task, b->shots = o->shots, b->max_tokens = o->max_tokens, b->theta = (float)o->thetas[0];
+    b->task = (task_id)o->task, b->shots = o->shots, b->max_tokens = o->max_tokens, b->theta = harp_defaults().theta;
     b->context = b->info.context < 4096 ? b->info.context : 4096;
     if (o->context) b->context = o->context;
     b->window = o->window < b->context ? o->window : b->context;
@@ -413,8 +420,8 @@ static int run_all(run *r, const options *o)
             for (k = 0; k < r->methods.n && status == 0; k++) status = run_one(r, &r->methods.list[k], i);
             show_progress(done, all, start);
         }
-    if (interrupted) fprintf(stderr, "\nharp-eval: interrupted; what was done is below%s\n",
-                             o->out ? ", and --resume goes on" : "");
+    if (interrupted)
+        fprintf(stderr, "\nharp-eval: interrupted; what was done is below%s\n", o->out ? ", and --resume goes on" : "");
     return status;
 }
 

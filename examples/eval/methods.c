@@ -109,7 +109,8 @@ static int begin_context(bench *b, method *m, const tokens *context, int32_t roo
     int32_t n = (int32_t)context->n, skip = n > most ? n - most : 0;
     if (most < 1) return complain("a context of %ld positions is too short for this task", (long)b->context);
     if (skip > 0) o->cut += 1;
-    if (harp_rewind(m->session, 0, &err) || harp_feed(m->session, context->list + skip, n - skip, &err)) return fail(&err);
+    if (harp_rewind(m->session, 0, &err) || harp_feed(m->session, context->list + skip, n - skip, &err))
+        return fail(&err);
     return pause && harp_pause(m->session, b->pause_token, pause, &err) ? fail(&err) : 0;
 }
 
@@ -137,15 +138,16 @@ static int on_target(void *user, const harp_step *step, const float *vanilla, co
     return 0;
 }
 
-int score_target(bench *b, method *m, const tokens *context, const tokens *target, int again, double *logprob, int *greedy,
-                 outcome *o)
+int score_target(bench *b, method *m, const tokens *context, const tokens *target, int again, double *logprob,
+                 int *greedy, outcome *o)
 {
     harp_error err;
     scoring s;
     int32_t n = 0, last, i, given[MAX_TARGET];
     meter t = meter_begin(m);
     if (target->n > MAX_TARGET) return complain("a target of %lu tokens is too long", (unsigned long)target->n);
-    if (!again && begin_context(b, m, context, MAX_TARGET, o)) return EXIT_FAILED; /* else what was computed for it stands */
+    if (!again && begin_context(b, m, context, MAX_TARGET, o))
+        return EXIT_FAILED; /* else what was computed for it stands */
     harp_tokens(m->session, &n);
     last = harp_tokens(m->session, NULL)[n - 1];
     given[0] = last;
@@ -215,7 +217,8 @@ static int search(method *m, int32_t most, harp_decoder *d, char *piece, size_t 
     return status;
 }
 
-static int step_on(method *m, int32_t most, const char *const *stops, harp_decoder *d, char *piece, size_t room, growing *g)
+static int step_on(method *m, int32_t most, const char *const *stops, harp_decoder *d, char *piece, size_t room,
+                   growing *g)
 {
     harp_step step;
     harp_error err;

@@ -12,10 +12,13 @@ static const struct field {
     const char *name;
     size_t at;
 } fields[] = {
-#define FIELD(name) {#name, offsetof(outcome, name)}
-    FIELD(trials),   FIELD(right),          FIELD(right2),       FIELD(nll),  FIELD(tokens), FIELD(doubtful),
-    FIELD(doubtful_right), FIELD(doubtful_nll), FIELD(won),      FIELD(lost), FIELD(steps),  FIELD(hesitated),
-    FIELD(changed),  FIELD(passes),         FIELD(rows),         FIELD(seconds), FIELD(cut)};
+#define FIELD(name)                                                                                                    \
+    {                                                                                                                  \
+#name, offsetof(outcome, name)                                                                                 \
+    }
+    FIELD(trials),         FIELD(right),        FIELD(right2), FIELD(nll),     FIELD(tokens), FIELD(doubtful),
+    FIELD(doubtful_right), FIELD(doubtful_nll), FIELD(won),    FIELD(lost),    FIELD(steps),  FIELD(hesitated),
+    FIELD(changed),        FIELD(passes),       FIELD(rows),   FIELD(seconds), FIELD(cut)};
 
 enum { N_FIELDS = sizeof fields / sizeof *fields };
 
@@ -58,7 +61,8 @@ static int grow_results(results *r)
     record *list = realloc(r->list, capacity * sizeof *list);
     uint32_t *places = calloc(2 * capacity, sizeof *places);
     if (list) r->list = list;
-    if (!list || !places || capacity > (1u << 28)) return free(places), complain("there is not enough memory for the results");
+    if (!list || !places || capacity > (1u << 28))
+        return free(places), complain("there is not enough memory for the results");
     free(r->places);
     r->places = places, r->capacity = capacity;
     for (i = 0; i < r->n; i++) places[find_place(r, list[i].method, list[i].item)] = (uint32_t)i + 1;

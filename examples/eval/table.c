@@ -10,11 +10,11 @@
 typedef struct row {
     const char *name;
     outcome sum;
-    double squares;                 /* of right, for metrics that are no counts                     */
-    double low, high;               /* 95 % interval of the score                                   */
-    double won, lost, p;            /* against vanilla, paired                                       */
-    double time, passes;            /* relative to vanilla on the items that both have; 0: unknown  */
-    double nll_change, nll_error;   /* per token, against vanilla, and its standard error over items */
+    double squares;               /* of right, for metrics that are no counts                     */
+    double low, high;             /* 95 % interval of the score                                   */
+    double won, lost, p;          /* against vanilla, paired                                       */
+    double time, passes;          /* relative to vanilla on the items that both have; 0: unknown  */
+    double nll_change, nll_error; /* per token, against vanilla, and its standard error over items */
     int32_t items, paired;
 } row;
 
@@ -137,8 +137,9 @@ static void print_markdown(const row *rows, int32_t n, task_id task, FILE *out)
         if (is_text) print_text_cells(rows, out);
         else if (task == TASK_LAMBADA) print_cell(out, "%.2f", exp(share(o->nll, o->tokens)), o->tokens > 0);
         print_cell(out, "%.1f", 100 * rate, o->steps > 0 && (rate > 0 || strncmp(rows->name, "harp", 4) == 0));
-        if (rows->paired) fprintf(out, " %.0f / %.0f | %.3g | x%.2f | x%.2f |\n", rows->won, rows->lost, rows->p, rows->time,
-                                  rows->passes);
+        if (rows->paired)
+            fprintf(out, " %.0f / %.0f | %.3g | x%.2f | x%.2f |\n", rows->won, rows->lost, rows->p, rows->time,
+                    rows->passes);
         else fputs(" - | - | x1 | x1 |\n", out);
     }
 }
@@ -153,7 +154,8 @@ static int print_csv(const row *rows, int32_t n, FILE *out)
         fprintf(out, "\"%s\",%ld,%.0f,%.6f,%.6f,%.6f,%.6f,%.6f,%.6f,%.0f,%.0f,%.6g,%.4f,%.4f,%.3f,%.0f\n", rows->name,
                 (long)rows->items, o->trials, share(o->right, o->trials), rows->low, rows->high,
                 share(o->right2, o->trials), share(o->nll, o->tokens), share(o->hesitated, o->steps), rows->won,
-                rows->lost, rows->p, rows->paired ? rows->time : 1, rows->paired ? rows->passes : 1, o->seconds, o->cut);
+                rows->lost, rows->p, rows->paired ? rows->time : 1, rows->paired ? rows->passes : 1, o->seconds,
+                o->cut);
     }
     return ferror(out);
 }
@@ -184,9 +186,11 @@ static int print_svg(const row *rows, int32_t n, task_id task, FILE *out)
         cost = cost_of(&rows[i]) > cost ? cost_of(&rows[i]) : cost;
     }
     high = high > low ? high : low + 0.01, cost *= 1.1;
-    fputs("<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 640 400\" font-family=\"sans-serif\" font-size=\"12\">\n"
+    fputs("<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 640 400\" font-family=\"sans-serif\" "
+          "font-size=\"12\">\n"
           "<rect width=\"640\" height=\"400\" fill=\"#fff\"/>\n"
-          "<path d=\"M60 20V350H620\" fill=\"none\" stroke=\"#888\"/>\n", out);
+          "<path d=\"M60 20V350H620\" fill=\"none\" stroke=\"#888\"/>\n",
+          out);
     for (i = 0; i <= 4; i++) {
         snprintf(text, sizeof text, "%.1f", 100 * (low + (high - low) * i / 4));
         print_label(out, 54, 354 - 320 * i / 4.0, "end", text);
@@ -199,9 +203,12 @@ static int print_svg(const row *rows, int32_t n, task_id task, FILE *out)
     for (i = 0; i < n; i++) {
         x = 60 + 540 * cost_of(&rows[i]) / cost;
         y[0] = rows[i].low, y[1] = share(rows[i].sum.right, rows[i].sum.trials), y[2] = rows[i].high;
-        fprintf(out, "<path d=\"M%.1f %.1fV%.1f\" stroke=\"#b3574b\" opacity=\".5\"/><circle cx=\"%.1f\" cy=\"%.1f\" r=\"4\" "
-                     "fill=\"#b3574b\"/>\n", x, 350 - 320 * (y[0] - low) / (high - low), 350 - 320 * (y[2] - low) / (high - low),
-                x, 350 - 320 * (y[1] - low) / (high - low));
+        fprintf(
+            out,
+            "<path d=\"M%.1f %.1fV%.1f\" stroke=\"#b3574b\" opacity=\".5\"/><circle cx=\"%.1f\" cy=\"%.1f\" r=\"4\" "
+            "fill=\"#b3574b\"/>\n",
+            x, 350 - 320 * (y[0] - low) / (high - low), 350 - 320 * (y[2] - low) / (high - low), x,
+            350 - 320 * (y[1] - low) / (high - low));
         print_label(out, x > 480 ? x - 8 : x + 8, 354 - 320 * (y[1] - low) / (high - low), x > 480 ? "end" : "start",
                     rows[i].name);
     }
@@ -225,6 +232,9 @@ int print_tables(const results *r, task_id task, FILE *markdown, const char *csv
     int status = 0;
     if (!rows) return complain("there is not enough memory for the table");
     print_markdown(rows, r->n_names, task, markdown);
+    if (r->n_names > 0 && rows[0].sum.cut > 0)
+        fprintf(markdown, "\n%.0f of %ld prompts were longer than the context and lost their beginning.\n",
+                rows[0].sum.cut, (long)rows[0].items);
     if (csv) status = write_file(csv, rows, r->n_names, task, 0);
     if (svg && status == 0) status = write_file(svg, rows, r->n_names, task, 1);
     free(rows);
@@ -255,7 +265,8 @@ void print_calibration(const bench *b)
     for (bin = 0; k < n; bin++) {
         size_t first = k;
         while (k < n && b->entropies[k] < 0.5 * (double)(bin + 1)) k++;
-        printf("| %.1f to %.1f | %5.1f %% ", 0.5 * (double)bin, 0.5 * (double)(bin + 1), 100 * (double)(k - first) / (double)n);
+        printf("| %.1f to %.1f | %5.1f %% ", 0.5 * (double)bin, 0.5 * (double)(bin + 1),
+               100 * (double)(k - first) / (double)n);
         for (i = 0; i < (k - first) * 50 / n; i++) putchar('#');
         printf(" |\n");
     }

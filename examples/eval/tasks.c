@@ -6,7 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-const char *const task_names[] = {"gsm8k", "csqa", "lambada", "mmlu_pro", "arc", "cnn_dm", "ppl", "nexttoken", "calibrate"};
+const char *const task_names[] = {"gsm8k",  "csqa", "lambada",   "mmlu_pro", "arc",
+                                  "cnn_dm", "ppl",  "nexttoken", "calibrate"};
 
 int task_is_generated(task_id task)
 {
@@ -15,8 +16,8 @@ int task_is_generated(task_id task)
 
 const char *task_metric(task_id task)
 {
-    static const char *const names[] = {"strict match", "accuracy", "last word", "accuracy", "accuracy", "ROUGE-1",
-                                        "top-1",        "top-1",    "top-1"};
+    static const char *const names[] = {"strict match", "accuracy", "last word", "accuracy", "accuracy",
+                                        "ROUGE-1",      "top-1",    "top-1",     "top-1"};
     return names[task];
 }
 
@@ -88,7 +89,8 @@ char *make_shots(task_id task, const items *list, int32_t shots)
     int32_t i;
     put(&l, "%s", "");
     if (task == TASK_MMLU_PRO)
-        put(&l, "The following are multiple choice questions (with answers). Think step by step and then finish your answer "
+        put(&l, "The following are multiple choice questions (with answers). Think step by step and then finish your "
+                "answer "
                 "with \"the answer is (X)\" where X is the correct letter choice.\n\n");
     for (i = 0; i < shots && (size_t)i < list->n; i++) {
         put_question(&l, task, &list->list[i]);

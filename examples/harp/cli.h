@@ -9,6 +9,7 @@
  *   json.c      strings and numbers as JSON
  *   masks.c     --replay-masks
  *   decoders.c  --decoder: beams, drafts, pauses
+ *   view.c      a trace as a page
  *   run.c chat.c score.c tokenize.c info.c      one sub-command each
  *
  * Functions that can fail return an exit status: EXIT_FINE, or EXIT_FAILED after one line on stderr (complain), or
@@ -214,7 +215,8 @@ typedef struct show {
     const engine *engine;
     term term;
     FILE *trace;
-    const char *trace_path;
+    const char *trace_path, *model;
+    int traced; /* the trace has begun */
     double last;         /* time of the last step                                                     */
     int32_t position;    /* the last step that was told of, -1: none in this turn                      */
     int (*stop)(void);   /* asked after each token, or NULL                                           */
@@ -245,5 +247,6 @@ int command_chat(const options *o);
 int command_score(const options *o);
 int command_tokenize(const options *o);
 int command_info(const options *o);
+int command_view(const char *path); /* a trace becomes a page on standard output */
 
 #endif

@@ -33,6 +33,7 @@ int main(int argc, char **argv)
         printf("harp %d.%d.%d\n", HARP_VERSION / 10000, HARP_VERSION / 100 % 100, HARP_VERSION % 100);
         return EXIT_FINE;
     }
+    if (argc == 3 && strcmp(argv[1], "view") == 0 && argv[2][0] != '-') return command_view(argv[2]);
     if (!command) {
         print_overview(stderr);
         if (argc > 1) fprintf(stderr, "\nharp: there is no command '%s'\n", argv[1]);

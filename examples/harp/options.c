@@ -182,6 +182,7 @@ void print_overview(FILE *out)
     int i;
     fprintf(out, "harp runs language models that notice when they hesitate.\n\n");
     for (i = 0; i < N_COMMANDS; i++) fprintf(out, "  harp %-10s %s\n", commands[i].name, commands[i].what);
+    fprintf(out, "  harp %-10s %s\n", "view", "TRACE.jsonl > page.html: a trace (run --trace) as a page for a browser");
     fprintf(out, "\n`harp COMMAND --help` lists the options.\n");
 }
 

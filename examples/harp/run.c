@@ -101,7 +101,8 @@ static int run_text(engine *e, show *s, const options *o)
     if (prepares && run_prepared(e, s, o, prompt.data, prompt.bytes, &done)) return free(prompt.data), EXIT_FAILED;
     status = HARP_OK;
     if (!done)
-        status = harp_generate(e->session, prepares ? NULL : prompt.data, o->n < 0 ? INT32_MAX : o->n, show_text, s, &err);
+        status = harp_generate(e->session, prepares ? NULL : prompt.data, o->n < 0 ? INT32_MAX : o->n, show_text, s,
+                               &err);
     free(prompt.data);
     if (isatty(STDOUT_FILENO) && (status != HARP_OK || !s->newline)) putchar('\n'); /* into a file goes the text alone */
     if (status) return engine_complain(e, &err);

@@ -18,7 +18,7 @@ int show_open(show *s, const engine *e, const options *o)
     s->engine = e;
     s->term = term_open(stdout, o->color);
     s->position = -1;
-    s->trace_path = o->trace;
+    s->trace_path = o->trace, s->model = o->model;
     if (o->trace && !(s->trace = fopen(o->trace, "wb"))) return complain("%s: %s", o->trace, strerror(errno));
     return EXIT_FINE;
 }
@@ -75,9 +75,29 @@ static void trace_real(show *s, const char *name, double value)
     json_number(s->trace, value);
 }
 
+/* The first step also tells how the run was set up. */
+static void trace_run(show *s)
+{
+    static const char *const frames[] = {"stream", "redraw", "last"};
+    const harp_params *p = &s->engine->params;
+    fputs("\"run\":{\"model\":", s->trace);
+    json_string(s->trace, s->model, strlen(s->model));
+    fprintf(s->trace, ",\"harp\":%s", p->harp ? "true" : "false");
+    trace_real(s, "theta", (double)p->theta), trace_real(s, "delta", (double)p->delta);
+    trace_real(s, "beta", (double)p->beta), trace_real(s, "reframings", p->reframings);
+    fprintf(s->trace, ",\"frame\":\"%s\"", frames[p->frame]);
+    trace_real(s, "reframe_from", p->reframe_from), trace_real(s, "seed", (double)p->seed);
+    trace_real(s, "temperature", (double)p->temperature), trace_real(s, "top_k", p->top_k);
+    trace_real(s, "top_p", (double)p->top_p), trace_real(s, "min_p", (double)p->min_p);
+    trace_real(s, "drafts", p->drafts), trace_real(s, "threads", p->threads);
+    fputs("},", s->trace);
+}
+
 static void trace_step(show *s, const harp_step *step, double seconds)
 {
     fprintf(s->trace, "{\"position\":%ld,", (long)step->position);
+    if (!s->traced) trace_run(s);
+    s->traced = 1;
     trace_token(s, "text", step->token);
     trace_real(s, "entropy", (double)step->entropy);
     trace_real(s, "uncertainty", (double)step->uncertainty);
