@@ -12,11 +12,10 @@ build() { # build NAME FLAGS...
     gcc $flags "$@" tests/test_${name%%-*}.c -c -o $B/$name.o && gcc --coverage $B/$name.o $objects -o $B/$name -lm -pthread
 }
 objects=
-build library && build faults && build faults-stdio -DHARP_NO_MMAP && build numbers && build models && build words \
-    && build slices || exit 1
+build library && build faults && build faults-stdio -DHARP_NO_MMAP && build numbers && build models && build words || exit 1
 gcc $flags -c harp_impl.c -o $B/harp_impl.o || exit 1
 objects=$B/harp_impl.o
-build conformance && build tokenizer && build threads && build decoders || exit 1
+build conformance && build tokenizer && build threads && build decoders && build slices || exit 1
 {
     for m in llama_gqa llama31_tied smollm_tied mistral_v3 mistral_swa16; do $B/conformance $F/$m/model.harp $F/$m/golden; done
     $B/faults $B/files
