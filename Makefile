@@ -28,6 +28,7 @@ TESTS = \
 	variants \
 	test_threads \
 	test_decoders \
+	test_eval \
 	test_chat \
 	test_convert \
 	test_gguf \
