@@ -7052,6 +7052,10 @@ static void hp_adopt_beams(harp_session *s)
         memcpy(tokens, s->beam_tokens + (size_t)b->parent * row, (size_t)before * sizeof *tokens);
         if (b->token >= 0) tokens[before] = b->token;
         s->beams[i] = *b;
+        if (b->token >= 0 || b->parent >= i) continue;
+        /* As in the paper's code, where the state of a finished beam that falls in rank is read after that of its old
+         * rank was written: it takes over that score, and is lost if the beam there goes on. */
+        s->beams[i].score = s->beams[b->parent].finished ? s->beams[b->parent].score : -FLT_MAX;
     }
     swap = s->beam_tokens, s->beam_tokens = s->next_tokens, s->next_tokens = swap;
     swap = s->beam_streams, s->beam_streams = s->next_streams, s->next_streams = swap;
