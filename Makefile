@@ -28,6 +28,7 @@ TESTS = \
 	variants \
 	test_threads \
 	test_decoders \
+	test_eval \
 	test_chat \
 	test_convert \
 	test_gguf \
@@ -157,7 +158,7 @@ $(B)/test_vendoring_cpp: tests/test_vendoring.c $(B)/harp_impl.o
 	$(CXX) $(B)/vendoring_cpp.o $(B)/harp_impl.o -o $@ -lm
 
 run: $(B)/harp
-	$(B)/harp run -m examples/demo/demo.harp -p "One day, Anna" -n 200 --stats
+	$(B)/harp run -m examples/demo/demo.harp -p "One day, Anna" -n 200 --seed 2 --stats
 
 test: all $(TESTS:%=$(B)/%)
 	sh tests/run.sh $(B)

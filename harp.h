@@ -156,7 +156,7 @@ typedef enum harp_activations {
 typedef enum harp_cache {
     HARP_CACHE_F16, /* keys and values rounded to IEEE half precision                                       */
     HARP_CACHE_F32,
-    HARP_CACHE_INT8 /* int8 with one scale per head and position                                            */
+    HARP_CACHE_INT8 /* int8 with one scale per head and position, a half                                    */
 } harp_cache;
 
 /* What the second pass sees (DESIGN: "the cache, the paper's open problem"). */
@@ -289,7 +289,7 @@ typedef struct harp_step {
 typedef int harp_text_fn(void *user, const char *text, size_t bytes, const harp_step *step);
 
 /* Opens a .harp file: maps it where the platform can, otherwise reads it into memory. Checks everything but the
- * weights' checksums (harp_verify does that). *model is NULL on failure. */
+ * weights' checksums (harp_verify does that). path is UTF-8, on Windows too. *model is NULL on failure. */
 HARP_API harp_status harp_open(harp_model **model, const char *path, harp_error *err);
 
 /* Opens a session. The model must outlive it. *session is NULL on failure. */
@@ -307,7 +307,9 @@ HARP_API void harp_close(harp_model *model);             /* NULL is fine; after 
 
 /* ---- TIER 2: drive it yourself ---------------------------------------------------------------------------------- */
 
-/* Appends n tokens. All but the last are computed now, the last by the next harp_next. */
+/* Appends n tokens. All but the last are computed now, the last by the next harp_next. Models with longrope (Phi-3)
+ * turn every position anew when the tokens outgrow the original context (metadata rope_original): the call or step
+ * after that, either way, computes the whole session once more. */
 HARP_API harp_status harp_feed(harp_session *session, const int32_t *tokens, int32_t n, harp_error *err);
 
 /* One step: computes what is pending, applies HARP, chooses a token and appends it. step may be NULL. */
@@ -463,10 +465,10 @@ HARP_API harp_status harp_verify(const harp_model *model, harp_error *err);
 
 /* What a model is. Strings live as long as the model and are zero-terminated. */
 typedef struct harp_info {
-    const char *architecture; /* "llama", ...                                                                 */
+    const char *architecture; /* "llama", ...: a name; what a layer computes is in the metadata               */
     int32_t vocab, hidden, layers, heads, kv_heads, head_dim, ffn;
     int32_t context;          /* positions that it was made for                                               */
-    int32_t window;           /* sliding window, 0: none                                                      */
+    int32_t window;           /* sliding window (of some layers or all), 0: none                              */
     int32_t tied;             /* 1: the output matrix is the embedding matrix                                 */
     int32_t tokenizer;        /* 0: none, token ids only; 1: SentencePiece BPE; 2: byte-level BPE             */
     int32_t bos;              /* begin token, -1: none                                                        */

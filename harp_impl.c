@@ -1003,7 +1003,7 @@ typedef struct hp_inputs {
 /* A block of cached keys or values: rows x cols elements of the cache's type, in int8 with a scale per row or column. */
 typedef struct hp_packed {
     const uint8_t *elements; /* [rows][cols] */
-    const float *row_scales, *col_scales;
+    const uint8_t *row_scales, *col_scales; /* halves, as in the file */
     harp_cache type;
     int32_t rows, cols;
 } hp_packed;
@@ -1320,8 +1320,8 @@ static void hp_unpack(float *out, size_t stride, const hp_packed *in)
     for (r = 0; r < in->rows; r++, p += (size_t)in->cols * element)
         for (c = 0; c < in->cols; c += HP_LANES) {
             hp_vf v = hp_load_elements(in->type, p + (size_t)c * element, hp_min(in->cols - c, HP_LANES));
-            if (in->row_scales) v = hp_vf_mul(v, hp_vf_set(in->row_scales[r]));
-            if (in->col_scales) v = hp_vf_mul(v, hp_vf_load(in->col_scales + c));
+            if (in->row_scales) v = hp_vf_mul(v, hp_vf_set(hp_half_to_float(hp_u16(in->row_scales + 2 * r))));
+            if (in->col_scales) v = hp_vf_mul(v, hp_vf_load_half(in->col_scales + 2 * c));
             hp_vf_store(out + (size_t)r * stride + (size_t)c, v);
         }
 }
@@ -2458,7 +2458,7 @@ static const hp_kernels *hp_find_kernels(const char *name)
  *      window_layers   bytes    one for each layer, 1: the window holds there, 0: it does not; absent: it holds in all
  *      local_layers    bytes    one for each layer, 1: rope_local turns it; absent: none
  *
- * Tensors, in this order; [] has a condition, ? means that the tensor may be there or not:
+ * Tensors, in this order; what stands at the right in [] is a condition, ? means that the tensor may be there or not:
  *
  *      embedding [vocab][hidden]
  *      position_embedding [context][hidden] ?
@@ -4972,7 +4972,7 @@ static double hp_seconds(void)
  * the dimensions are the outputs (rule R1 both times).
  *
  *      keys    [layers][kv_heads][blocks] of [head_dim][16]        element: float, half or int8
- *      values  [layers][kv_heads][blocks] of [16][head_dim]        int8 has a scale per position: [..][blocks][16]
+ *      values  [layers][kv_heads][blocks] of [16][head_dim]        int8 has a half's scale per position: [..][blocks][16]
  *
  * A reframed stream, or a beam's, BEGINS at a base: earlier positions are the vanilla stream's and are read there, block
  * by block. If the base falls inside a block, that block is copied first, so that every block has one owner.
@@ -4980,11 +4980,11 @@ static double hp_seconds(void)
  * the newest position is frame "last", whose stream is a single block.
  * ============================================================================================================== */
 
-enum { HP_BLOCK = HP_LANES, HP_RUN = 4, HP_SHARES = 4, HP_MAX_REFRAMINGS = 64, HP_MAX_THREADS = 256 };
+enum { HP_BLOCK = HP_LANES, HP_SCALES_BYTES = 2 * HP_BLOCK /* of a block */, HP_RUN = 4, HP_SHARES = 4, HP_MAX_REFRAMINGS = 64, HP_MAX_THREADS = 256 };
 
 typedef struct hp_stream {
     uint8_t *keys, *values;
-    float *key_scales, *value_scales; /* cache int8 */
+    uint8_t *key_scales, *value_scales; /* cache int8 */
     int32_t blocks;                   /* capacity                                                                 */
     int32_t base;                     /* first position of its own                                                */
     int32_t length;                   /* positions below it are computed; 0: nothing is, base means nothing        */
@@ -5236,8 +5236,8 @@ static void hp_lay_out_streams(harp_session *s, hp_arena *a)
         scales = p->cache == HARP_CACHE_INT8 ? blocks : 0;
         t->keys = hp_carve(a, blocks, block_bytes);
         t->values = hp_carve(a, blocks, block_bytes);
-        t->key_scales = hp_carve(a, scales, HP_BLOCK * sizeof(float));
-        t->value_scales = hp_carve(a, scales, HP_BLOCK * sizeof(float));
+        t->key_scales = hp_carve(a, scales, HP_SCALES_BYTES);
+        t->value_scales = hp_carve(a, scales, HP_SCALES_BYTES);
     }
 }
 
@@ -5408,24 +5408,37 @@ static size_t hp_block_bytes(const harp_session *s)
     return HP_BLOCK * (size_t)s->model->info.head_dim * hp_cache_element_bytes(s->params.cache);
 }
 
-/* Stores n floats, `step` elements apart, as the cache's type. Halves are little-endian, as in the file. */
-static void hp_store_elements(harp_cache cache, uint8_t *p, size_t step, const float *x, int32_t n, float *scale)
+static void hp_store_half(uint8_t *p, uint16_t h)
 {
-    float top = 0.0f, inverse;
+    p[0] = (uint8_t)h, p[1] = (uint8_t)(h >> 8);
+}
+
+/* As int8 with a scale, which is rounded to half first; a tiny one may lose so much that values must be held to 127. */
+static void hp_store_int8(uint8_t *p, size_t step, const float *x, int32_t n, uint8_t *scale_at)
+{
+    float top = 0.0f, scale, inverse;
+    uint16_t half;
+    int32_t i;
+    for (i = 0; i < n; i++) top = fabsf(x[i]) > top ? fabsf(x[i]) : top;
+    scale = top / 127.0f;
+    half = hp_float_to_half(scale < 65504.0f ? scale : 65504.0f);
+    hp_store_half(scale_at, half);
+    scale = hp_half_to_float(half);
+    inverse = scale > 0.0f ? 1.0f / scale : 0.0f;
+    for (i = 0; i < n; i++) {
+        hp_vf scaled = hp_vf_set(x[i] * inverse);
+        scaled = hp_vf_min(hp_vf_max(scaled, hp_vf_set(-127.0f)), hp_vf_set(127.0f));
+        p[step * (size_t)i] = (uint8_t)hp_vf_round(scaled).lane[0];
+    }
+}
+
+/* Stores n floats, `step` elements apart, as the cache's type. Halves are little-endian, as in the file. */
+static void hp_store_elements(harp_cache cache, uint8_t *p, size_t step, const float *x, int32_t n, uint8_t *scale_at)
+{
     int32_t i;
     for (i = 0; i < n && cache == HARP_CACHE_F32; i++) memcpy(p + 4 * step * (size_t)i, &x[i], 4);
-    for (i = 0; i < n && cache == HARP_CACHE_F16; i++) {
-        uint16_t h = hp_float_to_half(x[i]);
-        p[2 * step * (size_t)i] = (uint8_t)h, p[2 * step * (size_t)i + 1] = (uint8_t)(h >> 8);
-    }
-    if (cache != HARP_CACHE_INT8) return;
-    for (i = 0; i < n; i++) top = fabsf(x[i]) > top ? fabsf(x[i]) : top;
-    *scale = top > 1e-30f ? top / 127.0f : 0.0f;
-    inverse = top > 1e-30f ? 127.0f / top : 0.0f;
-    for (i = 0; i < n; i++) {
-        float scaled = x[i] * inverse;
-        p[step * (size_t)i] = (uint8_t)hp_vf_round(hp_vf_set(scaled)).lane[0];
-    }
+    for (i = 0; i < n && cache == HARP_CACHE_F16; i++) hp_store_half(p + 2 * step * (size_t)i, hp_float_to_half(x[i]));
+    if (cache == HARP_CACHE_INT8) hp_store_int8(p, step, x, n, scale_at);
 }
 
 /* Zeroes a block when its first position comes: what lies behind the last position of a stream is read and saved with
@@ -5436,8 +5449,8 @@ static void hp_clear_block(const harp_session *s, hp_stream *t, size_t block)
     memset(t->keys + block * bytes, 0, bytes);
     memset(t->values + block * bytes, 0, bytes);
     if (s->params.cache != HARP_CACHE_INT8) return;
-    memset(t->key_scales + block * HP_BLOCK, 0, HP_BLOCK * sizeof(float));
-    memset(t->value_scales + block * HP_BLOCK, 0, HP_BLOCK * sizeof(float));
+    memset(t->key_scales + block * HP_SCALES_BYTES, 0, HP_SCALES_BYTES);
+    memset(t->value_scales + block * HP_SCALES_BYTES, 0, HP_SCALES_BYTES);
 }
 
 static void hp_store_key_value(harp_session *s, hp_stream *t, int32_t layer, int32_t kv_head, int32_t position,
@@ -5447,11 +5460,11 @@ static void hp_store_key_value(harp_session *s, hp_stream *t, int32_t layer, int
     size_t b = hp_block_index(s, t, layer, kv_head, position / HP_BLOCK), lane = (size_t)(position % HP_BLOCK);
     size_t element = hp_cache_element_bytes(s->params.cache);
     uint8_t *keys = t->keys + b * hp_block_bytes(s), *values = t->values + b * hp_block_bytes(s);
-    float unused, *ks = &unused, *vs = &unused;
+    uint8_t *ks = NULL, *vs = NULL;
     if (lane == 0) hp_clear_block(s, t, b);
     if (s->params.cache == HARP_CACHE_INT8) {
-        ks = t->key_scales + b * HP_BLOCK + lane;
-        vs = t->value_scales + b * HP_BLOCK + lane;
+        ks = t->key_scales + b * HP_SCALES_BYTES + 2 * lane;
+        vs = t->value_scales + b * HP_SCALES_BYTES + 2 * lane;
     }
     hp_store_elements(s->params.cache, keys + lane * element, HP_BLOCK, key, dim, ks);
     hp_store_elements(s->params.cache, values + lane * (size_t)dim * element, 1, value, dim, vs);
@@ -5463,7 +5476,7 @@ static hp_packed hp_packed_keys(const harp_session *s, const hp_stream *t, size_
     hp_packed p;
     p.elements = t->keys + block * hp_block_bytes(s), p.type = s->params.cache;
     p.rows = s->model->info.head_dim, p.cols = HP_BLOCK;
-    p.row_scales = NULL, p.col_scales = p.type == HARP_CACHE_INT8 ? t->key_scales + block * HP_BLOCK : NULL;
+    p.row_scales = NULL, p.col_scales = p.type == HARP_CACHE_INT8 ? t->key_scales + block * HP_SCALES_BYTES : NULL;
     return p;
 }
 
@@ -5472,7 +5485,7 @@ static hp_packed hp_packed_values(const harp_session *s, const hp_stream *t, siz
     hp_packed p;
     p.elements = t->values + block * hp_block_bytes(s), p.type = s->params.cache;
     p.rows = HP_BLOCK, p.cols = s->model->info.head_dim;
-    p.row_scales = p.type == HARP_CACHE_INT8 ? t->value_scales + block * HP_BLOCK : NULL, p.col_scales = NULL;
+    p.row_scales = p.type == HARP_CACHE_INT8 ? t->value_scales + block * HP_SCALES_BYTES : NULL, p.col_scales = NULL;
     return p;
 }
 
@@ -5480,7 +5493,7 @@ static hp_packed hp_packed_values(const harp_session *s, const hp_stream *t, siz
 static void hp_begin_stream(harp_session *s, hp_stream *t, int32_t base)
 {
     const hp_stream *vanilla = &s->streams[0];
-    size_t bytes = hp_block_bytes(s), scales = HP_BLOCK * sizeof(float);
+    size_t bytes = hp_block_bytes(s), scales = HP_SCALES_BYTES;
     int32_t layer, head, block = base / HP_BLOCK;
     t->base = base, t->length = base;
     if (base % HP_BLOCK == 0) return;
@@ -5490,8 +5503,8 @@ static void hp_begin_stream(harp_session *s, hp_stream *t, int32_t base)
             memcpy(t->keys + to * bytes, vanilla->keys + of * bytes, bytes);
             memcpy(t->values + to * bytes, vanilla->values + of * bytes, bytes);
             if (s->params.cache != HARP_CACHE_INT8) continue;
-            memcpy(t->key_scales + to * HP_BLOCK, vanilla->key_scales + of * HP_BLOCK, scales);
-            memcpy(t->value_scales + to * HP_BLOCK, vanilla->value_scales + of * HP_BLOCK, scales);
+            memcpy(t->key_scales + to * HP_SCALES_BYTES, vanilla->key_scales + of * HP_SCALES_BYTES, scales);
+            memcpy(t->value_scales + to * HP_SCALES_BYTES, vanilla->value_scales + of * HP_SCALES_BYTES, scales);
         }
 }
 
@@ -6748,6 +6761,20 @@ static void hp_forget_drafts(harp_session *s)
     hp_drop_slices(s);
 }
 
+/* With longrope [Ding et al. 2024] the length of a sequence decides which table turns all its positions. So crossing
+ * rope_original, either way, voids every cached key, and from the second layer on every value, too: the streams start
+ * anew and are computed from the tokens when they are next needed. A session is thus a function of its tokens alone,
+ * not of the way in which they came; which table its streams follow need not be kept, for their number says it. */
+static void hp_set_token_count(harp_session *s, int32_t n)
+{
+    int32_t r;
+    if (hp_is_long(s->model, n) != hp_is_long(s->model, s->n_tokens)) {
+        for (r = 0; r < s->n_streams; r++) s->streams[r].length = s->streams[r].base = 0;
+        hp_forget_drafts(s);
+    }
+    s->n_tokens = n;
+}
+
 /* Prompt lookup: the longest end of the text, of `lookup` tokens at most, that stood earlier in it, at its latest place:
  * what followed there is the guess. The copy may run on into itself, as in a text that repeats one word. */
 static int32_t hp_look_up(harp_session *s, int32_t most)
@@ -6909,6 +6936,10 @@ static harp_status hp_check_beam(const harp_session *s, const harp_beam_options 
         return HARP_ERR_ARGUMENT;
     if (s->n_tokens == s->params.context)
         return hp_fail(err, HARP_ERR_CONTEXT, "the context of %d positions is full", (int64_t)s->params.context);
+    if (hp_is_long(s->model, s->n_tokens + hp_min(o->max_tokens, s->params.context - s->n_tokens) - 1)
+        != hp_is_long(s->model, s->n_tokens)) /* beams share the keys of the tokens before them */
+        return hp_fail(err, HARP_ERR_UNSUPPORTED, "beams cannot cross %d tokens, where this model turns all keys anew",
+                       (int64_t)s->model->recipe.rope_original);
     return HARP_OK;
 }
 
@@ -6969,7 +7000,7 @@ static harp_status hp_extend_beam(harp_session *s, const harp_beam_options *o, i
 static void hp_copy_beam(harp_session *s, int32_t to, int32_t from)
 {
     hp_stream *a = &s->streams[s->n_streams + to], *b = &s->streams[s->n_streams + from];
-    size_t bytes = hp_block_bytes(s), scales = HP_BLOCK * sizeof(float);
+    size_t bytes = hp_block_bytes(s), scales = HP_SCALES_BYTES;
     int32_t first = b->base / HP_BLOCK, layer, head;
     size_t n = (size_t)(hp_blocks(b->length) - first);
     a->base = b->base, a->length = b->length;
@@ -6979,8 +7010,8 @@ static void hp_copy_beam(harp_session *s, int32_t to, int32_t from)
             memcpy(a->keys + at * bytes, b->keys + at * bytes, n * bytes);
             memcpy(a->values + at * bytes, b->values + at * bytes, n * bytes);
             if (s->params.cache != HARP_CACHE_INT8) continue;
-            memcpy(a->key_scales + at * HP_BLOCK, b->key_scales + at * HP_BLOCK, n * scales);
-            memcpy(a->value_scales + at * HP_BLOCK, b->value_scales + at * HP_BLOCK, n * scales);
+            memcpy(a->key_scales + at * HP_SCALES_BYTES, b->key_scales + at * HP_SCALES_BYTES, n * scales);
+            memcpy(a->value_scales + at * HP_SCALES_BYTES, b->value_scales + at * HP_SCALES_BYTES, n * scales);
         }
 }
 
@@ -7093,7 +7124,8 @@ HARP_API harp_status harp_beam(harp_session *s, const harp_beam_options *options
     if (status) return status;
     n = s->beams[0].length;
     memcpy(s->tokens + s->n_tokens, s->beam_tokens, (size_t)n * sizeof *s->tokens);
-    s->n_tokens += n, s->stats.steps += n;
+    hp_set_token_count(s, s->n_tokens + n);
+    s->stats.steps += n;
     if (score) *score = s->beams[0].score;
     return hp_ok(err);
 }
@@ -7158,20 +7190,6 @@ static harp_status hp_check_tokens(const harp_session *s, const int32_t *tokens,
             return hp_fail(err, HARP_ERR_ARGUMENT, "token %d is %d; the vocabulary has %d", (int64_t)i,
                            (int64_t)tokens[i], (int64_t)s->model->vocab);
     return HARP_OK;
-}
-
-/* With longrope [Ding et al. 2024] the length of a sequence decides which table turns all its positions. So crossing
- * rope_original, either way, voids every cached key, and from the second layer on every value, too: the streams start
- * anew and are computed from the tokens when they are next needed. A session is thus a function of its tokens alone,
- * not of the way in which they came; which table its streams follow need not be kept, for their number says it. */
-static void hp_set_token_count(harp_session *s, int32_t n)
-{
-    int32_t r;
-    if (hp_is_long(s->model, n) != hp_is_long(s->model, s->n_tokens)) {
-        for (r = 0; r < s->n_streams; r++) s->streams[r].length = s->streams[r].base = 0;
-        hp_forget_drafts(s);
-    }
-    s->n_tokens = n;
 }
 
 static void hp_append(harp_session *s, const int32_t *tokens, int32_t n)
@@ -7377,7 +7395,7 @@ HARP_API harp_status harp_score_harp(harp_session *s, const int32_t *tokens, int
         status = hp_judge_batch(s, i, m, on_step, user, err);
     }
     if (status) {
-        s->n_tokens = begin;
+        hp_set_token_count(s, begin);
         hp_truncate(s, begin);
         return status;
     }
@@ -7462,7 +7480,7 @@ static void hp_visit(hp_walk *w, void *piece, size_t bytes)
 
 static void hp_visit_stream(harp_session *s, hp_stream *t, hp_walk *w)
 {
-    size_t bytes = hp_block_bytes(s), scales = HP_BLOCK * sizeof(float);
+    size_t bytes = hp_block_bytes(s), scales = HP_SCALES_BYTES;
     int32_t first = t->base / HP_BLOCK, layer, head;
     size_t n = t->length > t->base ? (size_t)(hp_blocks(t->length) - first) : 0;
     for (layer = 0; layer < s->model->info.layers && n > 0; layer++)
@@ -7471,8 +7489,8 @@ static void hp_visit_stream(harp_session *s, hp_stream *t, hp_walk *w)
             hp_visit(w, t->keys + b * bytes, n * bytes);
             hp_visit(w, t->values + b * bytes, n * bytes);
             if (s->params.cache != HARP_CACHE_INT8) continue;
-            hp_visit(w, t->key_scales + b * HP_BLOCK, n * scales);
-            hp_visit(w, t->value_scales + b * HP_BLOCK, n * scales);
+            hp_visit(w, t->key_scales + b * HP_SCALES_BYTES, n * scales);
+            hp_visit(w, t->value_scales + b * HP_SCALES_BYTES, n * scales);
         }
 }
 

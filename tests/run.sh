@@ -192,6 +192,12 @@ if [ "$all" = all ]; then
     else
         skip "fuzz targets" "no clang"
     fi
+    if gcc -std=c99 -g -O1 -DHARP_NO_SIMD -fsanitize=address tests/soak.c harp_impl.c -o $B/soak_sane -lm -pthread; then
+        count "a long conversation under ASan" "$($B/soak_sane examples/demo/demo.harp 5 2>&1)"
+    else
+        skip "a long conversation under ASan" "this gcc has no sanitizers"
+    fi
+    count "static analysis" "$(sh tests/static.sh $B cppcheck 2>&1)"
     if gcc -std=c99 -g -O2 -fsanitize=address,undefined -fno-sanitize-recover=undefined tests/test_library.c -o $B/sane -lm; then
         count "library under ASan and UBSan" "$($B/sane $F/llama_gqa/model.harp 2>&1)"
         gcc -std=c99 -g -O2 -fsanitize=address,undefined -fno-sanitize-recover=undefined tests/test_decoders.c harp_impl.c -o $B/sane -lm
