@@ -33,6 +33,7 @@ TESTS = \
 	test_convert \
 	test_gguf \
 	test_words \
+	test_quality \
 	test_tokenizer \
 	test_faults \
 	test_faults_stdio \
