@@ -121,9 +121,6 @@ $(B)/test_quality: tests/test_quality.c tools/convert/quantize.c tools/convert/q
 	@mkdir -p $(B)
 	$(CC) $(STRICT) $(CFLAGS) -Itools/convert tests/test_quality.c tools/convert/quantize.c -o $@ -lm
 
-$(B)/test_words: tests/test_words.c harp.h harp_impl.c
-	@mkdir -p $(B)
-	$(CC) -std=c99 -Wall -Wextra -Werror $(CFLAGS) tests/test_words.c -o $@ -lm
 # These use the library as a stranger would.
 USERS = conformance convert tokenizer decoders slices threads
 

@@ -130,8 +130,8 @@ if [ "$all" = all ]; then
     mkdir -p $B/view
     chromium=$(command -v chromium || command -v chromium-browser || command -v google-chrome)
     if [ -z "$chromium" ] || ! command -v node > /dev/null; then skip "view in a browser" "no chromium or no node"
-    elif [ ! -d $B/web_test/node_modules/playwright-core ]; then skip "view in a browser" "no playwright-core in $B/web_test"
-    else count "view in a browser" "$(NODE_PATH=$B/web_test/node_modules node tests/test_view.js $B/harp $B/view $chromium 2>&1)"
+    elif [ ! -d $B/node/node_modules/playwright-core ]; then skip "view in a browser" "no playwright-core in $B/node"
+    else count "view in a browser" "$(NODE_PATH=$B/node/node_modules node tests/test_view.js $B/harp $B/view $chromium 2>&1)"
     fi
     if gcc -std=c99 -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined tools/convert/*.c harp_impl.c -o $B/convert_sane -lm -pthread; then
         count "converter under ASan and UBSan" "$($B/test_convert $B/convert_sane $B/convert 2>&1)"
