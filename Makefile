@@ -28,6 +28,7 @@ TESTS = \
 	variants \
 	test_threads \
 	test_decoders \
+	test_eval \
 	test_chat \
 	test_convert \
 	test_gguf \
@@ -116,6 +117,10 @@ $(B)/test_gguf: tests/test_gguf.c $(GGUF) tools/convert/gguf.h tools/convert/deq
 	@mkdir -p $(B)
 	$(CC) $(STRICT) $(CFLAGS) -Itools/convert tests/test_gguf.c $(GGUF) -o $@ -lm
 
+$(B)/test_quality: tests/test_quality.c tools/convert/quantize.c tools/convert/quantize.h
+	@mkdir -p $(B)
+	$(CC) $(STRICT) $(CFLAGS) -Itools/convert tests/test_quality.c tools/convert/quantize.c -o $@ -lm
+
 # These use the library as a stranger would.
 USERS = conformance convert tokenizer decoders slices threads
 
@@ -152,7 +157,7 @@ $(B)/test_vendoring_cpp: tests/test_vendoring.c $(B)/harp_impl.o
 	$(CXX) $(B)/vendoring_cpp.o $(B)/harp_impl.o -o $@ -lm
 
 run: $(B)/harp
-	$(B)/harp run -m examples/demo/demo.harp -p "One day, Anna" -n 200 --stats
+	$(B)/harp run -m examples/demo/demo.harp -p "One day, Anna" -n 200 --seed 2 --stats
 
 test: all $(TESTS:%=$(B)/%)
 	sh tests/run.sh $(B)

@@ -307,7 +307,9 @@ HARP_API void harp_close(harp_model *model);             /* NULL is fine; after 
 
 /* ---- TIER 2: drive it yourself ---------------------------------------------------------------------------------- */
 
-/* Appends n tokens. All but the last are computed now, the last by the next harp_next. */
+/* Appends n tokens. All but the last are computed now, the last by the next harp_next. Models with longrope (Phi-3)
+ * turn every position anew when the tokens outgrow the original context (metadata rope_original): the call or step
+ * after that, either way, computes the whole session once more. */
 HARP_API harp_status harp_feed(harp_session *session, const int32_t *tokens, int32_t n, harp_error *err);
 
 /* One step: computes what is pending, applies HARP, chooses a token and appends it. step may be NULL. */
@@ -463,10 +465,10 @@ HARP_API harp_status harp_verify(const harp_model *model, harp_error *err);
 
 /* What a model is. Strings live as long as the model and are zero-terminated. */
 typedef struct harp_info {
-    const char *architecture; /* "llama", ...                                                                 */
+    const char *architecture; /* "llama", ...: a name; what a layer computes is in the metadata               */
     int32_t vocab, hidden, layers, heads, kv_heads, head_dim, ffn;
     int32_t context;          /* positions that it was made for                                               */
-    int32_t window;           /* sliding window, 0: none                                                      */
+    int32_t window;           /* sliding window (of some layers or all), 0: none                              */
     int32_t tied;             /* 1: the output matrix is the embedding matrix                                 */
     int32_t tokenizer;        /* 0: none, token ids only; 1: SentencePiece BPE; 2: byte-level BPE             */
     int32_t bos;              /* begin token, -1: none                                                        */

@@ -2458,7 +2458,7 @@ static const hp_kernels *hp_find_kernels(const char *name)
  *      window_layers   bytes    one for each layer, 1: the window holds there, 0: it does not; absent: it holds in all
  *      local_layers    bytes    one for each layer, 1: rope_local turns it; absent: none
  *
- * Tensors, in this order; [] has a condition, ? means that the tensor may be there or not:
+ * Tensors, in this order; what stands at the right in [] is a condition, ? means that the tensor may be there or not:
  *
  *      embedding [vocab][hidden]
  *      position_embedding [context][hidden] ?
@@ -6761,6 +6761,20 @@ static void hp_forget_drafts(harp_session *s)
     hp_drop_slices(s);
 }
 
+/* With longrope [Ding et al. 2024] the length of a sequence decides which table turns all its positions. So crossing
+ * rope_original, either way, voids every cached key, and from the second layer on every value, too: the streams start
+ * anew and are computed from the tokens when they are next needed. A session is thus a function of its tokens alone,
+ * not of the way in which they came; which table its streams follow need not be kept, for their number says it. */
+static void hp_set_token_count(harp_session *s, int32_t n)
+{
+    int32_t r;
+    if (hp_is_long(s->model, n) != hp_is_long(s->model, s->n_tokens)) {
+        for (r = 0; r < s->n_streams; r++) s->streams[r].length = s->streams[r].base = 0;
+        hp_forget_drafts(s);
+    }
+    s->n_tokens = n;
+}
+
 /* Prompt lookup: the longest end of the text, of `lookup` tokens at most, that stood earlier in it, at its latest place:
  * what followed there is the guess. The copy may run on into itself, as in a text that repeats one word. */
 static int32_t hp_look_up(harp_session *s, int32_t most)
@@ -6922,6 +6936,10 @@ static harp_status hp_check_beam(const harp_session *s, const harp_beam_options 
         return HARP_ERR_ARGUMENT;
     if (s->n_tokens == s->params.context)
         return hp_fail(err, HARP_ERR_CONTEXT, "the context of %d positions is full", (int64_t)s->params.context);
+    if (hp_is_long(s->model, s->n_tokens + hp_min(o->max_tokens, s->params.context - s->n_tokens) - 1)
+        != hp_is_long(s->model, s->n_tokens)) /* beams share the keys of the tokens before them */
+        return hp_fail(err, HARP_ERR_UNSUPPORTED, "beams cannot cross %d tokens, where this model turns all keys anew",
+                       (int64_t)s->model->recipe.rope_original);
     return HARP_OK;
 }
 
@@ -7106,7 +7124,8 @@ HARP_API harp_status harp_beam(harp_session *s, const harp_beam_options *options
     if (status) return status;
     n = s->beams[0].length;
     memcpy(s->tokens + s->n_tokens, s->beam_tokens, (size_t)n * sizeof *s->tokens);
-    s->n_tokens += n, s->stats.steps += n;
+    hp_set_token_count(s, s->n_tokens + n);
+    s->stats.steps += n;
     if (score) *score = s->beams[0].score;
     return hp_ok(err);
 }
@@ -7171,20 +7190,6 @@ static harp_status hp_check_tokens(const harp_session *s, const int32_t *tokens,
             return hp_fail(err, HARP_ERR_ARGUMENT, "token %d is %d; the vocabulary has %d", (int64_t)i,
                            (int64_t)tokens[i], (int64_t)s->model->vocab);
     return HARP_OK;
-}
-
-/* With longrope [Ding et al. 2024] the length of a sequence decides which table turns all its positions. So crossing
- * rope_original, either way, voids every cached key, and from the second layer on every value, too: the streams start
- * anew and are computed from the tokens when they are next needed. A session is thus a function of its tokens alone,
- * not of the way in which they came; which table its streams follow need not be kept, for their number says it. */
-static void hp_set_token_count(harp_session *s, int32_t n)
-{
-    int32_t r;
-    if (hp_is_long(s->model, n) != hp_is_long(s->model, s->n_tokens)) {
-        for (r = 0; r < s->n_streams; r++) s->streams[r].length = s->streams[r].base = 0;
-        hp_forget_drafts(s);
-    }
-    s->n_tokens = n;
 }
 
 static void hp_append(harp_session *s, const int32_t *tokens, int32_t n)
@@ -7390,7 +7395,7 @@ HARP_API harp_status harp_score_harp(harp_session *s, const int32_t *tokens, int
         status = hp_judge_batch(s, i, m, on_step, user, err);
     }
     if (status) {
-        s->n_tokens = begin;
+        hp_set_token_count(s, begin);
         hp_truncate(s, begin);
         return status;
     }

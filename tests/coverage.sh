@@ -12,10 +12,10 @@ build() { # build NAME FLAGS...
     gcc $flags "$@" tests/test_${name%%-*}.c -c -o $B/$name.o && gcc --coverage $B/$name.o $objects -o $B/$name -lm -pthread
 }
 objects=
-build library && build faults && build faults-stdio -DHARP_NO_MMAP && build numbers || exit 1
+build library && build faults && build faults-stdio -DHARP_NO_MMAP && build numbers && build models && build words || exit 1
 gcc $flags -c harp_impl.c -o $B/harp_impl.o || exit 1
 objects=$B/harp_impl.o
-build conformance && build tokenizer && build threads || exit 1
+build conformance && build tokenizer && build threads && build decoders && build slices || exit 1
 {
     for m in llama_gqa llama31_tied smollm_tied mistral_v3 mistral_swa16; do $B/conformance $F/$m/model.harp $F/$m/golden; done
     $B/faults $B/files
@@ -23,6 +23,11 @@ build conformance && build tokenizer && build threads || exit 1
     $B/numbers
     $B/tokenizer demo=examples/demo/demo.harp
     $B/threads $F/llama_gqa/model.harp
+    for m in llama_gqa smollm_tied; do $B/decoders beam $F/$m/model.harp $F/$m/golden; done
+    $B/decoders same $F/llama_gqa/model.harp
+    $B/models $F
+    $B/slices $F/llama_gqa/model.harp
+    [ ! -x $1/harp-convert ] || $B/words $1/harp-convert $B/files
     $B/library $F/llama_gqa/model.harp
 } > $B/log 2>&1
 python3 tests/coverage.py $B $2

@@ -67,6 +67,30 @@ done
 check "stories260K: GGUF and llama2.c give the same logits" cmp $W/f32.logits $W/gguf.logits
 check "a GGUF with weights at random" $B/harp-convert $M/llama-2-tiny-random.gguf $W/tiny.harp
 check "stories3M, int8 by itself" $B/harp-convert $M/stories3M-q80.bin $W/stories3M.harp --tokenizer $M/tok4096.bin
+# What int8 costs in perplexity: weights against floats, activations against floats; windows of 200 tokens
+perplexity() { # perplexity MODEL TEXT OPTIONS...
+    model=$1 text=$2
+    shift 2
+    $B/harp tokenize -m $model --file $text | tr -d '[] ' | tr , '\n' \
+        | awk 'NR % 200 == 1 && NR > 1 {print ""} {printf "%s%s", (NR % 200 == 1 ? "" : ","), $1} END {print ""}' > $W/windows
+    while read -r ids; do $B/harp score -m $model --tokens "$ids" "$@"; done < $W/windows \
+        | sed -n 's/.*"logprob":\(-[0-9.e+-]*\).*/\1/p' | awk '{s -= $1} END {printf "%.4f", exp(s / NR)}'
+}
+within() { awk "BEGIN {exit !($1 > 1 && $1 < 1.005 * $2 && $1 > 0.995 * $2)}"; } # half a percent
+check "stories3M, float weights" $B/harp-convert $M/stories3M-q80.bin $W/stories3M_f32.harp --tokenizer $M/tok4096.bin --weights f32
+check "stories3M" $B/harp-convert $M/stories3M-q80.bin $W/stories3M.harp --tokenizer $M/tok4096.bin
+head -c 6000 $S/data/corpora/tinystories_train.txt > $W/tinystories.txt
+head -c 4000 examples/demo/heldout.txt > $W/heldout.txt
+for m in stories stories3M; do
+    for t in tinystories heldout; do
+        a=$(perplexity $W/${m}_f32.harp $W/$t.txt --act f32 --cache f32)
+        b=$(perplexity $W/$m.harp $W/$t.txt --act f32 --cache f32)
+        c=$(perplexity $W/$m.harp $W/$t.txt)
+        echo "note perplexity of $m on $t: $a with floats, $b with int8 weights, $c with int8 activations, too"
+        check "$m on $t: int8 weights cost less than 0.5 %" within $b $a
+        check "$m on $t: int8 activations cost less than 0.5 %" within $c $b
+    done
+done
 check "bitllama is refused" sh -c "! $B/harp-convert $M/bitllama_1M.bin $W/bit.harp"
 check "in words" sh -c "$B/harp-convert $M/bitllama_1M.bin $W/bit.harp 2>&1 | grep -q 'it has 558048'"
 

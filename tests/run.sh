@@ -59,6 +59,9 @@ count "evaluation, decoders, view" "$(sh tests/test_eval.sh $B 2>&1)"
 count "chat templates" "$($B/test_chat 2>&1)"
 rm -rf $B/convert && mkdir -p $B/convert
 count "converter" "$($B/test_convert $B/harp-convert $B/convert 2>&1)"
+out=$($B/test_quality 2>&1)
+count "outliers" "$out"
+printf '%s\n' "$out" | grep '^note'
 count "words and form NFC" "$($B/test_words $B/harp-convert $B/convert 2>&1)"
 count "GGUF files" "$($B/test_gguf $F/gguf/blocks.bin $B/convert/x.gguf 2>&1)"
 for m in llama_gqa mistral_v3; do # BF16, and four shards: the fixture was made from F32, in one file
@@ -73,6 +76,7 @@ for form in fused shards; do # the same weights in other tensors, or in other fi
 done
 sh tests/real_files.sh $B $all > $B/real_files.log 2>&1
 count "real files" "$(cat $B/real_files.log)"
+grep '^note' $B/real_files.log
 sh tests/real_decoders.sh $B $all > $B/real_decoders.log 2>&1
 count "decoders, real models" "$(cat $B/real_decoders.log)"
 grep '^note' $B/real_decoders.log
@@ -188,6 +192,12 @@ if [ "$all" = all ]; then
     else
         skip "fuzz targets" "no clang"
     fi
+    if gcc -std=c99 -g -O1 -DHARP_NO_SIMD -fsanitize=address tests/soak.c harp_impl.c -o $B/soak_sane -lm -pthread; then
+        count "a long conversation under ASan" "$($B/soak_sane examples/demo/demo.harp 5 2>&1)"
+    else
+        skip "a long conversation under ASan" "this gcc has no sanitizers"
+    fi
+    count "static analysis" "$(sh tests/static.sh $B cppcheck 2>&1)"
     if gcc -std=c99 -g -O2 -fsanitize=address,undefined -fno-sanitize-recover=undefined tests/test_library.c -o $B/sane -lm; then
         count "library under ASan and UBSan" "$($B/sane $F/llama_gqa/model.harp 2>&1)"
         gcc -std=c99 -g -O2 -fsanitize=address,undefined -fno-sanitize-recover=undefined tests/test_decoders.c harp_impl.c -o $B/sane -lm

@@ -592,12 +592,13 @@ static void test_memory(const harp_model *m)
 
 static void test_greedy(const harp_model *m, const harp_model *small, int32_t prompts)
 {
-    harp_params p = harp_defaults();
+    harp_params p = harp_defaults(), d;
     harp_session *plain, *lookup, *drafted, *draft;
     int32_t prompt[PROMPT], i, same[2] = {0, 0};
     int64_t kept[2];
     p.harp = 0, p.temperature = 0.0f, p.context = CONTEXT;
-    plain = open_session(m, p), draft = open_session(small, p);
+    d = p, d.temperature = 0.8f; /* draws its guesses, so that some are refused even if it is the same model */
+    plain = open_session(m, p), draft = open_session(small, d);
     p.drafts = 4, lookup = open_session(m, p);
     p.draft = draft, drafted = open_session(m, p);
     for (i = 0; i < prompts; i++) {

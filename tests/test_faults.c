@@ -365,6 +365,29 @@ static harp_status try_score(harp_session *s)
     return harp_score(s, prompt, PROMPT, on_logits, NULL, NULL);
 }
 
+static int on_step(void *user, const harp_step *step, const float *vanilla, const float *combined)
+{
+    (void)user, (void)step, (void)vanilla, (void)combined;
+    return its_turn();
+}
+
+static harp_status try_score_harp(harp_session *s)
+{
+    return harp_score_harp(s, prompt, 6, on_step, NULL, NULL);
+}
+
+static harp_status try_pause(harp_session *s)
+{
+    return harp_pause(s, 7, 3, NULL);
+}
+
+static harp_status try_beam(harp_session *s)
+{
+    harp_beam_options o = harp_beam_defaults();
+    o.max_tokens = 5;
+    return harp_beam(s, &o, NULL, NULL);
+}
+
 /* Cancels the attempt at its n-th callback, for every n. Each time the session must be what it was: the same tokens, an
  * image that restores, and in the end the same bits as a session that was never cancelled. */
 static void cancel_everywhere(harp_session *s, harp_session *other, attempt *try_it)
@@ -398,7 +421,7 @@ static void test_cancelling(void)
     unsigned char *data = malloc(MODEL_BYTES);
     harp_model *m = open_model(data, make_model(0, data));
     unsigned i;
-    for (i = 0; i < 3 * 2 * 2 * 3; i++) {
+    for (i = 0; i < 3 * 2 * 2 * 3; i += 5) { /* of all combinations, a few in which each value occurs */
         harp_params p = params_of();
         harp_session *s = NULL, *other = NULL;
         p.cancel = cancel, p.mask_fn = i % 2 ? mask : NULL, p.frame = (harp_frame)(i / 2 % 3);
@@ -408,10 +431,25 @@ static void test_cancelling(void)
         cancel_everywhere(s, other, try_feed);
         cancel_everywhere(s, other, try_next);
         cancel_everywhere(s, other, try_score);
-        cancel_everywhere(s, other, try_next);
+        cancel_everywhere(s, other, i % 3 ? try_next : try_pause);
+        if (i % 4 == 0) cancel_everywhere(s, other, try_score_harp);
         harp_session_close(s), harp_session_close(other);
     }
     harp_close(m);
+    free(data);
+}
+
+static void test_cancelling_beams(void)
+{
+    unsigned char *data = malloc(MODEL_BYTES);
+    harp_model *m = open_model(data, make_model(0, data));
+    harp_params p = params_of();
+    harp_session *s = NULL, *other = NULL;
+    p.cancel = cancel, p.harp = 0, p.beams = 3, p.beam_length = 8, p.batch = 4;
+    CHECK(harp_session_open(&s, m, &p, NULL) == HARP_OK && harp_session_open(&other, m, &p, NULL) == HARP_OK);
+    CHECK(harp_feed(s, prompt, PROMPT, NULL) == HARP_OK);
+    cancel_everywhere(s, other, try_beam);
+    harp_session_close(s), harp_session_close(other), harp_close(m);
     free(data);
 }
 
@@ -431,6 +469,7 @@ static void test_cancelling(void)
 static void wrong_calls(harp_session *s, const harp_model *m)
 {
     static const int32_t bad[] = {-1, 80, INT32_MAX, INT32_MIN};
+    const harp_beam_options beam = harp_beam_defaults();
     const int32_t *none = NULL;
     size_t i, bytes;
     for (i = 0; i < 4; i++) WRONG(HARP_ERR_ARGUMENT, harp_feed(s, &bad[i], 1, &err));
@@ -445,6 +484,17 @@ static void wrong_calls(harp_session *s, const harp_model *m)
     WRONG(HARP_ERR_ARGUMENT, harp_score(s, prompt, 1, NULL, NULL, &err));
     WRONG(HARP_ERR_ARGUMENT, harp_score(s, none, 1, on_logits, NULL, &err));
     WRONG(HARP_ERR_ARGUMENT, harp_next(NULL, NULL, &err));
+    WRONG(HARP_ERR_ARGUMENT, harp_score_harp(NULL, prompt, 1, on_step, NULL, &err));
+    WRONG(HARP_ERR_ARGUMENT, harp_score_harp(s, prompt, 1, NULL, NULL, &err));
+    WRONG(HARP_ERR_ARGUMENT, harp_score_harp(s, &bad[1], 1, on_step, NULL, &err));
+    WRONG(HARP_ERR_CONTEXT, harp_score_harp(s, prompt, CONTEXT + 1, on_step, NULL, &err));
+    WRONG(HARP_ERR_ARGUMENT, harp_pause(NULL, 1, 1, &err));
+    WRONG(HARP_ERR_ARGUMENT, harp_pause(s, 1, -1, &err));
+    WRONG(HARP_ERR_ARGUMENT, harp_pause(s, 80, 1, &err));
+    WRONG(HARP_ERR_CONTEXT, harp_pause(s, 1, INT32_MAX, &err));
+    WRONG(HARP_ERR_ARGUMENT, harp_beam(NULL, &beam, NULL, &err));
+    WRONG(HARP_ERR_ARGUMENT, harp_beam(s, NULL, NULL, &err));
+    WRONG(HARP_ERR_ARGUMENT, harp_beam(s, &beam, NULL, &err)); /* it was not opened for beams */
     WRONG(HARP_ERR_ARGUMENT, harp_rewind(NULL, 0, &err));
     WRONG(HARP_ERR_ARGUMENT, harp_rewind(s, -1, &err));
     WRONG(HARP_ERR_ARGUMENT, harp_rewind(s, s->n_tokens + 1, &err));
@@ -717,12 +767,18 @@ int main(int argc, char **argv)
     test_short_reads();
     test_files(argv[1]);
     test_stdio(argv[1]);
+#ifndef HARP_NO_MMAP /* what follows has nothing to do with how files are read */
     test_cancelling();
+    test_cancelling_beams();
     test_wrong_calls();
     test_forged_images();
     test_names_in_errors();
     test_small_file_wants_much();
     test_image_holds_no_old_memory();
+#else
+    (void)test_cancelling, (void)test_cancelling_beams, (void)test_wrong_calls, (void)test_forged_images;
+    (void)test_names_in_errors, (void)test_small_file_wants_much, (void)test_image_holds_no_old_memory;
+#endif
     printf("note   %ld failures injected\n", injected);
     printf("%d passed, %d failed\n", passed, failed);
     return failed > 0 || passed == 0;

@@ -28,7 +28,7 @@ image() {
     done
     printf '%s\n' "$out" | grep -v '^make'
 }
-image ../demo/demo.harp 128 '190*1024' "One day, Anna" examples/demo/demo.harp
+image ../demo/demo.harp 64 '230*1024' "One day, Anna" examples/demo/demo.harp
 models=../shared/data/models
 if [ -e $models/stories260K.bin ]; then
     $B/harp-convert $models/stories260K.bin $B/stories260K.harp --tokenizer $models/tok512.bin --quiet

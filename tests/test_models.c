@@ -300,6 +300,36 @@ static void test_scoring(const harp_model *m, harp_params p)
     harp_session_close(s);
 }
 
+/* Drafts that reach over the border must not be believed there; beams may not cross it, but may end at it. */
+static void test_other_decoders(const harp_model *m, harp_params p, const uint64_t *steps)
+{
+    harp_beam_options o = harp_beam_defaults();
+    harp_session *s;
+    harp_error err;
+    int32_t i, n;
+    const int32_t *tokens;
+    p.drafts = 4, p.lookup = 2;
+    s = open_session(m, &p);
+    start(s, FIRST);
+    for (i = 0; i < STEPS; i++) CHECK(step_hash(s) == steps[i]);
+    harp_session_close(s);
+    p.drafts = 0, p.harp = 0, p.beams = 3, p.beam_length = 16;
+    s = open_session(m, &p);
+    start(s, FIRST);
+    o.max_tokens = BORDER - FIRST + 2, o.pad = -1;
+    CHECK(harp_beam(s, &o, NULL, &err) == HARP_ERR_UNSUPPORTED && strstr(err.text, "48") && s->n_tokens == FIRST);
+    o.max_tokens--;
+    CHECK(harp_beam(s, &o, NULL, &err) == HARP_OK);
+    tokens = harp_tokens(s, &n);
+    CHECK(n > FIRST && n <= BORDER + 1);
+    for (i = 0; i < 3; i++) {
+        harp_session *fresh = open_session(m, &p);
+        CHECK(harp_feed(fresh, tokens, n + i, NULL) == HARP_OK && step_hash(fresh) == step_hash(s));
+        harp_session_close(fresh);
+    }
+    harp_session_close(s);
+}
+
 static void test_longrope(const harp_model *m)
 {
     static const harp_frame frames[] = {HARP_FRAME_STREAM, HARP_FRAME_REDRAW, HARP_FRAME_LAST};
@@ -319,6 +349,7 @@ static void test_longrope(const harp_model *m)
             test_rewinding_over_border(m, &p, lazy);
             test_cancelled_crossing(m, p, lazy);
             if (f == 0) test_scoring(m, p);
+            if (f == 0) test_other_decoders(m, p, lazy);
         }
 }
 

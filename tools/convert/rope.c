@@ -28,10 +28,10 @@ static int is_there(const scaling *s, const char *key)
     return cv_json_type_of(s->c->json, cv_json_get(s->c->json, s->node, key)) > CV_JSON_NULL;
 }
 
-static float power(const scaling *s, int32_t i)
+float cv_rope_power(int32_t dims, double theta, int32_t i)
 {
-    float exponent = (float)(2 * i) / (float)s->c->facts->rope_dims;
-    return (float)pow((double)(float)s->theta, (double)exponent);
+    float exponent = (float)(2 * i) / (float)dims;
+    return (float)pow((double)(float)theta, (double)exponent);
 }
 
 /* Llama 3.1's: long waves are slowed down by factor, short ones are left alone, those between are blended. */
@@ -74,9 +74,25 @@ static int scale_linear(scaling *s, cv_error *err)
 /* YaRN [Peng et al. 2023]: between the frequency that turns beta_fast times within the original context and the one
  * that turns beta_slow times, a ramp leads from frequencies as they are to frequencies divided by factor. The factor is
  * taken as stated; where a folder says 32768 positions, all of them original, and factor 4, it means 131072. */
-static double correction(const scaling *s, double turns, double old)
+static double correction(int32_t dims, double theta, double turns, double old)
 {
-    return s->c->facts->rope_dims * log(old / (turns * 2.0 * 3.14159265358979323846)) / (2.0 * log(s->theta));
+    return dims * log(old / (turns * 2.0 * 3.14159265358979323846)) / (2.0 * log(theta));
+}
+
+void cv_rope_yarn(float *table, int32_t dims, double theta, double factor, double old, double fast, double slow)
+{
+    float low = (float)fmax(floor(correction(dims, theta, fast, old)), 0.0);
+    float high = (float)fmin(ceil(correction(dims, theta, slow, old)), dims - 1);
+    float width = high == low ? 0.001f : high - low;
+    for (int32_t i = 0; i < dims / 2; i++) {
+        float share = ((float)i - low) / width, slowed = (float)factor * cv_rope_power(dims, theta, i);
+        share = share < 0.0f ? 0.0f : share > 1.0f ? 1.0f : share;
+        float kept = 1.0f - share;
+        float rest = 1.0f - kept;
+        float a = 1.0f / slowed, b = table[i] * kept;
+        a = a * rest;
+        table[i] = a + b;
+    }
 }
 
 static int scale_yarn(scaling *s, cv_error *err)
@@ -91,18 +107,7 @@ static int scale_yarn(scaling *s, cv_error *err)
         return -1;
     scale = 0.1 * log(factor) + 1.0;
     if (is_there(s, "attention_factor") && read_number(s, "attention_factor", 1e-3, &scale, err) < 0) return -1;
-    float low = (float)fmax(floor(correction(s, fast, old)), 0.0);
-    float high = (float)fmin(ceil(correction(s, slow, old)), m->rope_dims - 1);
-    float width = high == low ? 0.001f : high - low;
-    for (int32_t i = 0; i < m->rope_dims / 2; i++) {
-        float share = ((float)i - low) / width, slowed = (float)factor * power(s, i);
-        share = share < 0.0f ? 0.0f : share > 1.0f ? 1.0f : share;
-        float kept = 1.0f - share;
-        float rest = 1.0f - kept;
-        float a = 1.0f / slowed, b = m->rope[i] * kept;
-        a = a * rest;
-        m->rope[i] = a + b;
-    }
+    cv_rope_yarn(m->rope, m->rope_dims, s->theta, factor, old, fast, slow);
     m->rope_scale = scale;
     if (old * factor > m->context && old * factor < 1 << 28) m->context = (int32_t)(old * factor);
     return 0;
@@ -119,7 +124,7 @@ static int read_factors(scaling *s, const char *key, float *table, cv_error *err
     for (uint32_t k = cv_json_first(j, list); k != CV_JSON_NONE; k = cv_json_next(j, k), i++) {
         if (!cv_json_number(j, k, &factor) || !(factor >= 1e-3 && factor <= 1e6))
             return cv_fail(err, "%.200s: rope_scaling.%s: element %d is no factor", s->c->path, key, (int)i);
-        float slowed = (float)factor * power(s, (int32_t)i);
+        float slowed = (float)factor * cv_rope_power(s->c->facts->rope_dims, s->theta, (int32_t)i);
         table[i] = 1.0f / slowed;
     }
     return 0;

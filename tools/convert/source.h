@@ -111,5 +111,8 @@ int cv_check_facts(const cv_facts *facts, const char *what, cv_error *err);
 int cv_add_end(cv_facts *facts, int64_t id, const char *what, cv_error *err);
 /* table[i] = theta^(-2i / dims), i < dims / 2, rounded as PyTorch does it in float32. */
 void cv_rope_frequencies(float *table, int32_t dims, double theta);
+/* rope.c: theta^(2i / dims), and YaRN on such a table; old: the context that it was trained for. */
+float cv_rope_power(int32_t dims, double theta, int32_t i);
+void cv_rope_yarn(float *table, int32_t dims, double theta, double factor, double old, double fast, double slow);
 
 #endif

@@ -544,7 +544,8 @@ int cv_vocab_write(cv_vocab *v, int32_t rows, cv_meta *meta, cv_error *err)
     if (v->n > n)
         return cv_fail(err, "the tokenizer has %lu tokens, the model only %ld", (unsigned long)v->n, (long)rows);
     if (v->normalizes && cv_write_normalization(meta, err) < 0) return -1;
-    return cv_write_rules(&v->rules, meta, err) < 0 || cv_write_words(&v->words, meta, err) < 0 || cv_write_texts(v, n, meta, err) < 0
+    return cv_write_rules(&v->rules, meta, err) < 0 || cv_write_words(&v->words, meta, err) < 0
+                   || cv_write_texts(v, n, meta, err) < 0
                    || cv_write_lists(v, meta, err) < 0 || cv_write_merges(v, n, meta, err) < 0
                ? -1
                : 0;
