@@ -125,7 +125,9 @@ $(B)/test_quality: tests/test_quality.c tools/convert/quantize.c tools/convert/q
 	$(CC) $(STRICT) $(CFLAGS) -Itools/convert tests/test_quality.c tools/convert/quantize.c -o $@ -lm
 
 # These use the library as a stranger would.
-USERS = conformance convert tokenizer decoders slices threads
+USERS = conformance convert tokenizer decoders eval slices threads
+
+$(B)/test_eval: $(EVAL) examples/eval/eval.h
 
 $(USERS:%=$(B)/test_%): $(B)/test_%: tests/test_%.c $(B)/harp_impl.o
 	$(CC) -std=c99 -Wall -Wextra -Werror $(CFLAGS) $< $(B)/harp_impl.o -o $@ -lm -pthread
