@@ -33,6 +33,7 @@ TESTS = \
 	test_convert \
 	test_gguf \
 	test_words \
+	test_quality \
 	test_tokenizer \
 	test_faults \
 	test_faults_stdio \
@@ -97,6 +98,8 @@ $(INSIDERS:%=$(B)/test_%): $(B)/test_%: tests/test_%.c harp.h harp_impl.c
 $(B)/test_words: tests/test_words.c harp.h harp_impl.c
 	@mkdir -p $(B)
 	$(CC) -std=c99 -Wall -Wextra -Werror -O1 -DHARP_NO_SIMD tests/test_words.c -o $@ -lm
+
+$(B)/test_eval: $(EVAL) examples/eval/eval.h
 
 # Parts of the converter: JSON.
 $(B)/variants: tests/variants.c tools/convert/json.c tools/convert/util.c tools/convert/json.h

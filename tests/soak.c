@@ -123,9 +123,9 @@ int main(int argc, char **argv)
     while (good && time(NULL) < end) {
         for (i = 0; i < 3 && good; i++, turns++) good = turn(s[i], other[i], image, room, &text);
         good = good && in_use == steady && blocks == 6;
-        if (turns == 300) pages = resident();
+        if (turns == 30) pages = resident();
     }
-    printf("note   %ld turns, %lu bytes of text, resident pages %ld after 300 turns, %ld at the end\n", turns, (unsigned long)text,
+    printf("note   %ld turns, %lu bytes of text, resident pages %ld after 30 turns, %ld at the end\n", turns, (unsigned long)text,
            pages, resident());
     if (pages > 0 && resident() > pages + pages / 4 + 8192) good = 0; /* a sanitizer keeps freed blocks for a while */
     for (i = 0; i < 3; i++) harp_session_close(s[i]), harp_session_close(other[i]);
