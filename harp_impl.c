@@ -7,23 +7,23 @@
  * correct, and a comment says why where the code cannot. The manual for users is harp.h; this is the book.
  *
  * CONTENTS (search for the tag)
- *   [CH01] Ground            what the compiler and the platform must give us; the only #if in the file
+ *   [CH01] Ground            what the compiler and the platform must give us
  *   [CH02] Failing           statuses and sentences
  *   [CH03] Memory            one block, carved twice: once to count, once for real
  *   [CH04] Chance            Philox4x32-10: random numbers as a pure function of a counter
  *   [CH05] Mathematics       log2, sine and cosine, half precision: ours, because libm differs between machines
  *   [CH06] Sixteen lanes     the small vocabulary in which every kernel is written
  *   [CH07] Kernels           exp, norms, int8 products, attention, distributions, over that vocabulary
- *   [CH07S] Instruction sets the sixteen lanes in the registers of x86, ARM and WebAssembly
- *   [CH08] The file          the .harp format, its reader, the model
- *   [CH09] Text and tokens   the tokenizers
- *   [CH09T] Many hands       a pool of threads that costs microseconds, or the caller's
- *   [CH10] The session       its memory: key-value streams, scratch, logits
- *   [CH11] The pass          forward(rows): one function for prompts, decoding and reframed streams
- *   [CH12] Choosing          from logits to a token
- *   [CH13] HARP              hesitation, reframing, the blend: the method of the paper
- *   [CH14] Other decoders    drafting and its verification, beam search, pauses
- *   [CH15] Driving           feed, next, score, rewind, tune, save and restore, generate
+ *   [CH08] Instruction sets  the sixteen lanes in the registers of x86, ARM and WebAssembly
+ *   [CH09] The file          the .harp format, its reader, the model
+ *   [CH10] Text and tokens   the tokenizers
+ *   [CH11] Many hands        a pool of threads that costs microseconds, or the caller's
+ *   [CH12] The session       its memory: key-value streams, scratch, logits
+ *   [CH13] The pass          forward(rows): one function for prompts, decoding and reframed streams
+ *   [CH14] Choosing          from logits to a token
+ *   [CH15] HARP              hesitation, reframing, the blend: the method of the paper
+ *   [CH16] Other decoders    drafting and its verification, beam search, pauses
+ *   [CH17] Driving           feed, next, score, rewind, tune, save and restore, generate
  *
  * THE CANONICAL ORDER. The same model, tokens and parameters give the same bits everywhere. Floating-point
  * addition is not associative, so the order of every sum is part of the definition, and these rules fix it:
@@ -37,17 +37,19 @@
  *       Rounding to an integer is to nearest, ties to even.
  *   R5  Work is split over threads by outputs (matrix rows, heads, batch rows), never across a sum.
  *
+ * What the platform or the compiler decides (#if) stands in [CH01], [CH08] and [CH11] alone.
+ *
  * SHAPES are written [rows][columns], last index fastest. "Row" alone means one token of one stream in a pass.
  * Everything private begins with hp_ or HP_, for this file may be included into one of yours.
  *
  * LIBRARY CALLS, all of them: memcpy, memmove, memset, memcmp, strlen, strcmp, strncmp, sqrtf, fabsf; malloc and free
- * unless HARP_NO_MALLOC; fopen, fread, fseek, ftell, fclose unless HARP_NO_STDIO; open, fstat, mmap, munmap, close unless
- * HARP_NO_MMAP, and on Windows CreateFileW, GetFileSizeEx, CreateFileMappingW, MapViewOfFile, UnmapViewOfFile,
+ * unless HARP_NO_MALLOC; fopen, fread, fseek, ftell, fclose unless HARP_NO_STDIO; open, fstat, mmap, munmap, close
+ * unless HARP_NO_MMAP, and on Windows CreateFileW, GetFileSizeEx, CreateFileMappingW, MapViewOfFile, UnmapViewOfFile,
  * CloseHandle, MultiByteToWideChar, _wfopen in their place; threads, locks and conditions of POSIX or Windows and
  * sched_yield unless HARP_NO_THREADS; gettimeofday or QueryPerformanceCounter unless HARP_NO_CLOCK.
  */
 
-/* The compiler reads this file once as a whole, and [CH07] again for each instruction set of [CH07S]. */
+/* The compiler reads this file once as a whole, and [CH07] again for each instruction set of [CH08]. */
 #ifndef HARP_IMPL_INCLUDED
 #define HARP_IMPL_INCLUDED
 #define HP_FIRST_READING
@@ -170,7 +172,7 @@
 #define HP_TARGET_END
 #endif
 
-/* Which instruction sets can be compiled [CH07S]. HP_WIDE_X86 is off for gcc on Windows, which does not align wide
+/* Which instruction sets can be compiled [CH08]. HP_WIDE_X86 is off for gcc on Windows, which does not align wide
  * registers on the stack (its bug 54412): SSE2 is then the best there. */
 #if !defined(HARP_NO_SIMD) && ((defined(__x86_64__) && defined(__GNUC__)) || (defined(_M_X64) && !defined(_M_ARM64EC)))
 #define HP_X86 1
@@ -1298,7 +1300,8 @@ static void hp_matmul(const hp_matrix *m, int32_t first, int32_t last, const hp_
 
 /* ---- Attention ---- */
 
-/* n (at most 16) elements of a cache as floats, zeros after. Floats are in the machine's byte order, halves little-endian. */
+/* n (at most 16) elements of a cache as floats, zeros after. Floats are in the machine's byte order, halves are
+ * little-endian. */
 HP_INLINE hp_vf hp_load_elements(harp_cache type, const uint8_t *p, int32_t n)
 {
     uint8_t end[HP_LANES * 4] = {0};
@@ -1551,7 +1554,7 @@ static const hp_kernels hp_kernels_of_set = {
 #endif
 
 /* ================================================================================================================
- * [CH07S] Instruction sets
+ * [CH08] Instruction sets
  *
  * The lanes again, in registers. Each set below defines the vocabulary of [CH06], mostly one instruction to a line,
  * and has [CH07] read again under its name. A pragma lets the compiler use the set's instructions there and nowhere
@@ -1618,7 +1621,7 @@ HP_INLINE hp_vf hp_vf_load(const float *p)
 
 HP_INLINE hp_vf hp_vf_load_file(const uint8_t *p)
 {
-    return hp_vf_load((const float *)(const void *)p); /* these machines are little-endian, and loads may be unaligned */
+    return hp_vf_load((const float *)(const void *)p); /* little-endian machines, and loads may be unaligned */
 }
 
 HP_INLINE void hp_vf_store(float *p, hp_vf v)
@@ -2180,7 +2183,8 @@ HP_INLINE hp_vf hp_vf_load_half(const uint8_t *p) /* as in SSE2 */
     hp_vf v;
     int i;
     HP_EACH_REGISTER {
-        v128_t h = wasm_u32x4_load16x4(p + 8 * i), sign = wasm_i32x4_shl(wasm_v128_and(h, wasm_i32x4_splat(0x8000)), 16);
+        v128_t h = wasm_u32x4_load16x4(p + 8 * i);
+        v128_t sign = wasm_i32x4_shl(wasm_v128_and(h, wasm_i32x4_splat(0x8000)), 16);
         v128_t size = wasm_i32x4_shl(wasm_v128_and(h, wasm_i32x4_splat(0x7FFF)), 13);
         v128_t special = wasm_i32x4_gt(size, wasm_i32x4_splat(0x0F7FFFFF));
         v128_t x = wasm_f32x4_mul(size, wasm_i32x4_splat(0x77800000));
@@ -2392,7 +2396,7 @@ static const hp_kernels *hp_find_kernels(const char *name)
 }
 
 /* ================================================================================================================
- * [CH08] The file
+ * [CH09] The file
  *
  * A .harp file is read in place: nothing is unpacked, repacked or copied at load, so opening costs the same for one
  * megabyte or eight gigabytes, and a device can leave the file in flash. All integers are little-endian, all offsets
@@ -2437,7 +2441,7 @@ static const hp_kernels *hp_find_kernels(const char *name)
  * Metadata of the model: architecture (text, a name for people: nothing depends on it); vocab, hidden, layers, heads,
  * kv_heads, head_dim, ffn, context, window (0: none), rope_dims (0: none are turned), tied (integers); norm_eps (real);
  * bos_token (integer) and end_tokens (bytes: u32 ids), if any; name, source, licence, converter, chat.* (texts), if
- * any. tokenizer.*: see [CH09]. Unknown keys are ignored. The following say what a layer computes; a key that is absent
+ * any. tokenizer.*: see [CH10]. Unknown keys are ignored. The following say what a layer computes; a key that is absent
  * means what stands first, a value that is not listed is refused:
  *
  *      norm            text     rms | layer: RMSNorm, or LayerNorm
@@ -2568,7 +2572,7 @@ struct harp_model {
     int32_t vocab, bos; /* = info's, for the tokenizer */
     float norm_eps;
     hp_recipe recipe;
-    hp_stage *stages[HP_MAX_STAGES]; /* what a layer does, in order ([CH11]) */
+    hp_stage *stages[HP_MAX_STAGES]; /* what a layer does, in order ([CH13]) */
     int32_t n_stages;
     int32_t rope_dims, n_meta, n_tensors;
     uint64_t table_offset, data_offset;
@@ -3309,7 +3313,7 @@ HARP_API harp_status harp_verify(const harp_model *m, harp_error *err)
 }
 
 /* ================================================================================================================
- * [CH09] Text and tokens
+ * [CH10] Text and tokens
  *
  * A model reads token ids, not text. This chapter owns the way from one to the other and back, for the two families in
  * use, which differ less than their names say:
@@ -4730,7 +4734,7 @@ HARP_API harp_status harp_decode(harp_decoder *decoder, int32_t token, char *out
 }
 
 /* ================================================================================================================
- * [CH09T] Many hands
+ * [CH11] Many hands
  *
  * A pass is a few hundred short pieces of work, each split by outputs (rule R5) and finished before the next begins. A
  * piece of a small model lasts microseconds, so the threads that help must answer within less: a worker that has
@@ -4961,11 +4965,11 @@ static double hp_seconds(void)
 }
 
 /* ================================================================================================================
- * [CH10] The session
+ * [CH12] The session
  *
  * A session owns one block of memory, carved once (hp_lay_out): the tokens, the key-value STREAMS, the scratch of a pass
  * and the logits. Stream 0 is the vanilla one; streams 1..K hold the reframed keys and values of HARP; behind them are
- * those of beams ([CH14]) and, in frame last, those in which harp_score_harp reframes many positions at once.
+ * those of beams ([CH16]) and, in frame last, those in which harp_score_harp reframes many positions at once.
  *
  * A stream is cut into BLOCKS of 16 positions. In a block the keys are stored dimension by dimension, [head_dim][16],
  * so that one load brings one dimension of 16 positions, a lane each; the values are stored [16][head_dim], since there
@@ -4980,7 +4984,8 @@ static double hp_seconds(void)
  * the newest position is frame "last", whose stream is a single block.
  * ============================================================================================================== */
 
-enum { HP_BLOCK = HP_LANES, HP_SCALES_BYTES = 2 * HP_BLOCK /* of a block */, HP_RUN = 4, HP_SHARES = 4, HP_MAX_REFRAMINGS = 64, HP_MAX_THREADS = 256 };
+enum { HP_BLOCK = HP_LANES, HP_SCALES_BYTES = 2 * HP_BLOCK /* of a block */, HP_RUN = 4, HP_SHARES = 4 };
+enum { HP_MAX_REFRAMINGS = 64, HP_MAX_THREADS = 256 };
 
 typedef struct hp_stream {
     uint8_t *keys, *values;
@@ -5032,7 +5037,7 @@ typedef struct hp_costs {
     int32_t steps;
 } hp_costs;
 
-/* Where a pass stands, for it may be computed in slices ([CH11]). */
+/* Where a pass stands, for it may be computed in slices ([CH13]). */
 typedef struct hp_progress {
     int64_t budget;               /* multiply-adds that this slice may still take    */
     int32_t under_way, resuming;  /* a pass is; a step is                            */
@@ -5509,7 +5514,7 @@ static void hp_begin_stream(harp_session *s, hp_stream *t, int32_t base)
 }
 
 /* ================================================================================================================
- * [CH11] The pass
+ * [CH13] The pass
  *
  * forward(rows): everything that computes goes through here. A row is a token at a position of a stream; prompts are
  * many rows of stream 0, decoding is one row, and HARP's second opinion is one more row of another stream, which may
@@ -5629,7 +5634,8 @@ static int hp_product(harp_session *s, const hp_matrix *matrix, const float *x, 
 }
 
 /* Adds a bias to each of the rows, if the model has it. */
-static void hp_add_bias_to_rows(const harp_session *s, float *out, const uint8_t *bias, int32_t n, int32_t rows, int32_t stride)
+static void hp_add_bias_to_rows(const harp_session *s, float *out, const uint8_t *bias, int32_t n, int32_t rows,
+                                int32_t stride)
 {
     int32_t i;
     for (i = 0; bias && i < rows; i++) s->kernels->add_bias(out + (size_t)i * (size_t)stride, bias, n);
@@ -6206,7 +6212,7 @@ static harp_status hp_compute_vanilla(harp_session *s, int32_t upto, harp_error 
 }
 
 /* ================================================================================================================
- * [CH12] Choosing
+ * [CH14] Choosing
  *
  * From logits to a token, in this order: bias, repetition penalty, top-k, top-p, min-p, temperature. The candidates come
  * off a heap, best first, so that only as many are ordered as the cuts keep. The draw is a pure function of seed and
@@ -6365,7 +6371,7 @@ static int32_t hp_choose(harp_session *s, const float *logits)
 }
 
 /* ================================================================================================================
- * [CH13] HARP
+ * [CH15] HARP
  *
  * The method of [Storai and Hwang 2025], one step with newest position n:
  *
@@ -6557,7 +6563,7 @@ static void hp_learn_costs(harp_session *s, int fused, int one_row, double newes
 
 /* ---- The step ---- */
 
-/* Computes position n and, in the same pass, the drafted tokens after it ([CH14]). */
+/* Computes position n and, in the same pass, the drafted tokens after it ([CH16]). */
 static harp_status hp_compute_newest(harp_session *s, int32_t n, int32_t ride, harp_error *err)
 {
     int32_t wanted = 1 + s->n_drafts;
@@ -6737,7 +6743,7 @@ static harp_status hp_judge_batch(harp_session *s, int32_t first, int32_t m, har
 }
 
 /* ================================================================================================================
- * [CH14] Other decoders
+ * [CH16] Other decoders
  *
  * Ways to choose rows. DRAFTING [Leviathan, Kalman, Matias 2023] guesses the next tokens, puts all of them into one pass
  * and keeps as many as the model would have chosen:
@@ -7149,7 +7155,7 @@ HARP_API harp_status harp_pause(harp_session *s, int32_t token, int32_t count, h
 }
 
 /* ================================================================================================================
- * [CH15] Driving
+ * [CH17] Driving
  *
  * The public calls on a session. What they promise is in harp.h; how they keep "a failed call leaves the session as it
  * was" is simple: tokens and lengths are only moved forward when everything has succeeded, and what a failed pass left

@@ -2,7 +2,7 @@
  *
  * make_harp.h - a writer of small valid .harp files, and a mutator that knows where their fields are
  *
- * The format is that of [CH08] and [CH09] in harp_impl.c; this is a second writer of it, made from its description.
+ * The format is that of [CH09] and [CH10] in harp_impl.c; this is a second writer of it, made from its description.
  * To be included after harp_impl.c, whose checksum it uses. */
 #ifndef HARP_FUZZ_MAKE_HARP_H
 #define HARP_FUZZ_MAKE_HARP_H

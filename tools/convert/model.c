@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Unlicense
  *
- * model.c - see model.h and source.h; the tensors and metadata are those of [CH08] in harp_impl.c */
+ * model.c - see model.h and source.h; the tensors and metadata are those of [CH09] in harp_impl.c */
 #include "model.h"
 #include "bytes.h"
 

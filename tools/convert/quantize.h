@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Unlicense
  *
- * quantize.h - rows of weights -> tiles of int8 with scales, as [CH08] of harp_impl.c lays them out */
+ * quantize.h - rows of weights -> tiles of int8 with scales, as [CH09] of harp_impl.c lays them out */
 #ifndef HARP_CONVERT_QUANTIZE_H
 #define HARP_CONVERT_QUANTIZE_H
 

@@ -50,7 +50,7 @@ typedef enum cv_part {
 /* Which biases a model has; a source must have exactly those. */
 enum { CV_BIAS_QKV = 1, CV_BIAS_ATTN_OUT = 2, CV_BIAS_FFN = 4, CV_BIAS_NORM = 8, CV_BIAS_OUTPUT = 16 };
 
-/* What stands in the metadata: [CH08] of harp_impl.c has the meaning of each. Zero everywhere is a Llama model. */
+/* What stands in the metadata: [CH09] of harp_impl.c has the meaning of each. Zero everywhere is a Llama model. */
 typedef struct cv_facts {
     const char *architecture; /* a name for people */
     /* words of the metadata; NULL: not written, which means the first of each list there */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Unlicense
  *
- * writer.h - writes a .harp file, tensor by tensor, as [CH08] of harp_impl.c describes it */
+ * writer.h - writes a .harp file, tensor by tensor, as [CH09] of harp_impl.c describes it */
 #ifndef HARP_CONVERT_WRITER_H
 #define HARP_CONVERT_WRITER_H
 
