@@ -20,6 +20,7 @@ static const char usage[] =
     "  --isa LIST        instruction sets, or all [the best]\n"
     "  --threads LIST    [1,2]\n"
     "  --depth LIST      context before decoding [0,2048]\n"
+    "  --rates LIST      of hesitation, in percent, for harp [0,5,10,25,50,75,100]\n"
     "  --prompt N        length of the prompt of prefill, harp and request [512]\n"
     "  --generate N      tokens decoded in a run [64]\n"
     "  --batch N         rows of a pass of the prompt [256]\n"
@@ -31,7 +32,7 @@ enum { MOST_LIST = 16, MOST_RUNS = 99, MOST_FIGURES = 1024 };
 
 typedef struct bench {
     const char *model_path, *shape, *keep, *what, *isas, *plot;
-    int threads[MOST_LIST], n_threads, depths[MOST_LIST], n_depths;
+    int threads[MOST_LIST], n_threads, depths[MOST_LIST], n_depths, rates[MOST_LIST], n_rates;
     int prompt, generate, batch, runs, json;
     harp_model *model;
     harp_info info;
@@ -285,11 +286,9 @@ static void bench_harp_at(bench *b, harp_session *session, harp_params *p, const
 
 static void bench_harp(bench *b, const char *isa, int threads)
 {
-    static const double rates[] = {0.0, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0};
     static const harp_schedule schedules[] = {HARP_SCHEDULE_LAZY, HARP_SCHEDULE_FUSED, HARP_SCHEDULE_AUTO};
     float *sorted = malloc((size_t)b->generate * sizeof *sorted);
-    int k, c;
-    size_t r;
+    int k, c, r;
     for (k = 1; k <= 3 && sorted && !b->failed; k += 2) {
         harp_params p = params_for(b, isa, threads);
         harp_session *session, *plain = open_at(b, p, b->prompt, b->generate);
@@ -305,9 +304,9 @@ static void bench_harp(bench *b, const char *isa, int threads)
         settle(&off, s, b->runs, b->generate);
         report(b, off);
         for (c = 0; c < 3; c++)
-            for (r = 0; r < sizeof rates / sizeof rates[0] && !b->failed; r++) {
+            for (r = 0; r < b->n_rates && !b->failed; r++) {
                 p.context = b->prompt + b->generate + 2, p.schedule = schedules[c];
-                bench_harp_at(b, session, &p, sorted, rates[r], off.ms);
+                bench_harp_at(b, session, &p, sorted, 0.01 * b->rates[r], off.ms);
             }
         harp_session_close(session);
         harp_session_close(plain);
@@ -432,6 +431,7 @@ static int read_option(bench *b, const char *name, const char *value)
                    {"--keep", &b->keep, NULL, NULL, NULL},           {"--what", &b->what, NULL, NULL, NULL},
                    {"--isa", &b->isas, NULL, NULL, NULL},            {"--plot", &b->plot, NULL, NULL, NULL},
                    {"--threads", NULL, b->threads, &b->n_threads, NULL}, {"--depth", NULL, b->depths, &b->n_depths, NULL},
+                   {"--rates", NULL, b->rates, &b->n_rates, NULL},
                    {"--prompt", NULL, NULL, NULL, &b->prompt},       {"--generate", NULL, NULL, NULL, &b->generate},
                    {"--batch", NULL, NULL, NULL, &b->batch},         {"--runs", NULL, NULL, NULL, &b->runs}};
     int list[MOST_LIST], n;
@@ -450,8 +450,11 @@ static int read_option(bench *b, const char *name, const char *value)
 
 static int read_options(bench *b, int argc, char **argv)
 {
+    static const int rates[] = {0, 5, 10, 25, 50, 75, 100};
     int i, status;
     b->threads[0] = 1, b->threads[1] = 2, b->n_threads = 2, b->depths[0] = 0, b->depths[1] = 2048, b->n_depths = 2;
+    memcpy(b->rates, rates, sizeof rates);
+    b->n_rates = sizeof rates / sizeof rates[0];
     b->prompt = 512, b->generate = 64, b->batch = 256, b->runs = 5;
     for (i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) return fputs(usage, stdout), -1;
