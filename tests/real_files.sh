@@ -100,7 +100,7 @@ set -- llama-spm $T/llama2c/tokenizer.model gpt-2 $T/gpt2/tokenizer.json
 V=$T/llama.cpp/ggml-vocab
 set -- "$@" phi-3 $V-phi-3.gguf
 texts=2000
-[ "$all" != all ] || texts=100000
+[ "$all" != all ] || texts=${STRINGS:-10000} # STRINGS=100000 takes half an hour
 mkdir -p $W/gpt2 && cp $T/gpt2/gpt2_vocab.json $W/gpt2/vocab.json && cp $T/gpt2/gpt2_merges.txt $W/gpt2/merges.txt
 [ "$all" != all ] || set -- "$@" llama-bpe $T/llama3/tokenizer.model phi-3 $T/phi-3/tokenizer.json smollm2 $T/smollm2 \
     tinyllama $T/tinyllama mistral $T/mistral-v0.3 minimind $T/minimind llama2c $T/llama2c/tokenizer.bin \
