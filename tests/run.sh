@@ -152,6 +152,7 @@ if [ "$all" = all ]; then
     same_bits "aarch64, qemu" qemu-aarch64 aarch64-linux-gnu-gcc -static -O2
     same_bits "s390x big-endian, qemu" qemu-s390x s390x-linux-gnu-gcc -static -O2
     same_bits "s390x -std=c99, qemu" qemu-s390x s390x-linux-gnu-gcc -std=c99 -static -O2
+    count "AVX-512 and AVX-VNNI, emulated" "$(sh tests/emulated_sets.sh $B $F/llama_gqa/model.harp 2>&1)"
     sh tests/matrix.sh $B > $B/matrix.log 2>&1
     count "portability matrix" "$(cat $B/matrix.log)"
     grep '^ok' $B/matrix.log
