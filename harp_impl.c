@@ -1718,7 +1718,7 @@ HP_INLINE hp_vw hp_vw_load(const uint8_t *p)
     hp_vi v = hp_vi_load_file(p);
     hp_vw w;
     int i;
-    HP_EACH_REGISTER w.r[i] = HP_MM(HP_GLUE(_xor_, HP_SI))(v.r[i], HP_MM(_set1_epi8)(-128));
+    HP_EACH_REGISTER w.r[i] = HP_MM(HP_GLUE(_xor_, HP_SI))(v.r[i], HP_MM(_set1_epi8)((char)-128));
     return w;
 }
 

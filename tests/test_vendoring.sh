@@ -9,7 +9,7 @@ rm -rf $V
 mkdir -p $V
 cp -R examples/vendoring/. $V
 expected=$($B/harp run -m $MODEL -p "One day, Anna" -n 40 --seed 7 --color never | sed 's/^One day, Anna//')
-last=$($B/harp run -m $MODEL -p "One day, Anna" -n 40 --seed 7 -c 128 --frame last --color never | sed 's/^One day, Anna//')
+last=$($B/harp run -m $MODEL -p "One day, Anna" -n 40 --seed 7 -c 64 --cache int8 --frame last --color never | sed 's/^One day, Anna//')
 
 judge() { # judge NAME OUTPUT EXPECTED
     if [ -n "$2" ] && [ "$2" = "$3" ]; then passed=$((passed + 1))
