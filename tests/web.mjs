@@ -73,7 +73,7 @@ async function shot(page, name) {
 
 try {
   const page = await open('', { viewport: { width: 1180, height: 860 } });
-  check('the demo model is there', (await page.locator('#model').textContent()).includes('0.84 million'));
+  check('the demo model is there', (await page.locator('#model').textContent()).includes('1.35 million'));
   check('SIMD128 is used', (await page.locator('#build').textContent()).includes('with SIMD128'));
   await slide(page, 'tokens', 60);
 
