@@ -54,7 +54,7 @@ fuzz() {
     for d in $here/seeds/$2 $here/regressions/$2; do [ ! -d $d ] || known="$known $d"; done
     dictionary=
     [ ! -f $here/$2.dict ] || dictionary=-dict=$here/$2.dict
-    $B/$1_$2 -max_total_time=$3 -max_len=65536 -timeout=20 -rss_limit_mb=1024 -malloc_limit_mb=512 -artifact_prefix=$B/found/$2- \
+    $B/$1_$2 -max_total_time=$3 -seed=${SEED:-1} -max_len=65536 -timeout=20 -rss_limit_mb=1024 -malloc_limit_mb=512 -artifact_prefix=$B/found/$2- \
         -print_final_stats=1 -use_value_profile=0 $dictionary $corpus $known > $B/$1_$2.log 2>&1
     status=$?
     n=$(sed -n 's/^stat::number_of_executed_units: *//p' $B/$1_$2.log)
