@@ -185,13 +185,13 @@ if [ "$all" = all ]; then
     else
         skip "failures and wrong calls, sanitized" "this gcc has no sanitizers"
     fi
-    if command -v clang > /dev/null; then
+    if [ -z "$FUZZ_SECONDS" ]; then skip "fuzz targets" "FUZZ_SECONDS is not set: seconds for each target"
+    elif ! command -v clang > /dev/null; then skip "fuzz targets" "no clang"
+    else
         count "fuzz targets: seeds and old findings" "$(sh tests/fuzz/run.sh $B replay 2>&1)"
         sh tests/fuzz/run.sh $B build asan > $B/fuzz.log 2>&1
-        check "fuzz targets: ten seconds each" sh tests/fuzz/run.sh $B run 10
+        check "fuzz targets: $FUZZ_SECONDS seconds each" sh tests/fuzz/run.sh $B run $FUZZ_SECONDS
         sed -n 's/^/note   /p' $B/fuzz/said
-    else
-        skip "fuzz targets" "no clang"
     fi
     if gcc -std=c99 -g -O1 -DHARP_NO_SIMD -fsanitize=address tests/soak.c harp_impl.c -o $B/soak_sane -lm -pthread; then
         count "a long conversation under ASan" "$($B/soak_sane examples/demo/demo.harp 5 2>&1)"

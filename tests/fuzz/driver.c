@@ -41,7 +41,7 @@ size_t LLVMFuzzerMutate(uint8_t *data, size_t bytes, size_t most)
 
 /* Targets that do not know better are mutated byte by byte. */
 #ifndef FZ_HAS_MUTATOR
-size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t bytes, size_t most, unsigned seed)
+__attribute__((weak)) size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t bytes, size_t most, unsigned seed)
 {
     (void)seed;
     return LLVMFuzzerMutate(data, bytes, most);
