@@ -106,7 +106,7 @@ mkdir -p $W/gpt2 && cp $T/gpt2/gpt2_vocab.json $W/gpt2/vocab.json && cp $T/gpt2/
     tinyllama $T/tinyllama mistral $T/mistral-v0.3 minimind $T/minimind llama2c $T/llama2c/tokenizer.bin \
     tok512 $M/tok512.bin \
     llama-spm $V-llama-spm.gguf gpt-2 $V-gpt-2.gguf gpt-2 $W/gpt2 deepseek-llm $V-deepseek-llm.gguf qwen2 $T/qwen2.5 \
-    deepseek-r1-qwen $T/qwen2.5 phi-3 $T/phi-3-mini llama2 $T/llama2
+    deepseek-r1-qwen $T/qwen2.5 phi-3 $T/phi-3-mini
 vocabularies= i=0
 while [ $# -gt 1 ]; do
     i=$((i + 1)) # several forms of one tokenizer
@@ -114,6 +114,9 @@ while [ $# -gt 1 ]; do
     vocabularies="$vocabularies $1=$W/$i.harp"
     shift 2
 done
+# a published file whose no-break spaces became spaces: three of its merges cannot be read, so it is refused, not guessed at
+check "tokenizer llama2 is refused" sh -c "! $B/harp-convert $T/llama2 $W/llama2.harp --vocab-only"
+check "in words" sh -c "$B/harp-convert $T/llama2 $W/llama2.harp --vocab-only 2>&1 | grep -q 'merge 18917'"
 out=$($B/test_tokenizer -n $texts $vocabularies)
 printf '%s\n' "$out" | grep -E '^(FAILED|skipped)'
 line=$(printf '%s\n' "$out" | tail -1)

@@ -11,6 +11,13 @@ F=tests/fixtures
 models="llama_gqa llama31_tied smollm_tied mistral_v3 mistral_swa16 phi3_longrope phi4mini qwen2_bias qwen2_yarn qwen3 gemma
     gemma2 gemma3_text olmo2 stablelm phi2 gpt_neox gpt2"
 
+# the seconds since the line before, where there were many
+before=$(date +%s)
+took() {
+    seconds=$(($(date +%s) - before))
+    [ $seconds -lt 10 ] || printf ', %d s' $seconds
+}
+
 # count NAME OUTPUT: takes the last line's numbers; a program that printed none has failed
 count() {
     line=$(printf '%s\n' "$2" | grep -E '^[0-9]+ passed, [0-9]+ failed' | tail -1)
@@ -19,7 +26,8 @@ count() {
     [ -n "$line" ] || { p=0; f=1; }
     passed=$((passed + p))
     failed=$((failed + f))
-    printf '%-44s %s passed, %s failed\n' "$1" "$p" "$f"
+    printf '%-44s %s passed, %s failed%s\n' "$1" "$p" "$f" "$(took)"
+    before=$(date +%s)
     k=$(printf '%s\n' "$2" | grep -c '^skipped')
     skipped=$((skipped + k))
     printf '%s\n' "$2" | grep '^skipped'
