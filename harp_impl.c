@@ -982,7 +982,11 @@ HP_INLINE hp_vi hp_vi_dot4(hp_vi a, hp_vw w, const int8_t *x)
 
 /* ---- What kernels are given, whatever the set ---- */
 
-enum { HP_GROUP = 32, HP_TILE_GROUP_BYTES = HP_LANES * HP_GROUP, HP_QUERIES_AT_ONCE = 4, HP_PREFETCH_AHEAD = 4096 };
+enum { HP_GROUP = 32, HP_TILE_GROUP_BYTES = HP_LANES * HP_GROUP, HP_QUERIES_AT_ONCE = 4 };
+
+/* Weights, keys and values stream from memory once a pass. The processor's own prefetching stops at the end of each page
+ * of 4 KiB; asking this far ahead made single rows a fifth faster (Zen 3). An address beyond the end does no harm. */
+enum { HP_PREFETCH_AHEAD = 4096 };
 
 /* A weight matrix [rows][cols] in the file's tiles of 16 rows (drawn in [CH09]). Float weights serve to measure what
  * int8 costs; they are multiplied with float activations whatever the session asked for. */
@@ -1118,7 +1122,7 @@ HP_INLINE void hp_vi_store_bytes(int8_t *p, hp_vi a) /* the low byte of each lan
 /* exp(x), error below 2 ulp. x = n ln2 + r with |r| < 0.35, exp(x) = 2^n exp(r), and exp(r) by its Taylor series. ln2
  * comes in two parts, the first short enough that n * part is exact. x is first clamped to [-87, 88], where the result
  * is a normal number: what underflows is 1.6e-38 instead of 0, which no sum of ours can notice. */
-static hp_vf hp_vf_exp(hp_vf x)
+HP_INLINE hp_vf hp_vf_exp(hp_vf x)
 {
     static const float inverse_factorial[] = {1.0f / 5040.0f, 1.0f / 720.0f, 1.0f / 120.0f, 1.0f / 24.0f,
                                               1.0f / 6.0f,    0.5f,          1.0f,          1.0f};
@@ -1131,7 +1135,7 @@ static hp_vf hp_vf_exp(hp_vf x)
     r = hp_vf_sub(x, hp_vf_mul(n, hp_vf_set(0.693359375f)));
     r = hp_vf_sub(r, hp_vf_mul(n, hp_vf_set(-2.12194440e-4f)));
     p = hp_vf_set(inverse_factorial[0]);
-    for (i = 1; i < 8; i++) p = hp_vf_add(hp_vf_mul(p, r), hp_vf_set(inverse_factorial[i]));
+    HP_UNROLL for (i = 1; i < 8; i++) p = hp_vf_add(hp_vf_mul(p, r), hp_vf_set(inverse_factorial[i]));
     return hp_vf_mul(p, hp_vf_two_to(k));
 }
 
@@ -1188,9 +1192,6 @@ static void hp_rope(float *head, const float *turn, int32_t dims)
 }
 
 /* ---- Products of matrices ---- */
-
-/* Weights stream from memory once a pass. The processor's own prefetching stops at the end of each page of 4 KiB; asking
- * this far ahead made single rows a fifth faster (Zen 3). An address beyond the file's end does no harm. */
 
 /* Rounds x[groups * 32] to int8 in groups: scale = largest size / 127, q = round(x / scale) in [-127, 127]. A group
  * of zeros (or so small that 1 / scale would overflow) becomes zeros with scale 0. */
@@ -1322,7 +1323,9 @@ static void hp_unpack(float *out, size_t stride, const hp_packed *in)
     int32_t r, c;
     for (r = 0; r < in->rows; r++, p += (size_t)in->cols * element)
         for (c = 0; c < in->cols; c += HP_LANES) {
-            hp_vf v = hp_load_elements(in->type, p + (size_t)c * element, hp_min(in->cols - c, HP_LANES));
+            hp_vf v;
+            HP_PREFETCH(p + (size_t)c * element + HP_PREFETCH_AHEAD);
+            v = hp_load_elements(in->type, p + (size_t)c * element, hp_min(in->cols - c, HP_LANES));
             if (in->row_scales) v = hp_vf_mul(v, hp_vf_set(hp_half_to_float(hp_u16(in->row_scales + 2 * r))));
             if (in->col_scales) v = hp_vf_mul(v, hp_vf_load_half(in->col_scales + 2 * c));
             hp_vf_store(out + (size_t)r * stride + (size_t)c, v);
