@@ -170,6 +170,10 @@ test: all $(TESTS:%=$(B)/%)
 test-all: all $(TESTS:%=$(B)/%)
 	sh tests/run.sh $(B) all
 
+# What the tests reach in harp_impl.c, chapter by chapter; minutes.
+coverage: all
+	sh tests/coverage.sh $(B)
+
 # Fuzzing with clang's libFuzzer: make fuzz MINUTES=n for each target; TARGETS="json chat" for some.
 MINUTES = 1
 fuzz:
@@ -197,4 +201,4 @@ clean:
 	rm -rf $(B)
 
 .PHONY: all run test test-all web matrix clean
-.PHONY: fuzz
+.PHONY: fuzz coverage

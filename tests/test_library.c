@@ -569,6 +569,93 @@ static void print_hashes(const harp_model *m, const char *isa)
     printf(" last-f32 %016llx\n", (unsigned long long)run_hash(m, p, PROMPT, 64));
 }
 
+/* ---- the parts of the method that a caller may choose ---- */
+
+/* The measure's value by its definition, in double. */
+static double measure_of(harp_measure measure, const float *logits, int32_t n)
+{
+    double top = logits[0], total = 0.0, best = 0.0, second = 0.0, entropy = 0.0, square = 0.0;
+    int32_t i;
+    for (i = 1; i < n; i++) top = logits[i] > top ? logits[i] : top;
+    for (i = 0; i < n; i++) total += exp(logits[i] - top);
+    for (i = 0; i < n; i++) {
+        double p = exp(logits[i] - top) / total, bits = log2(p);
+        if (p > best) second = best, best = p;
+        else if (p > second) second = p;
+        entropy -= p * bits, square += p * bits * bits;
+    }
+    if (measure == HARP_MEASURE_MAXPROB) return 1.0 - best;
+    if (measure == HARP_MEASURE_MARGIN) return 1.0 - (best - second);
+    return measure == HARP_MEASURE_VARENTROPY ? square - entropy * entropy : entropy;
+}
+
+static void test_measures(const harp_model *m)
+{
+    int measure, i;
+    for (measure = HARP_MEASURE_ENTROPY; measure <= HARP_MEASURE_VARENTROPY; measure++) {
+        harp_params p = harp_defaults();
+        harp_session *s;
+        harp_step step;
+        p.context = 64, p.theta = -1.0f, p.measure = (harp_measure)measure;
+        s = open_session(m, p);
+        CHECK(harp_feed(s, prompt, PROMPT, NULL) == HARP_OK);
+        for (i = 0; i < 8; i++) {
+            CHECK(harp_next(s, &step, NULL) == HARP_OK && step.hesitated);
+            CHECK(fabs(step.uncertainty - measure_of(p.measure, harp_logits(s, HARP_VANILLA), m->info.vocab)) < 2e-5);
+        }
+        harp_session_close(s);
+    }
+}
+
+static float count_and_measure(void *user, const float *logits, int32_t vocab)
+{
+    int *calls = user;
+    (void)logits, (void)vocab;
+    return ++*calls % 2 ? 3.0f : 1.0f;
+}
+
+/* The larger of the two, so that it is not the blend. */
+static void larger_of_both(void *user, const float *vanilla, const float *reframed, float *combined, int32_t vocab)
+{
+    int32_t i;
+    (void)user;
+    for (i = 0; i < vocab; i++) combined[i] = vanilla[i] > reframed[i] ? vanilla[i] : reframed[i];
+}
+
+static void no_number(void *user, const float *vanilla, const float *reframed, float *combined, int32_t vocab)
+{
+    larger_of_both(user, vanilla, reframed, combined, vocab);
+    combined[vocab / 2] = NAN;
+}
+
+static void test_own_measure_and_rule(const harp_model *m)
+{
+    harp_params p = harp_defaults();
+    harp_session *s;
+    harp_step step;
+    harp_error err;
+    int calls = 0, i, k, wrong = 0;
+    p.context = 64, p.theta = 2.0f, p.measure = HARP_MEASURE_CALLER, p.measure_fn = count_and_measure;
+    p.harp_user = &calls, p.combine_fn = larger_of_both;
+    s = open_session(m, p);
+    CHECK(harp_feed(s, prompt, PROMPT, NULL) == HARP_OK);
+    for (i = 0; i < 6; i++) {
+        const float *v, *r, *c;
+        CHECK(harp_next(s, &step, NULL) == HARP_OK && calls == i + 1 && step.hesitated == (i % 2 == 0));
+        CHECK(step.uncertainty == (step.hesitated ? 3.0f : 1.0f) && step.reframed == step.hesitated);
+        v = harp_logits(s, HARP_VANILLA), r = harp_logits(s, HARP_REFRAMED), c = harp_logits(s, HARP_COMBINED);
+        CHECK((r != NULL) == step.hesitated);
+        for (k = 0; k < m->info.vocab; k++) wrong += c[k] != (r && r[k] > v[k] ? r[k] : v[k]);
+    }
+    CHECK(wrong == 0);
+    p.combine_fn = no_number;
+    CHECK(harp_tune(s, &p, NULL) == HARP_OK);
+    CHECK(harp_next(s, &step, &err) == HARP_ERR_NUMBER && strstr(err.text, "combined logits"));
+    harp_tokens(s, &k);
+    CHECK(k == PROMPT + 6); /* the failed call added nothing */
+    harp_session_close(s);
+}
+
 int main(int argc, char **argv)
 {
     harp_model *m = NULL;
@@ -599,6 +686,8 @@ int main(int argc, char **argv)
     test_misuse(m);
     test_context_full(m);
     test_sampling(m);
+    test_measures(m);
+    test_own_measure_and_rule(m);
     test_damaged_files(argv[1]);
     test_damaged_weights(argv[1]);
     test_failing_memory(argv[1]);
