@@ -5035,9 +5035,9 @@ typedef struct hp_job {
 
 /* What the schedule auto has learned: seconds, moving averages, 0 if not measured yet. */
 typedef struct hp_costs {
-    double plain, second, fused; /* a vanilla pass; the reframed one after it; both in one */
-    float rate;                  /* share of steps that hesitated                          */
-    int32_t steps;
+    double plain, second, fused; /* a vanilla pass; the reframed one after it; both in one   */
+    float rate;                  /* share of steps that hesitated                            */
+    int32_t no_plain, no_fused;  /* steps since the one and the other was last measured      */
 } hp_costs;
 
 /* Where a pass stands, for it may be computed in slices ([CH13]). */
@@ -6522,6 +6522,39 @@ static void hp_combine(harp_session *s)
 
 enum { HP_PROBE_EVERY = 128, HP_MOST_LAG = 16 };
 
+/* How many positions before n the reframed streams have not seen. */
+static int32_t hp_reframed_lag(const harp_session *s, int32_t n)
+{
+    if (s->params.frame != HARP_FRAME_STREAM) return 0;
+    return n - hp_max(s->streams[s->n_streams - 1].length, s->from);
+}
+
+/* Fused costs one pass of 1 + k rows at every step, lazy one of a row and, at the rate of hesitation, a second, which
+ * also makes up for what the reframed streams missed. Reading the weights dominates all of them where there are vector
+ * instructions, so that fused mostly wins; but measured times decide. What is not measured yet (or never, without a
+ * clock) is assumed: a row that rides along costs a tenth of a pass. Costs change with the depth of the context, so the
+ * schedule not in use is tried now and then: lazy for one step; fused where nothing is to be made up for, which is so
+ * after a hesitation. */
+static int hp_is_fused_cheaper(const harp_session *s, int32_t k, int32_t lag)
+{
+    const hp_costs *c = &s->costs;
+    double plain = c->plain > 0.0 ? c->plain : 1.0;
+    double fused = c->fused > 0.0 && c->plain > 0.0 ? c->fused : plain * (1.0 + 0.1 * (double)k);
+    double second = c->second > 0.0 && c->plain > 0.0 ? c->second : plain;
+    if (fused < plain + (double)c->rate * second) return c->no_plain < HP_PROBE_EVERY;
+    return c->no_fused >= HP_PROBE_EVERY && lag == 0;
+}
+
+/* Whether the reframed rows ride along with the vanilla row of position n. A stream far behind (a prompt that it has
+ * not seen) is left behind until the first hesitation, which may never come. */
+static int hp_is_fused(const harp_session *s, int32_t n, int32_t k)
+{
+    int32_t lag = hp_reframed_lag(s, n);
+    if (k == 0 || s->params.frame == HARP_FRAME_REDRAW || s->params.schedule == HARP_SCHEDULE_LAZY) return 0;
+    if (s->params.schedule == HARP_SCHEDULE_FUSED) return 1;
+    return lag <= HP_MOST_LAG && hp_is_fused_cheaper(s, k, lag);
+}
+
 static void hp_learn(double *average, double seconds)
 {
     if (*average <= 0.0) *average = seconds;
@@ -6529,39 +6562,16 @@ static void hp_learn(double *average, double seconds)
     else *average += 0.125 * (seconds - *average);
 }
 
-/* Fused costs one pass of 1 + k rows at every step, lazy one of a row and, at the rate of hesitation, a second. Reading
- * the weights dominates both where there are vector instructions, so that fused mostly wins; but measured times decide.
- * What is not measured yet (or never, without a clock) is assumed: a row that rides along costs a tenth of a pass. Now and
- * then the other schedule is tried, for costs change with the depth of the context. */
-static int hp_is_fused_cheaper(const harp_session *s, int32_t k)
-{
-    const hp_costs *c = &s->costs;
-    double plain = c->plain > 0.0 ? c->plain : 1.0;
-    double fused = c->fused > 0.0 && c->plain > 0.0 ? c->fused : plain * (1.0 + 0.1 * (double)k);
-    double second = c->second > 0.0 && c->plain > 0.0 ? c->second : plain;
-    int cheaper = fused < plain + (double)c->rate * second;
-    return c->steps % HP_PROBE_EVERY == HP_PROBE_EVERY - 1 ? !cheaper : cheaper;
-}
-
-/* Whether the reframed rows ride along with the vanilla row of position n. A stream far behind (a prompt that it has
- * not seen) is left behind until the first hesitation, which may never come. */
-static int hp_is_fused(const harp_session *s, int32_t n, int32_t k)
-{
-    int32_t from = s->streams[s->n_streams - 1].length;
-    if (k == 0 || s->params.frame == HARP_FRAME_REDRAW || s->params.schedule == HARP_SCHEDULE_LAZY) return 0;
-    if (s->params.schedule == HARP_SCHEDULE_FUSED) return 1;
-    if (s->params.frame == HARP_FRAME_STREAM && n - hp_max(from, s->from) > HP_MOST_LAG) return 0;
-    return hp_is_fused_cheaper(s, k);
-}
-
-/* One pass, or two, took this long; passes that also computed a prompt tell nothing. */
-static void hp_learn_costs(harp_session *s, int fused, int one_row, double newest, double second, int hesitated)
+/* A step's pass or passes took this long. `newest` is 0 if the first computed more than the newest position: that tells
+ * nothing. */
+static void hp_learn_costs(harp_session *s, int fused, double newest, double second, int hesitated)
 {
     hp_costs *c = &s->costs;
-    if (one_row) hp_learn(fused ? &c->fused : &c->plain, newest);
+    int32_t *measured = fused ? &c->no_fused : &c->no_plain;
+    c->no_plain = hp_min(c->no_plain + 1, HP_PROBE_EVERY), c->no_fused = hp_min(c->no_fused + 1, HP_PROBE_EVERY);
+    if (newest > 0.0) hp_learn(fused ? &c->fused : &c->plain, newest), *measured = 0;
     if (second > 0.0) hp_learn(&c->second, second);
     c->rate += 0.0625f * ((hesitated ? 1.0f : 0.0f) - c->rate);
-    c->steps = (c->steps + 1) % HP_PROBE_EVERY;
 }
 
 /* ---- The step ---- */
@@ -6627,8 +6637,9 @@ static harp_status hp_measure_hesitation(const harp_session *s, const float *log
 static harp_status hp_combined_logits(harp_session *s, const float **logits, harp_step *step, harp_error *err)
 {
     int32_t n = s->n_tokens - 1, k = hp_active_reframings(s, n);
-    int one_row = s->streams[0].length == n && s->params.drafts == 0;
+    int newest_alone = s->streams[0].length == n && s->params.drafts == 0;
     int in_one_slice = !s->progress.resuming;
+    int32_t lag = hp_reframed_lag(s, n);
     double begin = hp_seconds(), middle, end;
     harp_status status = hp_reach_newest(s, n, k, err); /* H1 */
     if (status) return status;
@@ -6640,7 +6651,8 @@ static harp_status hp_combined_logits(harp_session *s, const float **logits, har
         end = hp_seconds();
     }
     if (in_one_slice && status == HARP_OK)
-        hp_learn_costs(s, s->ahead_reframed, one_row, middle - begin, end - middle, step->hesitated);
+        hp_learn_costs(s, s->ahead_reframed, newest_alone && !(s->ahead_reframed && lag > 0) ? middle - begin : 0.0,
+                       end - middle, step->hesitated);
     if (status || !step->hesitated || k == 0) return status;
     if ((status = hp_blend(s, k, n, step, err)) != HARP_OK) return status; /* H6 */
     *logits = s->combined;
