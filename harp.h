@@ -35,7 +35,7 @@
  * HARP IN FOUR LINES
  *   1. The usual ("vanilla") pass gives the logits of the next token.
  *   2. If the Shannon entropy of their distribution exceeds theta (1 bit), the model hesitates.
- *   3. A second pass sees the same tokens reframed: a share delta (0.2) of the elements of the input embeddings is zero.
+ *   3. A second pass sees the same tokens reframed: a share delta (0.2) of the input embeddings' elements is zero.
  *   4. The logits become beta * vanilla + (1 - beta) * reframed, beta = 0.5; then the usual sampling.
  *
  * WHAT YOU CAN RELY ON
@@ -116,7 +116,7 @@ HARP_API const char *harp_status_name(harp_status status);
 typedef struct harp_model harp_model;     /* a loaded model: immutable, shareable between threads        */
 typedef struct harp_session harp_session; /* one timeline of tokens on a model: one thread at a time     */
 
-/* Memory of the caller's. alloc returns memory aligned like malloc's, or NULL; free gets the size that was asked for. */
+/* Memory of the caller's. alloc returns memory aligned like malloc's, or NULL; free gets the size asked for. */
 typedef struct harp_allocator {
     void *(*alloc)(void *user, size_t bytes);
     void (*free)(void *user, void *block, size_t bytes);
@@ -315,11 +315,11 @@ HARP_API harp_status harp_feed(harp_session *session, const int32_t *tokens, int
 /* One step: computes what is pending, applies HARP, chooses a token and appends it. step may be NULL. */
 HARP_API harp_status harp_next(harp_session *session, harp_step *step, harp_error *err);
 
-/* harp_next in slices, for watchdogs and metered hosts: returns after about `budget` multiply-adds, with *done = 0, and
- * goes on when it is called again; with *done = 1 the step is complete and *step is filled in. Slices give the bits of a
- * whole step. A slice computes at least 16 rows of one matrix; embeddings, the measure and the choice are not cut. In
- * between, harp_next finishes the step, harp_save saves the state before it, and every other call on the session that
- * changes it, or an error, abandons it. Caller's measures and masks may be asked again in each slice. */
+/* harp_next in slices, for watchdogs and metered hosts: returns after about `budget` multiply-adds, with *done = 0,
+ * and goes on when it is called again; with *done = 1 the step is complete and *step is filled in. Slices give the
+ * bits of a whole step. A slice computes at least 16 rows of one matrix; embeddings, the measure and the choice are
+ * not cut. In between, harp_next finishes the step, harp_save saves the state before it, and every other call on the
+ * session that changes it, or an error, abandons it. Caller's measures and masks may be asked again in each slice. */
 HARP_API harp_status harp_step_some(harp_session *session, int64_t budget, int *done, harp_step *step, harp_error *err);
 
 /* Appends tokens like harp_feed, but computes nothing now: the next step does, in slices if it comes in slices. */
@@ -349,7 +349,7 @@ HARP_API int32_t harp_top(const harp_session *session, harp_which which, harp_ch
  * Non-zero ends the call with HARP_ERR_CANCELLED. */
 typedef int harp_score_fn(void *user, int32_t position, const float *logits);
 
-/* Appends n tokens like harp_feed, computes all of them, and hands the vanilla logits of each to on_logits, in order. */
+/* Appends n tokens like harp_feed, computes all, and hands the vanilla logits of each to on_logits, in order. */
 HARP_API harp_status harp_score(harp_session *session, const int32_t *tokens, int32_t n, harp_score_fn *on_logits,
                                 void *user, harp_error *err);
 
@@ -482,7 +482,7 @@ typedef struct harp_info {
 
 HARP_API harp_info harp_model_info(const harp_model *model);
 
-/* The text of a token, its bytes in *bytes (it may hold any byte); NULL if there is none. Special tokens: their name. */
+/* The text of a token, its bytes in *bytes (it may hold any byte); NULL if there is none. Special: their name. */
 HARP_API const char *harp_token_text(const harp_model *model, int32_t token, size_t *bytes);
 
 typedef enum harp_meta_type {
@@ -508,10 +508,10 @@ HARP_API int harp_meta_find(const harp_model *model, const char *key, harp_meta 
 /* ---- TIER 4: other decoders -------------------------------------------------------------------------------------
  *
  * DRAFTING lets one pass compute several tokens: some are guessed, all guesses ride in the same pass as rows, and as
- * many are kept as the model agrees with. Set drafts (4 to 10) and go on using harp_next and harp_generate; HARP, if on,
- * judges the guesses with its combined logits. Guesses come from the text itself (lookup: what followed when the last
- * tokens stood there before) or from a second session on a small model with the same vocabulary (draft), which this
- * session feeds, rewinds and steps; do not touch it meanwhile. With HARP_DRAFT_EXACT the tokens are those of no
+ * many are kept as the model agrees with. Set drafts (4 to 10) and go on using harp_next and harp_generate; HARP, if
+ * on, judges the guesses with its combined logits. Guesses come from the text itself (lookup: what followed when the
+ * last tokens stood there before) or from a second session on a small model with the same vocabulary (draft), which
+ * this session feeds, rewinds and steps; do not touch it meanwhile. With HARP_DRAFT_EXACT the tokens are those of no
  * drafting, bit for bit, also when sampling. With HARP_DRAFT_LEVIATHAN [Leviathan, Kalman, Matias 2023] they are drawn
  * from the same distribution with other draws. How many are guessed adapts to how many were kept. */
 

@@ -984,8 +984,8 @@ HP_INLINE hp_vi hp_vi_dot4(hp_vi a, hp_vw w, const int8_t *x)
 
 enum { HP_GROUP = 32, HP_TILE_GROUP_BYTES = HP_LANES * HP_GROUP, HP_QUERIES_AT_ONCE = 4 };
 
-/* Weights, keys and values stream from memory once a pass. The processor's own prefetching stops at the end of each page
- * of 4 KiB; asking this far ahead made single rows a fifth faster (Zen 3). An address beyond the end does no harm. */
+/* Weights, keys and values stream from memory once a pass. The processor's own prefetching stops at the end of each
+ * page of 4 KiB; asking this far ahead made single rows a fifth faster (Zen 3). Addresses beyond the end do no harm. */
 enum { HP_PREFETCH_AHEAD = 4096 };
 
 /* A weight matrix [rows][cols] in the file's tiles of 16 rows (drawn in [CH09]). Float weights serve to measure what
@@ -1006,7 +1006,7 @@ typedef struct hp_inputs {
     size_t stride;
 } hp_inputs;
 
-/* A block of cached keys or values: rows x cols elements of the cache's type, in int8 with a scale per row or column. */
+/* A block of cached keys or values: rows x cols elements of the cache's type, int8 with scales per row or column. */
 typedef struct hp_packed {
     const uint8_t *elements; /* [rows][cols] */
     const uint8_t *row_scales, *col_scales; /* halves, as in the file */
@@ -1270,8 +1270,8 @@ static void hp_tile_f32(const hp_matrix *m, const uint8_t *tile, const float *x,
     hp_vf_store(out, total);
 }
 
-/* Up to HP_ROWS_AT_ONCE rows from `row` on; returns how many. The number is a constant in each call, so that the sums of
- * all of them stay in registers. */
+/* Up to HP_ROWS_AT_ONCE rows from `row` on; returns how many. The number is a constant in each call, so that the sums
+ * of all of them stay in registers. */
 static int32_t hp_tile_rows(const hp_matrix *m, const uint8_t *tile, const hp_inputs *in, int32_t row, int32_t rows,
                             float *out, size_t stride)
 {
@@ -1568,7 +1568,7 @@ static const hp_kernels hp_kernels_of_set = {
  * The heart is dot4. Its exact definition suits the machines differently:
  *   AVX-512 VNNI, AVX-VNNI   one instruction, unsigned times signed: the weights become w + 128 (their sign bit is
  *                            flipped), and a sum begins at -128 * (sum of the activations) to make up for it
- *   AVX2                     unsigned times signed too, but with pairs added in 16 bits, which w + 128 would overflow. So
+ *   AVX2                     unsigned times signed too, but with pairs added in 16 bits, which w + 128 would overflow:
  *                            |w| times (x with the sign of w): at most 128 * 127 * 2 = 32512 < 32767
  *   SSE2, WebAssembly        bytes are widened to 16 bits, products added in pairs to 32
  *   NEON                     one instruction, signed, where there are dot products; else products in 16 bits, at most
@@ -2525,7 +2525,7 @@ typedef struct hp_recipe {
     int32_t norm, norm_place, residual, activation, ffn_kind, qk_norm; /* as above, and hp_activation */
     float attention_scale, attention_cap, logit_cap;                   /* caps: 0 for none            */
     float embedding_scale, rope_scale;
-    int32_t rope_original;                       /* longer sequences are turned by rope_long; INT32_MAX: there is none */
+    int32_t rope_original;                       /* longer sequences are turned by rope_long; INT32_MAX: none */
     const uint8_t *window_layers, *local_layers; /* [layers] of 0 or 1, or NULL */
 } hp_recipe;
 
@@ -4151,9 +4151,9 @@ static const uint8_t *hp_word_end(const hp_tokenizer *t, const uint8_t *p, const
 
 /* ---- Encoding, kind 2: words by a program ----
  *
- * Other tokenizers cut text by other patterns, some by several, one after the other: each is a STAGE, which cuts the pieces
- * that the stage before has left into matches and what lies between them. A stage is a list of ALTERNATIVES, of which the
- * first that matches counts; an alternative is a run of ITEMS:
+ * Other tokenizers cut text by other patterns, some by several, one after the other: each is a STAGE, which cuts the
+ * pieces that the stage before has left into matches and what lies between them. A stage is a list of ALTERNATIVES, of
+ * which the first that matches counts; an alternative is a run of ITEMS:
  *
  *   kind 0   characters of a set, as many as there are, `least` up to `most` of them (0: any number)
  *   kind 1   a contraction in any case, if there is one: 's 't 're 've 'm 'll 'd
@@ -4161,8 +4161,8 @@ static const uint8_t *hp_word_end(const hp_tokenizer *t, const uint8_t *p, const
  *   kind 3   nothing, at the end of the piece
  *
  * Bit 16 in the kind begins an alternative, bit 32 a stage; with bit 64 an item gives back nothing. As in the regular
- * expressions that the converter made this from, an item that cannot match makes the ones before it give back characters,
- * the nearest first, one by one. */
+ * expressions that the converter made this from, an item that cannot match makes the ones before it give back
+ * characters, the nearest first, one by one. */
 
 static uint32_t hp_item(const hp_tokenizer *t, int32_t item, int32_t field)
 {
@@ -4182,9 +4182,11 @@ static int hp_is_in_set(const hp_tokenizer *t, uint32_t set, uint32_t c)
 }
 
 /* Item i at p, greedily: the end of the match, or NULL; *count is how many characters it could give back. */
-static const uint8_t *hp_match_item(const hp_tokenizer *t, int32_t i, const uint8_t *p, const uint8_t *end, uint32_t *count)
+static const uint8_t *hp_match_item(const hp_tokenizer *t, int32_t i, const uint8_t *p, const uint8_t *end,
+                                    uint32_t *count)
 {
-    uint32_t kind = hp_item(t, i, 0), set = hp_item(t, i, 1), least = hp_item(t, i, 2), most = hp_item(t, i, 3), n = 0, c;
+    uint32_t kind = hp_item(t, i, 0), set = hp_item(t, i, 1), least = hp_item(t, i, 2), most = hp_item(t, i, 3);
+    uint32_t n = 0, c;
     const uint8_t *q;
     size_t length;
     *count = 0;
@@ -4214,8 +4216,8 @@ static const uint8_t *hp_step_back(const uint8_t *begin, const uint8_t *p)
     return p - 1;
 }
 
-/* The alternative that begins with item `first`, at p: the end of the match, or NULL. at[k] is where its item k begins. A
- * search that gives back more than the text is long, several times over, is one that only a hostile file demands. */
+/* The alternative that begins with item `first`, at p: the end of the match, or NULL. at[k] is where its item k
+ * begins. Only a hostile file demands a search that gives back several times as much as the text is long. */
 static const uint8_t *hp_match_items(const hp_tokenizer *t, int32_t first, const uint8_t *p, const uint8_t *end)
 {
     const uint8_t *at[HP_MOST_ITEMS + 1];
@@ -4325,9 +4327,9 @@ static harp_status hp_encode_words(hp_encoder *e, const uint8_t *p, const uint8_
 /* ---- Encoding, kind 2: form NFC ----
  *
  * Unicode has two ways to write an accented letter: as one character, or as the letter and a combining mark. Some
- * tokenizers were trained on the first, form NFC [Unicode Standard Annex 15]: characters are taken apart as far as they go,
- * the marks behind each letter sorted by their class, and then letter and mark put together again where that is possible.
- * The tables stand in the file; Hangul syllables go by arithmetic. A byte that is no character stays as it is. */
+ * tokenizers were trained on the first, form NFC [Unicode Standard Annex 15]: characters are taken apart as far as
+ * they go, the marks behind each letter sorted by their class, and then letter and mark put together again where that
+ * is possible. The tables stand in the file; Hangul syllables go by arithmetic. A byte that is no character stays. */
 
 #define HP_NO_CHARACTER 0x110000u
 
@@ -4486,7 +4488,7 @@ static harp_status hp_normalize(hp_encoder *e, const uint8_t **p, const uint8_t 
 
 /* ---- Encoding: added tokens in raw text ---- */
 
-/* Control tokens only where the span says so, and only whole: what one side wrote must not be completed by the other. */
+/* Control tokens only where the span says so, and only whole: the other side must not complete what one wrote. */
 static int hp_is_sought(const hp_encoder *e, int32_t added, const uint8_t *p, size_t bytes)
 {
     uint32_t id = hp_u32_at(e->t->added, 2 * (size_t)added);
@@ -4827,7 +4829,7 @@ typedef struct hp_worker {
 } hp_worker;
 
 typedef struct hp_pool {
-    void (*task)(void *argument, int i); /* the piece of work: written before round is published, at rest until left is 0 */
+    void (*task)(void *argument, int i); /* the work: written before round is published, at rest until left is 0 */
     void *argument;
     int n;
     long round;   /* counts pieces of work: a worker that has done round 7 waits for round 8; odd numbers only end it */
@@ -4970,21 +4972,21 @@ static double hp_seconds(void)
 /* ================================================================================================================
  * [CH12] The session
  *
- * A session owns one block of memory, carved once (hp_lay_out): the tokens, the key-value STREAMS, the scratch of a pass
- * and the logits. Stream 0 is the vanilla one; streams 1..K hold the reframed keys and values of HARP; behind them are
- * those of beams ([CH16]) and, in frame last, those in which harp_score_harp reframes many positions at once.
+ * A session owns one block of memory, carved once (hp_lay_out): the tokens, the key-value STREAMS, the scratch of a
+ * pass and the logits. Stream 0 is the vanilla one; streams 1..K hold the reframed keys and values of HARP; behind
+ * them are those of beams ([CH16]) and, in frame last, those in which harp_score_harp reframes many positions at once.
  *
  * A stream is cut into BLOCKS of 16 positions. In a block the keys are stored dimension by dimension, [head_dim][16],
  * so that one load brings one dimension of 16 positions, a lane each; the values are stored [16][head_dim], since there
  * the dimensions are the outputs (rule R1 both times).
  *
  *      keys    [layers][kv_heads][blocks] of [head_dim][16]        element: float, half or int8
- *      values  [layers][kv_heads][blocks] of [16][head_dim]        int8 has a half's scale per position: [..][blocks][16]
+ *      values  [layers][kv_heads][blocks] of [16][head_dim]        int8: a half's scale per position, [..][blocks][16]
  *
- * A reframed stream, or a beam's, BEGINS at a base: earlier positions are the vanilla stream's and are read there, block
- * by block. If the base falls inside a block, that block is copied first, so that every block has one owner.
- * base = 0 is the paper; base = length of the prompt reframes only what was generated, and is where beams begin; base =
- * the newest position is frame "last", whose stream is a single block.
+ * A reframed stream, or a beam's, BEGINS at a base: earlier positions are the vanilla stream's and are read there,
+ * block by block. If the base falls inside a block, that block is copied first, so that every block has one owner.
+ * base = 0 is the paper; base = length of the prompt reframes only what was generated, and is where beams begin; base
+ * = the newest position is frame "last", whose stream is a single block.
  * ============================================================================================================== */
 
 enum { HP_BLOCK = HP_LANES, HP_SCALES_BYTES = 2 * HP_BLOCK /* of a block */, HP_RUN = 4, HP_SHARES = 4 };
@@ -5035,9 +5037,9 @@ typedef struct hp_job {
 
 /* What the schedule auto has learned: seconds, moving averages, 0 if not measured yet. */
 typedef struct hp_costs {
-    double plain, second, fused; /* a vanilla pass; the reframed one after it; both in one */
-    float rate;                  /* share of steps that hesitated                          */
-    int32_t steps;
+    double plain, second, fused; /* a vanilla pass; the reframed one after it; both in one   */
+    float rate;                  /* share of steps that hesitated                            */
+    int32_t no_plain, no_fused;  /* steps since the one and the other was last measured      */
 } hp_costs;
 
 /* Where a pass stands, for it may be computed in slices ([CH13]). */
@@ -5181,7 +5183,7 @@ static harp_status hp_check_param_lists(const harp_model *m, const harp_params *
     return HARP_OK;
 }
 
-/* Its own draws must be known to the rule that judges them: HARP would draw from logits that are combined afterwards. */
+/* Its own draws must be known to the rule that judges them: HARP combines the logits after it drew. */
 static harp_status hp_check_draft(const harp_model *m, const harp_params *p, harp_error *err)
 {
     const harp_session *d = p->draft;
@@ -5524,9 +5526,9 @@ static void hp_begin_stream(harp_session *s, hp_stream *t, int32_t base)
  * ride in the same pass, where it shares every load of a weight. A row's result does not depend on its companions:
  * each row's sums are its own (rules R1 to R3).
  *
- * A pass can be cut into SLICES, for hosts that must not be kept waiting: stages that cost much do as many of their items
- * (tiles of a matrix, heads) as the slice's budget allows and are called again. What a step has computed so far it finds
- * again: the pass under way goes on, then the step's own program runs from its beginning and skips what is there.
+ * A pass can be cut into SLICES, for hosts that must not be kept waiting: stages that cost much do as many of their
+ * items (tiles of a matrix, heads) as the slice's budget allows and are called again. What a step has computed so far
+ * it finds again: the pass under way goes on, then the step's own program runs anew and skips what is there.
  *
  *   P1  embed       x = embedding of the token, with its mask if it is reframed
  *   P2  each layer  x += attention(norm(x)); x += ffn(norm(x)), or a relative of it: a list of stages
@@ -5568,8 +5570,8 @@ static void hp_spend(harp_session *s, int64_t cost)
     if (s->progress.budget != INT64_MAX) s->progress.budget -= cost; /* that much is no limit */
 }
 
-/* Does as many of `count` items, of `cost` multiply-adds each, as the budget allows, but at least one: 1 if all are done,
- * 0 if the stage is to be called again. Halving comes near enough to the budget, without a division of 64 bits. */
+/* Does as many of `count` items, of `cost` multiply-adds each, as the budget allows, but at least one: 1 if all
+ * are done, 0 if the stage is to be called again. Halving comes near enough, without a division of 64 bits. */
 static int hp_split_some(harp_session *s, hp_work *work, int32_t count, int64_t cost)
 {
     hp_progress *p = &s->progress;
@@ -5609,7 +5611,8 @@ static void hp_work_round(harp_session *s, int part, int32_t first, int32_t last
     (void)part;
     for (; first < last; first++)
         s->kernels->quantize(s->q + (size_t)first * width, s->q_scales + (size_t)first * groups,
-                             s->q_sums + (size_t)first * groups, s->job.source + (size_t)first * width, (int32_t)groups);
+                             s->q_sums + (size_t)first * groups, s->job.source + (size_t)first * width,
+                             (int32_t)groups);
 }
 
 static void hp_work_product(harp_session *s, int part, int32_t first, int32_t last)
@@ -5618,8 +5621,8 @@ static void hp_work_product(harp_session *s, int part, int32_t first, int32_t la
     s->kernels->matmul(s->job.matrix, first, last, &s->job.inputs, s->job.rows, s->job.out, s->job.stride);
 }
 
-/* out[rows][stride] = x[rows][width] . matrix^T: the activations are rounded once per row, then the tiles are split. 0: the
- * slice ended before the product did. */
+/* out[rows][stride] = x[rows][width] . matrix^T: the activations are rounded once per row, then the tiles are split.
+ * 0: the slice ended before the product did. */
 static int hp_product(harp_session *s, const hp_matrix *matrix, const float *x, int32_t width, int32_t rows,
                       float *out, int32_t stride)
 {
@@ -5936,8 +5939,8 @@ static void hp_mix_block(harp_session *s, const hp_task *t, int32_t block)
         int32_t last = hp_min(row->position - block * HP_BLOCK, HP_BLOCK - 1);
         float *mixed = t->mixed + (size_t)(i * t->group) * t->head;
         for (d = 0; d < t->head && first <= last; d += HP_LANES)
-            hp_weigh_heads(s, t, mixed + d, t->head, hp_scores_in_block(t, i, block), t->span, t->tile + d, t->head, first,
-                           last);
+            hp_weigh_heads(s, t, mixed + d, t->head, hp_scores_in_block(t, i, block), t->span, t->tile + d, t->head,
+                           first, last);
     }
 }
 
@@ -5988,7 +5991,8 @@ static void hp_stage_ffn_norm(harp_session *s, const hp_layer *w)
 
 static void hp_stage_gate_up(harp_session *s, const hp_layer *w)
 {
-    if (!hp_product(s, &w->gate_up, hp_branch_input(s), s->hidden_stride, s->n_rows, s->gate_up, s->gate_up_stride)) return;
+    if (!hp_product(s, &w->gate_up, hp_branch_input(s), s->hidden_stride, s->n_rows, s->gate_up, s->gate_up_stride))
+        return;
     hp_add_bias_to_rows(s, s->gate_up, w->gate_up_bias, w->gate_up.rows, s->n_rows, s->gate_up_stride);
 }
 
@@ -6179,7 +6183,8 @@ static harp_status hp_push_stream(harp_session *s, int32_t r, int32_t reframing,
 {
     harp_status status = HARP_OK;
     int32_t i, first_wanted = upto + 1 - wanted;
-    for (i = hp_max(hp_min(s->streams[r].length, first_wanted), s->streams[r].reached); i <= upto && status == HARP_OK; i++)
+    i = hp_max(hp_min(s->streams[r].length, first_wanted), s->streams[r].reached);
+    for (; i <= upto && status == HARP_OK; i++)
         status = hp_push(s, i, r, reframing, i < first_wanted ? -1 : slot + i - first_wanted, err);
     return status;
 }
@@ -6217,9 +6222,9 @@ static harp_status hp_compute_vanilla(harp_session *s, int32_t upto, harp_error 
 /* ================================================================================================================
  * [CH14] Choosing
  *
- * From logits to a token, in this order: bias, repetition penalty, top-k, top-p, min-p, temperature. The candidates come
- * off a heap, best first, so that only as many are ordered as the cuts keep. The draw is a pure function of seed and
- * position ([CH04]); ties go to the smaller id.
+ * From logits to a token, in this order: bias, repetition penalty, top-k, top-p, min-p, temperature. The candidates
+ * come off a heap, best first, so that only as many are ordered as the cuts keep. The draw is a pure function of seed
+ * and position ([CH04]); ties go to the smaller id.
  * ============================================================================================================== */
 
 /* ---- Distributions ---- */
@@ -6387,8 +6392,8 @@ static int32_t hp_choose(harp_session *s, const float *logits)
  *
  * The paper redraws the masks at each hesitating step, which voids every cached key and value (frame redraw). Frame
  * stream keys the masks by position instead: at any one step the masks over the prefix have the same distribution,
- * independent Bernoulli per element; only the correlation between steps differs. The reframed prefix then only grows, so
- * it has a stream of its own, which is brought up to date when its opinion is asked for (lazy) or along with every
+ * independent Bernoulli per element; only the correlation between steps differs. The reframed prefix then only grows,
+ * so it has a stream of its own, which is brought up to date when its opinion is asked for (lazy) or along with every
  * vanilla row (fused). Frame last masks the newest embedding alone.
  *
  * Cost of a lazy step: 1 pass, and with probability (hesitation rate) another, of K rows for each position not yet
@@ -6522,6 +6527,39 @@ static void hp_combine(harp_session *s)
 
 enum { HP_PROBE_EVERY = 128, HP_MOST_LAG = 16 };
 
+/* How many positions before n the reframed streams have not seen. */
+static int32_t hp_reframed_lag(const harp_session *s, int32_t n)
+{
+    if (s->params.frame != HARP_FRAME_STREAM) return 0;
+    return n - hp_max(s->streams[s->n_streams - 1].length, s->from);
+}
+
+/* Fused costs one pass of 1 + k rows at every step, lazy one of a row and, at the rate of hesitation, a second, which
+ * also makes up for what the reframed streams missed. Reading the weights dominates all of them where there are vector
+ * instructions, so that fused mostly wins; but measured times decide. What is not measured yet (or never, without a
+ * clock) is assumed: a row that rides along costs a tenth of a pass. Costs change with the depth of the context, so the
+ * schedule not in use is tried now and then: lazy for one step; fused where nothing is to be made up for, which is so
+ * after a hesitation. */
+static int hp_is_fused_cheaper(const harp_session *s, int32_t k, int32_t lag)
+{
+    const hp_costs *c = &s->costs;
+    double plain = c->plain > 0.0 ? c->plain : 1.0;
+    double fused = c->fused > 0.0 && c->plain > 0.0 ? c->fused : plain * (1.0 + 0.1 * (double)k);
+    double second = c->second > 0.0 && c->plain > 0.0 ? c->second : plain;
+    if (fused < plain + (double)c->rate * second) return c->no_plain < HP_PROBE_EVERY;
+    return c->no_fused >= HP_PROBE_EVERY && lag == 0;
+}
+
+/* Whether the reframed rows ride along with the vanilla row of position n. A stream far behind (a prompt that it has
+ * not seen) is left behind until the first hesitation, which may never come. */
+static int hp_is_fused(const harp_session *s, int32_t n, int32_t k)
+{
+    int32_t lag = hp_reframed_lag(s, n);
+    if (k == 0 || s->params.frame == HARP_FRAME_REDRAW || s->params.schedule == HARP_SCHEDULE_LAZY) return 0;
+    if (s->params.schedule == HARP_SCHEDULE_FUSED) return 1;
+    return lag <= HP_MOST_LAG && hp_is_fused_cheaper(s, k, lag);
+}
+
 static void hp_learn(double *average, double seconds)
 {
     if (*average <= 0.0) *average = seconds;
@@ -6529,39 +6567,16 @@ static void hp_learn(double *average, double seconds)
     else *average += 0.125 * (seconds - *average);
 }
 
-/* Fused costs one pass of 1 + k rows at every step, lazy one of a row and, at the rate of hesitation, a second. Reading
- * the weights dominates both where there are vector instructions, so that fused mostly wins; but measured times decide.
- * What is not measured yet (or never, without a clock) is assumed: a row that rides along costs a tenth of a pass. Now and
- * then the other schedule is tried, for costs change with the depth of the context. */
-static int hp_is_fused_cheaper(const harp_session *s, int32_t k)
-{
-    const hp_costs *c = &s->costs;
-    double plain = c->plain > 0.0 ? c->plain : 1.0;
-    double fused = c->fused > 0.0 && c->plain > 0.0 ? c->fused : plain * (1.0 + 0.1 * (double)k);
-    double second = c->second > 0.0 && c->plain > 0.0 ? c->second : plain;
-    int cheaper = fused < plain + (double)c->rate * second;
-    return c->steps % HP_PROBE_EVERY == HP_PROBE_EVERY - 1 ? !cheaper : cheaper;
-}
-
-/* Whether the reframed rows ride along with the vanilla row of position n. A stream far behind (a prompt that it has
- * not seen) is left behind until the first hesitation, which may never come. */
-static int hp_is_fused(const harp_session *s, int32_t n, int32_t k)
-{
-    int32_t from = s->streams[s->n_streams - 1].length;
-    if (k == 0 || s->params.frame == HARP_FRAME_REDRAW || s->params.schedule == HARP_SCHEDULE_LAZY) return 0;
-    if (s->params.schedule == HARP_SCHEDULE_FUSED) return 1;
-    if (s->params.frame == HARP_FRAME_STREAM && n - hp_max(from, s->from) > HP_MOST_LAG) return 0;
-    return hp_is_fused_cheaper(s, k);
-}
-
-/* One pass, or two, took this long; passes that also computed a prompt tell nothing. */
-static void hp_learn_costs(harp_session *s, int fused, int one_row, double newest, double second, int hesitated)
+/* A step's pass or passes took this long. `newest` is 0 if the first computed more than the newest position: that tells
+ * nothing. */
+static void hp_learn_costs(harp_session *s, int fused, double newest, double second, int hesitated)
 {
     hp_costs *c = &s->costs;
-    if (one_row) hp_learn(fused ? &c->fused : &c->plain, newest);
+    int32_t *measured = fused ? &c->no_fused : &c->no_plain;
+    c->no_plain = hp_min(c->no_plain + 1, HP_PROBE_EVERY), c->no_fused = hp_min(c->no_fused + 1, HP_PROBE_EVERY);
+    if (newest > 0.0) hp_learn(fused ? &c->fused : &c->plain, newest), *measured = 0;
     if (second > 0.0) hp_learn(&c->second, second);
     c->rate += 0.0625f * ((hesitated ? 1.0f : 0.0f) - c->rate);
-    c->steps = (c->steps + 1) % HP_PROBE_EVERY;
 }
 
 /* ---- The step ---- */
@@ -6627,8 +6642,9 @@ static harp_status hp_measure_hesitation(const harp_session *s, const float *log
 static harp_status hp_combined_logits(harp_session *s, const float **logits, harp_step *step, harp_error *err)
 {
     int32_t n = s->n_tokens - 1, k = hp_active_reframings(s, n);
-    int one_row = s->streams[0].length == n && s->params.drafts == 0;
+    int newest_alone = s->streams[0].length == n && s->params.drafts == 0;
     int in_one_slice = !s->progress.resuming;
+    int32_t lag = hp_reframed_lag(s, n);
     double begin = hp_seconds(), middle, end;
     harp_status status = hp_reach_newest(s, n, k, err); /* H1 */
     if (status) return status;
@@ -6640,7 +6656,8 @@ static harp_status hp_combined_logits(harp_session *s, const float **logits, har
         end = hp_seconds();
     }
     if (in_one_slice && status == HARP_OK)
-        hp_learn_costs(s, s->ahead_reframed, one_row, middle - begin, end - middle, step->hesitated);
+        hp_learn_costs(s, s->ahead_reframed, newest_alone && !(s->ahead_reframed && lag > 0) ? middle - begin : 0.0,
+                       end - middle, step->hesitated);
     if (status || !step->hesitated || k == 0) return status;
     if ((status = hp_blend(s, k, n, step, err)) != HARP_OK) return status; /* H6 */
     *logits = s->combined;
@@ -6748,15 +6765,15 @@ static harp_status hp_judge_batch(harp_session *s, int32_t first, int32_t m, har
 /* ================================================================================================================
  * [CH16] Other decoders
  *
- * Ways to choose rows. DRAFTING [Leviathan, Kalman, Matias 2023] guesses the next tokens, puts all of them into one pass
- * and keeps as many as the model would have chosen:
+ * Ways to choose rows. DRAFTING [Leviathan, Kalman, Matias 2023] guesses the next tokens, puts all of them into one
+ * pass and keeps as many as the model would have chosen:
  *
  *      tokens    ... t(n) | g(n+1) g(n+2) g(n+3)      the guesses stand behind the session's tokens
  *      rows          n      n+1    n+2    n+3         one pass: logits of n, n+1, n+2, n+3 in slots 0, 1, 2, 3
  *
- * The next calls of harp_next find their logits computed (hp_reach_newest), as long as each token chosen is the one that
- * had been guessed. A refused guess costs nothing to undo: what was computed for it lies beyond its stream's length.
- * HARP sees positions, not passes, so it judges guesses like anything else.
+ * The next calls of harp_next find their logits computed (hp_reach_newest), as long as each token chosen is the one
+ * that had been guessed. A refused guess costs nothing to undo: what was computed for it lies beyond its stream's
+ * length. HARP sees positions, not passes, so it judges guesses like anything else.
  *
  * BEAM SEARCH keeps several sequences. Each is a stream whose base is the length of the prompt, so that all of them
  * share what is before it; a step is one pass with a row for each.
@@ -6784,8 +6801,8 @@ static void hp_set_token_count(harp_session *s, int32_t n)
     s->n_tokens = n;
 }
 
-/* Prompt lookup: the longest end of the text, of `lookup` tokens at most, that stood earlier in it, at its latest place:
- * what followed there is the guess. The copy may run on into itself, as in a text that repeats one word. */
+/* Prompt lookup: the longest end of the text, of `lookup` tokens at most, that stood earlier in it, at its latest
+ * place: what followed there is the guess. The copy may run on into itself, as in a text that repeats one word. */
 static int32_t hp_look_up(harp_session *s, int32_t most)
 {
     int32_t n = s->n_tokens, length, start, i;
@@ -6903,8 +6920,8 @@ static void hp_settle_draft(harp_session *s, int32_t token)
 
 /* ---- Beam search ---- */
 
-/* x^y for x > 0 and a result of moderate size: 2^(y log2 x), the whole part of the exponent by doubling, the rest by the
- * series of exp, of which 18 terms reach 1e-17 there. */
+/* x^y for x > 0 and a result of moderate size: 2^(y log2 x), the whole part of the exponent by doubling, the rest by
+ * the series of exp, of which 18 terms reach 1e-17 there. */
 static double hp_power(double x, double y)
 {
     double exponent = y * hp_log2(x), whole = (double)(int32_t)exponent, t = (exponent - whole) * hp_ln2;
@@ -6982,8 +6999,8 @@ static void hp_offer_beam(harp_session *s, int32_t *n, hp_beam candidate)
 
 /* Offers the `top` best continuations of a beam by the logits in `slot`. `counted` is the length that the penalty sees:
  * the paper's code leaves the newest token out, the first one excepted. */
-static harp_status hp_extend_beam(harp_session *s, const harp_beam_options *o, int32_t parent, int32_t slot, int32_t top,
-                                  int32_t *n, harp_error *err)
+static harp_status hp_extend_beam(harp_session *s, const harp_beam_options *o, int32_t parent, int32_t slot,
+                                  int32_t top, int32_t *n, harp_error *err)
 {
     const hp_beam *from = &s->beams[parent];
     const float *logits = hp_slot(s, slot);
@@ -7033,7 +7050,7 @@ static int32_t hp_first_child(const harp_session *s, int32_t parent)
     return -1;
 }
 
-/* A parent's stream goes to its first child; other children get a copy of it in the stream of a parent that has none. */
+/* A parent's stream goes to its first child; other children get a copy, in the stream of a parent without any. */
 static void hp_fork_streams(harp_session *s)
 {
     int32_t i, unclaimed = 0;
