@@ -298,7 +298,8 @@ HARP_API harp_status harp_session_open(harp_session **session, const harp_model 
 
 /* Appends prompt (UTF-8; a begin token first where the model wants one and the session is empty; NULL or "": nothing
  * is appended but that), then generates at most max_tokens tokens, until an end token, a stop text, a full context or
- * a non-zero answer of on_text (which may be NULL). Control tokens in the prompt's text are plain text here. */
+ * a non-zero answer of on_text (which may be NULL). Control tokens in the prompt's text are plain text here. After an
+ * error or a cancelled step the session keeps the tokens of the steps before, and can go on. */
 HARP_API harp_status harp_generate(harp_session *session, const char *prompt, int32_t max_tokens,
                                    harp_text_fn *on_text, void *user, harp_error *err);
 
