@@ -757,6 +757,7 @@ static uint16_t hp_float_to_half(float x)
 #define hp_vf_two_to HP_OF_SET(hp_vf_two_to)
 #define hp_vi_store_bytes HP_OF_SET(hp_vi_store_bytes)
 #define hp_vf_exp HP_OF_SET(hp_vf_exp)
+#define hp_vf_exp_inlined HP_OF_SET(hp_vf_exp_inlined)
 #define hp_rmsnorm HP_OF_SET(hp_rmsnorm)
 #define hp_add_to HP_OF_SET(hp_add_to)
 #define hp_rope HP_OF_SET(hp_rope)
@@ -1122,7 +1123,7 @@ HP_INLINE void hp_vi_store_bytes(int8_t *p, hp_vi a) /* the low byte of each lan
 /* exp(x), error below 2 ulp. x = n ln2 + r with |r| < 0.35, exp(x) = 2^n exp(r), and exp(r) by its Taylor series. ln2
  * comes in two parts, the first short enough that n * part is exact. x is first clamped to [-87, 88], where the result
  * is a normal number: what underflows is 1.6e-38 instead of 0, which no sum of ours can notice. */
-HP_INLINE hp_vf hp_vf_exp(hp_vf x)
+HP_INLINE hp_vf hp_vf_exp_inlined(hp_vf x)
 {
     static const float inverse_factorial[] = {1.0f / 5040.0f, 1.0f / 720.0f, 1.0f / 120.0f, 1.0f / 24.0f,
                                               1.0f / 6.0f,    0.5f,          1.0f,          1.0f};
@@ -1137,6 +1138,13 @@ HP_INLINE hp_vf hp_vf_exp(hp_vf x)
     p = hp_vf_set(inverse_factorial[0]);
     HP_UNROLL for (i = 1; i < 8; i++) p = hp_vf_add(hp_vf_mul(p, r), hp_vf_set(inverse_factorial[i]));
     return hp_vf_mul(p, hp_vf_two_to(k));
+}
+
+/* A call passes vectors through memory and keeps the processor from overlapping one exp with the next: too slow for
+ * attention's weights, of which there are many, and good enough elsewhere, where inlining makes compilers slow. */
+static hp_vf hp_vf_exp(hp_vf x)
+{
+    return hp_vf_exp_inlined(x);
 }
 
 /* ---- Norms, activations, rotation ---- */
@@ -1372,7 +1380,7 @@ static float hp_softmax_weights(float *x, int32_t first, int32_t last, float sca
     top = hp_vf_set(x[first]);
     for (i = begin; i < end; i += HP_LANES) top = hp_vf_max(top, hp_vf_load(x + i));
     top = hp_vf_set(hp_vf_top(top));
-    for (i = begin; i < end; i += HP_LANES) hp_vf_store(x + i, hp_vf_exp(hp_vf_sub(hp_vf_load(x + i), top)));
+    for (i = begin; i < end; i += HP_LANES) hp_vf_store(x + i, hp_vf_exp_inlined(hp_vf_sub(hp_vf_load(x + i), top)));
     for (i = begin; i < first; i++) x[i] = 0.0f;
     for (i = last + 1; i < end; i++) x[i] = 0.0f;
     for (i = begin; i < end; i += HP_LANES) sum = hp_vf_add(sum, hp_vf_load(x + i));
@@ -5183,7 +5191,7 @@ static harp_status hp_check_param_lists(const harp_model *m, const harp_params *
     return HARP_OK;
 }
 
-/* Its own draws must be known to the rule that judges them: HARP combines the logits after it drew. */
+/* The rule that judges a draft must know what it was drawn from: HARP would blend the logits only after that. */
 static harp_status hp_check_draft(const harp_model *m, const harp_params *p, harp_error *err)
 {
     const harp_session *d = p->draft;

@@ -569,6 +569,56 @@ static void print_hashes(const harp_model *m, const char *isa)
     printf(" last-f32 %016llx\n", (unsigned long long)run_hash(m, p, PROMPT, 64));
 }
 
+/* ---- the schedule auto ---- */
+
+/* Costs are learned from what they are costs of, and the cheaper schedule follows from them. */
+static void test_auto(const harp_model *m)
+{
+    harp_params p = harp_defaults();
+    harp_session *s;
+    int i;
+    p.context = 64;
+    s = open_session(m, p);
+    s->costs.plain = s->costs.second = 1.0, s->costs.fused = 1.1;
+    s->costs.rate = 0.2f;
+    CHECK(hp_is_fused_cheaper(s, 1, 0) && hp_is_fused_cheaper(s, 1, 16));
+    s->costs.rate = 0.05f;
+    CHECK(!hp_is_fused_cheaper(s, 1, 0));
+    for (i = 0; i < HP_PROBE_EVERY; i++) hp_learn_costs(s, 0, 1.0, 0.0, 0);
+    CHECK(hp_is_fused_cheaper(s, 1, 0)); /* long not measured: tried, but only where nothing is to be made up for */
+    CHECK(!hp_is_fused_cheaper(s, 1, 1));
+    hp_learn_costs(s, 1, 0.0, 0.0, 1); /* a fused pass that made up for something */
+    CHECK(s->costs.fused == 1.1 && s->costs.no_fused == HP_PROBE_EVERY);
+    hp_learn_costs(s, 1, 1.02, 0.0, 1);
+    CHECK(s->costs.fused < 1.1 && s->costs.fused > 1.02 && s->costs.no_fused == 0);
+    for (i = 0; i < 2 * HP_PROBE_EVERY; i++) hp_learn_costs(s, 1, 1.02, 0.0, 1);
+    CHECK(fabs(s->costs.fused - 1.02) < 1e-6 && s->costs.rate > 0.99f);
+    CHECK(!hp_is_fused_cheaper(s, 1, 0)); /* now lazy is tried, for one step */
+    hp_learn_costs(s, 0, 1.0, 1.0, 1);
+    CHECK(hp_is_fused_cheaper(s, 1, 0));
+    hp_learn_costs(s, 1, 100.0, 0.0, 1); /* the processor was away: not believed at once */
+    CHECK(s->costs.fused < 1.2 && hp_is_fused_cheaper(s, 1, 0));
+    harp_session_close(s);
+}
+
+/* What a fused step learns where the reframed stream lies behind: nothing. */
+static void test_auto_in_steps(const harp_model *m)
+{
+    harp_params p = harp_defaults();
+    harp_session *s;
+    harp_step step;
+    p.context = 64, p.theta = 1e29f, p.schedule = HARP_SCHEDULE_LAZY;
+    s = open_session(m, p);
+    CHECK(harp_feed(s, prompt, PROMPT, NULL) == HARP_OK);
+    CHECK(harp_next(s, &step, NULL) == HARP_OK && harp_next(s, &step, NULL) == HARP_OK);
+    CHECK(s->costs.plain > 0.0 && s->costs.fused == 0.0);
+    p.schedule = HARP_SCHEDULE_FUSED;
+    CHECK(harp_tune(s, &p, NULL) == HARP_OK);
+    CHECK(harp_next(s, &step, NULL) == HARP_OK && s->costs.fused == 0.0);
+    CHECK(harp_next(s, &step, NULL) == HARP_OK && s->costs.fused > 0.0);
+    harp_session_close(s);
+}
+
 /* ---- the parts of the method that a caller may choose ---- */
 
 /* The measure's value by its definition, in double. */
@@ -686,6 +736,8 @@ int main(int argc, char **argv)
     test_misuse(m);
     test_context_full(m);
     test_sampling(m);
+    test_auto(m);
+    test_auto_in_steps(m);
     test_measures(m);
     test_own_measure_and_rule(m);
     test_damaged_files(argv[1]);
