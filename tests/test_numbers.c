@@ -146,7 +146,7 @@ static void test_quantize(void)
     int32_t i, round, bad = 0, most, sum;
     for (round = 0; round < 5000; round++) {
         for (i = 0; i < HP_GROUP; i++) x[i] = any_float(sizes[round % 5]);
-        hp_kernels_at(0)->quantize(q, &scale, &sum, x, 1);
+        hp_kernels_at(0)->quantize(q, &scale, &sum, x, 1, 1);
         for (i = most = 0; i < HP_GROUP; i++) {
             double error = fabs((double)x[i] - (double)q[i] * (double)scale);
             if (!(error <= (double)scale * 0.50001) || q[i] < -127) bad++;
@@ -156,65 +156,73 @@ static void test_quantize(void)
     }
     CHECK(bad == 0);
     memset(x, 0, sizeof x);
-    hp_kernels_at(0)->quantize(q, &scale, &sum, x, 1);
+    hp_kernels_at(0)->quantize(q, &scale, &sum, x, 1, 1);
     for (i = 0; i < HP_GROUP; i++) bad += q[i] != 0;
     CHECK(bad == 0 && scale == 0.0f);
     x[0] = 127.0f, x[1] = 0.5f, x[2] = 1.5f, x[3] = -2.5f, x[4] = -127.0f, x[5] = 63.5f;
-    hp_kernels_at(0)->quantize(q, &scale, &sum, x, 1);
+    hp_kernels_at(0)->quantize(q, &scale, &sum, x, 1, 1);
     CHECK(scale == 1.0f && q[0] == 127 && q[1] == 0 && q[2] == 2 && q[3] == -2 && q[4] == -127 && q[5] == 64);
     x[0] = 1e-31f, x[1] = x[2] = x[3] = x[4] = x[5] = 0.0f;
-    hp_kernels_at(0)->quantize(q, &scale, &sum, x, 1);
+    hp_kernels_at(0)->quantize(q, &scale, &sum, x, 1, 1);
     CHECK(scale == 0.0f && q[0] == 0);
 }
 
 /* A product of the canonical order (rules R1, R2), written down plainly; every instruction set must give its bits. The
  * weights take all values of a byte, -128 among them, which no converter writes but a file can hold. */
-enum { ROWS = 5, OUTPUTS = 37, INPUTS = 70, STRIDE = 96, GROUPS = 3, OUT_STRIDE = 48 };
+enum { ROWS = 11, TILES = 9, OUTPUTS = 133, INPUTS = 70, STRIDE = 96, GROUPS = 3, OUT_STRIDE = 144 };
 
-static float plain_product(const hp_matrix *m, const int8_t *q, const float *scales, int32_t row)
+/* Output `row` of the inputs whose first group is q and scales; their other groups are `apart` groups away. */
+static float plain_product(const hp_matrix *m, const int8_t *q, const float *scales, size_t apart, int32_t row)
 {
     const uint8_t *tile = m->tiles + (size_t)(row / 16) * m->tile_bytes;
     float total = 0.0f;
     int32_t g, c;
-    for (g = 0; g < GROUPS; g++) {
-        float scale = hp_half_to_float(hp_u16(tile + 2 * (g * 16 + row % 16))), product = scale * scales[g], term;
+    for (g = 0; g < GROUPS; g++, q += 32 * apart, scales += apart) {
+        float scale = hp_half_to_float(hp_u16(tile + 2 * (g * 16 + row % 16))), product = scale * *scales, term;
         int32_t sum = 0;
         for (c = 0; c < 32; c++)
-            sum += (int8_t)tile[m->scale_bytes + (size_t)(g * 512 + c / 4 * 64 + row % 16 * 4 + c % 4)] * q[g * 32 + c];
+            sum += (int8_t)tile[m->scale_bytes + (size_t)(g * 512 + c / 4 * 64 + row % 16 * 4 + c % 4)] * q[c];
         term = (float)sum * product;
         total = total + term;
     }
     return total;
 }
 
+/* 1 to 11 rows: every number of rows at once, blocks of inputs that are full and not; 9 tiles: streams, and one alone. */
 static void test_products(void)
 {
-    static uint8_t tiles[3 * (128 + GROUPS * 512)];
+    static uint8_t tiles[TILES * (128 + GROUPS * 512)];
     static float x[ROWS * STRIDE], out[ROWS * OUT_STRIDE], scales[ROWS * GROUPS];
     static int8_t q[ROWS * STRIDE];
-    static int32_t sums[ROWS * GROUPS];
-    hp_matrix m = {tiles, OUTPUTS, INPUTS, GROUPS, 3, 0, 128, 128 + GROUPS * 512};
+    static int32_t starts[ROWS * GROUPS];
+    hp_matrix m = {tiles, OUTPUTS, INPUTS, GROUPS, TILES, 0, 128, 128 + GROUPS * 512};
     int32_t i, r, o, bad = 0, round, set, tried = 0;
-    for (round = 0; round < 20; round++) {
+    for (round = 0; round < 2 * ROWS; round++) {
+        size_t rows = (size_t)(round % ROWS) + 1;
         for (i = 0; i < (int32_t)sizeof tiles; i++) tiles[i] = round == 0 ? 0x80 : (uint8_t)(any_float(128.0f) + 128.0f);
-        for (o = 0; o < 3; o++)
+        for (o = 0; o < TILES; o++)
             for (i = 0; i < 64; i++) /* scales: halves of any size, finite */
                 tiles[(size_t)o * m.tile_bytes + 2 * (size_t)i + 1] &= 0x7B;
         for (i = 0; i < ROWS * STRIDE; i++) x[i] = i % STRIDE < INPUTS ? any_float(round % 2 ? 3.0f : 1e-3f) : 0.0f;
         for (set = 0; hp_kernels_at(set); set++, tried++) {
             const hp_kernels *k = hp_kernels_at(set);
-            hp_inputs in = {NULL, q, scales, sums, STRIDE};
-            for (r = 0; r < ROWS; r++) k->quantize(q + r * STRIDE, scales + r * GROUPS, sums + r * GROUPS, x + r * STRIDE, GROUPS);
-            k->matmul(&m, 0, 3, &in, ROWS, out, OUT_STRIDE);
-            for (r = 0; r < ROWS; r++)
+            hp_inputs in = {NULL, q, scales, starts, STRIDE, rows};
+            for (r = 0; r < (int32_t)rows; r++) {
+                size_t at = hp_first_group((size_t)r, GROUPS);
+                k->quantize(q + 32 * at, scales + at, starts + at, x + r * STRIDE, GROUPS,
+                            hp_rows_in_block((size_t)r, rows));
+            }
+            k->matmul(&m, 0, TILES, &in, (int32_t)rows, out, OUT_STRIDE);
+            for (r = 0; r < (int32_t)rows; r++)
                 for (o = 0; o < OUTPUTS; o++) {
-                    float want = plain_product(&m, q + r * STRIDE, scales + r * GROUPS, o);
+                    size_t at = hp_first_group((size_t)r, GROUPS);
+                    float want = plain_product(&m, q + 32 * at, scales + at, hp_rows_in_block((size_t)r, rows), o);
                     bad += hp_bits(want) != hp_bits(out[r * OUT_STRIDE + o]);
                 }
         }
     }
-    printf("note   int8 products: %d instruction sets, the same bits as the definition\n", (int)(tried / 20));
-    CHECK(bad == 0 && tried >= 20);
+    printf("note   int8 products: %d instruction sets, the same bits as the definition\n", (int)(tried / (2 * ROWS)));
+    CHECK(bad == 0 && tried >= 2 * ROWS);
 }
 
 /* exp(x - max) of scores that are equal, far apart, huge or -infinite: each within 2 ulp of exact, none a NaN. */
