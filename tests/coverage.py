@@ -26,7 +26,8 @@ def chapters():
 
 
 def read(folder):
-    """Two dictionaries: line -> count, line -> counts of its branches."""
+    """Two dictionaries: line -> count, line -> counts of its branches. A line that is compiled in several ways (readings of
+    the kernels, builds with other switches) counts once, as the text that has most branches."""
     lines, branches = {}, {}
     for data in glob.glob(folder + "/*.gcda"):
         out = subprocess.run(["gcov", "-b", "-c", "-j", "-t", data], capture_output=True, check=True).stdout
@@ -37,10 +38,10 @@ def read(folder):
                 for line in file["lines"]:
                     number = line["line_number"]
                     lines[number] = lines.get(number, 0) + line["count"]
-                    counts = [b["count"] for b in line["branches"]]
-                    old = branches.get((number, len(counts)), [0] * len(counts))
-                    branches[(number, len(counts))] = [a + b for a, b in zip(old, counts)]
-    return lines, branches
+                    counts = [b["count"] for b in line["branches"] if not b["throw"]]
+                    ways = branches.setdefault(number, {})
+                    ways[len(counts)] = [a + b for a, b in zip(ways.get(len(counts), [0] * len(counts)), counts)]
+    return lines, {number: ways[max(ways)] for number, ways in branches.items()}
 
 
 def main():
@@ -50,7 +51,7 @@ def main():
     print("%-8s %-24s %8s %8s %8s %8s" % ("chapter", "", "lines", "reached", "branches", "reached"))
     for (first, tag, title), (end, _, _) in zip(starts, starts[1:]):
         here = [count for number, count in lines.items() if first <= number < end]
-        forks = [c for (number, _), counts in branches.items() if first <= number < end for c in counts]
+        forks = [c for number, counts in branches.items() if first <= number < end for c in counts]
         row = [len(here), sum(c > 0 for c in here), len(forks), sum(c > 0 for c in forks)]
         total = [a + b for a, b in zip(total, row)]
         if row[0]:
@@ -61,7 +62,7 @@ def main():
     if len(sys.argv) > 2:
         text = open(SOURCE, encoding="utf-8").read().split("\n")
         for number in sorted(lines):
-            missed = [i for (n, _), counts in branches.items() if n == number for i, c in enumerate(counts) if c == 0]
+            missed = [i for i, c in enumerate(branches.get(number, [])) if c == 0]
             if lines[number] == 0 or missed:
                 print("%5d %s %s" % (number, "line  " if lines[number] == 0 else "branch", text[number - 1].strip()))
 
