@@ -26,8 +26,8 @@ def chapters():
 
 
 def read(folder):
-    """Two dictionaries: line -> count, line -> counts of its branches. A line that is compiled in several ways (readings of
-    the kernels, builds with other switches) counts once, as the text that has most branches."""
+    """Two dictionaries: line -> count, line -> counts of its branches. A line that is compiled in several ways
+    (readings of the kernels, builds with other switches) counts once, as the text that has most branches."""
     lines, branches = {}, {}
     for data in glob.glob(folder + "/*.gcda"):
         out = subprocess.run(["gcov", "-b", "-c", "-j", "-t", data], capture_output=True, check=True).stdout

@@ -9,8 +9,8 @@ F=tests/fixtures
 plain="-DHARP_NO_SIMD"
 flags="-std=c99 -D_POSIX_C_SOURCE=200809L -O0 --coverage -w -Dalways_inline=noinline"
 rm -rf $B && mkdir -p $B/files
-models="llama_gqa llama31_tied smollm_tied mistral_v3 mistral_swa16 phi3_longrope phi4mini qwen2_bias qwen2_yarn qwen3 gemma
-    gemma2 gemma3_text olmo2 stablelm phi2 gpt_neox gpt2"
+models="llama_gqa llama31_tied smollm_tied mistral_v3 mistral_swa16 phi3_longrope phi4mini qwen2_bias qwen2_yarn qwen3
+    gemma gemma2 gemma3_text olmo2 stablelm phi2 gpt_neox gpt2"
 
 alone() { # alone NAME FLAGS...: a test that includes the library
     name=$1
@@ -25,8 +25,8 @@ linked() { # linked NAME SOURCE...: a program that uses the library
 }
 
 gcc $flags $plain -c harp_impl.c -o $B/harp_impl.o || exit 1
-alone library && alone models $plain && alone faults $plain && alone faults-stdio $plain -DHARP_NO_MMAP \
-    && alone numbers $plain && alone words $plain || exit 1
+alone library && alone models $plain && alone format $plain && alone faults $plain && \
+    alone faults-stdio $plain -DHARP_NO_MMAP && alone numbers $plain && alone words $plain || exit 1
 for t in conformance tokenizer threads decoders slices; do linked $t tests/test_$t.c || exit 1; done
 linked harp examples/harp/*.c && linked harp-convert tools/convert/*.c || exit 1
 gcc $flags $plain -DHARP_NO_STDIO -DHARP_NO_MMAP -DHARP_NO_MALLOC tests/test_files.c -c -o $B/files_t.o \
@@ -39,6 +39,7 @@ gcc $flags $plain -DHARP_NO_STDIO -DHARP_NO_MMAP -DHARP_NO_MALLOC tests/test_fil
     done
     $B/decoders same $F/llama_gqa/model.harp
     $B/models $F
+    $B/format
     $B/slices $F/llama_gqa/model.harp
     $B/threads $F/llama_gqa/model.harp
     $B/tokenizer demo=examples/demo/demo.harp

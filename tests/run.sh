@@ -70,6 +70,7 @@ for m in $models; do
 done
 for m in $models; do run "beam search $m" $B/test_decoders beam $F/$m/model.harp $F/$m/golden; done
 run "decoders" $B/test_decoders same $F/llama_gqa/model.harp
+run "format" $B/test_format
 run "models" $B/test_models $F
 run "library" $B/test_library $F/llama_gqa/model.harp
 run "command line" sh tests/test_cli.sh $B $F/llama_gqa/model.harp

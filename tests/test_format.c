@@ -1,0 +1,543 @@
+/* SPDX-License-Identifier: MIT OR Unlicense
+ *
+ * test_format.c - every sentence with which a file is refused, and the values next to those that are
+ *
+ * A small valid file is made by fuzz/make_harp.h, with room behind its metadata; then one thing in it is changed, its
+ * A small valid file is made by fuzz/make_harp.h, with room behind its metadata; then one thing in it is changed,
+ * its checksum made right, and the reader must say what is wrong. Beside most refusals stands the last value that is
+ * fine, so that a bound which is off by one is seen. */
+#include "../harp_impl.c"
+#include "fuzz/make_harp.h"
+
+static int passed, failed;
+
+#define CHECK(condition)                                                                      \
+    do {                                                                                      \
+        if (condition) passed++;                                                              \
+        else failed++, printf("FAILED %s:%d: %s\n", __func__, __LINE__, #condition);          \
+    } while (0)
+
+enum { ROOM = 4096, MOST = 1 << 18 };
+
+static uint8_t file[MOST];
+static size_t file_bytes;
+
+/* ---- the file, and what can be changed in it ---- */
+
+static uint64_t number_at(size_t at)
+{
+    return hp_u64(file + at);
+}
+
+static uint8_t *record_of(const char *name)
+{
+    uint32_t i;
+    for (i = 0; i < hp_u32(file + 36); i++) {
+        uint8_t *record = file + number_at(48) + 96 * (size_t)i;
+        if (strcmp((const char *)record, name) == 0) return record;
+    }
+    printf("no tensor %s\n", name);
+    exit(2);
+}
+
+/* The valid file; what stands behind its metadata has moved by ROOM. */
+static void make_file_of(fz_shape s)
+{
+    static uint8_t plain[MOST];
+    size_t bytes = fz_write_harp(&s, plain, sizeof plain - ROOM), table = (size_t)hp_u64(plain + 48);
+    uint32_t i;
+    memcpy(file, plain, table), memset(file + table, 0, ROOM),
+    memcpy(file + table + ROOM, plain + table, bytes - table);
+    file_bytes = bytes + ROOM;
+    fz_store(file + 48, table + ROOM, 8), fz_store(file + 56, number_at(56) + ROOM, 8);
+    for (i = 0; i < hp_u32(file + 36); i++) {
+        uint8_t *record = file + table + ROOM + 96 * (size_t)i;
+        fz_store(record + 72, hp_u64(record + 72) + ROOM, 8);
+    }
+    fz_seal(file, file_bytes);
+}
+
+static fz_shape shape_of(unsigned tokenizer)
+{
+    fz_shape s = {2, 4, 2, 6, 24, 20, 80, 64, 0, 0, 0, 0, 77}; /* 4 heads of 6, 2 of keys and values, untied */
+    s.tokenizer = tokenizer;
+    return s;
+}
+
+static void make_file(void)
+{
+    make_file_of(shape_of(2));
+}
+
+/* Takes the entry of this key out, and puts one with another value at the end; type 0: none. */
+static void set_meta(const char *key, unsigned type, const void *value, size_t bytes)
+{
+    fz_file f;
+    uint64_t end = 64 + number_at(40), at = 64, next = 64;
+    harp_model m;
+    harp_meta meta;
+    m.image = file;
+    while (at < end) {
+        if (!hp_read_meta(&m, &next, end, &meta)) exit(2);
+        if (strcmp(meta.key, key) == 0) {
+            memmove(file + at, file + next, (size_t)(end - next));
+            end -= next - at, next = at;
+            fz_store(file + 32, hp_u32(file + 32) - 1, 4);
+        }
+        at = next;
+    }
+    f.data = file, f.bytes = (size_t)end, f.capacity = (size_t)number_at(48);
+    if (type) fz_meta(&f, type, key, value, bytes);
+    fz_store(file + 40, f.bytes - 64, 8);
+}
+
+static void set_integer(const char *key, int64_t value)
+{
+    uint8_t b[8];
+    fz_store(b, (uint64_t)value, 8);
+    set_meta(key, HARP_META_INTEGER, b, 8);
+}
+
+static void set_real(const char *key, double value)
+{
+    uint64_t bits;
+    uint8_t b[8];
+    memcpy(&bits, &value, 8);
+    fz_store(b, bits, 8);
+    set_meta(key, HARP_META_REAL, b, 8);
+}
+
+static void set_text(const char *key, const char *value)
+{
+    set_meta(key, HARP_META_TEXT, value, strlen(value));
+}
+
+/* ---- what the reader says ---- */
+
+static harp_status open_file(harp_error *err)
+{
+    harp_source source = harp_source_defaults();
+    harp_model *m = NULL;
+    harp_status status;
+    fz_seal(file, file_bytes);
+    source.data = file, source.bytes = file_bytes;
+    status = harp_open_source(&m, &source, err);
+    if ((status == HARP_OK) != (m != NULL)) failed++;
+    harp_close(m);
+    return status;
+}
+
+#define OPENS() expect(__LINE__, HARP_OK, "")
+#define DAMAGED(words) expect(__LINE__, HARP_ERR_FORMAT, words)
+#define UNSUPPORTED(words) expect(__LINE__, HARP_ERR_UNSUPPORTED, words)
+
+/* Opens what the lines before made of the file, and makes a new one. */
+static void expect(int line, harp_status wanted, const char *words)
+{
+    harp_error err;
+    harp_status status = open_file(&err);
+    if (status == wanted && strstr(err.text, words)) passed++;
+    else failed++, printf("FAILED line %d: status %d, \"%s\"; expected %d, \"%s\"\n", line, status, err.text, wanted,
+                       words);
+    make_file();
+}
+
+static void put(size_t at, uint64_t value, int bytes)
+{
+    fz_store(file + at, value, bytes);
+}
+
+/* ---- the head ---- */
+
+static void test_header(void)
+{
+    static const char contradict[] = "offsets in the header contradict";
+    size_t table = (size_t)number_at(48), data = (size_t)number_at(56), bytes = file_bytes;
+    OPENS();
+    file[7] ^= 1, DAMAGED("not a .harp file");
+    file_bytes = 63, DAMAGED("not a .harp file");
+    put(8, 2, 4), UNSUPPORTED("version 2");
+    file_bytes = bytes - 64, put(16, bytes, 8), fz_store(file + 12, 0, 4);
+    {
+        harp_source source = harp_source_defaults();
+        harp_model *m = NULL;
+        harp_error err;
+        source.data = file, source.bytes = file_bytes;
+        CHECK(harp_open_source(&m, &source, &err) == HARP_ERR_FORMAT && strstr(err.text, "cut off, or damaged"));
+        make_file();
+        file[70] ^= 1;
+        source.bytes = file_bytes;
+        CHECK(harp_open_source(&m, &source, &err) == HARP_ERR_FORMAT
+              && strstr(err.text, "checksum of the file's head"));
+        make_file();
+    }
+    put(24, 72, 8), DAMAGED(contradict);
+    put(40, bytes + 1, 8), DAMAGED(contradict);
+    put(40, (uint64_t)0 - 64, 8), DAMAGED(contradict); /* the metadata's end wraps to 0 */
+    put(40, table - 64 + 8, 8), DAMAGED(contradict);
+    put(48, bytes + 8, 8), DAMAGED(contradict);
+    put(48, table + 4, 8), DAMAGED(contradict);
+    put(48, 64, 8), DAMAGED(contradict);
+    put(48, (uint64_t)0 - 8, 8), DAMAGED(contradict); /* the table's end wraps */
+    put(56, 64, 8), DAMAGED(contradict);
+    put(56, data + 32, 8), DAMAGED(contradict);
+    put(56, (bytes + 127) / 64 * 64, 8), DAMAGED(contradict);
+    put(32, 0x80000000u, 4), DAMAGED(contradict);
+    put(36, 0x80000000u, 4), DAMAGED(contradict);
+    put(36, 0xFFFFFFFFu, 4), DAMAGED(contradict);
+}
+
+/* The last entry, which these lines make, is malformed in one way. */
+static void test_metadata_entries(void)
+{
+    static const char malformed[] = "is malformed";
+    size_t at;
+    int i;
+#define LAST(type, key, value, n) (set_meta(key, type, value, n), at = (size_t)(64 + number_at(40)) - 16 - 8 - 8)
+    LAST(HARP_META_BYTES, "zz", "12345678", 8), OPENS();
+    CHECK(at % 8 == 0);
+    LAST(HARP_META_BYTES, "zz", "12345678", 8), put(32, hp_u32(file + 32) + 1u, 4), DAMAGED(malformed); /* no more */
+    LAST(HARP_META_BYTES, "zz", "12345678", 8), put(at + 4, 0, 4), DAMAGED(malformed);
+    LAST(HARP_META_BYTES, "zz", "12345678", 8), put(at + 4, 64, 4), DAMAGED(malformed);
+    LAST(HARP_META_BYTES, "zz", "12345678", 8), put(at + 4, 1, 4), DAMAGED(malformed); /* its zero is no zero */
+    LAST(HARP_META_BYTES, "zz", "12345678", 8), put(at + 16, 0, 1), DAMAGED(malformed); /* a zero inside */
+    LAST(HARP_META_BYTES, "zz", "12345678", 8), put(at + 8, 9, 8), DAMAGED(malformed);
+    LAST(HARP_META_BYTES, "zz", "12345678", 8), put(at + 8, 7, 8), OPENS();
+    LAST(HARP_META_BYTES, "zz", "12345678", 8), put(at + 8, 1000, 8), DAMAGED(malformed);
+    LAST(HARP_META_BYTES, "zz", "12345678", 8), put(at + 8, 0xFFFFFFFFFFFFFFFFu, 8), DAMAGED(malformed);
+    LAST(HARP_META_TEXT, "zz", "1234567", 7), OPENS();
+    LAST(HARP_META_TEXT, "zz", "1234567", 7), put(at + 24 + 7, 'x', 1), DAMAGED(malformed); /* no zero behind */
+    LAST(HARP_META_TEXT, "zz", "1234567", 7), put(at + 8, 8, 8), DAMAGED(malformed);        /* nor room for it */
+    for (i = HARP_META_INTEGER; i <= HARP_META_REAL; i++) {
+        LAST((unsigned)i, "zz", "12345678", 8), OPENS();
+        LAST((unsigned)i, "zz", "12345678", 8), put(at + 8, 4, 8), DAMAGED(malformed);
+    }
+    LAST(5, "zz", "12345678", 8), DAMAGED(malformed);
+    LAST(0, "zz", "12345678", 8), OPENS(); /* none at all */
+    set_meta("a.key.of.63.bytes.is.as.long.as.a.key.may.be.in.this.format.000", HARP_META_BYTES, "", 0), OPENS();
+#undef LAST
+}
+
+static size_t place_of(const char *tensor, int field)
+{
+    return (size_t)(record_of(tensor) - file) + (size_t)field;
+}
+
+static void test_tensor_records(void)
+{
+    static const char shape[] = "do not fit together", outside[] = "lies outside its place";
+    uint64_t at;
+    put(place_of("embedding", 0), 0, 1), DAMAGED("tensor 0 has no valid name");
+    memset(record_of("embedding"), 'x', 48), DAMAGED("tensor 0 has no valid name");
+    put(place_of("embedding", 48), 9, 4), DAMAGED(shape);
+    put(place_of("embedding", 48), 0, 4), DAMAGED(shape);
+    put(place_of("embedding", 80), 0, 8), DAMAGED(shape);
+    put(place_of("embedding", 80), hp_u64(record_of("embedding") + 80) + 64, 8), DAMAGED(shape);
+    put(place_of("embedding", 56), 0, 8), DAMAGED(shape);
+    put(place_of("embedding", 64), 0, 8), DAMAGED(shape);
+    put(place_of("embedding", 56), (1 << 28) + 1, 8), DAMAGED(shape);
+    put(place_of("embedding", 64), (1 << 28) + 1, 8), DAMAGED(shape);
+    put(place_of("final_norm", 56), 2, 8), DAMAGED(shape);
+    put(place_of("0.qkv", 72), hp_u64(record_of("0.qkv") + 72) + 4, 8), DAMAGED(outside);
+    put(place_of("0.qkv", 72), hp_u64(record_of("0.qkv") + 72) - 64, 8), DAMAGED(outside); /* into the one before */
+    put(place_of("embedding", 72), number_at(56) - 64, 8), DAMAGED(outside);
+    put(place_of("output", 72), (file_bytes + 63) / 64 * 64 + 64, 8), DAMAGED(outside);
+    put(place_of("output", 72), hp_u64(record_of("output") + 72) + 64, 8), DAMAGED(outside); /* its end is beyond */
+    put(place_of("output", 72), (uint64_t)0 - 64, 8), DAMAGED(outside);
+    at = hp_u64(record_of("output") + 72) + hp_u64(record_of("output") + 80);
+    file_bytes = (size_t)at, OPENS(); /* the file ends with its last tensor */
+    file_bytes = (size_t)at - 1, DAMAGED(outside);
+}
+
+/* The bytes that a type and a shape have, at the borders. */
+static void test_tensor_sizes(void)
+{
+    CHECK(hp_tensor_bytes(HP_TENSOR_F32, 1, 5) == 20 && hp_tensor_bytes(HP_TENSOR_F32, 2, 5) == 0);
+    CHECK(hp_tensor_bytes(HP_TENSOR_F32_MATRIX, 16, 32) == 16 * 32 * 4);
+    CHECK(hp_tensor_bytes(HP_TENSOR_F32_MATRIX, 17, 33) == 32 * 64 * 4);
+    CHECK(hp_tensor_bytes(HP_TENSOR_INT8, 16, 32) == 64 + 512 && hp_tensor_bytes(HP_TENSOR_INT8, 16, 64) == 64 + 1024);
+    CHECK(hp_tensor_bytes(HP_TENSOR_INT8, 17, 65) == 2 * (128 + 3 * 512));
+    CHECK(hp_tensor_bytes(HP_TENSOR_INT8, 1 << 28, 1 << 28) ==
+          ((uint64_t)1 << 24) * (((uint64_t)1 << 28) + ((uint64_t)1 << 32)));
+    CHECK(hp_tensor_bytes(HP_TENSOR_INT8, (1 << 28) + 1, 1) == 0
+          && hp_tensor_bytes(HP_TENSOR_INT8, 1, (1 << 28) + 1) == 0);
+    CHECK(hp_tensor_bytes(HP_TENSOR_INT8, 0, 1) == 0 && hp_tensor_bytes(HP_TENSOR_INT8, 1, 0) == 0);
+    CHECK(hp_tensor_bytes(0, 1, 1) == 0 && hp_tensor_bytes(4, 1, 1) == 0);
+}
+
+/* ---- what the tensors are ---- */
+
+/* The file of a model with one token, whose embedding is a vector too; tied, so that final_norm is last. */
+static void make_narrow(unsigned is_float)
+{
+    fz_shape s = shape_of(0);
+    s.vocab = 1, s.tied = 1, s.is_float = is_float;
+    make_file_of(s);
+    set_meta("bos_token", 0, NULL, 0), set_meta("end_tokens", 0, NULL, 0);
+}
+
+/* Makes a tensor another type of the same shape; the last one's file gets as long as that needs. */
+static void retype(const char *name, unsigned type)
+{
+    uint8_t *record = record_of(name);
+    uint64_t bytes = hp_tensor_bytes(type, hp_u64(record + 56), hp_u64(record + 64));
+    fz_store(record + 48, type, 4), fz_store(record + 80, bytes, 8);
+    if (hp_u64(record + 72) + bytes > file_bytes) file_bytes = (size_t)(hp_u64(record + 72) + bytes);
+}
+
+static void test_tensors(void)
+{
+    make_narrow(0), OPENS();
+    make_narrow(0), retype("embedding", HP_TENSOR_F32), DAMAGED("tensor embedding has the wrong type");
+    make_narrow(0), retype("final_norm", HP_TENSOR_INT8), DAMAGED("tensor final_norm has the wrong type");
+    make_narrow(0), retype("final_norm", HP_TENSOR_F32_MATRIX), DAMAGED("tensor final_norm has the wrong type");
+    make_narrow(1), OPENS();
+    put(place_of("1.down", 0), 'x', 1), DAMAGED("tensor 1.down is missing or misplaced");
+    put(place_of("final_norm", 0), 'x', 1), DAMAGED("tensor final_norm is missing or misplaced");
+    put(place_of("output", 0), 'x', 1), DAMAGED("tensor output is missing or misplaced");
+    put(36, hp_u32(file + 36) - 1u, 4), DAMAGED("tensor output is missing or misplaced");
+    set_integer("tied", 1), UNSUPPORTED("tensor output has no place");
+    set_integer("hidden", 23), DAMAGED("tensor embedding is 80 x 24; the model needs 80 x 23");
+    set_integer("ffn", 21), DAMAGED("tensor 0.gate_up is 40 x 24; the model needs 42 x 24");
+    set_integer("heads", 2), DAMAGED("tensor 0.qkv is");
+    set_integer("kv_heads", 4), DAMAGED("tensor 0.qkv is");
+    put((size_t)hp_u64(record_of("rope_frequencies") + 72) + 4, hp_bits(64.0f), 4), OPENS();
+    put((size_t)hp_u64(record_of("rope_frequencies") + 72) + 4, hp_bits(-64.0f), 4), OPENS();
+    put((size_t)hp_u64(record_of("rope_frequencies") + 72) + 4, hp_bits(64.5f), 4),
+    DAMAGED("element 1 of rope_frequencies");
+    put((size_t)hp_u64(record_of("rope_frequencies") + 72) + 4, hp_bits(-64.5f), 4),
+    DAMAGED("element 1 of rope_frequencies");
+    put((size_t)hp_u64(record_of("rope_frequencies") + 72) + 8, 0x7FC00000u, 4),
+    DAMAGED("element 2 of rope_frequencies");
+}
+
+/* ---- what the model is ---- */
+
+static void test_integers(void)
+{
+    static const struct {
+        const char *key;
+        int64_t least, most;
+    } sizes[] = {{"vocab", 1, 1 << 24}, {"hidden", 1, 1 << 18}, {"layers", 1, 1024},     {"heads", 1, 4096},
+                 {"kv_heads", 1, 4096}, {"head_dim", 2, 1024},  {"ffn", 1, 1 << 20},     {"context", 1, 1 << 28},
+                 {"window", 0, 1 << 28}, {"tied", 0, 1},        {"rope_dims", 0, 6}};
+    size_t i;
+    harp_error err;
+    char words[64];
+    for (i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        snprintf(words, sizeof words, "the integer %s is missing", sizes[i].key);
+        set_meta(sizes[i].key, 0, NULL, 0), DAMAGED(words);
+        set_real(sizes[i].key, 8.0), DAMAGED(words);
+        snprintf(words, sizeof words, "%s is %ld; it must be between %ld and %ld",
+                 sizes[i].key, (long)sizes[i].least - 1,
+                 (long)sizes[i].least, (long)sizes[i].most);
+        set_integer(sizes[i].key, sizes[i].least - 1), DAMAGED(words);
+        snprintf(words, sizeof words, "%s is %ld; it must be between", sizes[i].key, (long)sizes[i].most + 1);
+        set_integer(sizes[i].key, sizes[i].most + 1), DAMAGED(words);
+        snprintf(words, sizeof words, "%s is ", sizes[i].key); /* the bounds: refused for what follows, if at all */
+        set_integer(sizes[i].key, sizes[i].least);
+        CHECK(open_file(&err) == HARP_OK || strncmp(err.text, words, strlen(words)) != 0);
+        make_file();
+        set_integer(sizes[i].key, sizes[i].most);
+        CHECK(open_file(&err) == HARP_OK || strncmp(err.text, words, strlen(words)) != 0);
+        make_file();
+    }
+    set_integer("layers", 4), DAMAGED("tensor 2.attn_norm is missing");
+    set_integer("layers", 5), DAMAGED("5 layers cannot be made of 16 tensors");
+    set_integer("kv_heads", 3), DAMAGED("4 heads cannot share 3");
+    set_integer("rope_dims", 5), DAMAGED("rope_dims 5 is odd");
+}
+
+static void test_ends(void)
+{
+    uint8_t ids[17 * 4];
+    int i;
+    memset(ids, 0, sizeof ids);
+    for (i = 0; i < 17; i++) ids[4 * i] = (uint8_t)(79 - i);
+    set_meta("bos_token", 0, NULL, 0), OPENS();
+    set_integer("bos_token", 79), OPENS();
+    set_integer("bos_token", 80), DAMAGED("bos_token is 80");
+    set_integer("bos_token", -1), DAMAGED("bos_token is -1");
+    set_text("bos_token", "<s>"), DAMAGED("the integer bos_token");
+    set_meta("end_tokens", 0, NULL, 0), OPENS();
+    set_meta("end_tokens", HARP_META_BYTES, ids, 0), OPENS();
+    set_meta("end_tokens", HARP_META_BYTES, ids, 64), OPENS();
+    set_meta("end_tokens", HARP_META_BYTES, ids, 68), DAMAGED("end_tokens must be at most 16");
+    set_meta("end_tokens", HARP_META_BYTES, ids, 6), DAMAGED("end_tokens must be at most 16");
+    set_integer("end_tokens", 2), DAMAGED("end_tokens must be at most 16");
+    ids[4] = 80;
+    set_meta("end_tokens", HARP_META_BYTES, ids, 8), DAMAGED("end token 80 is not in the vocabulary");
+    set_meta("end_tokens", HARP_META_BYTES, ids, 4), OPENS();
+    ids[3] = 0x80;
+    set_meta("end_tokens", HARP_META_BYTES, ids, 4), DAMAGED("is not in the vocabulary"); /* no id below zero */
+}
+
+static void test_recipe(void)
+{
+    static const char *const factors[] = {"attention_scale", "attention_cap", "logit_cap", "embedding_scale",
+                                          "rope_scale"};
+    static const char *const words[] = {"norm", "norm_place", "residual", "activation", "ffn_kind", "qk_norm"};
+    static const char *const bits[] = {"window_layers", "local_layers"};
+    char text[64];
+    size_t i;
+    set_meta("architecture", 0, NULL, 0), DAMAGED("the text architecture is missing");
+    set_integer("architecture", 1), DAMAGED("the text architecture is missing");
+    set_meta("norm_eps", 0, NULL, 0), DAMAGED("the real norm_eps is missing");
+    set_integer("norm_eps", 0), DAMAGED("the real norm_eps is missing");
+    set_real("norm_eps", 0.0), OPENS();
+    set_real("norm_eps", 0.999), OPENS();
+    set_real("norm_eps", 1.0), DAMAGED("norm_eps");
+    set_real("norm_eps", -1e-9), DAMAGED("norm_eps");
+    set_real("norm_eps", (double)hp_float(0x7FC00000u)), DAMAGED("norm_eps");
+    for (i = 0; i < sizeof words / sizeof *words; i++) {
+        snprintf(text, sizeof text, "%s must be a text", words[i]);
+        set_integer(words[i], 0), DAMAGED(text);
+        snprintf(text, sizeof text, "%s is nothing, which this version does not know", words[i]);
+        set_text(words[i], "nothing"), UNSUPPORTED(text);
+        set_text(words[i], ""), UNSUPPORTED("which this version does not know");
+    }
+    set_text("residual", "parallel"), OPENS();
+    set_text("residual", "parallel"), set_text("norm_place", "before"), OPENS();
+    set_text("residual", "parallel"), set_text("norm_place", "after"),
+    UNSUPPORTED("a parallel residual goes with norms before");
+    set_text("residual", "parallel_shared"), set_text("norm_place", "around"),
+    UNSUPPORTED("a parallel residual goes with");
+    set_text("residual", "parallel_shared"),
+    DAMAGED("tensor 0.gate_up is missing or misplaced"); /* ffn_norm is there */
+    for (i = 0; i < sizeof factors / sizeof *factors; i++) {
+        snprintf(text, sizeof text, "%s must be a real between 1e-6 and 1e6", factors[i]);
+        set_integer(factors[i], 1), DAMAGED(text);
+        set_real(factors[i], 0.0), DAMAGED(text);
+        set_real(factors[i], 0.99e-6), DAMAGED(text);
+        set_real(factors[i], 1.01e6), DAMAGED(text);
+        set_real(factors[i], (double)hp_float(0x7FC00000u)), DAMAGED(text);
+        set_real(factors[i], 1e-6), OPENS();
+        set_real(factors[i], 1e6), OPENS();
+    }
+    for (i = 0; i < 2; i++) {
+        snprintf(text, sizeof text, "%s must be bytes, one for each of 2 layers", bits[i]);
+        set_text(bits[i], "ab"), DAMAGED(text);
+        set_meta(bits[i], HARP_META_BYTES, "\1", 1), DAMAGED(text);
+        set_meta(bits[i], HARP_META_BYTES, "\1\1\1", 3), DAMAGED(text);
+        snprintf(text, sizeof text, "%s of layer 1 is neither 0 nor 1", bits[i]);
+        set_meta(bits[i], HARP_META_BYTES, "\1\2", 2), DAMAGED(text);
+    }
+    set_meta("window_layers", HARP_META_BYTES, "\1\0", 2), OPENS();
+    set_meta("local_layers", HARP_META_BYTES, "\1\0", 2), DAMAGED("tensor rope_local is missing");
+    set_integer("rope_original", 64), DAMAGED("tensor rope_long is missing");
+    set_integer("rope_original", 65), DAMAGED("rope_original is 65; it must be between 1 and 64");
+    set_integer("rope_original", 0), DAMAGED("rope_original is 0");
+    set_real("rope_original", 8.0), DAMAGED("the integer rope_original");
+    set_integer("rope_dims", 0), set_integer("rope_original", 8), DAMAGED("rope_dims is 0, but");
+    set_integer("rope_dims", 0), set_meta("local_layers", HARP_META_BYTES, "\1\0", 2), DAMAGED("rope_dims is 0, but");
+    set_integer("rope_dims", 0), DAMAGED("tensor 0.attn_norm is missing"); /* rope_frequencies is there */
+}
+
+/* ---- where the file comes from ---- */
+
+static size_t read_half(void *user, uint64_t offset, void *into, size_t bytes)
+{
+    (void)user;
+    memcpy(into, file + offset, bytes / 2);
+    return bytes / 2;
+}
+
+static void test_sources(void)
+{
+    static uint8_t block[1 << 16];
+    harp_source source = harp_source_defaults();
+    harp_model *m = NULL;
+    harp_error err;
+    size_t need = harp_source_memory(2);
+    CHECK(harp_source_memory(0) == 0 && harp_source_memory(1025) == 0 && harp_source_memory(1024) > need);
+    CHECK(need > harp_source_memory(1) && need <= sizeof block);
+    CHECK(harp_open_source(NULL, &source, &err) == HARP_ERR_ARGUMENT);
+    CHECK(harp_open_source(&m, NULL, &err) == HARP_ERR_ARGUMENT
+          && harp_open_source(&m, &source, &err) == HARP_ERR_ARGUMENT);
+    fz_seal(file, file_bytes);
+    source.data = file, source.bytes = file_bytes, source.path = "x";
+    CHECK(harp_open_source(&m, &source, &err) == HARP_ERR_ARGUMENT && strstr(err.text, "exactly one of"));
+    source.path = NULL, source.memory = block, source.memory_bytes = need - 1;
+    CHECK(harp_open_source(&m, &source, &err) == HARP_ERR_MEMORY && m == NULL && strstr(err.text, "the block has"));
+    source.memory_bytes = need;
+    CHECK(harp_open_source(&m, &source, &err) == HARP_OK);
+    CHECK((uint8_t *)m >= block && (uint8_t *)(m->layers + m->info.layers) <= block + need);
+    harp_close(m);
+    source = harp_source_defaults();
+    source.read = read_half, source.bytes = file_bytes;
+    CHECK(harp_open_source(&m, &source, &err) == HARP_ERR_IO && strstr(err.text, "could not be read whole"));
+    source.bytes = 63;
+    CHECK(harp_open_source(&m, &source, &err) == HARP_ERR_FORMAT && strstr(err.text, "63 bytes"));
+}
+
+static void test_metadata_calls(void)
+{
+    harp_source source = harp_source_defaults();
+    harp_model *m = NULL;
+    harp_meta meta;
+    int32_t n = (int32_t)hp_u32(file + 32);
+    fz_seal(file, file_bytes);
+    source.data = file, source.bytes = file_bytes;
+    CHECK(harp_open_source(&m, &source, NULL) == HARP_OK);
+    CHECK(harp_meta_at(m, 0, &meta) && strcmp(meta.key, "architecture") == 0 && meta.type == HARP_META_TEXT);
+    CHECK(harp_meta_at(m, n - 1, &meta) && !harp_meta_at(m, n, &meta) && !harp_meta_at(m, -1, &meta));
+    CHECK(!harp_meta_at(NULL, 0, &meta) && !harp_meta_at(m, 0, NULL));
+    CHECK(harp_meta_find(m, "hidden", &meta) && meta.integer == 24 && meta.real == 24.0);
+    CHECK(harp_meta_find(m, "norm_eps", &meta) && meta.integer == 0 && meta.real == 1e-5);
+    CHECK(!harp_meta_find(m, "hidde", &meta) && !harp_meta_find(NULL, "hidden", &meta));
+    CHECK(!harp_meta_find(m, NULL, &meta) && !harp_meta_find(m, "hidden", NULL));
+    CHECK(harp_model_info(NULL).vocab == 0 && harp_model_info(m).vocab == 80);
+    CHECK(harp_model_info(m).parameters == 80 * 24 * 2 + 24 + 2 * (24 * 2 + 48 * 24 + 24 * 24 + 40 * 24 + 24 * 20));
+    harp_close(m);
+    harp_close(NULL);
+}
+
+static void test_verify(void)
+{
+    static const struct {
+        const char *tensor;
+        size_t at;
+        uint32_t value;
+        int bytes, bad;
+    } damage[] = {{"embedding", 0, 0x7C00, 2, 1}, {"embedding", 30, 0xFE01, 2, 1},   {"embedding", 0, 0x7BFF, 2, 0},
+                  {"output", 4 * (64 + 512) + 2, 0xFC00, 2, 1},    {"output", 64, 0xFC00, 2, 0},
+                  {"final_norm", 92, 0x7FC00000u, 4, 1},       {"final_norm", 92, 0xFF800000u, 4, 1},
+                  {"final_norm", 92, 0xFF7FFFFFu, 4, 0}};
+    harp_source source = harp_source_defaults();
+    harp_model *m = NULL;
+    harp_error err;
+    size_t i;
+    CHECK(harp_verify(NULL, &err) == HARP_ERR_ARGUMENT);
+    for (i = 0; i < sizeof damage / sizeof *damage; i++) {
+        uint8_t *record = record_of(damage[i].tensor), *p = file + hp_u64(record + 72);
+        fz_store(p + damage[i].at, damage[i].value, damage[i].bytes);
+        fz_store(record + 52, hp_crc32(0, p, (size_t)hp_u64(record + 80)), 4);
+        fz_seal(file, file_bytes);
+        source.data = file, source.bytes = file_bytes;
+        CHECK(harp_open_source(&m, &source, &err) == HARP_OK);
+        CHECK((harp_verify(m, &err) == HARP_ERR_FORMAT
+               && strstr(err.text, "holds a NaN or an infinity")) == damage[i].bad);
+        p[damage[i].at] ^= 1;
+        CHECK(harp_verify(m, &err) == HARP_ERR_FORMAT && strstr(err.text, "checksum of tensor"));
+        harp_close(m);
+        make_file();
+    }
+}
+
+int main(void)
+{
+    make_file();
+    test_header();
+    test_metadata_entries();
+    test_tensor_records();
+    test_tensor_sizes();
+    test_tensors();
+    test_integers();
+    test_ends();
+    test_recipe();
+    test_sources();
+    test_metadata_calls();
+    test_verify();
+    printf("%d passed, %d failed\n", passed, failed);
+    return failed > 0 || passed == 0;
+}
