@@ -578,6 +578,14 @@ static void *hp_carve(hp_arena *a, size_t count, size_t size)
     return a->base ? a->base + start : NULL;
 }
 
+/* rows * stride elements of `size` bytes. */
+static void *hp_carve_rows(hp_arena *a, size_t rows, size_t stride, size_t size)
+{
+    size_t row_bytes = 0;
+    if (!hp_mul_size(stride, size, &row_bytes)) a->overflow = 1;
+    return hp_carve(a, rows, row_bytes);
+}
+
 /* The first aligned address in a block of any alignment. */
 static uint8_t *hp_aligned(void *block)
 {
@@ -2657,7 +2665,7 @@ static harp_status hp_check_header(harp_model *m, harp_error *err)
 static int hp_read_meta(const harp_model *m, uint64_t *offset, uint64_t end, harp_meta *meta)
 {
     const uint8_t *p = m->image + *offset;
-    uint64_t key_bytes, value_bytes, value_at, used, i;
+    uint64_t key_bytes, value_bytes, value_at, used;
     if (end - *offset < 16) return 0;
     key_bytes = hp_u32(p + 4), value_bytes = hp_u64(p + 8);
     if (key_bytes < 1 || key_bytes > 63 || value_bytes > end - *offset) return 0;
@@ -2665,9 +2673,7 @@ static int hp_read_meta(const harp_model *m, uint64_t *offset, uint64_t end, har
     memset(meta, 0, sizeof *meta);
     meta->type = (harp_meta_type)hp_u32(p);
     used = value_at + hp_round_up_8(value_bytes + (meta->type == HARP_META_TEXT));
-    if (used > end - *offset || p[16 + key_bytes] != 0) return 0;
-    for (i = 0; i < key_bytes; i++)
-        if (p[16 + i] == 0) return 0;
+    if (used > end - *offset || p[16 + key_bytes] != 0 || strlen((const char *)p + 16) != key_bytes) return 0;
     meta->key = (const char *)p + 16, meta->data = (const char *)p + value_at, meta->bytes = (size_t)value_bytes;
     *offset += used;
     if (meta->type == HARP_META_TEXT) return p[value_at + value_bytes] == 0;
@@ -2697,8 +2703,7 @@ HARP_API int harp_meta_at(const harp_model *m, int32_t index, harp_meta *meta)
     uint64_t offset = HP_HEADER_BYTES;
     int32_t i;
     if (!m || !meta || index < 0 || index >= m->n_meta) return 0;
-    for (i = 0; i <= index; i++)
-        if (!hp_read_meta(m, &offset, m->table_offset, meta)) return 0;
+    for (i = 0; i <= index; i++) (void)hp_read_meta(m, &offset, m->table_offset, meta); /* checked at open */
     return 1;
 }
 
@@ -2707,9 +2712,10 @@ HARP_API int harp_meta_find(const harp_model *m, const char *key, harp_meta *met
     uint64_t offset = HP_HEADER_BYTES;
     int32_t i;
     if (!m || !key || !meta) return 0;
-    for (i = 0; i < m->n_meta; i++)
-        if (!hp_read_meta(m, &offset, m->table_offset, meta)) return 0;
-        else if (strcmp(meta->key, key) == 0) return 1;
+    for (i = 0; i < m->n_meta; i++) {
+        (void)hp_read_meta(m, &offset, m->table_offset, meta); /* checked at open */
+        if (strcmp(meta->key, key) == 0) return 1;
+    }
     return 0;
 }
 
@@ -2739,8 +2745,9 @@ static hp_tensor hp_tensor_at(const harp_model *m, int32_t index)
  * first, so that no product overflows. */
 static uint64_t hp_tensor_bytes(uint32_t type, uint64_t rows, uint64_t cols)
 {
-    uint64_t groups = (cols + HP_GROUP - 1) / HP_GROUP, tiles = (rows + HP_LANES - 1) / HP_LANES;
+    uint64_t groups, tiles;
     if (rows < 1 || cols < 1 || rows > 1u << 28 || cols > 1u << 28) return 0;
+    groups = (cols + HP_GROUP - 1) / HP_GROUP, tiles = (rows + HP_LANES - 1) / HP_LANES;
     if (type == HP_TENSOR_F32) return rows == 1 ? cols * 4 : 0;
     if (type == HP_TENSOR_F32_MATRIX) return tiles * groups * HP_GROUP * HP_LANES * 4;
     if (type == HP_TENSOR_INT8) return tiles * ((2 * HP_LANES * groups + 63) / 64 * 64 + groups * HP_TILE_GROUP_BYTES);
@@ -5269,30 +5276,31 @@ static void hp_lay_out_scratch(harp_session *s, hp_arena *a)
 {
     const harp_info *f = &s->model->info;
     size_t batch = (size_t)s->params.batch, group = (size_t)(f->heads / f->kv_heads), widest;
-    size_t head_floats = (size_t)hp_round_up(f->head_dim, HP_LANES);
+    size_t head_floats = (size_t)hp_round_up(f->head_dim, HP_LANES), query_floats;
     s->hidden_stride = hp_round_up(f->hidden, HP_GROUP);
     s->heads_stride = hp_round_up(f->heads * f->head_dim, HP_GROUP);
     s->qkv_stride = hp_round_up((f->heads + 2 * f->kv_heads) * f->head_dim, HP_LANES);
     s->gate_up_stride = hp_round_up(s->model->recipe.ffn_kind == HP_GATED ? 2 * f->ffn : f->ffn, HP_LANES);
     s->inner_stride = hp_round_up(f->ffn, HP_GROUP);
     widest = (size_t)hp_max(hp_max(s->hidden_stride, s->heads_stride), s->inner_stride);
-    s->x = hp_carve(a, batch * (size_t)s->hidden_stride, sizeof(float));
-    s->normed = hp_carve(a, batch * (size_t)s->hidden_stride, sizeof(float));
-    s->change = hp_carve(a, batch * (size_t)s->hidden_stride, sizeof(float));
-    s->qkv = hp_carve(a, batch * (size_t)s->qkv_stride, sizeof(float));
-    s->heads = hp_carve(a, batch * (size_t)s->heads_stride, sizeof(float));
-    s->gate_up = hp_carve(a, batch * (size_t)s->gate_up_stride, sizeof(float));
-    s->inner = hp_carve(a, batch * (size_t)s->inner_stride, sizeof(float));
+    s->x = hp_carve_rows(a, batch, (size_t)s->hidden_stride, sizeof(float));
+    s->normed = hp_carve_rows(a, batch, (size_t)s->hidden_stride, sizeof(float));
+    s->change = hp_carve_rows(a, batch, (size_t)s->hidden_stride, sizeof(float));
+    s->qkv = hp_carve_rows(a, batch, (size_t)s->qkv_stride, sizeof(float));
+    s->heads = hp_carve_rows(a, batch, (size_t)s->heads_stride, sizeof(float));
+    s->gate_up = hp_carve_rows(a, batch, (size_t)s->gate_up_stride, sizeof(float));
+    s->inner = hp_carve_rows(a, batch, (size_t)s->inner_stride, sizeof(float));
     s->turn_stride = s->model->rope_local ? 2 * s->model->rope_dims : s->model->rope_dims;
-    s->turn = hp_carve(a, batch * (size_t)s->turn_stride, sizeof(float));
+    s->turn = hp_carve_rows(a, batch, (size_t)s->turn_stride, sizeof(float));
     s->q = hp_carve(a, batch, widest);
-    s->q_scales = hp_carve(a, batch * (widest / HP_GROUP), sizeof(float));
-    s->q_sums = hp_carve(a, batch * (widest / HP_GROUP), sizeof(int32_t));
+    s->q_scales = hp_carve_rows(a, batch, widest / HP_GROUP, sizeof(float));
+    s->q_sums = hp_carve_rows(a, batch, widest / HP_GROUP, sizeof(int32_t));
     /* one block unpacked; for each query of a run: its scores, its mixed values, its sum */
-    s->attention_floats = HP_BLOCK * head_floats
-                          + (size_t)hp_longest_run(s) * group
-                                * ((size_t)hp_blocks(s->params.context) * HP_BLOCK + head_floats + 1);
-    s->attention = hp_carve(a, (size_t)s->params.threads * s->attention_floats, sizeof(float));
+    query_floats = (size_t)hp_blocks(s->params.context) * HP_BLOCK + head_floats + 1;
+    if (!hp_mul_size((size_t)hp_longest_run(s) * group, query_floats, &s->attention_floats)
+        || !hp_add_size(s->attention_floats, HP_BLOCK * head_floats, &s->attention_floats))
+        a->overflow = 1;
+    s->attention = hp_carve_rows(a, (size_t)s->params.threads, s->attention_floats, sizeof(float));
 }
 
 /* What the other decoders and harp_score_harp need. */
@@ -5334,7 +5342,7 @@ static void hp_lay_out(harp_session *s, hp_arena *a)
     s->combined = hp_carve(a, (size_t)s->logits_stride, sizeof(float));
     s->adjusted = hp_carve(a, (size_t)s->logits_stride, sizeof(float));
     s->ranking = hp_carve(a, vocab, sizeof(int32_t));
-    s->logits = hp_carve(a, (size_t)s->slots * (size_t)s->logits_stride, sizeof(float));
+    s->logits = hp_carve_rows(a, (size_t)s->slots, (size_t)s->logits_stride, sizeof(float));
     s->held = hp_carve(a, s->held_capacity, 1);
     hp_lay_out_decoders(s, a);
     hp_lay_out_scratch(s, a);
@@ -7170,15 +7178,15 @@ HARP_API harp_status harp_beam(harp_session *s, const harp_beam_options *options
 
 HARP_API harp_status harp_pause(harp_session *s, int32_t token, int32_t count, harp_error *err)
 {
-    int32_t i, begin;
+    int32_t i, begin, from;
     harp_status status = HARP_OK;
     if (!s || count < 0) return hp_fail(err, HARP_ERR_ARGUMENT, "session is NULL or count negative");
     if (count > s->params.context - s->n_tokens)
         return hp_fail(err, HARP_ERR_CONTEXT, "%d tokens do not fit: %d of %d positions are taken", (int64_t)count,
                        (int64_t)s->n_tokens, (int64_t)s->params.context);
-    begin = s->n_tokens;
+    begin = s->n_tokens, from = s->from;
     for (i = 0; i < count && status == HARP_OK; i++) status = harp_feed(s, &token, 1, err);
-    if (status) harp_rewind(s, begin, NULL);
+    if (status) harp_rewind(s, begin, NULL), s->from = from;
     return status;
 }
 
@@ -7421,11 +7429,11 @@ HARP_API harp_status harp_score_harp(harp_session *s, const int32_t *tokens, int
                                      void *user, harp_error *err)
 {
     harp_status status = hp_check_tokens(s, tokens, n, err);
-    int32_t begin, i, m;
+    int32_t begin, from, i, m;
     if (status) return status;
     if (!on_step) return hp_fail(err, HARP_ERR_ARGUMENT, "on_step must not be NULL");
     if (n == 0) return hp_ok(err);
-    begin = s->n_tokens;
+    begin = s->n_tokens, from = s->from;
     hp_append(s, tokens, n);
     if (begin > 0) status = hp_compute_vanilla(s, begin - 1, err);
     for (i = begin; i < s->n_tokens && status == HARP_OK; i += m) {
@@ -7433,7 +7441,7 @@ HARP_API harp_status harp_score_harp(harp_session *s, const int32_t *tokens, int
         status = hp_judge_batch(s, i, m, on_step, user, err);
     }
     if (status) {
-        hp_set_token_count(s, begin);
+        hp_set_token_count(s, begin), s->from = from;
         hp_truncate(s, begin);
         return status;
     }

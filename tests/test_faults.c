@@ -647,6 +647,128 @@ static void test_wrong_calls(void)
     free(data), free(bare);
 }
 
+/* ---- changes that are refused ---- */
+
+/* Each parameter that a session's memory rests on, changed by itself. */
+static void test_refused_changes(void)
+{
+    static const char *const stops[] = {"one", "two"}, *const others[] = {"one", "other"};
+    unsigned char *data = malloc(MODEL_BYTES);
+    harp_model *m = open_model(data, make_model(2, data));
+    harp_params p = params_of(), q[24];
+    harp_session *s = NULL, *draft = NULL;
+    harp_error err;
+    int n = 0, i;
+    p.stop = stops, p.n_stop = 2, p.beams = 2, p.drafts = 2, p.reframe_from = 32;
+    CHECK(harp_session_open(&s, m, &p, NULL) == HARP_OK && harp_feed(s, prompt, PROMPT, NULL) == HARP_OK);
+    CHECK(harp_session_open(&draft, m, &p, NULL) == HARP_OK);
+    for (i = 0; i < 24; i++) q[i] = p;
+    q[n++].context = CONTEXT - 1, q[n++].batch = 63, q[n++].logit_rows = 2, q[n++].activations = HARP_ACT_F32;
+    q[n++].cache = HARP_CACHE_F32, q[n++].frame = HARP_FRAME_LAST, q[n++].reframings = 2, q[n++].threads = 2;
+    q[n++].memory = data, q[n++].memory_bytes = 1, q[n++].allocator.user = data, q[n++].allocator.alloc = hp_libc_alloc;
+    q[n++].allocator.free = hp_libc_free, q[n++].n_stop = 1, q[n++].stop = others, q[n++].beams = 3;
+    q[n++].beam_length = 7, q[n++].drafts = 3, q[n++].draft_rule = HARP_DRAFT_LEVIATHAN, q[n++].reframe_from = 15;
+    for (i = 0; i < n; i++) {
+        WRONG(HARP_ERR_ARGUMENT, harp_tune(s, &q[i], &err));
+        if (harp_tune(s, &q[i], &err) != HARP_ERR_ARGUMENT || !strstr(err.text, "determines the session's memory"))
+            failed++, printf("FAILED change %d: %s\n", i, err.text);
+    }
+    p.harp = 0, q[0] = p, q[0].draft = draft; /* a draft session that is not plain is refused before */
+    CHECK(harp_tune(s, &p, NULL) == HARP_OK); /* HARP may be switched off ... */
+    p.harp = 1, p.reframe_from = 47, p.isa = "c";
+    CHECK(harp_tune(s, &p, NULL) == HARP_OK); /* ... and on; frames may begin later, in the same block or another */
+    CHECK(harp_tune(s, &q[0], &err) == HARP_ERR_ARGUMENT && strstr(err.text, "a draft session is plain"));
+    harp_session_close(s), harp_session_close(draft);
+    p = params_of(), p.harp = 0;
+    CHECK(harp_session_open(&s, m, &p, NULL) == HARP_OK && harp_feed(s, prompt, PROMPT, NULL) == HARP_OK);
+    p.harp = 1;
+    WRONG(HARP_ERR_ARGUMENT, harp_tune(s, &p, &err)); /* it has no streams for reframing */
+    harp_session_close(s);
+    harp_close(m);
+    free(data);
+}
+
+static void test_wrong_drafts(void)
+{
+    unsigned char *data = malloc(MODEL_BYTES), *other_data = malloc(MODEL_BYTES);
+    fz_shape shape = {1, 2, 1, 6, 24, 20, 79, 64, 0, 0, 0, 0, 78};
+    harp_model *m = open_model(data, make_model(0, data)), *other;
+    harp_params p = params_of();
+    harp_session *s = NULL, *draft = NULL;
+    harp_error err;
+    other = open_model(other_data, fz_write_harp(&shape, other_data, MODEL_BYTES));
+    p.harp = 0;
+    CHECK(harp_session_open(&draft, other, &p, NULL) == HARP_OK);
+    p.drafts = 2, p.draft = draft;
+    CHECK(harp_session_open(&s, m, &p, &err) == HARP_ERR_ARGUMENT && strstr(err.text, "has 79 tokens, this one 80"));
+    p.drafts = 0; /* without drafts nobody asks it */
+    CHECK(harp_session_open(&s, m, &p, &err) == HARP_OK);
+    harp_session_close(s), harp_session_close(draft);
+    p.draft = NULL, p.drafts = 1;
+    CHECK(harp_session_open(&draft, m, &p, NULL) == HARP_OK);
+    p.drafts = 2, p.draft = draft;
+    CHECK(harp_session_open(&s, m, &p, &err) == HARP_ERR_ARGUMENT && strstr(err.text, "a draft session is plain"));
+    harp_session_close(draft);
+    harp_close(m), harp_close(other);
+    free(data), free(other_data);
+}
+
+/* ---- weights that are no numbers ---- */
+
+static uint8_t *weights_of(unsigned char *data, const char *name)
+{
+    unsigned char *record = data + hp_u64(data + 48);
+    while (strcmp((const char *)record, name) != 0) record += 96;
+    return data + hp_u64(record + 72);
+}
+
+static harp_session *open_plain(const harp_model *m, int beams)
+{
+    harp_params p = params_of();
+    harp_session *s = NULL;
+    p.harp = !beams, p.beams = beams, p.reframe_from = HARP_FROM_PROMPT;
+    p.activations = HARP_ACT_F32; /* as int8 a NaN is a number again */
+    CHECK(harp_session_open(&s, m, &p, NULL) == HARP_OK && harp_feed(s, prompt, PROMPT, NULL) == HARP_OK);
+    return s;
+}
+
+/* Logits that are NaN are noticed by every call that looks at them, and change nothing. */
+static void test_logits_that_are_no_numbers(void)
+{
+    unsigned char *data = malloc(MODEL_BYTES);
+    harp_model *m = open_model(data, make_model(2, data));
+    harp_beam_options beam = harp_beam_defaults();
+    harp_session *s = open_plain(m, 2);
+    harp_error err;
+    int32_t first;
+    beam.max_tokens = 4;
+    CHECK(harp_beam(s, &beam, NULL, &err) == HARP_OK);
+    first = s->tokens[PROMPT];
+    harp_session_close(s);
+    fz_store(weights_of(data, "embedding") + (size_t)(first / 16) * 576 + 2 * (size_t)(first % 16), 0x7E00, 2);
+    s = open_plain(m, 2); /* the first step of the beams is sound, the second meets the token whose row is NaN */
+    CHECK(harp_beam(s, &beam, NULL, &err) == HARP_ERR_NUMBER && strstr(err.text, "the logits of beam"));
+    WRONG(HARP_ERR_NUMBER, harp_beam(s, &beam, NULL, &err)); /* what the prompt lacked has been computed now */
+    harp_session_close(s);
+    fz_store(weights_of(data, "final_norm") + 8, 0x7FC00000u, 4);
+    s = open_plain(m, 2);
+    CHECK(harp_beam(s, &beam, NULL, &err) == HARP_ERR_NUMBER && strstr(err.text, "the logits of beam 0"));
+    harp_session_close(s);
+    s = open_plain(m, 0);
+    CHECK(harp_next(s, NULL, &err) == HARP_ERR_NUMBER && strstr(err.text, "the model is damaged"));
+    CHECK(harp_score(s, prompt, 3, on_logits, NULL, &err) == HARP_ERR_NUMBER);
+    WRONG(HARP_ERR_NUMBER, harp_next(s, NULL, &err));
+    WRONG(HARP_ERR_NUMBER, harp_score(s, prompt, 3, on_logits, NULL, &err));
+    WRONG(HARP_ERR_NUMBER, harp_score_harp(s, prompt, 3, on_step, NULL, &err));
+    WRONG(HARP_ERR_NUMBER, harp_generate(s, NULL, 3, NULL, NULL, &err));
+    CHECK(harp_rewind(s, 0, NULL) == HARP_OK);
+    WRONG(HARP_ERR_NUMBER, harp_score(s, prompt, 3, on_logits, NULL, &err));
+    WRONG(HARP_ERR_NUMBER, harp_score_harp(s, prompt, 3, on_step, NULL, &err));
+    harp_session_close(s);
+    harp_close(m);
+    free(data);
+}
+
 /* ---- saved sessions by somebody who can compute checksums ---- */
 
 static void seal_image(unsigned char *image, size_t bytes)
@@ -771,12 +893,16 @@ int main(int argc, char **argv)
     test_cancelling();
     test_cancelling_beams();
     test_wrong_calls();
+    test_refused_changes();
+    test_wrong_drafts();
+    test_logits_that_are_no_numbers();
     test_forged_images();
     test_names_in_errors();
     test_small_file_wants_much();
     test_image_holds_no_old_memory();
 #else
     (void)test_cancelling, (void)test_cancelling_beams, (void)test_wrong_calls, (void)test_forged_images;
+    (void)test_refused_changes, (void)test_wrong_drafts, (void)test_logits_that_are_no_numbers;
     (void)test_names_in_errors, (void)test_small_file_wants_much, (void)test_image_holds_no_old_memory;
 #endif
     printf("note   %ld failures injected\n", injected);
