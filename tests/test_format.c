@@ -17,7 +17,7 @@ static int passed, failed;
         else failed++, printf("FAILED %s:%d: %s\n", __func__, __LINE__, #condition);          \
     } while (0)
 
-enum { ROOM = 4096, MOST = 1 << 18 };
+enum { ROOM = 8192, MOST = 1 << 18 };
 
 static uint8_t file[MOST];
 static size_t file_bytes;
@@ -72,11 +72,13 @@ static void make_file(void)
 /* Takes the entry of this key out, and puts one with another value at the end; type 0: none. */
 static void set_meta(const char *key, unsigned type, const void *value, size_t bytes)
 {
+    static uint8_t kept[16384]; /* the value may lie in the file */
     fz_file f;
     uint64_t end = 64 + number_at(40), at = 64, next = 64;
     harp_model m;
     harp_meta meta;
     m.image = file;
+    if (bytes) memcpy(kept, value, bytes);
     while (at < end) {
         if (!hp_read_meta(&m, &next, end, &meta)) exit(2);
         if (strcmp(meta.key, key) == 0) {
@@ -87,7 +89,7 @@ static void set_meta(const char *key, unsigned type, const void *value, size_t b
         at = next;
     }
     f.data = file, f.bytes = (size_t)end, f.capacity = (size_t)number_at(48);
-    if (type) fz_meta(&f, type, key, value, bytes);
+    if (type) fz_meta(&f, type, key, kept, bytes);
     fz_store(file + 40, f.bytes - 64, 8);
 }
 
@@ -433,6 +435,269 @@ static void test_recipe(void)
     set_integer("rope_dims", 0), DAMAGED("tensor 0.attn_norm is missing"); /* rope_frequencies is there */
 }
 
+/* ---- the tokenizer's tables ---- */
+
+/* The value of an entry; *bytes: its size. */
+static uint8_t *value_of(const char *key, size_t *bytes)
+{
+    uint64_t end = 64 + number_at(40), next = 64;
+    harp_model m;
+    harp_meta meta;
+    m.image = file;
+    while (next < end && hp_read_meta(&m, &next, end, &meta))
+        if (strcmp(meta.key, key) == 0) {
+            if (bytes) *bytes = meta.bytes;
+            return (uint8_t *)(uintptr_t)meta.data;
+        }
+    printf("no entry %s\n", key);
+    exit(2);
+}
+
+static void set_word(const char *table, size_t index, uint32_t value)
+{
+    fz_store(value_of(table, NULL) + 4 * index, value, 4);
+}
+
+static uint32_t word_at(const char *table, size_t index)
+{
+    return hp_u32_at(value_of(table, NULL), index);
+}
+
+static void set_words(const char *table, const uint32_t *values, size_t n)
+{
+    static uint8_t bytes[4096];
+    size_t i;
+    for (i = 0; i < n; i++) fz_store(bytes + 4 * i, values[i], 4);
+    set_meta(table, HARP_META_BYTES, bytes, 4 * n);
+}
+
+static void test_tables(void)
+{
+    static const char *const tables[] = {"offsets", "text",        "types",  "sorted",
+                                         "bytes",   "merge_first", "merges", "added"};
+    static const char *const flags[] = {"add_bos", "ignore_merges", "any_lead", "number_lead", "lone_digits",
+                                        "sign_newlines", "newline_runs"};
+    char key[64], words[128];
+    size_t i, bytes;
+    for (i = 0; i < sizeof tables / sizeof *tables; i++) {
+        snprintf(key, sizeof key, "tokenizer.%s", tables[i]);
+        snprintf(words, sizeof words, "the table %s of the tokenizer is damaged or missing", key);
+        value_of(key, &bytes);
+        set_meta(key, 0, NULL, 0), DAMAGED(words);
+        set_text(key, "text"), DAMAGED(words);
+        if (i != 1) set_meta(key, HARP_META_BYTES, value_of(key, NULL), bytes - 1), DAMAGED(words);
+    }
+    for (i = 0; i < sizeof flags / sizeof *flags; i++) {
+        snprintf(key, sizeof key, "tokenizer.%s", flags[i]);
+        snprintf(words, sizeof words, "%s must be an integer between 0 and 1", key);
+        set_integer(key, 0), OPENS();
+        set_integer(key, 1), OPENS();
+        set_integer(key, 2), DAMAGED(words);
+        set_integer(key, -1), DAMAGED(words);
+        set_text(key, "yes"), DAMAGED(words);
+        set_meta(key, 0, NULL, 0), OPENS();
+    }
+    set_meta("tokenizer.kind", 0, NULL, 0), OPENS();
+    set_text("tokenizer.kind", "1"), DAMAGED("tokenizer.kind");
+    set_integer("tokenizer.kind", 3), UNSUPPORTED("tokenizers of kind 3");
+    set_integer("tokenizer.kind", 0), UNSUPPORTED("tokenizers of kind 0");
+    set_integer("tokenizer.spaces", 15), OPENS();
+    set_integer("tokenizer.spaces", 16), DAMAGED("tokenizer.spaces must be");
+    set_integer("tokenizer.unknown", -1), OPENS();
+    set_integer("tokenizer.unknown", 79), OPENS();
+    set_integer("tokenizer.unknown", 80), DAMAGED("tokenizer.unknown must be");
+    set_integer("tokenizer.contractions", 3), DAMAGED("tokenizer.contractions must be");
+    set_integer("tokenizer.number_digits", (1 << 20) + 1), DAMAGED("tokenizer.number_digits must be");
+}
+
+static void test_texts(void)
+{
+    static const char offsets[] = "tokenizer.offsets", types[] = "tokenizer.types";
+    static const char damaged[] = "the table tokenizer.offsets";
+    size_t bytes;
+    value_of("tokenizer.text", &bytes);
+    set_word(offsets, 0, 1), DAMAGED(damaged);
+    set_word(offsets, 80, (uint32_t)bytes - 1), DAMAGED(damaged);
+    set_word(offsets, 5, word_at(offsets, 4) - 1), DAMAGED(damaged);
+    set_word(offsets, 40, (uint32_t)bytes + 1), DAMAGED(damaged);
+    set_word(offsets, 40, 0xFFFFFFFFu), DAMAGED(damaged);
+    value_of(types, NULL)[3] = 0, DAMAGED("the table tokenizer.types");
+    value_of(types, NULL)[3] = 7, DAMAGED("the table tokenizer.types");
+}
+
+/* Texts of 4096 bytes are the longest that a token can have, 512 the longest that an added one can. */
+static void test_long_texts(void)
+{
+    static uint8_t text[8192];
+    static const uint32_t longest[] = {4096, 4097, 512, 513};
+    size_t i, k, bytes;
+    for (i = 0; i < 4; i++) {
+        uint32_t more = longest[i] - 3; /* the last token is "<!>" */
+        const uint8_t *old = value_of("tokenizer.text", &bytes);
+        memcpy(text, old, bytes);
+        memset(text + bytes, 'x', more);
+        set_meta("tokenizer.text", HARP_META_BYTES, text, bytes + more);
+        set_word("tokenizer.offsets", 80, (uint32_t)bytes + more);
+        if (i == 0) { /* fine as a token, not as an added one */
+            k = word_at("tokenizer.added", 0) == 79 ? 2 : 0;
+            set_words("tokenizer.added", (const uint32_t[]){word_at("tokenizer.added", k), 0}, 2);
+        }
+        if (i == 0 || i == 2) OPENS();
+        else DAMAGED(i == 1 ? "the table tokenizer.offsets" : "the table tokenizer.added");
+    }
+}
+
+static void test_lists(void)
+{
+    static const char sorted[] = "tokenizer.sorted", added[] = "tokenizer.added", of_bytes[] = "tokenizer.bytes";
+    uint32_t pair = 0;
+    while (word_at("tokenizer.offsets", pair + 1) - word_at("tokenizer.offsets", pair) != 2) pair++;
+    set_word(sorted, 3, 80), DAMAGED(sorted);
+    set_word(sorted, 3, 0), DAMAGED(sorted); /* the unknown token is no normal one */
+    set_word(sorted, 3, word_at(sorted, 2)), DAMAGED(sorted);
+    set_word(sorted, 3, word_at(sorted, 5)), DAMAGED(sorted);
+    set_word(added, 1, 3), OPENS();
+    set_word(added, 1, 4), DAMAGED(added);
+    set_word(added, 0, 5), DAMAGED(added); /* a normal token */
+    set_word(added, 0, word_at(added, 2)), DAMAGED(added);
+    value_of("tokenizer.types", NULL)[78] = 4; /* the empty token */
+    set_words(added, (const uint32_t[]){78, 0}, 2), DAMAGED(added);
+    set_words(added, (const uint32_t[]){0, 0}, 0), OPENS();
+    set_word(of_bytes, 'a', 80), DAMAGED(of_bytes);
+    set_word(of_bytes, 'a', word_at(of_bytes, 'b')), DAMAGED(of_bytes);
+    set_word(of_bytes, value_of("tokenizer.text", NULL)[word_at("tokenizer.offsets", pair)], pair), DAMAGED(of_bytes);
+    set_word(of_bytes, 'a', 0xFFFFFFFFu), OPENS();
+}
+
+static void test_merges(void)
+{
+    static const char merges[] = "tokenizer.merges", first[] = "tokenizer.merge_first";
+    uint32_t left = 3, right = word_at(merges, 0), result = word_at(merges, 2), n, both[6], i;
+    size_t bytes;
+    value_of(merges, &bytes);
+    n = (uint32_t)bytes / 12;
+    set_word(merges, 0, 80), DAMAGED(merges);
+    set_word(merges, 2, 80), DAMAGED(merges);
+    set_word(merges, 1, 0xFFFFFFFFu), DAMAGED(merges); /* that rank means none */
+    set_word(merges, 0, 78), DAMAGED(merges);          /* an empty part */
+    set_word(merges, 0, right + 1), DAMAGED(merges);   /* its text is another */
+    set_word(merges, 2, result + 1), DAMAGED(merges);
+    set_word(merges, 2, left), DAMAGED(merges); /* shorter than both */
+    set_word(first, 0, 1), DAMAGED(first);
+    set_word(first, 80, n - 1), DAMAGED(first);
+    set_word(first, 10, 0), DAMAGED(first);
+    set_word(first, 10, n + 1), DAMAGED(first);
+    both[0] = right, both[1] = 7, both[2] = result; /* one pair twice: a left token's merges ascend */
+    memcpy(both + 3, both, 12);
+    set_words(merges, both, 6);
+    for (i = 0; i <= 80; i++) set_word(first, i, i <= left ? 0 : 2);
+    DAMAGED(merges);
+    set_words(merges, both, 3);
+    for (i = 0; i <= 80; i++) set_word(first, i, i <= left ? 0 : 1);
+    OPENS();
+    set_words(merges, both, 3); /* the empty token as a left part */
+    for (i = 0; i <= 80; i++) set_word(first, i, i <= 78 ? 0 : 1);
+    DAMAGED(merges);
+}
+
+enum { BEGIN = HP_ITEM_STAGE | HP_ITEM_ALTERNATIVE };
+
+/* Words as a program: one stage, one alternative, a run of letters; then one number of it changed. */
+static void set_program(size_t index, uint32_t value)
+{
+    uint32_t items[] = {BEGIN | HP_ITEM_SET, 0, 1, 0, HP_ITEM_SET, 1, 0, 4}, sets[] = {0, 1, 2};
+    uint32_t ranges[] = {'a', 'z', '0', '9'};
+    if (index < 8) items[index] = value;
+    else if (index < 11) sets[index - 8] = value;
+    else if (index < 15) ranges[index - 11] = value;
+    set_words("tokenizer.words", items, 8);
+    set_words("tokenizer.set_first", sets, 3);
+    set_words("tokenizer.sets", ranges, 4);
+}
+
+static void test_word_programs(void)
+{
+    static const char words[] = "the table tokenizer.words", first[] = "the table tokenizer.set_first";
+    static const struct {
+        size_t index;
+        uint32_t value;
+        const char *damaged; /* NULL: it opens */
+    } changes[] = {{99, 0, NULL},
+                   {0, 128 | BEGIN, words},
+                   {0, BEGIN | (HP_ITEM_AT_END + 1), words},
+                   {0, HP_ITEM_ALTERNATIVE, words}, /* no stage begins */
+                   {0, HP_ITEM_STAGE, words},       /* no alternative begins */
+                   {1, 2, words},
+                   {0, BEGIN | HP_ITEM_NOT_BEFORE, NULL},
+                   {5, 2, words},
+                   {4, HP_ITEM_AT_END, NULL},
+                   {4, HP_ITEM_STAGE, words}, /* a stage begins with an alternative */
+                   {2, 1 << 20, NULL},
+                   {2, (1 << 20) + 1, words},
+                   {3, 1 << 20, NULL},
+                   {3, (1 << 20) + 1, words},
+                   {6, 4, NULL},
+                   {6, 5, words}, /* more than the most */
+                   {8, 1, NULL},
+                   {9, 3, first},
+                   {10, 0, first},
+                   {10, 3, first},
+                   {11, 'z', NULL},
+                   {11, 'z' + 1, "the table tokenizer.sets"},
+                   {14, 0x110000, NULL}, /* a byte that is no character */
+                   {14, 0x110001, "the table tokenizer.sets"}};
+    uint32_t many[4 * 9 * 4];
+    size_t i, k;
+    for (i = 0; i < sizeof changes / sizeof *changes; i++) {
+        set_program(changes[i].index, changes[i].value);
+        if (changes[i].damaged) DAMAGED(changes[i].damaged);
+        else OPENS();
+    }
+    for (k = 8; k <= 9; k++) { /* so many items in one alternative, so many stages: 8 are the most of both */
+        for (i = 0; i < 4 * k; i++) many[i] = i == 0 ? BEGIN : i % 4 == 2;
+        set_program(99, 0), set_words("tokenizer.words", many, 4 * k);
+        if (k == 8) OPENS();
+        else DAMAGED(words);
+        for (i = 0; i < 4 * k; i++) many[i] = i % 4 == 0 ? BEGIN : i % 4 == 2;
+        set_program(99, 0), set_words("tokenizer.words", many, 4 * k);
+        if (k == 8) OPENS();
+        else DAMAGED(words);
+    }
+    set_program(99, 0), set_words("tokenizer.words", many, 0), DAMAGED(words);
+    set_program(99, 0), set_words("tokenizer.set_first", many, 0), DAMAGED(words);
+    set_program(99, 0), set_meta("tokenizer.set_first", 0, NULL, 0), DAMAGED(first);
+    set_program(99, 0), set_meta("tokenizer.sets", 0, NULL, 0), DAMAGED("the table tokenizer.sets");
+    set_program(99, 0), set_words("tokenizer.words", many, 3), DAMAGED(words);
+}
+
+static void set_normalization(size_t index, uint32_t value)
+{
+    uint32_t numbers[10 + 6 + 6] = {0xC0, 'A', 0x300, 0, 0, 0xC8, 'E', 0x300, 0, 0, 'A', 0x300, 0xC0, 'E', 0x300, 0xC8,
+                                    0x300, 0x314, 230, 0x316, 0x319, 220};
+    if (index < 22) numbers[index] = value;
+    set_words("tokenizer.decompose", numbers, 10);
+    set_words("tokenizer.compose", numbers + 10, 6);
+    set_words("tokenizer.marks", numbers + 16, 6);
+}
+
+static void test_normalization(void)
+{
+    static const char decompose[] = "the table tokenizer.decompose", compose[] = "the table tokenizer.compose";
+    static const char marks[] = "the table tokenizer.marks";
+    set_normalization(99, 0), OPENS();
+    set_normalization(5, 0xBF), DAMAGED(decompose);
+    set_normalization(6, 0x10FFFF), OPENS();
+    set_normalization(6, 0x110000), DAMAGED(decompose);
+    set_normalization(13, '@'), DAMAGED(compose);
+    set_normalization(12, 0x110000), DAMAGED(compose);
+    set_normalization(19, 0x2FF), DAMAGED(marks);
+    set_normalization(18, 255), OPENS();
+    set_normalization(18, 256), DAMAGED(marks);
+    set_normalization(99, 0), set_meta("tokenizer.compose", 0, NULL, 0), DAMAGED(compose);
+    set_normalization(99, 0), set_meta("tokenizer.marks", 0, NULL, 0), DAMAGED(marks);
+    set_normalization(99, 0), set_text("tokenizer.decompose", "AB"), DAMAGED(decompose);
+}
+
 /* ---- where the file comes from ---- */
 
 static size_t read_half(void *user, uint64_t offset, void *into, size_t bytes)
@@ -535,6 +800,13 @@ int main(void)
     test_integers();
     test_ends();
     test_recipe();
+    test_tables();
+    test_texts();
+    test_long_texts();
+    test_lists();
+    test_merges();
+    test_word_programs();
+    test_normalization();
     test_sources();
     test_metadata_calls();
     test_verify();
