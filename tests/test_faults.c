@@ -471,6 +471,7 @@ static void wrong_calls(harp_session *s, const harp_model *m)
     static const int32_t bad[] = {-1, 80, INT32_MAX, INT32_MIN};
     const harp_beam_options beam = harp_beam_defaults();
     const int32_t *none = NULL;
+    harp_choice best;
     size_t i, bytes;
     for (i = 0; i < 4; i++) WRONG(HARP_ERR_ARGUMENT, harp_feed(s, &bad[i], 1, &err));
     for (i = 0; i < 4; i++) WRONG(HARP_ERR_ARGUMENT, harp_score(s, &bad[i], 1, on_logits, NULL, &err));
@@ -512,6 +513,9 @@ static void wrong_calls(harp_session *s, const harp_model *m)
     CHECK(harp_tokens(NULL, NULL) == NULL && harp_tokens(s, NULL) != NULL);
     CHECK(harp_logits(NULL, HARP_VANILLA) == NULL && harp_logits(s, (harp_which)77) == NULL);
     CHECK(harp_top(NULL, HARP_VANILLA, NULL, 3) == 0 && harp_top(s, HARP_VANILLA, NULL, 3) == 0);
+    CHECK(harp_top(s, HARP_VANILLA, &best, 0) == 0 && harp_top(s, HARP_VANILLA, &best, -1) == 0);
+    WRONG(HARP_OK, harp_score(s, NULL, 0, on_logits, NULL, &err));
+    WRONG(HARP_OK, harp_score_harp(s, NULL, 0, on_step, NULL, &err));
     CHECK(harp_statistics(NULL).steps == 0);
     CHECK(harp_feed(NULL, NULL, 0, NULL) == HARP_ERR_ARGUMENT && harp_next(NULL, NULL, NULL) == HARP_ERR_ARGUMENT);
 }
@@ -713,6 +717,120 @@ static void test_wrong_drafts(void)
     free(data), free(other_data);
 }
 
+/* ---- changes that are taken ---- */
+
+/* Masks of one's own: the user's number tells which elements fall out. */
+static int own_mask(void *user, int32_t reframing, int32_t step, int32_t position, unsigned char *keep, int32_t n)
+{
+    int32_t i;
+    (void)step;
+    for (i = 0; i < n; i++) keep[i] = (i + position + reframing) % *(const int *)user != 0;
+    return 0;
+}
+
+/* A session that was tuned has the same future as one that was opened so. */
+static void check_tuned(const harp_model *m, harp_params before, harp_params after, const char *what)
+{
+    harp_session *a = NULL, *b = NULL;
+    before.allocator = after.allocator = params_of().allocator;
+    CHECK(harp_session_open(&a, m, &before, NULL) == HARP_OK && harp_session_open(&b, m, &after, NULL) == HARP_OK);
+    CHECK(harp_feed(a, prompt, PROMPT, NULL) == HARP_OK && harp_next(a, NULL, NULL) == HARP_OK);
+    CHECK(harp_feed(b, a->tokens, a->n_tokens, NULL) == HARP_OK && future(a) != future(b));
+    CHECK(harp_tune(a, &after, NULL) == HARP_OK);
+    if (future(a) == future(b)) passed++;
+    else failed++, printf("FAILED tuned %s: another future\n", what);
+    harp_session_close(a), harp_session_close(b);
+}
+
+static void test_tuning(void)
+{
+    static int third = 3, fourth = 4;
+    unsigned char *data = malloc(MODEL_BYTES);
+    harp_model *m = open_model(data, make_model(0, data));
+    harp_params p = params_of(), q = p;
+    q.delta = 0.5f, check_tuned(m, p, q, "delta"), q = p;
+    q.seed = 7, check_tuned(m, p, q, "seed"), q = p;
+    q.rescale = 1, check_tuned(m, p, q, "rescale"), q = p;
+    q.beta = 0.25f, check_tuned(m, p, q, "beta"), q = p;
+    q.theta = 1e20f, check_tuned(m, p, q, "theta"), q = p;
+    q.harp = 0, check_tuned(m, p, q, "harp"), q = p;
+    q.reframe_from = 4, check_tuned(m, p, q, "reframe_from"), q = p;
+    q.mask_fn = own_mask, q.harp_user = &third, check_tuned(m, p, q, "mask_fn");
+    p = q, q.harp_user = &fourth, check_tuned(m, p, q, "harp_user");
+    harp_close(m);
+    free(data);
+}
+
+/* ---- how a generation ends ---- */
+
+typedef struct heard {
+    int calls, ends, stop_at;
+    size_t bytes;
+    char text[512];
+} heard;
+
+static int hear(void *user, const char *text, size_t bytes, const harp_step *step)
+{
+    heard *h = user;
+    if (h->bytes + bytes < sizeof h->text) memcpy(h->text + h->bytes, text, bytes), h->bytes += bytes;
+    h->text[h->bytes] = 0, h->ends += step->end;
+    return ++h->calls == h->stop_at;
+}
+
+static heard generate(const harp_model *m, harp_params p, int32_t most, int stop_at, int32_t *n)
+{
+    heard h;
+    harp_session *s = NULL;
+    memset(&h, 0, sizeof h);
+    h.stop_at = stop_at;
+    CHECK(harp_session_open(&s, m, &p, NULL) == HARP_OK && harp_generate(s, "ab", most, hear, &h, NULL) == HARP_OK);
+    harp_tokens(s, n);
+    harp_session_close(s);
+    return h;
+}
+
+/* A limit, the caller, an end token, a full context and a stop text each end it, one call of on_text to a token. */
+static void test_ends_of_generation(void)
+{
+    unsigned char *data = malloc(MODEL_BYTES);
+    harp_model *m = open_model(data, make_model(2, data));
+    harp_params p = params_of();
+    char stop[3] = "";
+    const char *stops[1];
+    harp_session *s = NULL;
+    int32_t begin = 0, n, all;
+    size_t room = 0;
+    heard whole, h;
+    CHECK(harp_encode(m, "ab", 2, HARP_ENCODE_BOS, NULL, 0, &room, NULL) == HARP_ERR_MEMORY);
+    begin = (int32_t)room;
+    p.ignore_end = 1;
+    whole = generate(m, p, 20, 0, &n);
+    CHECK(whole.calls == 20 && n == begin + 20 && whole.bytes > 4);
+    h = generate(m, p, 20, 5, &n);
+    CHECK(h.calls == 5 && n == begin + 5 && memcmp(h.text, whole.text, h.bytes) == 0);
+    h = generate(m, p, 1000, 0, &n);
+    CHECK(n == CONTEXT && h.calls == CONTEXT - begin);
+    h = generate(m, p, 0, 0, &n);
+    CHECK(h.calls == 0 && n == begin);
+    memcpy(stop, whole.text + 3, 2), stops[0] = stop; /* what begins there at the latest may stand earlier, too */
+    p.stop = stops, p.n_stop = 1;
+    h = generate(m, p, 20, 0, &n);
+    CHECK(n < begin + 20 && h.bytes <= 3 && strstr(whole.text, stop) == whole.text + h.bytes);
+    CHECK(memcmp(h.text, whole.text, h.bytes) == 0);
+    p.n_stop = 0;
+    CHECK(harp_session_open(&s, m, &p, NULL) == HARP_OK && harp_generate(s, "ab", 20, NULL, NULL, NULL) == HARP_OK);
+    all = s->tokens[begin + 3]; /* the fourth token ends it from now on */
+    harp_session_close(s);
+    fz_store((uint8_t *)(uintptr_t)&m->info.end[0], (uint64_t)all, 4);
+    h = generate(m, p, 20, 0, &n);
+    CHECK(n == begin + 20 && h.ends > 0);
+    p.ignore_end = 0;
+    h = generate(m, p, 20, 0, &n);
+    CHECK(n <= begin + 4 && h.ends == 1 && h.calls == n - begin);
+    harp_close(m);
+    free(data);
+}
+
 /* ---- weights that are no numbers ---- */
 
 static uint8_t *weights_of(unsigned char *data, const char *name)
@@ -786,10 +904,10 @@ static void test_forged_images(void)
     unsigned frame, from;
     size_t bytes, at, i, taken = 0;
     for (frame = 0; frame < 3; frame++)
-        for (from = 0; from <= 32; from += 16) {
+        for (from = 0; from <= 48; from += 16) {
             harp_params p = params_of();
             harp_session *s = NULL, *t = NULL;
-            p.frame = (harp_frame)frame, p.reframe_from = (int32_t)from, p.reframings = 1;
+            p.frame = (harp_frame)frame, p.reframe_from = from > 32 ? HARP_FROM_PROMPT : (int32_t)from, p.reframings = 1;
             CHECK(harp_session_open(&s, m, &p, NULL) == HARP_OK && harp_session_open(&t, m, &p, NULL) == HARP_OK);
             for (i = 0; i < 4; i++) CHECK(harp_feed(s, prompt, 9, NULL) == HARP_OK);
             CHECK(harp_next(s, NULL, NULL) == HARP_OK && harp_save(s, image, 1 << 18, &bytes, NULL) == HARP_OK);
@@ -895,6 +1013,8 @@ int main(int argc, char **argv)
     test_wrong_calls();
     test_refused_changes();
     test_wrong_drafts();
+    test_tuning();
+    test_ends_of_generation();
     test_logits_that_are_no_numbers();
     test_forged_images();
     test_names_in_errors();
@@ -902,7 +1022,7 @@ int main(int argc, char **argv)
     test_image_holds_no_old_memory();
 #else
     (void)test_cancelling, (void)test_cancelling_beams, (void)test_wrong_calls, (void)test_forged_images;
-    (void)test_refused_changes, (void)test_wrong_drafts, (void)test_logits_that_are_no_numbers;
+    (void)test_tuning, (void)test_ends_of_generation, (void)test_refused_changes, (void)test_wrong_drafts, (void)test_logits_that_are_no_numbers;
     (void)test_names_in_errors, (void)test_small_file_wants_much, (void)test_image_holds_no_old_memory;
 #endif
     printf("note   %ld failures injected\n", injected);
