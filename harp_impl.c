@@ -495,10 +495,14 @@ static void hp_put(hp_text *t, char c)
     t->out[t->used] = 0;
 }
 
-/* Names come from files: what a terminal would take for a command is not passed on. */
+/* Names come from files: what a terminal would take for a command is not passed on, U+0080..U+009F neither. */
 static void hp_put_string(hp_text *t, const char *s)
 {
-    for (; *s; s++) hp_put(t, (unsigned char)*s < 0x20 || *s == 0x7F ? '?' : *s);
+    for (; *s; s++) {
+        int high = (uint8_t)s[0] == 0xC2 && (uint8_t)s[1] >= 0x80 && (uint8_t)s[1] < 0xA0;
+        hp_put(t, high || (uint8_t)*s < 0x20 || *s == 0x7F ? '?' : *s);
+        s += high;
+    }
 }
 
 /* u becomes u / 10; returns the rest. In pieces of 16 bits: a small machine divides 32 bits, but not 64. */
@@ -2824,7 +2828,7 @@ static void hp_refuse_type(hp_binder *b, int32_t layer, const char *part)
 {
     char name[48];
     hp_tensor_name(name, layer, part);
-    if (b->status == HARP_OK) b->status = hp_fail(b->err, HARP_ERR_FORMAT, "tensor %s has the wrong type", name);
+    b->status = hp_fail(b->err, HARP_ERR_FORMAT, "tensor %s has the wrong type", name);
 }
 
 static const uint8_t *hp_bind_vector(hp_binder *b, int32_t layer, const char *part, int32_t n)
@@ -7580,7 +7584,7 @@ HARP_API harp_status harp_save(const harp_session *session, void *out, size_t ca
     int pass;
     if (!session || !bytes) return hp_fail(err, HARP_ERR_ARGUMENT, "session and bytes must not be NULL");
     copy = *session, head = hp_describe(session);
-    for (pass = 0; pass < 2; pass++) {
+    for (pass = 0;; pass++) {
         hp_visit(&w, &head, sizeof head);
         hp_visit_bounds(&copy, &w);
         hp_visit_contents(&copy, &w);

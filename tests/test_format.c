@@ -9,6 +9,8 @@
 #include "../harp_impl.c"
 #include "fuzz/make_harp.h"
 
+#include <fenv.h>
+
 static int passed, failed;
 
 #define CHECK(condition)                                                                      \
@@ -698,6 +700,54 @@ static void test_normalization(void)
     set_normalization(99, 0), set_text("tokenizer.decompose", "AB"), DAMAGED(decompose);
 }
 
+/* ---- what is said ---- */
+
+/* Texts of the file in a sentence: no commands for a terminal, and no more than there is room for. */
+static void test_sentences(void)
+{
+    char text[2 * sizeof(harp_error)];
+    harp_error err;
+    set_text("norm", "a\x1B[2J\x7F\x80\xC2\x9B\xC2\xA0\xC3\xA9\xC2");
+    CHECK(open_file(&err) == HARP_ERR_UNSUPPORTED);
+    CHECK(strcmp(err.text, "norm is a?[2J?\x80?\xC2\xA0\xC3\xA9\xC2, which this version does not know") == 0);
+    make_file();
+    memset(text, 'y', sizeof text - 1), text[sizeof text - 1] = 0;
+    set_text("norm", text);
+    CHECK(open_file(&err) == HARP_ERR_UNSUPPORTED && strlen(err.text) == sizeof err.text - 1);
+    make_file();
+    CHECK(strcmp(harp_status_name(HARP_OK), "HARP_OK") == 0);
+    CHECK(strcmp(harp_status_name(HARP_ERR_BUILD), "HARP_ERR_BUILD") == 0);
+    CHECK(strcmp(harp_status_name((harp_status)(HARP_ERR_BUILD + 1)), "HARP_ERR_UNKNOWN") == 0);
+    CHECK(strcmp(harp_status_name((harp_status)-1), "HARP_ERR_UNKNOWN") == 0);
+    set_integer("vocab", INT64_MIN), DAMAGED("vocab is -9223372036854775808; it must be");
+}
+
+/* A thread whose floats round or flush in another way gets no model. */
+static void test_arithmetic(void)
+{
+    static const char other[] = "fuses, flushes or rounds floats in another way";
+    harp_error err;
+#ifdef FE_UPWARD
+    static const int modes[] = {FE_UPWARD, FE_DOWNWARD, FE_TOWARDZERO};
+    size_t i;
+    for (i = 0; i < 3; i++) {
+        if (fesetround(modes[i])) continue;
+        CHECK(open_file(&err) == HARP_ERR_BUILD && strstr(err.text, other));
+        fesetround(FE_TONEAREST);
+    }
+#endif
+#ifdef __SSE__
+    {
+        unsigned kept = __builtin_ia32_stmxcsr();
+        __builtin_ia32_ldmxcsr(kept | 0x8000u); /* results that are too small become zero */
+        CHECK(open_file(&err) == HARP_ERR_BUILD && strstr(err.text, other));
+        __builtin_ia32_ldmxcsr(kept);
+    }
+#endif
+    CHECK(open_file(&err) == HARP_OK);
+    make_file();
+}
+
 /* ---- where the file comes from ---- */
 
 static size_t read_half(void *user, uint64_t offset, void *into, size_t bytes)
@@ -807,6 +857,8 @@ int main(void)
     test_merges();
     test_word_programs();
     test_normalization();
+    test_sentences();
+    test_arithmetic();
     test_sources();
     test_metadata_calls();
     test_verify();
