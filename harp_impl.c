@@ -7188,6 +7188,9 @@ HARP_API harp_status harp_pause(harp_session *s, int32_t token, int32_t count, h
     if (count > s->params.context - s->n_tokens)
         return hp_fail(err, HARP_ERR_CONTEXT, "%d tokens do not fit: %d of %d positions are taken", (int64_t)count,
                        (int64_t)s->n_tokens, (int64_t)s->params.context);
+    if (count > 0 && (token < 0 || token >= s->model->vocab))
+        return hp_fail(err, HARP_ERR_ARGUMENT, "token %d is not in the vocabulary of %d", (int64_t)token,
+                       (int64_t)s->model->vocab);
     begin = s->n_tokens, from = s->from;
     for (i = 0; i < count && status == HARP_OK; i++) status = harp_feed(s, &token, 1, err);
     if (status) harp_rewind(s, begin, NULL), s->from = from;

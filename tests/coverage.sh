@@ -22,7 +22,7 @@ linked() { # linked NAME SOURCE...: a program that uses the library; only that i
 }
 build() {
     rm -rf $B && mkdir -p $B/files
-    clang $flags $plain -c harp_impl.c -o $B/harp_impl.o || return 1
+    clang $flags -c harp_impl.c -o $B/harp_impl.o || return 1
     for t in conformance tokenizer threads decoders slices; do linked test_$t tests/test_$t.c || return 1; done
     linked harp examples/harp/*.c && linked harp-convert tools/convert/*.c || return 1
     clang -std=c99 -O1 -w -Itools/convert tests/variants.c tools/convert/json.c tools/convert/util.c -o $B/variants -lm || return 1

@@ -471,6 +471,7 @@ static void wrong_calls(harp_session *s, const harp_model *m)
     static const int32_t bad[] = {-1, 80, INT32_MAX, INT32_MIN};
     const harp_beam_options beam = harp_beam_defaults();
     const int32_t *none = NULL;
+    const float *logits = harp_logits(s, HARP_COMBINED), row[4] = {0, 1, 2, 3};
     harp_choice best;
     size_t i, bytes;
     for (i = 0; i < 4; i++) WRONG(HARP_ERR_ARGUMENT, harp_feed(s, &bad[i], 1, &err));
@@ -510,6 +511,10 @@ static void wrong_calls(harp_session *s, const harp_model *m)
     WRONG(HARP_ERR_FORMAT, harp_restore(s, m, sizeof *m, &err));
     WRONG(HARP_ERR_ARGUMENT, harp_tune(s, NULL, &err));
     WRONG(HARP_ERR_ARGUMENT, harp_tune(NULL, &s->params, &err));
+    CHECK(harp_logits(s, HARP_COMBINED) == logits); /* what the last step left is still there */
+    CHECK(harp_entropy(row, 0) != harp_entropy(row, 0) && harp_entropy(row, 4) > 0);
+    CHECK(harp_logprob(row, 0, 0) != harp_logprob(row, 0, 0) && harp_logprob(row, 4, -1) != harp_logprob(row, 4, -1));
+    CHECK(harp_logprob(row, 4, 4) != harp_logprob(row, 4, 4) && harp_logprob(row, 4, 3) < 0);
     CHECK(harp_tokens(NULL, NULL) == NULL && harp_tokens(s, NULL) != NULL);
     CHECK(harp_logits(NULL, HARP_VANILLA) == NULL && harp_logits(s, (harp_which)77) == NULL);
     CHECK(harp_top(NULL, HARP_VANILLA, NULL, 3) == 0 && harp_top(s, HARP_VANILLA, NULL, 3) == 0);
@@ -524,11 +529,13 @@ static void wrong_calls(harp_session *s, const harp_model *m)
 static void wrong_params(harp_session *s, const harp_model *m)
 {
     const float nan = hp_float(0x7FC00000u), inf = hp_float(0x7F800000u);
-    harp_bias bias[2];
-    const char *empty[1], *null[1];
+    harp_bias bias[2], below[1];
+    static char endless[4098];
+    const char *empty[1], *null[1], *longest[1], *too_long[1];
     harp_params p[64], good = s->params;
     int n = 0, i;
     empty[0] = "", null[0] = NULL, bias[0].token = 80, bias[0].add = 0, bias[1].token = 0, bias[1].add = nan;
+    memset(endless, 'x', 4097), too_long[0] = endless, longest[0] = endless + 1, below[0].token = -1, below[0].add = 0;
     for (i = 0; i < 64; i++) p[i] = good;
     p[n++].stamp = 0, p[n++].context = -1, p[n++].context = 65, p[n++].context = INT32_MAX, p[n++].batch = 0;
     p[n++].batch = 4097, p[n++].batch = INT32_MIN, p[n++].logit_rows = 0, p[n++].logit_rows = 4097;
@@ -544,6 +551,13 @@ static void wrong_params(harp_session *s, const harp_model *m)
     p[n++].n_stop = -1, p[n++].isa = "abacus";
     p[n].bias = bias, p[n++].n_bias = 1, p[n].bias = bias + 1, p[n++].n_bias = 1;
     p[n].stop = empty, p[n++].n_stop = 1, p[n].stop = null, p[n++].n_stop = 1;
+    p[n].stop = too_long, p[n++].n_stop = 1, p[n].bias = below, p[n++].n_bias = 1;
+    {
+        harp_params fine = good;
+        size_t bytes = 0;
+        fine.stop = longest, fine.n_stop = 1;
+        CHECK(harp_session_memory(m, &fine, &bytes, NULL) == HARP_OK && bytes > 4096);
+    }
     for (i = 0; i < n; i++) {
         harp_session *none = s;
         size_t bytes = 1;
@@ -715,6 +729,81 @@ static void test_wrong_drafts(void)
     harp_session_close(draft);
     harp_close(m), harp_close(other);
     free(data), free(other_data);
+}
+
+/* What a draft session cannot do is not guessed, and what fails in it fails here. */
+static int stop_draft(void *user)
+{
+    return *(int *)user;
+}
+
+static void test_drafts_that_end(void)
+{
+    unsigned char *data = malloc(MODEL_BYTES);
+    harp_model *m = open_model(data, make_model(0, data));
+    harp_params p = params_of();
+    harp_session *plain = NULL, *s = NULL, *draft = NULL;
+    int stop = 0, i;
+    p.harp = 0;
+    CHECK(harp_session_open(&plain, m, &p, NULL) == HARP_OK && harp_feed(plain, prompt, PROMPT, NULL) == HARP_OK);
+    p.context = PROMPT + 12, p.cancel = stop_draft, p.cancel_user = &stop;
+    CHECK(harp_session_open(&draft, m, &p, NULL) == HARP_OK);
+    p = params_of(), p.harp = 0, p.drafts = 3, p.draft = draft;
+    CHECK(harp_session_open(&s, m, &p, NULL) == HARP_OK && harp_feed(s, prompt, PROMPT, NULL) == HARP_OK);
+    CHECK(harp_next(s, NULL, NULL) == HARP_OK && harp_statistics(s).drafted > 0);
+    while (s->n_drafts > 0) CHECK(harp_next(s, NULL, NULL) == HARP_OK);
+    stop = 1;
+    for (i = 0; i < 4 && harp_next(s, NULL, NULL) == HARP_OK;) i++; /* one of the next steps asks it again */
+    CHECK(i < 4 && harp_next(s, NULL, NULL) == HARP_ERR_CANCELLED);
+    stop = 0;
+    for (i = s->n_tokens; i < CONTEXT; i++) CHECK(harp_next(s, NULL, NULL) == HARP_OK); /* far beyond the draft's context */
+    for (i = PROMPT; i < CONTEXT; i++) CHECK(harp_next(plain, NULL, NULL) == HARP_OK);
+    CHECK(memcmp(plain->tokens, s->tokens, CONTEXT * sizeof *s->tokens) == 0);
+    harp_session_close(s), harp_session_close(draft), harp_session_close(plain);
+    harp_close(m);
+    free(data);
+}
+
+static void test_wrong_beams(void)
+{
+    unsigned char *data = malloc(MODEL_BYTES);
+    fz_shape shape = {1, 2, 1, 6, 24, 20, 40, 64, 0, 0, 0, 0, 79};
+    harp_model *m = open_model(data, fz_write_harp(&shape, data, MODEL_BYTES));
+    harp_beam_options o = harp_beam_defaults();
+    harp_params p = params_of();
+    harp_session *s = NULL;
+    float score, best = 0;
+    const float nan = hp_float(0x7FC00000u);
+    p.harp = 0, p.beams = 41;
+    CHECK(harp_session_open(&s, m, &p, NULL) == HARP_OK && harp_feed(s, prompt, 3, NULL) == HARP_OK);
+    WRONG(HARP_ERR_ARGUMENT, harp_beam(s, &o, NULL, &err)); /* more beams than tokens */
+    harp_session_close(s);
+    p.beams = 3;
+    CHECK(harp_session_open(&s, m, &p, NULL) == HARP_OK);
+    WRONG(HARP_ERR_ARGUMENT, harp_beam(s, &o, NULL, &err)); /* no token to go on from */
+    CHECK(harp_feed(s, prompt, 3, NULL) == HARP_OK);
+    o.n_end = 1, o.end = NULL;
+    WRONG(HARP_ERR_ARGUMENT, harp_beam(s, &o, NULL, &err));
+    o = harp_beam_defaults(), o.min_length = -1.0f;
+    WRONG(HARP_ERR_ARGUMENT, harp_beam(s, &o, NULL, &err));
+    o.min_length = nan;
+    WRONG(HARP_ERR_ARGUMENT, harp_beam(s, &o, NULL, &err));
+    o = harp_beam_defaults(), o.alpha = 8.5f;
+    WRONG(HARP_ERR_ARGUMENT, harp_beam(s, &o, NULL, &err));
+    o.alpha = 1.2f, o.top_k = 0;
+    WRONG(HARP_ERR_ARGUMENT, harp_beam(s, &o, NULL, &err));
+    o.top_k = 5, o.max_tokens = 0;
+    WRONG(HARP_ERR_ARGUMENT, harp_beam(s, &o, NULL, &err));
+    o = harp_beam_defaults(), o.max_tokens = 6, o.alpha = -2.0f; /* the longer, the better */
+    CHECK(harp_beam(s, &o, &score, NULL) == HARP_OK && s->n_tokens > 3 && score > -FLT_MAX);
+    CHECK(harp_rewind(s, 3, NULL) == HARP_OK);
+    o.alpha = 0.0f, o.top_k = 40; /* the sum itself */
+    CHECK(harp_beam(s, &o, &best, NULL) == HARP_OK && best >= s->beams[1].score && best <= 1.0f);
+    while (s->n_tokens < CONTEXT) CHECK(harp_next(s, NULL, NULL) == HARP_OK);
+    WRONG(HARP_ERR_CONTEXT, harp_beam(s, &o, NULL, &err));
+    harp_session_close(s);
+    harp_close(m);
+    free(data);
 }
 
 /* ---- changes that are taken ---- */
@@ -1013,6 +1102,8 @@ int main(int argc, char **argv)
     test_wrong_calls();
     test_refused_changes();
     test_wrong_drafts();
+    test_drafts_that_end();
+    test_wrong_beams();
     test_tuning();
     test_ends_of_generation();
     test_logits_that_are_no_numbers();
@@ -1022,7 +1113,8 @@ int main(int argc, char **argv)
     test_image_holds_no_old_memory();
 #else
     (void)test_cancelling, (void)test_cancelling_beams, (void)test_wrong_calls, (void)test_forged_images;
-    (void)test_tuning, (void)test_ends_of_generation, (void)test_refused_changes, (void)test_wrong_drafts, (void)test_logits_that_are_no_numbers;
+    (void)test_tuning, (void)test_ends_of_generation, (void)test_refused_changes, (void)test_wrong_drafts;
+    (void)test_logits_that_are_no_numbers, (void)test_drafts_that_end, (void)test_wrong_beams;
     (void)test_names_in_errors, (void)test_small_file_wants_much, (void)test_image_holds_no_old_memory;
 #endif
     printf("note   %ld failures injected\n", injected);
