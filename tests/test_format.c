@@ -700,6 +700,58 @@ static void test_normalization(void)
     set_normalization(99, 0), set_text("tokenizer.decompose", "AB"), DAMAGED(decompose);
 }
 
+/* Whatever the rules for words, the tokens of a text are its text: bytes without a token of their own excepted, which
+ * the unknown token stands for, or nothing if there is none. */
+static void check_words(int line)
+{
+    static const char *const texts[] = {
+        "a  bc\n\n de",  "it's I'LL 'Re 'x '", "12345 6 7a", "..,\n\n.,'", " \n \n  a",
+        "\xC3\xA9\xE2\x82\xAC \xF0\x9F\x98\x80",
+        "'\xC5\xBFx",     "\r\r a\xFF b\xC3",   "</s><!>a",   "",           " ",          "'s",
+        "a'd. \xE2\x96.", "\xE2\x96\x81" /* kind 1 takes that for a space */};
+    harp_source source = harp_source_defaults();
+    harp_model *m = NULL;
+    int32_t tokens[64];
+    size_t i, k, n, bytes, n_texts;
+    fz_seal(file, file_bytes);
+    source.data = file, source.bytes = file_bytes;
+    if (harp_open_source(&m, &source, NULL)) failed++, printf("FAILED line %d: does not open\n", line);
+    n_texts = sizeof texts / sizeof *texts - (m && m->tokenizer.kind == HP_SENTENCEPIECE);
+    for (i = 0; m && i < n_texts; i++) {
+        const char *p = texts[i];
+        int good = harp_encode(m, p, strlen(p), 0, tokens, 64, &n, NULL) == HARP_OK;
+        for (k = 0; k < n && good; k++) {
+            const char *token = harp_token_text(m, tokens[k], &bytes);
+            if (tokens[k] == 0) continue; /* the unknown token */
+            while (*p && strncmp(p, token, bytes) != 0 && !strchr(fz_alphabet, *p)) p++;
+            good = strncmp(p, token, bytes) == 0;
+            if (good) p += bytes;
+        }
+        while (*p && !strchr(fz_alphabet, *p)) p++;
+        if (good && *p == 0) passed++;
+        else failed++, printf("FAILED line %d: text %d comes back as another\n", line, (int)i);
+    }
+    harp_close(m);
+    make_file();
+}
+
+static void test_word_rules(void)
+{
+    int32_t bits;
+    for (bits = 0; bits < 256; bits++) {
+        set_integer("tokenizer.contractions", bits % 3), set_integer("tokenizer.any_lead", bits >> 1 & 1);
+        set_integer("tokenizer.number_lead", bits >> 2 & 1), set_integer("tokenizer.number_digits", bits >> 3 & 3);
+        set_integer("tokenizer.lone_digits", bits >> 5 & 1), set_integer("tokenizer.sign_newlines", bits >> 6 & 1);
+        set_integer("tokenizer.newline_runs", bits >> 7 & 1), set_integer("tokenizer.ignore_merges", bits >> 4 & 1);
+        if (bits & 1) set_integer("tokenizer.unknown", -1);
+        check_words(__LINE__);
+    }
+    set_program(99, 0), check_words(__LINE__);
+    set_program(4, HP_ITEM_AT_END), check_words(__LINE__);
+    set_normalization(99, 0), check_words(__LINE__);
+    set_integer("tokenizer.kind", 1), set_integer("tokenizer.spaces", 0), check_words(__LINE__);
+}
+
 /* ---- what is said ---- */
 
 /* Texts of the file in a sentence: no commands for a terminal, and no more than there is room for. */
@@ -857,6 +909,7 @@ int main(void)
     test_merges();
     test_word_programs();
     test_normalization();
+    test_word_rules();
     test_sentences();
     test_arithmetic();
     test_sources();
