@@ -708,7 +708,8 @@ static void check_words(int line)
         "a  bc\n\n de",  "it's I'LL 'Re 'x '", "12345 6 7a", "..,\n\n.,'", " \n \n  a",
         "\xC3\xA9\xE2\x82\xAC \xF0\x9F\x98\x80",
         "'\xC5\xBFx",     "\r\r a\xFF b\xC3",   "</s><!>a",   "",           " ",          "'s",
-        "a'd. \xE2\x96.", "\xE2\x96\x81" /* kind 1 takes that for a space */};
+        "a'd. \xE2\x96.", "a'l",               "'p",         "'\xC5.",      "'aa",        ".,\r\n.",
+        "\xE2\x96\x81" /* kind 1 takes that for a space */};
     harp_source source = harp_source_defaults();
     harp_model *m = NULL;
     int32_t tokens[64];
@@ -737,6 +738,7 @@ static void check_words(int line)
 
 static void test_word_rules(void)
 {
+    uint32_t search[32]; /* seven runs of letters, then a digit */
     int32_t bits;
     for (bits = 0; bits < 256; bits++) {
         set_integer("tokenizer.contractions", bits % 3), set_integer("tokenizer.any_lead", bits >> 1 & 1);
@@ -748,8 +750,137 @@ static void test_word_rules(void)
     }
     set_program(99, 0), check_words(__LINE__);
     set_program(4, HP_ITEM_AT_END), check_words(__LINE__);
+    set_program(2, 0), check_words(__LINE__); /* it can match nothing, which is no match */
+    for (bits = 0; bits < 32; bits++) search[bits] = bits == 0 ? BEGIN : bits == 28 ? 1 : bits == 29 ? 1 : bits == 30;
+    set_program(99, 0), set_words("tokenizer.words", search, 32), check_words(__LINE__); /* too many ways */
     set_normalization(99, 0), check_words(__LINE__);
     set_integer("tokenizer.kind", 1), set_integer("tokenizer.spaces", 0), check_words(__LINE__);
+}
+
+static int allocations_left;
+
+static void *failing_alloc(void *user, size_t bytes)
+{
+    (void)user;
+    return allocations_left-- > 0 ? malloc(bytes) : NULL;
+}
+
+static void plain_free(void *user, void *block, size_t bytes)
+{
+    (void)user, (void)bytes;
+    free(block);
+}
+
+static harp_model *open_or_exit(void)
+{
+    harp_source source = harp_source_defaults();
+    harp_model *m = NULL;
+    harp_error err;
+    fz_seal(file, file_bytes);
+    source.data = file, source.bytes = file_bytes;
+    source.allocator.alloc = failing_alloc, source.allocator.free = plain_free;
+    allocations_left = 1000;
+    if (harp_open_source(&m, &source, &err)) printf("%s\n", err.text), exit(2);
+    return m;
+}
+
+/* Each request for memory fails once; then the text is what it is with all of it. */
+static void test_memory_of_a_text(void)
+{
+    static const char text[] = "cA\xCC\x80<!>E\xCC\x80 a\xFF<!>A\xCC\x80";
+    int32_t tokens[64];
+    size_t n = 0;
+    harp_model *m;
+    int most, with;
+    for (with = 0; with < 2; with++) {
+        if (with) set_program(99, 0);
+        set_normalization(99, 0);
+        m = open_or_exit();
+        for (most = 0;; most++) {
+            harp_error err;
+            allocations_left = most;
+            if (harp_encode(m, text, strlen(text), 0, tokens, 64, &n, &err) == HARP_OK) break;
+            CHECK(err.status == HARP_ERR_MEMORY && strstr(err.text, "no memory") && n == 0);
+        }
+        CHECK(most >= 2 && n > 4);
+        harp_close(m);
+        make_file();
+    }
+}
+
+/* The tokens of a text as text, a bar between; with kind 1 and so many spaces. */
+static const char *tokens_of(int32_t spaces, const char *text, unsigned flags)
+{
+    static char out[256];
+    int32_t tokens[32];
+    size_t n = 0, i, bytes;
+    harp_model *m;
+    set_integer("tokenizer.kind", 1), set_integer("tokenizer.spaces", spaces);
+    m = open_or_exit(), out[0] = 0;
+    CHECK(harp_encode(m, text, strlen(text), flags, tokens, 32, &n, NULL) == HARP_OK);
+    for (i = 0; i < n; i++) {
+        const char *token = harp_token_text(m, tokens[i], &bytes);
+        strncat(strcat(out, "|"), token, bytes);
+    }
+    harp_close(m);
+    make_file();
+    return out;
+}
+
+static void test_spaces(void)
+{
+    CHECK(strcmp(tokens_of(0, "n", 0), "|n") == 0 && strcmp(tokens_of(1, "n", 0), "| |n") == 0);
+    CHECK(strcmp(tokens_of(1, " n", 0), "| | |n") == 0 && strcmp(tokens_of(1 | 4, " n", 0), "| |n") == 0);
+    CHECK(strcmp(tokens_of(1 | 4, "\xE2\x96\x81n", 0), "| |n") == 0 && strcmp(tokens_of(1 | 4, "n", 0), "| |n") == 0);
+    CHECK(strcmp(tokens_of(1, "n", HARP_ENCODE_CONTINUE), "|n") == 0 && strcmp(tokens_of(2, "n", 0), "|n") == 0);
+    CHECK(strcmp(tokens_of(2, "n<!>n", 0), "|n|<!>| |n") == 0 && strcmp(tokens_of(0, "n<!>n", 0), "|n|<!>|n") == 0);
+    CHECK(strcmp(tokens_of(2 | 4, "n<!>\xE2\x96n", 0), "|n|<!>| |\xE2|<unk>|n") == 0);
+    CHECK(strcmp(tokens_of(0, "n", HARP_ENCODE_BOS), "|<s>|n") == 0);
+}
+
+static void test_text_calls(void)
+{
+    harp_model *m;
+    harp_decoder d;
+    int32_t token;
+    size_t n = 1;
+    char out[64];
+    value_of("tokenizer.types", NULL)[4] = HP_TOKEN_UNUSED, set_integer("tokenizer.spaces", 8);
+    set_integer("tokenizer.add_bos", 0), value_of("tokenizer.sorted", &n);
+    { /* a token that is no normal one is not among the sorted */
+        uint32_t sorted[128], i, kept = 0;
+        for (i = 0; i < n / 4; i++)
+            if (word_at("tokenizer.sorted", i) != 4) sorted[kept++] = word_at("tokenizer.sorted", i);
+        set_words("tokenizer.sorted", sorted, kept);
+    }
+    m = open_or_exit();
+    CHECK(harp_encode_spans(m, NULL, NULL, 0, HARP_ENCODE_BOS, &token, 1, &n, NULL) == HARP_OK && n == 0);
+    CHECK(harp_token_text(m, 78, &n) == NULL && n == 0 && harp_token_text(m, 4, &n) != NULL && n == 1);
+    harp_decoder_start(&d, m, 0); /* silent tokens, then the space that encoding put first */
+    CHECK(harp_decode(&d, 0, out, 64, &n, NULL) == HARP_OK && n == 0);
+    CHECK(harp_decode(&d, 4, out, 64, &n, NULL) == HARP_OK && n == 0);
+    CHECK(harp_decode(&d, 3, out, 64, &n, NULL) == HARP_OK && n == 0);
+    CHECK(harp_decode(&d, 3, out, 64, &n, NULL) == HARP_OK && n == 1 && out[0] == ' ');
+    harp_decoder_start(&d, m, HARP_DECODE_CONTINUE | HARP_DECODE_SPECIAL);
+    CHECK(harp_decode(&d, 3, out, 64, &n, NULL) == HARP_OK && n == 1);
+    CHECK(harp_decode(&d, 0, out, 64, &n, NULL) == HARP_OK && n == 5 && memcmp(out, "<unk>", 5) == 0);
+    harp_decoder_start(&d, m, 0);
+    CHECK(harp_decode(&d, 5, out, 64, &n, NULL) == HARP_OK && n == 1 && out[0] == 'b');
+    harp_decoder_start(&d, NULL, 0);
+    CHECK(harp_decode(&d, 3, out, 64, &n, NULL) == HARP_ERR_ARGUMENT);
+    harp_close(m);
+    make_file();
+    set_meta("bos_token", 0, NULL, 0);
+    m = open_or_exit();
+    CHECK(harp_encode(m, "n", 1, HARP_ENCODE_BOS, &token, 1, &n, NULL) == HARP_OK && n == 1);
+    harp_close(m);
+    make_file();
+    set_meta("tokenizer.kind", 0, NULL, 0);
+    m = open_or_exit();
+    harp_decoder_start(&d, m, 0);
+    CHECK(harp_decode(&d, 3, out, 64, &n, NULL) == HARP_ERR_UNSUPPORTED && harp_token_text(m, 3, &n) == NULL);
+    harp_close(m);
+    make_file();
 }
 
 /* ---- what is said ---- */
@@ -910,6 +1041,9 @@ int main(void)
     test_word_programs();
     test_normalization();
     test_word_rules();
+    test_memory_of_a_text();
+    test_spaces();
+    test_text_calls();
     test_sentences();
     test_arithmetic();
     test_sources();
