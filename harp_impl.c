@@ -4050,10 +4050,10 @@ static void hp_join(hp_encoder *e)
 
 /* ---- Encoding, kind 1: the text is one word ---- */
 
-/* Length of a space at p, 0 if there is none. U+2581 is how SentencePiece writes a space, so it is one. */
+/* Length of a space at p < end, 0 if there is none. U+2581 is how SentencePiece writes a space, so it is one. */
 static size_t hp_space_at(const uint8_t *p, const uint8_t *end)
 {
-    if (p < end && p[0] == ' ') return 1;
+    if (p[0] == ' ') return 1;
     return end - p >= 3 && p[0] == 0xE2 && p[1] == 0x96 && p[2] == 0x81 ? 3 : 0;
 }
 
@@ -5259,7 +5259,7 @@ static void hp_lay_out_streams(harp_session *s, hp_arena *a)
     for (r = 0; r < s->all_streams; r++) {
         hp_stream none = {0}, *t = s->streams ? &s->streams[r] : &none;
         size_t blocks = 0, scales;
-        t->blocks = r == 0 ? all : p->frame == HARP_FRAME_LAST || r >= first_last ? 1 : all - shared;
+        t->blocks = r == 0 ? all : p->frame == HARP_FRAME_LAST ? 1 : all - shared;
         if (r >= s->n_streams && r < first_last) t->blocks = hp_min(hp_blocks(p->beam_length) + 1, all);
         if (!hp_mul_size(heads, (size_t)t->blocks, &blocks)) a->overflow = 1;
         scales = p->cache == HARP_CACHE_INT8 ? blocks : 0;
@@ -6718,7 +6718,7 @@ static harp_status hp_push_hesitating(harp_session *s, int32_t r, int32_t first,
         }
         return status;
     }
-    if (last >= 0 && s->streams[r].length == 0) hp_begin_stream(s, &s->streams[r], s->from);
+    if (s->streams[r].length == 0) hp_begin_stream(s, &s->streams[r], s->from);
     for (i = s->streams[r].length; i <= first + last && status == HARP_OK; i++) {
         int wanted = i >= first && hp_wants_reframing(s, first, i - first);
         status = hp_push(s, i, r, r - 1, wanted ? slot + j++ : -1, err);

@@ -472,7 +472,9 @@ static void wrong_calls(harp_session *s, const harp_model *m)
     const harp_beam_options beam = harp_beam_defaults();
     const int32_t *none = NULL;
     const float *logits = harp_logits(s, HARP_COMBINED), row[4] = {0, 1, 2, 3};
+    int32_t none_at_all = 1;
     harp_choice best;
+    int done;
     size_t i, bytes;
     for (i = 0; i < 4; i++) WRONG(HARP_ERR_ARGUMENT, harp_feed(s, &bad[i], 1, &err));
     for (i = 0; i < 4; i++) WRONG(HARP_ERR_ARGUMENT, harp_score(s, &bad[i], 1, on_logits, NULL, &err));
@@ -520,6 +522,11 @@ static void wrong_calls(harp_session *s, const harp_model *m)
     CHECK(harp_top(NULL, HARP_VANILLA, NULL, 3) == 0 && harp_top(s, HARP_VANILLA, NULL, 3) == 0);
     CHECK(harp_top(s, HARP_VANILLA, &best, 0) == 0 && harp_top(s, HARP_VANILLA, &best, -1) == 0);
     WRONG(HARP_OK, harp_score(s, NULL, 0, on_logits, NULL, &err));
+    WRONG(HARP_OK, harp_queue(s, NULL, 0, &err));
+    WRONG(HARP_ERR_ARGUMENT, harp_queue(s, &bad[1], 1, &err));
+    WRONG(HARP_ERR_ARGUMENT, harp_step_some(s, 5, NULL, NULL, &err));
+    WRONG(HARP_ERR_ARGUMENT, harp_step_some(NULL, 5, &done, NULL, &err));
+    CHECK(harp_tokens(NULL, &none_at_all) == NULL && none_at_all == 0);
     WRONG(HARP_OK, harp_score_harp(s, NULL, 0, on_step, NULL, &err));
     CHECK(harp_statistics(NULL).steps == 0);
     CHECK(harp_feed(NULL, NULL, 0, NULL) == HARP_ERR_ARGUMENT && harp_next(NULL, NULL, NULL) == HARP_ERR_ARGUMENT);
@@ -674,9 +681,12 @@ static void test_refused_changes(void)
     unsigned char *data = malloc(MODEL_BYTES);
     harp_model *m = open_model(data, make_model(2, data));
     harp_params p = params_of(), q[24];
-    harp_session *s = NULL, *draft = NULL;
+    harp_session *s = NULL, *draft = NULL, *plain_draft = NULL;
     harp_error err;
     int n = 0, i;
+    p.harp = 0;
+    CHECK(harp_session_open(&plain_draft, m, &p, NULL) == HARP_OK);
+    p.harp = 1;
     p.stop = stops, p.n_stop = 2, p.beams = 2, p.drafts = 2, p.reframe_from = 32;
     CHECK(harp_session_open(&s, m, &p, NULL) == HARP_OK && harp_feed(s, prompt, PROMPT, NULL) == HARP_OK);
     CHECK(harp_session_open(&draft, m, &p, NULL) == HARP_OK);
@@ -692,11 +702,14 @@ static void test_refused_changes(void)
             failed++, printf("FAILED change %d: %s\n", i, err.text);
     }
     p.harp = 0, q[0] = p, q[0].draft = draft; /* a draft session that is not plain is refused before */
+    harp_tune(s, &p, NULL);
+    q[1] = p, q[1].draft = plain_draft;
+    WRONG(HARP_ERR_ARGUMENT, harp_tune(s, &q[1], &err));
     CHECK(harp_tune(s, &p, NULL) == HARP_OK); /* HARP may be switched off ... */
     p.harp = 1, p.reframe_from = 47, p.isa = "c";
     CHECK(harp_tune(s, &p, NULL) == HARP_OK); /* ... and on; frames may begin later, in the same block or another */
     CHECK(harp_tune(s, &q[0], &err) == HARP_ERR_ARGUMENT && strstr(err.text, "a draft session is plain"));
-    harp_session_close(s), harp_session_close(draft);
+    harp_session_close(s), harp_session_close(draft), harp_session_close(plain_draft);
     p = params_of(), p.harp = 0;
     CHECK(harp_session_open(&s, m, &p, NULL) == HARP_OK && harp_feed(s, prompt, PROMPT, NULL) == HARP_OK);
     p.harp = 1;
@@ -850,6 +863,56 @@ static void test_tuning(void)
     free(data);
 }
 
+/* A token that is banned is not chosen; reframing that begins now begins now. */
+static void test_tuning_one_step(void)
+{
+    unsigned char *data = malloc(MODEL_BYTES);
+    harp_model *m = open_model(data, make_model(0, data));
+    harp_params p = params_of();
+    harp_session *s = NULL;
+    harp_step first, second;
+    harp_bias ban[1];
+    CHECK(harp_session_open(&s, m, &p, NULL) == HARP_OK && harp_feed(s, prompt, PROMPT, NULL) == HARP_OK);
+    CHECK(harp_next(s, &first, NULL) == HARP_OK && first.reframed && harp_rewind(s, PROMPT, NULL) == HARP_OK);
+    ban[0].token = first.token, ban[0].add = -1e30f, p.bias = ban, p.n_bias = 1;
+    CHECK(harp_tune(s, &p, NULL) == HARP_OK && harp_next(s, &second, NULL) == HARP_OK && second.token != first.token);
+    p.reframe_from = HARP_FROM_PROMPT;
+    CHECK(harp_tune(s, &p, NULL) == HARP_OK && s->from == s->n_tokens);
+    CHECK(harp_next(s, &second, NULL) == HARP_OK && !second.reframed); /* nothing is masked yet */
+    CHECK(harp_next(s, &second, NULL) == HARP_OK && second.reframed);
+    harp_session_close(s);
+    harp_close(m);
+    free(data);
+}
+
+/* Matrices of floats: the same bits in one pass and token by token. */
+static void test_float_matrices(void)
+{
+    unsigned char *data = malloc(MODEL_BYTES);
+    fz_shape shape = {2, 4, 2, 6, 27, 20, 83, 64, 0, 0, 0, 1, 80};
+    harp_model *m = open_model(data, fz_write_harp(&shape, data, MODEL_BYTES));
+    harp_params p = params_of();
+    harp_session *a = NULL, *b = NULL;
+    CHECK(harp_session_open(&a, m, &p, NULL) == HARP_OK && harp_feed(a, prompt, PROMPT, NULL) == HARP_OK);
+    p.batch = 1, p.schedule = HARP_SCHEDULE_FUSED;
+    CHECK(harp_session_open(&b, m, &p, NULL) == HARP_OK && harp_feed(b, prompt, PROMPT, NULL) == HARP_OK);
+    CHECK(future(a) == future(b) && future(a) != 0);
+    harp_session_close(a), harp_session_close(b);
+    harp_close(m);
+    free(data);
+}
+
+/* The cache of int8: what is too large for a scale is held to 127 times the largest, and zeros are zeros. */
+static void test_int8_extremes(void)
+{
+    const float huge[4] = {1e30f, -1e30f, 65504.0f, 0.0f}, zeros[4] = {0, 0, -0.0f, 0};
+    uint8_t out[4], scale[2];
+    hp_store_int8(out, 1, huge, 4, scale);
+    CHECK(hp_half_to_float(hp_u16(scale)) == 65504.0f && out[0] == 127 && out[1] == (uint8_t)-127 && out[2] == 1 && !out[3]);
+    hp_store_int8(out, 1, zeros, 4, scale);
+    CHECK(hp_u16(scale) == 0 && !out[0] && !out[1] && !out[2] && !out[3]);
+}
+
 /* ---- how a generation ends ---- */
 
 typedef struct heard {
@@ -934,7 +997,7 @@ static harp_session *open_plain(const harp_model *m, int beams)
     harp_params p = params_of();
     harp_session *s = NULL;
     p.harp = !beams, p.beams = beams, p.reframe_from = HARP_FROM_PROMPT;
-    p.activations = HARP_ACT_F32; /* as int8 a NaN is a number again */
+    p.logit_rows = 4, p.activations = HARP_ACT_F32; /* as int8 a NaN is a number again */
     CHECK(harp_session_open(&s, m, &p, NULL) == HARP_OK && harp_feed(s, prompt, PROMPT, NULL) == HARP_OK);
     return s;
 }
@@ -1105,6 +1168,9 @@ int main(int argc, char **argv)
     test_drafts_that_end();
     test_wrong_beams();
     test_tuning();
+    test_tuning_one_step();
+    test_float_matrices();
+    test_int8_extremes();
     test_ends_of_generation();
     test_logits_that_are_no_numbers();
     test_forged_images();
@@ -1113,6 +1179,7 @@ int main(int argc, char **argv)
     test_image_holds_no_old_memory();
 #else
     (void)test_cancelling, (void)test_cancelling_beams, (void)test_wrong_calls, (void)test_forged_images;
+    (void)test_tuning_one_step, (void)test_float_matrices, (void)test_int8_extremes;
     (void)test_tuning, (void)test_ends_of_generation, (void)test_refused_changes, (void)test_wrong_drafts;
     (void)test_logits_that_are_no_numbers, (void)test_drafts_that_end, (void)test_wrong_beams;
     (void)test_names_in_errors, (void)test_small_file_wants_much, (void)test_image_holds_no_old_memory;

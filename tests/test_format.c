@@ -565,6 +565,14 @@ static void test_lists(void)
     value_of("tokenizer.types", NULL)[78] = 4; /* the empty token */
     set_words(added, (const uint32_t[]){78, 0}, 2), DAMAGED(added);
     set_words(added, (const uint32_t[]){0, 0}, 0), OPENS();
+    value_of("tokenizer.types", NULL)[78] = 1; /* a normal token without text comes first */
+    {
+        uint32_t list[128], n = 0;
+        size_t bytes;
+        value_of(sorted, &bytes);
+        for (list[n++] = 78; n <= bytes / 4; n++) list[n] = word_at(sorted, n - 1);
+        set_words(sorted, list, n), OPENS();
+    }
     set_word(of_bytes, 'a', 80), DAMAGED(of_bytes);
     set_word(of_bytes, 'a', word_at(of_bytes, 'b')), DAMAGED(of_bytes);
     set_word(of_bytes, value_of("tokenizer.text", NULL)[word_at("tokenizer.offsets", pair)], pair), DAMAGED(of_bytes);
@@ -709,7 +717,7 @@ static void check_words(int line)
         "\xC3\xA9\xE2\x82\xAC \xF0\x9F\x98\x80",
         "'\xC5\xBFx",     "\r\r a\xFF b\xC3",   "</s><!>a",   "",           " ",          "'s",
         "a'd. \xE2\x96.", "a'l",               "'p",         "'\xC5.",      "'aa",        ".,\r\n.",
-        "\xE2\x96\x81" /* kind 1 takes that for a space */};
+        "abcdefghijklmnopabcdefgh",         "\xE2\x96\x81" /* kind 1 takes that for a space */};
     harp_source source = harp_source_defaults();
     harp_model *m = NULL;
     int32_t tokens[64];
@@ -751,7 +759,7 @@ static void test_word_rules(void)
     set_program(99, 0), check_words(__LINE__);
     set_program(4, HP_ITEM_AT_END), check_words(__LINE__);
     set_program(2, 0), check_words(__LINE__); /* it can match nothing, which is no match */
-    for (bits = 0; bits < 32; bits++) search[bits] = bits == 0 ? BEGIN : bits == 28 ? 1 : bits == 29 ? 1 : bits == 30;
+    for (bits = 0; bits < 32; bits++) search[bits] = bits == 0 ? BEGIN : bits == 29 || bits == 30;
     set_program(99, 0), set_words("tokenizer.words", search, 32), check_words(__LINE__); /* too many ways */
     set_normalization(99, 0), check_words(__LINE__);
     set_integer("tokenizer.kind", 1), set_integer("tokenizer.spaces", 0), check_words(__LINE__);
