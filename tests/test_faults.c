@@ -797,11 +797,11 @@ static void test_wrong_beams(void)
     CHECK(harp_feed(s, prompt, 3, NULL) == HARP_OK);
     o.n_end = 1, o.end = NULL;
     WRONG(HARP_ERR_ARGUMENT, harp_beam(s, &o, NULL, &err));
-    o = harp_beam_defaults(), o.min_length = -1.0f;
+    o = harp_beam_defaults(), o.max_tokens = 6, o.min_length = -1.0f;
     WRONG(HARP_ERR_ARGUMENT, harp_beam(s, &o, NULL, &err));
     o.min_length = nan;
     WRONG(HARP_ERR_ARGUMENT, harp_beam(s, &o, NULL, &err));
-    o = harp_beam_defaults(), o.alpha = 8.5f;
+    o = harp_beam_defaults(), o.max_tokens = 6, o.alpha = 8.5f;
     WRONG(HARP_ERR_ARGUMENT, harp_beam(s, &o, NULL, &err));
     o.alpha = 1.2f, o.top_k = 0;
     WRONG(HARP_ERR_ARGUMENT, harp_beam(s, &o, NULL, &err));

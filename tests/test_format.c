@@ -703,6 +703,7 @@ static void test_normalization(void)
     set_normalization(19, 0x2FF), DAMAGED(marks);
     set_normalization(18, 255), OPENS();
     set_normalization(18, 256), DAMAGED(marks);
+    set_normalization(8, 0x316), set_word("tokenizer.decompose", 9, 0x319), OPENS(); /* of four parts */
     set_normalization(99, 0), set_meta("tokenizer.compose", 0, NULL, 0), DAMAGED(compose);
     set_normalization(99, 0), set_meta("tokenizer.marks", 0, NULL, 0), DAMAGED(marks);
     set_normalization(99, 0), set_text("tokenizer.decompose", "AB"), DAMAGED(decompose);
@@ -744,6 +745,19 @@ static void check_words(int line)
     make_file();
 }
 
+static harp_model *open_or_exit(void);
+
+static size_t count_tokens(const char *text)
+{
+    int32_t tokens[64];
+    size_t n = 0;
+    harp_model *m = open_or_exit();
+    CHECK(harp_encode(m, text, strlen(text), 0, tokens, 64, &n, NULL) == HARP_OK);
+    harp_close(m);
+    make_file();
+    return n;
+}
+
 static void test_word_rules(void)
 {
     uint32_t search[32]; /* seven runs of letters, then a digit */
@@ -762,6 +776,8 @@ static void test_word_rules(void)
     for (bits = 0; bits < 32; bits++) search[bits] = bits == 0 ? BEGIN : bits == 29 || bits == 30;
     set_program(99, 0), set_words("tokenizer.words", search, 32), check_words(__LINE__); /* too many ways */
     set_normalization(99, 0), check_words(__LINE__);
+    set_normalization(5, 0xE9), set_word("tokenizer.decompose", 8, 0x316), set_word("tokenizer.decompose", 9, 0x319);
+    CHECK(count_tokens("a\xC3\xA9\xE2\x82") > 0); /* a letter of four parts */
     set_integer("tokenizer.kind", 1), set_integer("tokenizer.spaces", 0), check_words(__LINE__);
 }
 
