@@ -3384,7 +3384,8 @@ enum { HP_SPACE_FIRST = 1, HP_SPACE_EACH = 2, HP_SPACE_UNLESS = 4, HP_SPACE_STRI
 enum { HP_ADDED_LSTRIP = 1, HP_ADDED_RSTRIP = 2 };
 
 enum { HP_ITEM_SET, HP_ITEM_CONTRACTION, HP_ITEM_NOT_BEFORE, HP_ITEM_AT_END, HP_ITEM_KIND = 15,
-       HP_ITEM_ALTERNATIVE = 16, HP_ITEM_STAGE = 32, HP_ITEM_KEEPS = 64, HP_MOST_STAGES = 8, HP_MOST_ITEMS = 8 };
+       HP_ITEM_ALTERNATIVE = 16, HP_ITEM_STAGE = 32, HP_ITEM_KEEPS = 64, HP_MOST_STAGES = 8, HP_MOST_ITEMS = 8,
+       HP_ALL_ITEMS = 1024 };
 
 #define HP_NO_TOKEN 0xFFFFFFFFu /* also: no neighbour, no rank */
 
@@ -3848,7 +3849,7 @@ static harp_status hp_check_words(const hp_tokenizer *t, harp_error *err)
 {
     int32_t i, place = 0, stages = 0;
     if (t->n_items < 0) return HARP_OK;
-    if (t->n_sets < 0 || t->n_items == 0 || !(hp_u32(t->items) & HP_ITEM_STAGE))
+    if (t->n_sets < 0 || t->n_items == 0 || t->n_items > HP_ALL_ITEMS || !(hp_u32(t->items) & HP_ITEM_STAGE))
         return hp_bad_table("tokenizer.words", err);
     for (i = 0; i < t->n_items; i++) {
         const uint8_t *item = t->items + 16 * (size_t)i;
@@ -4181,7 +4182,8 @@ static const uint8_t *hp_word_end(const hp_tokenizer *t, const uint8_t *p, const
  *
  * Bit 16 in the kind begins an alternative, bit 32 a stage; with bit 64 an item gives back nothing. As in the regular
  * expressions that the converter made this from, an item that cannot match makes the ones before it give back
- * characters, the nearest first, one by one. */
+ * characters, the nearest first, one by one. A stage begins with an alternative; there are at most 8 stages, 8 items in
+ * an alternative, 1024 in all. */
 
 static uint32_t hp_item(const hp_tokenizer *t, int32_t item, int32_t field)
 {
@@ -4202,7 +4204,7 @@ static int hp_is_in_set(const hp_tokenizer *t, uint32_t set, uint32_t c)
 
 /* Item i at p, greedily: the end of the match, or NULL; *count is how many characters it could give back. */
 static const uint8_t *hp_match_item(const hp_tokenizer *t, int32_t i, const uint8_t *p, const uint8_t *end,
-                                    uint32_t *count)
+                                    uint32_t *count, size_t *patience)
 {
     uint32_t kind = hp_item(t, i, 0), set = hp_item(t, i, 1), least = hp_item(t, i, 2), most = hp_item(t, i, 3);
     uint32_t n = 0, c;
@@ -4217,7 +4219,7 @@ static const uint8_t *hp_match_item(const hp_tokenizer *t, int32_t i, const uint
         return p < end && hp_is_in_set(t, set, c) ? NULL : p;
     default: break;
     }
-    for (; p < end && (most == 0 || n < most); p += length, n++) {
+    for (; p < end && (most == 0 || n < most) && *patience > 0; p += length, n++, --*patience) {
         length = hp_character(p, (size_t)(end - p), &c);
         if (!hp_is_in_set(t, set, c)) break;
     }
@@ -4236,21 +4238,21 @@ static const uint8_t *hp_step_back(const uint8_t *begin, const uint8_t *p)
 }
 
 /* The alternative that begins with item `first`, at p: the end of the match, or NULL. at[k] is where its item k
- * begins. Only a hostile file demands a search that gives back several times as much as the text is long. */
-static const uint8_t *hp_match_items(const hp_tokenizer *t, int32_t first, const uint8_t *p, const uint8_t *end)
+ * begins. */
+static const uint8_t *hp_match_items(const hp_tokenizer *t, int32_t first, const uint8_t *p, const uint8_t *end,
+                                     size_t *patience)
 {
     const uint8_t *at[HP_MOST_ITEMS + 1];
     uint32_t spare[HP_MOST_ITEMS];
     int32_t k = 0;
-    size_t patience = 8 * (size_t)(end - p) + 64;
     at[0] = p;
     for (;;) {
-        const uint8_t *q = hp_match_item(t, first + k, at[k], end, &spare[k]);
+        const uint8_t *q = hp_match_item(t, first + k, at[k], end, &spare[k], patience);
         while (!q && k > 0) {
             k--;
             if (spare[k] == 0) continue;
-            if (patience-- == 0) return NULL;
-            spare[k]--;
+            if (*patience == 0) return NULL;
+            --*patience, spare[k]--;
             q = hp_step_back(at[k], at[k + 1]);
         }
         if (!q) return NULL;
@@ -4260,35 +4262,37 @@ static const uint8_t *hp_match_items(const hp_tokenizer *t, int32_t first, const
 }
 
 /* The first alternative of the stage that begins with item i; an empty match is none. */
-static const uint8_t *hp_match_stage(const hp_tokenizer *t, int32_t i, const uint8_t *p, const uint8_t *end)
+static const uint8_t *hp_match_stage(const hp_tokenizer *t, int32_t i, const uint8_t *p, const uint8_t *end,
+                                     size_t *patience)
 {
     int32_t first = i;
     for (; i < t->n_items && (i == first || !(hp_item(t, i, 0) & HP_ITEM_STAGE)); i++) {
-        const uint8_t *q = hp_item(t, i, 0) & HP_ITEM_ALTERNATIVE ? hp_match_items(t, i, p, end) : NULL;
+        const uint8_t *q = hp_item(t, i, 0) & HP_ITEM_ALTERNATIVE ? hp_match_items(t, i, p, end, patience) : NULL;
         if (q && q > p) return q;
     }
     return NULL;
 }
 
 /* The end of the piece at p: of a match, or of what lies before the next one. */
-static const uint8_t *hp_piece_end(const hp_tokenizer *t, int32_t stage, const uint8_t *p, const uint8_t *end)
+static const uint8_t *hp_piece_end(const hp_tokenizer *t, int32_t stage, const uint8_t *p, const uint8_t *end,
+                                   size_t *patience)
 {
-    const uint8_t *q = hp_match_stage(t, stage, p, end);
+    const uint8_t *q = hp_match_stage(t, stage, p, end, patience);
     uint32_t c;
     if (q) return q;
     do p += hp_character(p, (size_t)(end - p), &c);
-    while (p < end && !hp_match_stage(t, stage, p, end));
+    while (p < end && !hp_match_stage(t, stage, p, end, patience));
     return p;
 }
 
 /* The end of the word at p. ends[s] is where the piece of stage s ends that holds p, ends[0] the text's end. */
-static const uint8_t *hp_program_word(const hp_tokenizer *t, const uint8_t **ends, const uint8_t *p)
+static const uint8_t *hp_program_word(const hp_tokenizer *t, const uint8_t **ends, const uint8_t *p, size_t *patience)
 {
     int32_t i, s = 0;
     for (i = 0; i < t->n_items; i++) {
         if (!(hp_item(t, i, 0) & HP_ITEM_STAGE)) continue;
         s++;
-        if (ends[s] <= p) ends[s] = hp_piece_end(t, i, p, ends[s - 1]);
+        if (ends[s] <= p) ends[s] = hp_piece_end(t, i, p, ends[s - 1], patience);
     }
     return ends[s];
 }
@@ -4308,14 +4312,17 @@ static harp_status hp_encode_word(hp_encoder *e, const uint8_t *p, const uint8_t
     return HARP_OK;
 }
 
+/* Patience is for all the steps of the search in a text: a program that people wrote takes some tens for a character,
+ * and where a hostile one has used it up, what is left of the text is one word. */
 static harp_status hp_encode_program(hp_encoder *e, const uint8_t *p, const uint8_t *end)
 {
+    size_t patience = (size_t)(end - p) < SIZE_MAX / 512 ? 512 * (size_t)(end - p) : SIZE_MAX;
     const uint8_t *ends[HP_MOST_STAGES + 1], *word_end;
     harp_status status = HARP_OK;
     int32_t s;
     for (s = 0; s <= HP_MOST_STAGES; s++) ends[s] = s ? p : end;
     for (; status == HARP_OK && p < end; p = word_end) {
-        word_end = hp_program_word(e->t, ends, p);
+        word_end = hp_program_word(e->t, ends, p, &patience);
         status = hp_encode_word(e, p, word_end);
     }
     return status;

@@ -10,6 +10,7 @@
 #include "fuzz/make_harp.h"
 
 #include <fenv.h>
+#include <time.h>
 
 static int passed, failed;
 
@@ -19,7 +20,7 @@ static int passed, failed;
         else failed++, printf("FAILED %s:%d: %s\n", __func__, __LINE__, #condition);          \
     } while (0)
 
-enum { ROOM = 8192, MOST = 1 << 18 };
+enum { ROOM = 32768, MOST = 1 << 18 };
 
 static uint8_t file[MOST];
 static size_t file_bytes;
@@ -74,7 +75,7 @@ static void make_file(void)
 /* Takes the entry of this key out, and puts one with another value at the end; type 0: none. */
 static void set_meta(const char *key, unsigned type, const void *value, size_t bytes)
 {
-    static uint8_t kept[16384]; /* the value may lie in the file */
+    static uint8_t kept[ROOM]; /* the value may lie in the file */
     fz_file f;
     uint64_t end = 64 + number_at(40), at = 64, next = 64;
     harp_model m;
@@ -467,7 +468,7 @@ static uint32_t word_at(const char *table, size_t index)
 
 static void set_words(const char *table, const uint32_t *values, size_t n)
 {
-    static uint8_t bytes[4096];
+    static uint8_t bytes[ROOM];
     size_t i;
     for (i = 0; i < n; i++) fz_store(bytes + 4 * i, values[i], 4);
     set_meta(table, HARP_META_BYTES, bytes, 4 * n);
@@ -673,6 +674,13 @@ static void test_word_programs(void)
         if (k == 8) OPENS();
         else DAMAGED(words);
     }
+    for (k = 1024; k <= 1025; k++) { /* so many alternatives */
+        static uint32_t all[4 * 1025];
+        for (i = 0; i < 4 * k; i++) all[i] = i == 0 ? BEGIN : i % 4 == 0 ? HP_ITEM_ALTERNATIVE : i % 4 == 2;
+        set_program(99, 0), set_words("tokenizer.words", all, 4 * k);
+        if (k == 1024) OPENS();
+        else DAMAGED(words);
+    }
     set_program(99, 0), set_words("tokenizer.words", many, 0), DAMAGED(words);
     set_program(99, 0), set_words("tokenizer.set_first", many, 0), DAMAGED(words);
     set_program(99, 0), set_meta("tokenizer.set_first", 0, NULL, 0), DAMAGED(first);
@@ -779,6 +787,26 @@ static void test_word_rules(void)
     set_normalization(5, 0xE9), set_word("tokenizer.decompose", 8, 0x316), set_word("tokenizer.decompose", 9, 0x319);
     CHECK(count_tokens("a\xC3\xA9\xE2\x82") > 0); /* a letter of four parts */
     set_integer("tokenizer.kind", 1), set_integer("tokenizer.spaces", 0), check_words(__LINE__);
+}
+
+/* A program that searches to the end of the text from every place, in vain, runs out of patience: the time is linear. */
+static void test_vain_search(void)
+{
+    enum { LONG = 40000 };
+    char *text = malloc(LONG);
+    int32_t *tokens = malloc(LONG * sizeof *tokens);
+    clock_t begin;
+    harp_model *m;
+    size_t n = 0;
+    memset(text, 'a', LONG);
+    set_program(2, 0), set_word("tokenizer.words", 6, 1); /* letters, then a digit */
+    m = open_or_exit();
+    begin = clock();
+    CHECK(harp_encode(m, text, LONG, 0, tokens, LONG, &n, NULL) == HARP_OK && n == LONG);
+    CHECK((double)(clock() - begin) / CLOCKS_PER_SEC < 8.0); /* a fraction of a second; else twenty, and more */
+    harp_close(m);
+    free(text), free(tokens);
+    make_file();
 }
 
 static int allocations_left;
@@ -1065,6 +1093,7 @@ int main(void)
     test_word_programs();
     test_normalization();
     test_word_rules();
+    test_vain_search();
     test_memory_of_a_text();
     test_spaces();
     test_text_calls();
