@@ -789,7 +789,7 @@ static void test_word_rules(void)
     set_integer("tokenizer.kind", 1), set_integer("tokenizer.spaces", 0), check_words(__LINE__);
 }
 
-/* A program that searches to the end of the text from every place, in vain, runs out of patience: the time is linear. */
+/* A program that searches to the text's end from every place, in vain, runs out of patience: the time is linear. */
 static void test_vain_search(void)
 {
     enum { LONG = 40000 };
