@@ -22,6 +22,7 @@ PROGRAMS = \
 
 TESTS = \
 	test_library \
+	test_format \
 	test_conformance \
 	test_models \
 	test_slices \
@@ -136,6 +137,10 @@ $(USERS:%=$(B)/test_%): $(B)/test_%: tests/test_%.c $(B)/harp_impl.o
 $(B)/test_faults: tests/test_faults.c tests/fuzz/make_harp.h tests/fuzz/fuzz.h harp.h harp_impl.c
 	@mkdir -p $(B)
 	$(CC) -std=c99 -Wall -Wextra -Werror $(CFLAGS) -DHARP_NO_SIMD tests/test_faults.c -o $@ -lm -pthread
+
+$(B)/test_format: tests/test_format.c tests/fuzz/make_harp.h tests/fuzz/fuzz.h harp.h harp_impl.c
+	@mkdir -p $(B)
+	$(CC) -std=c99 -Wall -Wextra -Werror -O1 -DHARP_NO_SIMD tests/test_format.c -o $@ -lm -pthread
 
 $(B)/test_faults_stdio: tests/test_faults.c tests/fuzz/make_harp.h tests/fuzz/fuzz.h harp.h harp_impl.c
 	@mkdir -p $(B)

@@ -495,10 +495,14 @@ static void hp_put(hp_text *t, char c)
     t->out[t->used] = 0;
 }
 
-/* Names come from files: what a terminal would take for a command is not passed on. */
+/* Names come from files: what a terminal would take for a command is not passed on, U+0080..U+009F neither. */
 static void hp_put_string(hp_text *t, const char *s)
 {
-    for (; *s; s++) hp_put(t, (unsigned char)*s < 0x20 || *s == 0x7F ? '?' : *s);
+    for (; *s; s++) {
+        int high = (uint8_t)s[0] == 0xC2 && (uint8_t)s[1] >= 0x80 && (uint8_t)s[1] < 0xA0;
+        hp_put(t, high || (uint8_t)*s < 0x20 || *s == 0x7F ? '?' : *s);
+        s += high;
+    }
 }
 
 /* u becomes u / 10; returns the rest. In pieces of 16 bits: a small machine divides 32 bits, but not 64. */
@@ -576,6 +580,14 @@ static void *hp_carve(hp_arena *a, size_t count, size_t size)
         return NULL;
     }
     return a->base ? a->base + start : NULL;
+}
+
+/* rows * stride elements of `size` bytes. */
+static void *hp_carve_rows(hp_arena *a, size_t rows, size_t stride, size_t size)
+{
+    size_t row_bytes = 0;
+    if (!hp_mul_size(stride, size, &row_bytes)) a->overflow = 1;
+    return hp_carve(a, rows, row_bytes);
 }
 
 /* The first aligned address in a block of any alignment. */
@@ -2698,7 +2710,7 @@ static harp_status hp_check_header(harp_model *m, harp_error *err)
 static int hp_read_meta(const harp_model *m, uint64_t *offset, uint64_t end, harp_meta *meta)
 {
     const uint8_t *p = m->image + *offset;
-    uint64_t key_bytes, value_bytes, value_at, used, i;
+    uint64_t key_bytes, value_bytes, value_at, used;
     if (end - *offset < 16) return 0;
     key_bytes = hp_u32(p + 4), value_bytes = hp_u64(p + 8);
     if (key_bytes < 1 || key_bytes > 63 || value_bytes > end - *offset) return 0;
@@ -2706,9 +2718,7 @@ static int hp_read_meta(const harp_model *m, uint64_t *offset, uint64_t end, har
     memset(meta, 0, sizeof *meta);
     meta->type = (harp_meta_type)hp_u32(p);
     used = value_at + hp_round_up_8(value_bytes + (meta->type == HARP_META_TEXT));
-    if (used > end - *offset || p[16 + key_bytes] != 0) return 0;
-    for (i = 0; i < key_bytes; i++)
-        if (p[16 + i] == 0) return 0;
+    if (used > end - *offset || p[16 + key_bytes] != 0 || strlen((const char *)p + 16) != key_bytes) return 0;
     meta->key = (const char *)p + 16, meta->data = (const char *)p + value_at, meta->bytes = (size_t)value_bytes;
     *offset += used;
     if (meta->type == HARP_META_TEXT) return p[value_at + value_bytes] == 0;
@@ -2738,8 +2748,7 @@ HARP_API int harp_meta_at(const harp_model *m, int32_t index, harp_meta *meta)
     uint64_t offset = HP_HEADER_BYTES;
     int32_t i;
     if (!m || !meta || index < 0 || index >= m->n_meta) return 0;
-    for (i = 0; i <= index; i++)
-        if (!hp_read_meta(m, &offset, m->table_offset, meta)) return 0;
+    for (i = 0; i <= index; i++) (void)hp_read_meta(m, &offset, m->table_offset, meta); /* checked at open */
     return 1;
 }
 
@@ -2748,9 +2757,10 @@ HARP_API int harp_meta_find(const harp_model *m, const char *key, harp_meta *met
     uint64_t offset = HP_HEADER_BYTES;
     int32_t i;
     if (!m || !key || !meta) return 0;
-    for (i = 0; i < m->n_meta; i++)
-        if (!hp_read_meta(m, &offset, m->table_offset, meta)) return 0;
-        else if (strcmp(meta->key, key) == 0) return 1;
+    for (i = 0; i < m->n_meta; i++) {
+        (void)hp_read_meta(m, &offset, m->table_offset, meta); /* checked at open */
+        if (strcmp(meta->key, key) == 0) return 1;
+    }
     return 0;
 }
 
@@ -2780,8 +2790,9 @@ static hp_tensor hp_tensor_at(const harp_model *m, int32_t index)
  * first, so that no product overflows. */
 static uint64_t hp_tensor_bytes(uint32_t type, uint64_t rows, uint64_t cols)
 {
-    uint64_t groups = (cols + HP_GROUP - 1) / HP_GROUP, tiles = (rows + HP_LANES - 1) / HP_LANES;
+    uint64_t groups, tiles;
     if (rows < 1 || cols < 1 || rows > 1u << 28 || cols > 1u << 28) return 0;
+    groups = (cols + HP_GROUP - 1) / HP_GROUP, tiles = (rows + HP_LANES - 1) / HP_LANES;
     if (type == HP_TENSOR_F32) return rows == 1 ? cols * 4 : 0;
     if (type == HP_TENSOR_F32_MATRIX) return tiles * groups * HP_GROUP * HP_LANES * 4;
     if (type == HP_TENSOR_INT8) return tiles * ((2 * HP_LANES * groups + 63) / 64 * 64 + groups * HP_TILE_GROUP_BYTES);
@@ -2858,7 +2869,7 @@ static void hp_refuse_type(hp_binder *b, int32_t layer, const char *part)
 {
     char name[48];
     hp_tensor_name(name, layer, part);
-    if (b->status == HARP_OK) b->status = hp_fail(b->err, HARP_ERR_FORMAT, "tensor %s has the wrong type", name);
+    b->status = hp_fail(b->err, HARP_ERR_FORMAT, "tensor %s has the wrong type", name);
 }
 
 static const uint8_t *hp_bind_vector(hp_binder *b, int32_t layer, const char *part, int32_t n)
@@ -3414,7 +3425,8 @@ enum { HP_SPACE_FIRST = 1, HP_SPACE_EACH = 2, HP_SPACE_UNLESS = 4, HP_SPACE_STRI
 enum { HP_ADDED_LSTRIP = 1, HP_ADDED_RSTRIP = 2 };
 
 enum { HP_ITEM_SET, HP_ITEM_CONTRACTION, HP_ITEM_NOT_BEFORE, HP_ITEM_AT_END, HP_ITEM_KIND = 15,
-       HP_ITEM_ALTERNATIVE = 16, HP_ITEM_STAGE = 32, HP_ITEM_KEEPS = 64, HP_MOST_STAGES = 8, HP_MOST_ITEMS = 8 };
+       HP_ITEM_ALTERNATIVE = 16, HP_ITEM_STAGE = 32, HP_ITEM_KEEPS = 64, HP_MOST_STAGES = 8, HP_MOST_ITEMS = 8,
+       HP_ALL_ITEMS = 1024 };
 
 #define HP_NO_TOKEN 0xFFFFFFFFu /* also: no neighbour, no rank */
 
@@ -3878,7 +3890,7 @@ static harp_status hp_check_words(const hp_tokenizer *t, harp_error *err)
 {
     int32_t i, place = 0, stages = 0;
     if (t->n_items < 0) return HARP_OK;
-    if (t->n_sets < 0 || t->n_items == 0 || !(hp_u32(t->items) & HP_ITEM_STAGE))
+    if (t->n_sets < 0 || t->n_items == 0 || t->n_items > HP_ALL_ITEMS || !(hp_u32(t->items) & HP_ITEM_STAGE))
         return hp_bad_table("tokenizer.words", err);
     for (i = 0; i < t->n_items; i++) {
         const uint8_t *item = t->items + 16 * (size_t)i;
@@ -4080,10 +4092,10 @@ static void hp_join(hp_encoder *e)
 
 /* ---- Encoding, kind 1: the text is one word ---- */
 
-/* Length of a space at p, 0 if there is none. U+2581 is how SentencePiece writes a space, so it is one. */
+/* Length of a space at p < end, 0 if there is none. U+2581 is how SentencePiece writes a space, so it is one. */
 static size_t hp_space_at(const uint8_t *p, const uint8_t *end)
 {
-    if (p < end && p[0] == ' ') return 1;
+    if (p[0] == ' ') return 1;
     return end - p >= 3 && p[0] == 0xE2 && p[1] == 0x96 && p[2] == 0x81 ? 3 : 0;
 }
 
@@ -4211,7 +4223,8 @@ static const uint8_t *hp_word_end(const hp_tokenizer *t, const uint8_t *p, const
  *
  * Bit 16 in the kind begins an alternative, bit 32 a stage; with bit 64 an item gives back nothing. As in the regular
  * expressions that the converter made this from, an item that cannot match makes the ones before it give back
- * characters, the nearest first, one by one. */
+ * characters, the nearest first, one by one. A stage begins with an alternative; there are at most 8 stages, 8 items in
+ * an alternative, 1024 in all. */
 
 static uint32_t hp_item(const hp_tokenizer *t, int32_t item, int32_t field)
 {
@@ -4232,7 +4245,7 @@ static int hp_is_in_set(const hp_tokenizer *t, uint32_t set, uint32_t c)
 
 /* Item i at p, greedily: the end of the match, or NULL; *count is how many characters it could give back. */
 static const uint8_t *hp_match_item(const hp_tokenizer *t, int32_t i, const uint8_t *p, const uint8_t *end,
-                                    uint32_t *count)
+                                    uint32_t *count, size_t *patience)
 {
     uint32_t kind = hp_item(t, i, 0), set = hp_item(t, i, 1), least = hp_item(t, i, 2), most = hp_item(t, i, 3);
     uint32_t n = 0, c;
@@ -4247,7 +4260,7 @@ static const uint8_t *hp_match_item(const hp_tokenizer *t, int32_t i, const uint
         return p < end && hp_is_in_set(t, set, c) ? NULL : p;
     default: break;
     }
-    for (; p < end && (most == 0 || n < most); p += length, n++) {
+    for (; p < end && (most == 0 || n < most) && *patience > 0; p += length, n++, --*patience) {
         length = hp_character(p, (size_t)(end - p), &c);
         if (!hp_is_in_set(t, set, c)) break;
     }
@@ -4266,21 +4279,21 @@ static const uint8_t *hp_step_back(const uint8_t *begin, const uint8_t *p)
 }
 
 /* The alternative that begins with item `first`, at p: the end of the match, or NULL. at[k] is where its item k
- * begins. Only a hostile file demands a search that gives back several times as much as the text is long. */
-static const uint8_t *hp_match_items(const hp_tokenizer *t, int32_t first, const uint8_t *p, const uint8_t *end)
+ * begins. */
+static const uint8_t *hp_match_items(const hp_tokenizer *t, int32_t first, const uint8_t *p, const uint8_t *end,
+                                     size_t *patience)
 {
     const uint8_t *at[HP_MOST_ITEMS + 1];
     uint32_t spare[HP_MOST_ITEMS];
     int32_t k = 0;
-    size_t patience = 8 * (size_t)(end - p) + 64;
     at[0] = p;
     for (;;) {
-        const uint8_t *q = hp_match_item(t, first + k, at[k], end, &spare[k]);
+        const uint8_t *q = hp_match_item(t, first + k, at[k], end, &spare[k], patience);
         while (!q && k > 0) {
             k--;
             if (spare[k] == 0) continue;
-            if (patience-- == 0) return NULL;
-            spare[k]--;
+            if (*patience == 0) return NULL;
+            --*patience, spare[k]--;
             q = hp_step_back(at[k], at[k + 1]);
         }
         if (!q) return NULL;
@@ -4290,35 +4303,37 @@ static const uint8_t *hp_match_items(const hp_tokenizer *t, int32_t first, const
 }
 
 /* The first alternative of the stage that begins with item i; an empty match is none. */
-static const uint8_t *hp_match_stage(const hp_tokenizer *t, int32_t i, const uint8_t *p, const uint8_t *end)
+static const uint8_t *hp_match_stage(const hp_tokenizer *t, int32_t i, const uint8_t *p, const uint8_t *end,
+                                     size_t *patience)
 {
     int32_t first = i;
     for (; i < t->n_items && (i == first || !(hp_item(t, i, 0) & HP_ITEM_STAGE)); i++) {
-        const uint8_t *q = hp_item(t, i, 0) & HP_ITEM_ALTERNATIVE ? hp_match_items(t, i, p, end) : NULL;
+        const uint8_t *q = hp_item(t, i, 0) & HP_ITEM_ALTERNATIVE ? hp_match_items(t, i, p, end, patience) : NULL;
         if (q && q > p) return q;
     }
     return NULL;
 }
 
 /* The end of the piece at p: of a match, or of what lies before the next one. */
-static const uint8_t *hp_piece_end(const hp_tokenizer *t, int32_t stage, const uint8_t *p, const uint8_t *end)
+static const uint8_t *hp_piece_end(const hp_tokenizer *t, int32_t stage, const uint8_t *p, const uint8_t *end,
+                                   size_t *patience)
 {
-    const uint8_t *q = hp_match_stage(t, stage, p, end);
+    const uint8_t *q = hp_match_stage(t, stage, p, end, patience);
     uint32_t c;
     if (q) return q;
     do p += hp_character(p, (size_t)(end - p), &c);
-    while (p < end && !hp_match_stage(t, stage, p, end));
+    while (p < end && !hp_match_stage(t, stage, p, end, patience));
     return p;
 }
 
 /* The end of the word at p. ends[s] is where the piece of stage s ends that holds p, ends[0] the text's end. */
-static const uint8_t *hp_program_word(const hp_tokenizer *t, const uint8_t **ends, const uint8_t *p)
+static const uint8_t *hp_program_word(const hp_tokenizer *t, const uint8_t **ends, const uint8_t *p, size_t *patience)
 {
     int32_t i, s = 0;
     for (i = 0; i < t->n_items; i++) {
         if (!(hp_item(t, i, 0) & HP_ITEM_STAGE)) continue;
         s++;
-        if (ends[s] <= p) ends[s] = hp_piece_end(t, i, p, ends[s - 1]);
+        if (ends[s] <= p) ends[s] = hp_piece_end(t, i, p, ends[s - 1], patience);
     }
     return ends[s];
 }
@@ -4338,14 +4353,17 @@ static harp_status hp_encode_word(hp_encoder *e, const uint8_t *p, const uint8_t
     return HARP_OK;
 }
 
+/* Patience is for all the steps of the search in a text: a program that people wrote takes some tens for a character,
+ * and where a hostile one has used it up, what is left of the text is one word. */
 static harp_status hp_encode_program(hp_encoder *e, const uint8_t *p, const uint8_t *end)
 {
+    size_t patience = (size_t)(end - p) < SIZE_MAX / 512 ? 512 * (size_t)(end - p) : SIZE_MAX;
     const uint8_t *ends[HP_MOST_STAGES + 1], *word_end;
     harp_status status = HARP_OK;
     int32_t s;
     for (s = 0; s <= HP_MOST_STAGES; s++) ends[s] = s ? p : end;
     for (; status == HARP_OK && p < end; p = word_end) {
-        word_end = hp_program_word(e->t, ends, p);
+        word_end = hp_program_word(e->t, ends, p, &patience);
         status = hp_encode_word(e, p, word_end);
     }
     return status;
@@ -5289,7 +5307,7 @@ static void hp_lay_out_streams(harp_session *s, hp_arena *a)
     for (r = 0; r < s->all_streams; r++) {
         hp_stream none = {0}, *t = s->streams ? &s->streams[r] : &none;
         size_t blocks = 0, scales;
-        t->blocks = r == 0 ? all : p->frame == HARP_FRAME_LAST || r >= first_last ? 1 : all - shared;
+        t->blocks = r == 0 ? all : p->frame == HARP_FRAME_LAST ? 1 : all - shared;
         if (r >= s->n_streams && r < first_last) t->blocks = hp_min(hp_blocks(p->beam_length) + 1, all);
         if (!hp_mul_size(heads, (size_t)t->blocks, &blocks)) a->overflow = 1;
         scales = p->cache == HARP_CACHE_INT8 ? blocks : 0;
@@ -5310,30 +5328,31 @@ static void hp_lay_out_scratch(harp_session *s, hp_arena *a)
 {
     const harp_info *f = &s->model->info;
     size_t batch = (size_t)s->params.batch, group = (size_t)(f->heads / f->kv_heads), widest;
-    size_t head_floats = (size_t)hp_round_up(f->head_dim, HP_LANES);
+    size_t head_floats = (size_t)hp_round_up(f->head_dim, HP_LANES), query_floats;
     s->hidden_stride = hp_round_up(f->hidden, HP_GROUP);
     s->heads_stride = hp_round_up(f->heads * f->head_dim, HP_GROUP);
     s->qkv_stride = hp_round_up((f->heads + 2 * f->kv_heads) * f->head_dim, HP_LANES);
     s->gate_up_stride = hp_round_up(s->model->recipe.ffn_kind == HP_GATED ? 2 * f->ffn : f->ffn, HP_LANES);
     s->inner_stride = hp_round_up(f->ffn, HP_GROUP);
     widest = (size_t)hp_max(hp_max(s->hidden_stride, s->heads_stride), s->inner_stride);
-    s->x = hp_carve(a, batch * (size_t)s->hidden_stride, sizeof(float));
-    s->normed = hp_carve(a, batch * (size_t)s->hidden_stride, sizeof(float));
-    s->change = hp_carve(a, batch * (size_t)s->hidden_stride, sizeof(float));
-    s->qkv = hp_carve(a, batch * (size_t)s->qkv_stride, sizeof(float));
-    s->heads = hp_carve(a, batch * (size_t)s->heads_stride, sizeof(float));
-    s->gate_up = hp_carve(a, batch * (size_t)s->gate_up_stride, sizeof(float));
-    s->inner = hp_carve(a, batch * (size_t)s->inner_stride, sizeof(float));
+    s->x = hp_carve_rows(a, batch, (size_t)s->hidden_stride, sizeof(float));
+    s->normed = hp_carve_rows(a, batch, (size_t)s->hidden_stride, sizeof(float));
+    s->change = hp_carve_rows(a, batch, (size_t)s->hidden_stride, sizeof(float));
+    s->qkv = hp_carve_rows(a, batch, (size_t)s->qkv_stride, sizeof(float));
+    s->heads = hp_carve_rows(a, batch, (size_t)s->heads_stride, sizeof(float));
+    s->gate_up = hp_carve_rows(a, batch, (size_t)s->gate_up_stride, sizeof(float));
+    s->inner = hp_carve_rows(a, batch, (size_t)s->inner_stride, sizeof(float));
     s->turn_stride = s->model->rope_local ? 2 * s->model->rope_dims : s->model->rope_dims;
-    s->turn = hp_carve(a, batch * (size_t)s->turn_stride, sizeof(float));
+    s->turn = hp_carve_rows(a, batch, (size_t)s->turn_stride, sizeof(float));
     s->q = hp_carve(a, batch, widest);
-    s->q_scales = hp_carve(a, batch * (widest / HP_GROUP), sizeof(float));
-    s->q_starts = hp_carve(a, batch * (widest / HP_GROUP), sizeof(int32_t));
+    s->q_scales = hp_carve_rows(a, batch, widest / HP_GROUP, sizeof(float));
+    s->q_starts = hp_carve_rows(a, batch, widest / HP_GROUP, sizeof(int32_t));
     /* one block unpacked; for each query of a run: its scores, its mixed values, its sum */
-    s->attention_floats = HP_BLOCK * head_floats
-                          + (size_t)hp_longest_run(s) * group
-                                * ((size_t)hp_blocks(s->params.context) * HP_BLOCK + head_floats + 1);
-    s->attention = hp_carve(a, (size_t)s->params.threads * s->attention_floats, sizeof(float));
+    query_floats = (size_t)hp_blocks(s->params.context) * HP_BLOCK + head_floats + 1;
+    if (!hp_mul_size((size_t)hp_longest_run(s) * group, query_floats, &s->attention_floats)
+        || !hp_add_size(s->attention_floats, HP_BLOCK * head_floats, &s->attention_floats))
+        a->overflow = 1;
+    s->attention = hp_carve_rows(a, (size_t)s->params.threads, s->attention_floats, sizeof(float));
 }
 
 /* What the other decoders and harp_score_harp need. */
@@ -5375,7 +5394,7 @@ static void hp_lay_out(harp_session *s, hp_arena *a)
     s->combined = hp_carve(a, (size_t)s->logits_stride, sizeof(float));
     s->adjusted = hp_carve(a, (size_t)s->logits_stride, sizeof(float));
     s->ranking = hp_carve(a, vocab, sizeof(int32_t));
-    s->logits = hp_carve(a, (size_t)s->slots * (size_t)s->logits_stride, sizeof(float));
+    s->logits = hp_carve_rows(a, (size_t)s->slots, (size_t)s->logits_stride, sizeof(float));
     s->held = hp_carve(a, s->held_capacity, 1);
     hp_lay_out_decoders(s, a);
     hp_lay_out_scratch(s, a);
@@ -6749,7 +6768,7 @@ static harp_status hp_push_hesitating(harp_session *s, int32_t r, int32_t first,
         }
         return status;
     }
-    if (last >= 0 && s->streams[r].length == 0) hp_begin_stream(s, &s->streams[r], s->from);
+    if (s->streams[r].length == 0) hp_begin_stream(s, &s->streams[r], s->from);
     for (i = s->streams[r].length; i <= first + last && status == HARP_OK; i++) {
         int wanted = i >= first && hp_wants_reframing(s, first, i - first);
         status = hp_push(s, i, r, r - 1, wanted ? slot + j++ : -1, err);
@@ -7213,15 +7232,18 @@ HARP_API harp_status harp_beam(harp_session *s, const harp_beam_options *options
 
 HARP_API harp_status harp_pause(harp_session *s, int32_t token, int32_t count, harp_error *err)
 {
-    int32_t i, begin;
+    int32_t i, begin, from;
     harp_status status = HARP_OK;
     if (!s || count < 0) return hp_fail(err, HARP_ERR_ARGUMENT, "session is NULL or count negative");
     if (count > s->params.context - s->n_tokens)
         return hp_fail(err, HARP_ERR_CONTEXT, "%d tokens do not fit: %d of %d positions are taken", (int64_t)count,
                        (int64_t)s->n_tokens, (int64_t)s->params.context);
-    begin = s->n_tokens;
+    if (count > 0 && (token < 0 || token >= s->model->vocab))
+        return hp_fail(err, HARP_ERR_ARGUMENT, "token %d is not in the vocabulary of %d", (int64_t)token,
+                       (int64_t)s->model->vocab);
+    begin = s->n_tokens, from = s->from;
     for (i = 0; i < count && status == HARP_OK; i++) status = harp_feed(s, &token, 1, err);
-    if (status) harp_rewind(s, begin, NULL);
+    if (status) harp_rewind(s, begin, NULL), s->from = from;
     return status;
 }
 
@@ -7464,11 +7486,11 @@ HARP_API harp_status harp_score_harp(harp_session *s, const int32_t *tokens, int
                                      void *user, harp_error *err)
 {
     harp_status status = hp_check_tokens(s, tokens, n, err);
-    int32_t begin, i, m;
+    int32_t begin, from, i, m;
     if (status) return status;
     if (!on_step) return hp_fail(err, HARP_ERR_ARGUMENT, "on_step must not be NULL");
     if (n == 0) return hp_ok(err);
-    begin = s->n_tokens;
+    begin = s->n_tokens, from = s->from;
     hp_append(s, tokens, n);
     if (begin > 0) status = hp_compute_vanilla(s, begin - 1, err);
     for (i = begin; i < s->n_tokens && status == HARP_OK; i += m) {
@@ -7476,7 +7498,7 @@ HARP_API harp_status harp_score_harp(harp_session *s, const int32_t *tokens, int
         status = hp_judge_batch(s, i, m, on_step, user, err);
     }
     if (status) {
-        hp_set_token_count(s, begin);
+        hp_set_token_count(s, begin), s->from = from;
         hp_truncate(s, begin);
         return status;
     }
@@ -7615,7 +7637,7 @@ HARP_API harp_status harp_save(const harp_session *session, void *out, size_t ca
     int pass;
     if (!session || !bytes) return hp_fail(err, HARP_ERR_ARGUMENT, "session and bytes must not be NULL");
     copy = *session, head = hp_describe(session);
-    for (pass = 0; pass < 2; pass++) {
+    for (pass = 0;; pass++) {
         hp_visit(&w, &head, sizeof head);
         hp_visit_bounds(&copy, &w);
         hp_visit_contents(&copy, &w);

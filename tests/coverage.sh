@@ -1,33 +1,71 @@
 #!/bin/sh
 # What the tests reach in harp_impl.c: sh tests/coverage.sh BUILD_FOLDER [list]
-# Plain C, one thread and stdio are what is measured: kernels for instruction sets are the same text read again. It takes
-# minutes, for nothing is optimised.
+# Every test of the fast suite that runs the library, a few minutes. clang counts each condition of the source, true and
+# false by themselves, so that no branch of a compiler's own making counts; the kernels' text, which is read again for
+# each instruction set, counts once, as reached if any set reached it. Other platforms' text is not compiled and not counted.
 B=$1/coverage
 F=tests/fixtures
-flags="-std=c99 -D_POSIX_C_SOURCE=200809L -O0 --coverage -DHARP_NO_SIMD -w"
-rm -rf $B && mkdir -p $B/files
-build() { # build NAME FLAGS...
+flags="-std=c99 -D_POSIX_C_SOURCE=200809L -O1 -w -fprofile-instr-generate -fcoverage-mapping"
+plain="-DHARP_NO_SIMD"
+models="llama_gqa llama31_tied smollm_tied mistral_v3 mistral_swa16 phi3_longrope phi4mini qwen2_bias qwen2_yarn qwen3
+    gemma gemma2 gemma3_text olmo2 stablelm phi2 gpt_neox gpt2"
+
+alone() { # alone NAME FLAGS...: a test that includes the library; NAME up to a dash is the test
     name=$1
     shift
-    gcc $flags "$@" tests/test_${name%%-*}.c -c -o $B/$name.o && gcc --coverage $B/$name.o $objects -o $B/$name -lm -pthread
+    clang $flags "$@" tests/test_${name%%-*}.c -o $B/test_$name -lm -pthread
 }
-objects=
-build library && build faults && build faults-stdio -DHARP_NO_MMAP && build numbers && build models && build words || exit 1
-gcc $flags -c harp_impl.c -o $B/harp_impl.o || exit 1
-objects=$B/harp_impl.o
-build conformance && build tokenizer && build threads && build decoders && build slices || exit 1
-{
-    for m in llama_gqa llama31_tied smollm_tied mistral_v3 mistral_swa16; do $B/conformance $F/$m/model.harp $F/$m/golden; done
-    $B/faults $B/files
-    $B/faults-stdio $B/files
-    $B/numbers
-    $B/tokenizer demo=examples/demo/demo.harp
-    $B/threads $F/llama_gqa/model.harp
-    for m in llama_gqa smollm_tied; do $B/decoders beam $F/$m/model.harp $F/$m/golden; done
-    $B/decoders same $F/llama_gqa/model.harp
-    $B/models $F
-    $B/slices $F/llama_gqa/model.harp
-    [ ! -x $1/harp-convert ] || $B/words $1/harp-convert $B/files
-    $B/library $F/llama_gqa/model.harp
-} > $B/log 2>&1
+linked() { # linked NAME SOURCE...: a program that uses the library; only that is counted, and for all of them together
+    name=$1
+    shift
+    clang -std=c99 -D_POSIX_C_SOURCE=200809L -O1 -w -fprofile-instr-generate "$@" $B/harp_impl.o -o $B/$name -lm -pthread
+}
+build() {
+    rm -rf $B && mkdir -p $B/files
+    clang $flags -c harp_impl.c -o $B/harp_impl.o || return 1
+    for t in conformance tokenizer threads decoders slices; do linked test_$t tests/test_$t.c || return 1; done
+    linked harp examples/harp/*.c && linked harp-convert tools/convert/*.c || return 1
+    clang -std=c99 -O1 -w -Itools/convert tests/variants.c tools/convert/json.c tools/convert/util.c -o $B/variants -lm || return 1
+    for t in models format faults numbers words; do alone $t $plain || return 1; done
+    alone faults-stdio $plain -DHARP_NO_MMAP || return 1
+    clang $flags $plain -DHARP_NO_STDIO -DHARP_NO_MMAP -DHARP_NO_MALLOC tests/test_files.c harp_impl.c -o $B/test_files-none \
+        -lm || return 1
+    alone library
+}
+run() { # run NAME ARGUMENTS...: one of those that include the library
+    name=$1
+    shift
+    LLVM_PROFILE_FILE=$B/test_$name.%p.profraw $B/test_$name "$@"
+}
+run_all() {
+    run format
+    run models $F
+    run words $B/harp-convert $B/files
+    run numbers
+    run faults $B/files
+    run faults-stdio $B/files
+    run files-none examples/demo/demo.harp $B/files
+    run library $F/llama_gqa/model.harp
+    export LLVM_PROFILE_FILE=$B/linked.%p.%m.profraw
+    for m in $models; do
+        $B/test_conformance $F/$m/model.harp $F/$m/golden
+        $B/test_decoders beam $F/$m/model.harp $F/$m/golden
+    done
+    $B/test_decoders same $F/llama_gqa/model.harp
+    $B/test_slices $F/llama_gqa/model.harp
+    $B/test_threads $F/llama_gqa/model.harp
+    $B/test_tokenizer demo=examples/demo/demo.harp
+    sh tests/test_cli.sh $B $F/llama_gqa/model.harp
+    sh tests/test_cli.sh $B examples/demo/demo.harp
+    sh tests/real_files.sh $B
+}
+report() { # report NAME PROGRAM: what its runs reached, as JSON
+    llvm-profdata merge -sparse $B/$1.*.profraw -o $B/$1.profdata 2> /dev/null && rm -f $B/$1.*.profraw
+    llvm-cov export -instr-profile=$B/$1.profdata $B/$2 > $B/$1.json 2> /dev/null
+}
+build || exit 1
+run_all > $B/log 2>&1
+grep -E '^[0-9]+ passed' $B/log | awk '{p += $1; f += $3} END {print p " passed, " f " failed"}'
+report linked test_conformance
+for t in format models words numbers faults faults-stdio files-none library; do report test_$t test_$t; done
 python3 tests/coverage.py $B $2

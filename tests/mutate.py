@@ -1,28 +1,40 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT OR Unlicense
-"""mutate.py - would the tests notice? Small edits in harp_impl.c, and the share that the fast tests catch
+"""mutate.py - would the tests notice? Small edits in harp_impl.c, and the share that the tests catch
 
-    mutate.py BUILD_FOLDER [COUNT [CHAPTER...]]      COUNT: edits, default 200; CHAPTER: CH08 CH09 ... for some only
+    mutate.py BUILD_FOLDER [COUNT [CHAPTER...]]      COUNT: edits, default 200; CHAPTER: CH09 CH10 ... for some only
 
-An edit changes one operator, constant or bound of one line. The list of all possible edits is in the order of the file,
-and COUNT of them are taken at equal distances, so the choice depends on nothing but the file. Each is built (plain C,
-optimised a little) and run through the tests below, the quick ones first, until one fails. An edit that does not compile
-does not count. One that survives is printed: either a test is missing, or the edit changes nothing that matters."""
+An edit changes one operator, constant or bound of one line. Those taken lie evenly over all that are possible, and
+the first n of them do too, for any n; the choice depends on nothing but the file. Each is built (plain C, optimised a
+little) and run through the tests, the quick ones first, until one fails or does not end. Edits that do not compile do
+not count, nor those that give the same object: they change nothing, or what another platform compiles. An edit that
+survives is printed: either a test is missing, or the edit changes nothing that matters.
+
+What was found is kept in BUILD_FOLDER/mutants/results, and a second run goes on from there; an edit that survived is
+tried again once its line is taken out of that file."""
 import os
 import re
+import resource
+import signal
 import subprocess
 import sys
 
 SOURCE = "harp_impl.c"
 F = "tests/fixtures"
-FLAGS = ["gcc", "-std=c99", "-D_POSIX_C_SOURCE=200809L", "-O1", "-w", "-DHARP_NO_SIMD", "-DHARP_IMPL_UNDER_TEST"]
-TESTS = [ # source, linked with the library (or it includes it), arguments
-    ("test_conformance", True, [F + "/llama_gqa/model.harp", F + "/llama_gqa/golden"]),
-    ("test_conformance", True, [F + "/mistral_swa16/model.harp", F + "/mistral_swa16/golden"]),
-    ("test_tokenizer", True, ["demo=examples/demo/demo.harp"]),
-    ("test_numbers", False, []),
-    ("test_faults", False, ["{B}/files"]),
-    ("test_library", False, [F + "/llama_gqa/model.harp"]),
+FLAGS = ["gcc", "-std=c99", "-D_POSIX_C_SOURCE=200809L", "-O1", "-w", "-DHARP_NO_SIMD"]
+TESTS = [ # source, linked with the library (or it includes it), arguments, chapters that it is tried on first
+    ("test_conformance", True, [F + "/llama_gqa/model.harp", F + "/llama_gqa/golden"], "CH05 CH06 CH07 CH13"),
+    ("test_threads", True, [F + "/llama_gqa/model.harp"], "CH11"),
+    ("test_tokenizer", True, ["demo=examples/demo/demo.harp"], "CH10"),
+    ("test_format", False, [], "CH09"),
+    ("test_library", False, [F + "/llama_gqa/model.harp"], "CH04 CH12 CH14 CH15"),
+    ("test_models", False, [F], ""),
+    ("test_faults", False, ["{B}/files"], "CH01 CH02 CH03 CH17"),
+    ("test_numbers", False, [], ""),
+    ("test_decoders", True, ["beam", F + "/llama_gqa/model.harp", F + "/llama_gqa/golden"], "CH16"),
+    ("test_slices", True, [F + "/llama_gqa/model.harp"], ""),
+    ("test_conformance", True, [F + "/mistral_swa16/model.harp", F + "/mistral_swa16/golden"], ""),
+    ("test_decoders", True, ["same", F + "/llama_gqa/model.harp"], "CH16"),
 ]
 EDITS = [ # pattern, replacement; patterns match code only
     (r" < ", " <= "), (r" <= ", " < "), (r" > ", " >= "), (r" >= ", " > "), (r" == ", " != "), (r" != ", " == "),
@@ -69,22 +81,45 @@ def build(folder, program, linked):
     return subprocess.run(command, stderr=subprocess.DEVNULL).returncode == 0
 
 
-def survives(folder):
-    """None if the edit does not compile, else the name of the test that caught it, or an empty string."""
-    if subprocess.run(FLAGS + ["-c", folder + "/harp_impl.c", "-o", folder + "/harp_impl.o"], stderr=subprocess.DEVNULL).returncode:
+def compile_library(folder):
+    """The object, or None if the edit does not compile."""
+    name = folder + "/harp_impl.o"
+    done = subprocess.run(FLAGS + ["-c", folder + "/harp_impl.c", "-o", name], stderr=subprocess.DEVNULL)
+    return open(name, "rb").read() if done.returncode == 0 else None
+
+
+def run_test(command, seconds):
+    """What it ended with: 0 is well, None that it used more than so many processor seconds, or waited for ever."""
+    def limit():
+        resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
+    try:
+        done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=1800,
+                              preexec_fn=limit)
+        return None if done.returncode in (-signal.SIGXCPU, -signal.SIGKILL) else done.returncode
+    except subprocess.TimeoutExpired:
         return None
-    built = set()
-    for program, linked, arguments in TESTS:
+
+
+def caught_by(folder, chapter, limits):
+    """The test that fails, or an empty string; limits: test -> seconds, measured here if there are none yet."""
+    built, measure = set(), not limits
+    for test in sorted(TESTS, key=lambda t: chapter not in t[3]):
+        program, linked, arguments, _ = test
         if program not in built and not build(folder, program, linked):
             return program
         built.add(program)
-        run = [folder + "/" + program] + [a.replace("{B}", folder) for a in arguments]
-        try:
-            if subprocess.run(run, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=300).returncode:
-                return program
-        except subprocess.TimeoutExpired:
-            return program + ", which did not end"
+        name, before = program + " " + " ".join(arguments), processor_seconds()
+        command = [folder + "/" + program] + [a.replace("{B}", folder + "/files") for a in arguments]
+        status = run_test(command, 3600 if measure else limits[name])
+        if status != 0:
+            return program + (", which did not end" if status is None else "")
+        if measure:
+            limits[name] = int(5 + 3 * (processor_seconds() - before))
     return ""
+
+
+def processor_seconds():
+    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
 
 
 def prepare(folder):
@@ -97,34 +132,67 @@ def prepare(folder):
         open(folder + "/" + program + ".c", "w", encoding="utf-8").write(text)
 
 
+def write_source(folder, lines, number=0, text=""):
+    changed = list(lines)
+    if number:
+        changed[number - 1] = text.rstrip("\n")
+    open(folder + "/harp_impl.c", "w", encoding="utf-8").write("\n".join(changed))
+
+
+def evenly(items):
+    """All items, any first n of which lie evenly over the list: steps of the golden section, without repeats."""
+    seen = set()
+    for k in range(20 * len(items)):
+        i = int((k * 0.6180339887498949) % 1.0 * len(items))
+        if i not in seen:
+            seen.add(i)
+            yield items[i]
+
+
+def load_results(path):
+    """edit -> what became of it: the test that caught it, "-" for one that does not count, "survived"."""
+    if not os.path.exists(path):
+        return {}
+    return dict(reversed(line.rstrip("\n").split("\t", 1)) for line in open(path, encoding="utf-8"))
+
+
+def report(results):
+    table = {}
+    for name, by in results.items():
+        if by != "-":
+            row = table.setdefault(name.split()[0], [0, 0])
+            row[0], row[1] = row[0] + 1, row[1] + (by != "survived")
+    for name, by in results.items():
+        if by == "survived":
+            print("survived  " + name)
+    for chapter in sorted(table):
+        print("%-6s %d of %d caught" % (chapter, table[chapter][1], table[chapter][0]))
+    tried, caught = sum(r[0] for r in table.values()), sum(r[1] for r in table.values())
+    print("%d of %d edits caught, %.1f %%" % (caught, tried, 100 * caught / max(tried, 1)))
+
+
 def main():
     folder = os.path.abspath(sys.argv[1]) + "/mutants"
     count = int(sys.argv[2]) if len(sys.argv) > 2 else 200
     prepare(folder)
     lines = open(SOURCE, encoding="utf-8").read().split("\n")
-    chosen = list(edits(sys.argv[3:]))
-    chosen = [chosen[i * len(chosen) // count] for i in range(count)] if count < len(chosen) else chosen
-    caught, tried, table = 0, 0, {}
-    for number, chapter, text in [(0, "", "")] + chosen:
-        changed = list(lines)
-        if number:
-            changed[number - 1] = text.rstrip("\n")
-        open(folder + "/harp_impl.c", "w", encoding="utf-8").write("\n".join(changed))
-        by = survives(folder)
-        if number == 0: # the file as it is must pass
-            if by != "":
-                sys.exit("the tests fail without an edit: %s" % by)
+    write_source(folder, lines)
+    same, limits = compile_library(folder), {}
+    if same is None or caught_by(folder, "", limits) != "":
+        sys.exit("the tests fail without an edit")
+    results = load_results(folder + "/results")
+    for number, chapter, text in evenly(list(edits(sys.argv[3:]))):
+        if sum(by != "-" for by in results.values()) >= count:
+            break
+        name = "%s %d: %s" % (chapter, number, text.strip())
+        if name in results:
             continue
-        if by is None:
-            continue
-        tried, caught = tried + 1, caught + (by != "")
-        row = table.setdefault(chapter, [0, 0])
-        row[0], row[1] = row[0] + 1, row[1] + (by != "")
-        if by == "":
-            print("survived  %s line %d: %s" % (chapter, number, text.strip()), flush=True)
-    for chapter in sorted(table):
-        print("%-6s %d of %d caught" % (chapter, table[chapter][1], table[chapter][0]))
-    print("%d of %d edits caught, %.1f %%" % (caught, tried, 100 * caught / max(tried, 1)))
+        write_source(folder, lines, number, text)
+        changed = compile_library(folder)
+        results[name] = "-" if changed in (None, same) else caught_by(folder, chapter, limits) or "survived"
+        with open(folder + "/results", "a", encoding="utf-8") as f:
+            f.write("%s\t%s\n" % (results[name], name))
+    report(results)
 
 
 if __name__ == "__main__":

@@ -18,12 +18,14 @@ took() {
     [ $seconds -lt 10 ] || printf ', %d s' $seconds
 }
 
-# count NAME OUTPUT: takes the last line's numbers; a program that printed none has failed
+# count NAME OUTPUT STATUS: takes the last line's numbers. A program that printed none has failed; and so has one that
+# counted no failure but ended with an error: it crashed after its last line, or a sanitizer found a leak.
 count() {
     line=$(printf '%s\n' "$2" | grep -E '^[0-9]+ passed, [0-9]+ failed' | tail -1)
     p=$(printf '%s' "$line" | sed -n 's/^\([0-9]*\) passed.*/\1/p')
     f=$(printf '%s' "$line" | sed -n 's/.* \([0-9]*\) failed.*/\1/p')
     [ -n "$line" ] || { p=0; f=1; }
+    [ "$3" = 0 ] || [ "$f" != 0 ] || { f=1; echo "FAILED  $1: ended with status $3"; }
     passed=$((passed + p))
     failed=$((failed + f))
     printf '%-44s %s passed, %s failed%s\n' "$1" "$p" "$f" "$(took)"
@@ -32,6 +34,17 @@ count() {
     skipped=$((skipped + k))
     printf '%s\n' "$2" | grep '^skipped'
     [ "$f" = 0 ] || printf '%s\n' "$2" | grep -v '^ok' | head -20
+}
+
+run() { # run NAME COMMAND...: counts what it prints; leaves that in $out
+    name=$1
+    shift
+    out=$("$@" 2>&1)
+    count "$name" "$out" $?
+}
+
+notes() { # what the last run has to say beside its numbers
+    printf '%s\n' "$out" | grep '^note'
 }
 
 check() { # check NAME CONDITION...
@@ -52,26 +65,25 @@ skip() {
 }
 
 for m in $models; do
-    out=$($B/test_conformance $F/$m/model.harp $F/$m/golden 2>&1)
-    count "conformance $m" "$out"
-    printf '%s\n' "$out" | grep '^note' | sed 's|tests/fixtures/||; s|/golden||'
+    run "conformance $m" $B/test_conformance $F/$m/model.harp $F/$m/golden
+    notes | sed 's|tests/fixtures/||; s|/golden||'
 done
-for m in $models; do count "beam search $m" "$($B/test_decoders beam $F/$m/model.harp $F/$m/golden 2>&1)"; done
-count "decoders" "$($B/test_decoders same $F/llama_gqa/model.harp 2>&1)"
-count "models" "$($B/test_models $F 2>&1)"
-count "library" "$($B/test_library $F/llama_gqa/model.harp 2>&1)"
-count "command line" "$(sh tests/test_cli.sh $B $F/llama_gqa/model.harp 2>&1)"
-count "command line, demo model" "$(sh tests/test_cli.sh $B examples/demo/demo.harp 2>&1)"
-count "evaluation: parts" "$($B/test_eval $B 2>&1)"
-count "evaluation, decoders, view" "$(sh tests/test_eval.sh $B 2>&1)"
-count "chat templates" "$($B/test_chat 2>&1)"
+for m in $models; do run "beam search $m" $B/test_decoders beam $F/$m/model.harp $F/$m/golden; done
+run "decoders" $B/test_decoders same $F/llama_gqa/model.harp
+run "format" $B/test_format
+run "models" $B/test_models $F
+run "library" $B/test_library $F/llama_gqa/model.harp
+run "command line" sh tests/test_cli.sh $B $F/llama_gqa/model.harp
+run "command line, demo model" sh tests/test_cli.sh $B examples/demo/demo.harp
+run "evaluation: parts" $B/test_eval $B
+run "evaluation, decoders, view" sh tests/test_eval.sh $B
+run "chat templates" $B/test_chat
 rm -rf $B/convert && mkdir -p $B/convert
-count "converter" "$($B/test_convert $B/harp-convert $B/convert 2>&1)"
-out=$($B/test_quality 2>&1)
-count "outliers" "$out"
-printf '%s\n' "$out" | grep '^note'
-count "words and form NFC" "$($B/test_words $B/harp-convert $B/convert 2>&1)"
-count "GGUF files" "$($B/test_gguf $F/gguf/blocks.bin $B/convert/x.gguf 2>&1)"
+run "converter" $B/test_convert $B/harp-convert $B/convert
+run "outliers" $B/test_quality
+notes
+run "words and form NFC" $B/test_words $B/harp-convert $B/convert
+run "GGUF files" $B/test_gguf $F/gguf/blocks.bin $B/convert/x.gguf
 for m in llama_gqa mistral_v3; do # BF16, and four shards: the fixture was made from F32, in one file
     $B/harp-convert $F/source/$m $B/convert/$m.harp --quiet
     check "converter: $m, the same bytes" cmp $B/convert/$m.harp $F/$m/model.harp
@@ -82,35 +94,30 @@ for form in fused shards; do # the same weights in other tensors, or in other fi
     $B/harp-convert $B/convert/$form/llama_gqa $B/convert/$form.harp --quiet
     check "converter: llama_gqa $form, the same bytes" cmp $B/convert/$form.harp $F/llama_gqa/model.harp
 done
-sh tests/real_files.sh $B $all > $B/real_files.log 2>&1
-count "real files" "$(cat $B/real_files.log)"
-grep '^note' $B/real_files.log
-sh tests/real_decoders.sh $B $all > $B/real_decoders.log 2>&1
-count "decoders, real models" "$(cat $B/real_decoders.log)"
-grep '^note' $B/real_decoders.log
-count "tokenizer, demo model" "$($B/test_tokenizer demo=examples/demo/demo.harp 2>&1)"
-count "slices" "$($B/test_slices $F/llama_gqa/model.harp 2>&1)"
-count "threads" "$($B/test_threads $F/llama_gqa/model.harp 2>&1)"
+run "real files" sh tests/real_files.sh $B $all
+notes
+run "decoders, real models" sh tests/real_decoders.sh $B $all
+notes
+run "tokenizer, demo model" $B/test_tokenizer demo=examples/demo/demo.harp
+run "slices" $B/test_slices $F/llama_gqa/model.harp
+run "threads" $B/test_threads $F/llama_gqa/model.harp
 mkdir -p $B/faults
 for t in test_faults test_faults_stdio; do
-    out=$($B/$t $B/faults 2>&1)
-    count "failures and wrong calls, ${t#test_}" "$out"
-    printf '%s\n' "$out" | grep '^note'
+    run "failures and wrong calls, ${t#test_}" $B/$t $B/faults
+    notes
 done
 mkdir -p $B/faults/convert
-out=$($B/test_convert_faults $B/faults/convert $F/source/llama_gqa tests/fuzz/seeds/gguf/q8_0.gguf 2>&1)
-count "converter, failures" "$out"
-printf '%s\n' "$out" | grep '^note'
-out=$($B/test_numbers 2>&1)
-count "numbers" "$out"
-printf '%s\n' "$out" | grep '^note'
-count "vendoring, C, one file" "$($B/test_vendoring_c $F/llama_gqa/model.harp 2>&1)"
-count "vendoring, C++98 header" "$($B/test_vendoring_cpp $F/llama_gqa/model.harp 2>&1)"
+run "converter, failures" $B/test_convert_faults $B/faults/convert $F/source/llama_gqa tests/fuzz/seeds/gguf/q8_0.gguf
+notes
+run "numbers" $B/test_numbers
+notes
+run "vendoring, C, one file" $B/test_vendoring_c $F/llama_gqa/model.harp
+run "vendoring, C++98 header" $B/test_vendoring_cpp $F/llama_gqa/model.harp
 mkdir -p $B/files
 for switches in "" "-DHARP_NO_MMAP" "-DHARP_NO_STDIO" "-DHARP_NO_MALLOC" "-DHARP_NO_MMAP -DHARP_NO_STDIO -DHARP_NO_MALLOC"; do
     out=$(${CC:-gcc} -std=c99 -Wall -Wextra -Werror $switches tests/test_files.c harp_impl.c -o $B/test_files -lm 2>&1) \
         && out=$($B/test_files examples/demo/demo.harp $B/files 2>&1)
-    count "files $switches" "$out"
+    count "files $switches" "$out" $?
 done
 check "no writable globals" sh -c "size -A $B/harp_impl.o | awk '(\$1==\".data\"||\$1==\".bss\") && \$2>0 {exit 1}'"
 check "no exit, abort or print" sh -c "! nm $B/harp_impl.o | grep -E ' U (abort|exit|_exit|printf|fprintf|puts|perror|__assert_fail)$'"
@@ -137,7 +144,7 @@ same_bits() {
 # Long runs that need one core each go in a second lane, beside the others, into logs that are counted in the end.
 second_lane() {
     mkdir -p $B/lane/faults
-    sh tests/emulated_sets.sh $B $F/llama_gqa/model.harp > $B/lane/emulated 2>&1
+    in_lane emulated true sh tests/emulated_sets.sh $B $F/llama_gqa/model.harp
     # -g1: lines are enough in a report, and what gcc knows of variables would take it minutes to write down
     sanitize="-std=c99 -g1 -fsanitize=address,undefined -fno-sanitize-recover=undefined"
     echo 'int main(void) { return 0; }' > $B/lane/empty.c
@@ -161,7 +168,7 @@ in_lane() { # in_lane LOG BUILD RUN...
 }
 
 count_lane() { # count_lane NAME LOG: no log, no compiler for it
-    if [ -f $B/lane/$2 ]; then count "$1" "$(cat $B/lane/$2)"; else skip "$1" "this machine has no compiler with these sanitizers"; fi
+    if [ -f $B/lane/$2 ]; then count "$1" "$(cat $B/lane/$2)" 0; else skip "$1" "this machine has no compiler with these sanitizers"; fi
 }
 
 if [ "$all" = all ]; then
@@ -171,15 +178,15 @@ if [ "$all" = all ]; then
     chromium=$(command -v chromium || command -v chromium-browser || command -v google-chrome)
     if [ -z "$chromium" ] || ! command -v node > /dev/null; then skip "view in a browser" "no chromium or no node"
     elif [ ! -d $B/node/node_modules/playwright-core ]; then skip "view in a browser" "no playwright-core in $B/node"
-    else count "view in a browser" "$(NODE_PATH=$B/node/node_modules node tests/test_view.js $B/harp $B/view $chromium 2>&1)"
+    else run "view in a browser" env NODE_PATH=$B/node/node_modules node tests/test_view.js $B/harp $B/view $chromium
     fi
     if gcc -std=c99 -g1 -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined tools/convert/*.c harp_impl.c -o $B/convert_sane -lm -pthread; then
-        count "converter under ASan and UBSan" "$($B/test_convert $B/convert_sane $B/convert 2>&1)"
+        run "converter under ASan and UBSan" $B/test_convert $B/convert_sane $B/convert
     else
         skip "converter under ASan and UBSan" "this gcc has no sanitizers"
     fi
     if gcc -std=c99 -g1 -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined -Itools/convert tests/test_gguf.c tools/convert/gguf.c tools/convert/dequantize.c tools/convert/quantize.c tools/convert/files.c tools/convert/util.c -o $B/gguf_sane -lm; then
-        count "GGUF files under ASan and UBSan" "$($B/gguf_sane $F/gguf/blocks.bin $B/convert/x.gguf 2>&1)"
+        run "GGUF files under ASan and UBSan" $B/gguf_sane $F/gguf/blocks.bin $B/convert/x.gguf
     else
         skip "GGUF files under ASan and UBSan" "this gcc has no sanitizers"
     fi
@@ -192,34 +199,28 @@ if [ "$all" = all ]; then
     same_bits "aarch64, qemu" qemu-aarch64 aarch64-linux-gnu-gcc -static -O2
     same_bits "s390x big-endian, qemu" qemu-s390x s390x-linux-gnu-gcc -static -O2
     same_bits "s390x -std=c99, qemu" qemu-s390x s390x-linux-gnu-gcc -std=c99 -static -O2
-    sh tests/matrix.sh $B > $B/matrix.log 2>&1
-    count "portability matrix" "$(cat $B/matrix.log)"
-    grep '^ok' $B/matrix.log
-    count "vendoring, whole projects" "$(sh tests/test_vendoring.sh $B 2>&1)"
+    run "portability matrix" sh tests/matrix.sh $B
+    printf '%s\n' "$out" | grep '^ok'
+    run "vendoring, whole projects" sh tests/test_vendoring.sh $B
     if command -v wasm-ld > /dev/null && [ -e /usr/include/wasm32-wasi/stdlib.h ]; then make -s web > $B/web.log 2>&1; fi
-    if command -v node > /dev/null; then node tests/web.mjs $B $B/screenshots >> $B/web.log 2>&1
-    else printf 'skipped: web page: no node\n0 passed, 0 failed\n' >> $B/web.log
+    if command -v node > /dev/null; then run "web page, headless Chromium" node tests/web.mjs $B $B/screenshots; notes
+    else skip "web page, headless Chromium" "no node"
     fi
-    count "web page, headless Chromium" "$(cat $B/web.log)"
-    grep '^note' $B/web.log
-    sh tests/test_object.sh $B > $B/object.log 2>&1
-    count "the object: symbols, recursion, stack" "$(cat $B/object.log)"
-    grep '^note' $B/object.log
-    sh tests/test_mcu.sh $B > $B/mcu.log 2>&1
-    count "microcontroller, qemu" "$(cat $B/mcu.log)"
-    for m in gemma3_text phi3_longrope gpt_neox gpt2; do count "library, $m" "$($B/test_library $F/$m/model.harp 2>&1)"; done
+    run "the object: symbols, recursion, stack" sh tests/test_object.sh $B
+    notes
+    run "microcontroller, qemu" sh tests/test_mcu.sh $B
+    for m in gemma3_text phi3_longrope gpt_neox gpt2; do run "library, $m" $B/test_library $F/$m/model.harp; done
     if gcc -std=c99 -g1 -O2 -fsanitize=thread tests/test_threads.c harp_impl.c -o $B/threads_sane -lm -pthread; then
-        count "threads under TSan" "$($B/threads_sane $F/llama_gqa/model.harp 2>&1)"
-        check "threads under TSan: no report" $B/threads_sane $F/llama_gqa/model.harp
+        run "threads under TSan" $B/threads_sane $F/llama_gqa/model.harp
     else
         skip "threads under TSan" "this gcc has no sanitizers"
     fi
     if gcc -std=c99 -g1 -O1 -DHARP_NO_SIMD -fsanitize=address tests/soak.c harp_impl.c -o $B/soak_sane -lm -pthread; then
-        count "a long conversation under ASan" "$($B/soak_sane examples/demo/demo.harp 5 2>&1)"
+        run "a long conversation under ASan" $B/soak_sane examples/demo/demo.harp 5
     else
         skip "a long conversation under ASan" "this gcc has no sanitizers"
     fi
-    count "static analysis" "$(sh tests/static.sh $B cppcheck 2>&1)"
+    run "static analysis, proofs" sh tests/static.sh $B cppcheck proof
     skip "decoders under ASan and UBSan" "takes minutes; by hand"
     wait
     count_lane "AVX-512 and AVX-VNNI, emulated" emulated

@@ -109,9 +109,9 @@ int main(int argc, char **argv)
     harp_error err;
     harp_session *s[3], *other[3];
     size_t room = 0, steady = 0, text = 0;
-    long turns = 0, pages = 0;
+    long turns = 0, pages = 0, middle = 0;
     unsigned char *image;
-    time_t end;
+    time_t half, end;
     int i, good = 1;
     if (argc < 3) return 2;
     if (harp_open(&m, argv[1], &err)) return printf("%s\n", err.text), 1;
@@ -119,14 +119,16 @@ int main(int argc, char **argv)
     steady = in_use, room = in_use;
     image = malloc(room);
     if (!image) return 2;
+    half = time(NULL) + strtol(argv[2], NULL, 10) / 2;
     end = time(NULL) + strtol(argv[2], NULL, 10);
     while (good && time(NULL) < end) {
         for (i = 0; i < 3 && good; i++, turns++) good = turn(s[i], other[i], image, room, &text);
         good = good && in_use == steady && blocks == 6;
         if (turns == 30) pages = resident();
+        if (middle == 0 && time(NULL) >= half) middle = resident();
     }
-    printf("note   %ld turns, %lu bytes of text, resident pages %ld after 30 turns, %ld at the end\n", turns, (unsigned long)text,
-           pages, resident());
+    printf("note   %ld turns, %lu bytes of text, %lu bytes in use\n", turns, (unsigned long)text, (unsigned long)in_use);
+    printf("note   resident pages: %ld after 30 turns, %ld at half time, %ld at the end\n", pages, middle, resident());
     if (pages > 0 && resident() > pages + pages / 4 + 8192) good = 0; /* a sanitizer keeps freed blocks for a while */
     for (i = 0; i < 3; i++) harp_session_close(s[i]), harp_session_close(other[i]);
     harp_close(m);

@@ -1,11 +1,12 @@
 #!/bin/sh
-# Static analysis: sh tests/static.sh BUILD_FOLDER [cppcheck|analyzer|tidy]..., all of them if none is named. Each tool that is there must have nothing to say; what a tool is wrong
-# about is excepted below, or in .clang-tidy, with the reason.
+# Static analysis: sh tests/static.sh BUILD_FOLDER [cppcheck|analyzer|tidy|proof]..., all of them if none is named. Each
+# tool that is there must have nothing to say; what a tool is wrong about is excepted below, or in .clang-tidy, with the
+# reason.
 B=$1/static
 mkdir -p $B
 passed=0 failed=0
 shift
-tools=" ${*:-cppcheck analyzer tidy} "
+tools=" ${*:-cppcheck analyzer tidy proof} "
 wanted() { # wanted NAME PROGRAM
     case "$tools" in *" $1 "*) ;; *) return 1 ;; esac
     command -v $2 > /dev/null && return 0
@@ -46,6 +47,23 @@ fi
 if wanted tidy clang-tidy; then
     clang-tidy --quiet harp_impl.c $(ls tools/convert/*.c | grep -v /jinja.c) -- -std=c99 -D_POSIX_C_SOURCE=200809L -DHARP_NO_SIMD > $B/said 2> $B/counts
     say clang-tidy
+fi
+if wanted proof frama-c; then
+    # Eva says what it could not show to be right; it would be silent, too, if it had understood nothing: so its own
+    # count is asked for.
+    prove() { # prove CLAIM FLAGS...: a function of proof.c
+        frama-c -cpp-extra-args="-std=c99 -DHARP_NO_SIMD -DHARP_NO_THREADS -DHARP_NO_MMAP -DHARP_NO_STDIO" \
+            -eva -eva-domains octagon,equality,symbolic-locations -eva-msg-key=-initial-state,-final-states -main "$@" \
+            tests/proof.c > $B/proof 2>&1
+        : > $B/said
+        grep -q '0 alarms generated' $B/proof && grep -q '100% of the logical properties' $B/proof \
+            || { grep -A2 'alarm\]' $B/proof; tail -20 $B/proof; } > $B/said
+        say "proof: $1"
+    }
+    exact="-machdep gcc_x86_64 -eva-precision 8 -eva-slevel 100000"
+    prove prove_sizes $exact -warn-unsigned-overflow
+    prove prove_reader $exact
+    prove prove_layout -machdep gcc_x86_32 -eva-precision 1 -warn-unsigned-overflow -eva-use-spec hp_mul_size
 fi
 printf '%d passed, %d failed\n' $passed $failed
 [ $failed = 0 ]

@@ -471,6 +471,10 @@ static void wrong_calls(harp_session *s, const harp_model *m)
     static const int32_t bad[] = {-1, 80, INT32_MAX, INT32_MIN};
     const harp_beam_options beam = harp_beam_defaults();
     const int32_t *none = NULL;
+    const float *logits = harp_logits(s, HARP_COMBINED), row[4] = {0, 1, 2, 3};
+    int32_t none_at_all = 1;
+    harp_choice best;
+    int done;
     size_t i, bytes;
     for (i = 0; i < 4; i++) WRONG(HARP_ERR_ARGUMENT, harp_feed(s, &bad[i], 1, &err));
     for (i = 0; i < 4; i++) WRONG(HARP_ERR_ARGUMENT, harp_score(s, &bad[i], 1, on_logits, NULL, &err));
@@ -509,9 +513,21 @@ static void wrong_calls(harp_session *s, const harp_model *m)
     WRONG(HARP_ERR_FORMAT, harp_restore(s, m, sizeof *m, &err));
     WRONG(HARP_ERR_ARGUMENT, harp_tune(s, NULL, &err));
     WRONG(HARP_ERR_ARGUMENT, harp_tune(NULL, &s->params, &err));
+    CHECK(harp_logits(s, HARP_COMBINED) == logits); /* what the last step left is still there */
+    CHECK(harp_entropy(row, 0) != harp_entropy(row, 0) && harp_entropy(row, 4) > 0);
+    CHECK(harp_logprob(row, 0, 0) != harp_logprob(row, 0, 0) && harp_logprob(row, 4, -1) != harp_logprob(row, 4, -1));
+    CHECK(harp_logprob(row, 4, 4) != harp_logprob(row, 4, 4) && harp_logprob(row, 4, 3) < 0);
     CHECK(harp_tokens(NULL, NULL) == NULL && harp_tokens(s, NULL) != NULL);
     CHECK(harp_logits(NULL, HARP_VANILLA) == NULL && harp_logits(s, (harp_which)77) == NULL);
     CHECK(harp_top(NULL, HARP_VANILLA, NULL, 3) == 0 && harp_top(s, HARP_VANILLA, NULL, 3) == 0);
+    CHECK(harp_top(s, HARP_VANILLA, &best, 0) == 0 && harp_top(s, HARP_VANILLA, &best, -1) == 0);
+    WRONG(HARP_OK, harp_score(s, NULL, 0, on_logits, NULL, &err));
+    WRONG(HARP_OK, harp_queue(s, NULL, 0, &err));
+    WRONG(HARP_ERR_ARGUMENT, harp_queue(s, &bad[1], 1, &err));
+    WRONG(HARP_ERR_ARGUMENT, harp_step_some(s, 5, NULL, NULL, &err));
+    WRONG(HARP_ERR_ARGUMENT, harp_step_some(NULL, 5, &done, NULL, &err));
+    CHECK(harp_tokens(NULL, &none_at_all) == NULL && none_at_all == 0);
+    WRONG(HARP_OK, harp_score_harp(s, NULL, 0, on_step, NULL, &err));
     CHECK(harp_statistics(NULL).steps == 0);
     CHECK(harp_feed(NULL, NULL, 0, NULL) == HARP_ERR_ARGUMENT && harp_next(NULL, NULL, NULL) == HARP_ERR_ARGUMENT);
 }
@@ -520,11 +536,13 @@ static void wrong_calls(harp_session *s, const harp_model *m)
 static void wrong_params(harp_session *s, const harp_model *m)
 {
     const float nan = hp_float(0x7FC00000u), inf = hp_float(0x7F800000u);
-    harp_bias bias[2];
-    const char *empty[1], *null[1];
+    harp_bias bias[2], below[1];
+    static char endless[4098];
+    const char *empty[1], *null[1], *longest[1], *too_long[1];
     harp_params p[64], good = s->params;
     int n = 0, i;
     empty[0] = "", null[0] = NULL, bias[0].token = 80, bias[0].add = 0, bias[1].token = 0, bias[1].add = nan;
+    memset(endless, 'x', 4097), too_long[0] = endless, longest[0] = endless + 1, below[0].token = -1, below[0].add = 0;
     for (i = 0; i < 64; i++) p[i] = good;
     p[n++].stamp = 0, p[n++].context = -1, p[n++].context = 65, p[n++].context = INT32_MAX, p[n++].batch = 0;
     p[n++].batch = 4097, p[n++].batch = INT32_MIN, p[n++].logit_rows = 0, p[n++].logit_rows = 4097;
@@ -540,6 +558,13 @@ static void wrong_params(harp_session *s, const harp_model *m)
     p[n++].n_stop = -1, p[n++].isa = "abacus";
     p[n].bias = bias, p[n++].n_bias = 1, p[n].bias = bias + 1, p[n++].n_bias = 1;
     p[n].stop = empty, p[n++].n_stop = 1, p[n].stop = null, p[n++].n_stop = 1;
+    p[n].stop = too_long, p[n++].n_stop = 1, p[n].bias = below, p[n++].n_bias = 1;
+    {
+        harp_params fine = good;
+        size_t bytes = 0;
+        fine.stop = longest, fine.n_stop = 1;
+        CHECK(harp_session_memory(m, &fine, &bytes, NULL) == HARP_OK && bytes > 4096);
+    }
     for (i = 0; i < n; i++) {
         harp_session *none = s;
         size_t bytes = 1;
@@ -647,6 +672,373 @@ static void test_wrong_calls(void)
     free(data), free(bare);
 }
 
+/* ---- changes that are refused ---- */
+
+/* Each parameter that a session's memory rests on, changed by itself. */
+static void test_refused_changes(void)
+{
+    static const char *const stops[] = {"one", "two"}, *const others[] = {"one", "other"};
+    unsigned char *data = malloc(MODEL_BYTES);
+    harp_model *m = open_model(data, make_model(2, data));
+    harp_params p = params_of(), q[24];
+    harp_session *s = NULL, *draft = NULL, *plain_draft = NULL;
+    harp_error err;
+    int n = 0, i;
+    p.harp = 0;
+    CHECK(harp_session_open(&plain_draft, m, &p, NULL) == HARP_OK);
+    p.harp = 1;
+    p.stop = stops, p.n_stop = 2, p.beams = 2, p.drafts = 2, p.reframe_from = 32;
+    CHECK(harp_session_open(&s, m, &p, NULL) == HARP_OK && harp_feed(s, prompt, PROMPT, NULL) == HARP_OK);
+    CHECK(harp_session_open(&draft, m, &p, NULL) == HARP_OK);
+    for (i = 0; i < 24; i++) q[i] = p;
+    q[n++].context = CONTEXT - 1, q[n++].batch = 63, q[n++].logit_rows = 2, q[n++].activations = HARP_ACT_F32;
+    q[n++].cache = HARP_CACHE_F32, q[n++].frame = HARP_FRAME_LAST, q[n++].reframings = 2, q[n++].threads = 2;
+    q[n++].memory = data, q[n++].memory_bytes = 1, q[n++].allocator.user = data, q[n++].allocator.alloc = hp_libc_alloc;
+    q[n++].allocator.free = hp_libc_free, q[n++].n_stop = 1, q[n++].stop = others, q[n++].beams = 3;
+    q[n++].beam_length = 7, q[n++].drafts = 3, q[n++].draft_rule = HARP_DRAFT_LEVIATHAN, q[n++].reframe_from = 15;
+    for (i = 0; i < n; i++) {
+        WRONG(HARP_ERR_ARGUMENT, harp_tune(s, &q[i], &err));
+        if (harp_tune(s, &q[i], &err) != HARP_ERR_ARGUMENT || !strstr(err.text, "determines the session's memory"))
+            failed++, printf("FAILED change %d: %s\n", i, err.text);
+    }
+    p.harp = 0, q[0] = p, q[0].draft = draft; /* a draft session that is not plain is refused before */
+    harp_tune(s, &p, NULL);
+    q[1] = p, q[1].draft = plain_draft;
+    WRONG(HARP_ERR_ARGUMENT, harp_tune(s, &q[1], &err));
+    CHECK(harp_tune(s, &p, NULL) == HARP_OK); /* HARP may be switched off ... */
+    p.harp = 1, p.reframe_from = 47, p.isa = "c";
+    CHECK(harp_tune(s, &p, NULL) == HARP_OK); /* ... and on; frames may begin later, in the same block or another */
+    CHECK(harp_tune(s, &q[0], &err) == HARP_ERR_ARGUMENT && strstr(err.text, "a draft session is plain"));
+    harp_session_close(s), harp_session_close(draft), harp_session_close(plain_draft);
+    p = params_of(), p.harp = 0;
+    CHECK(harp_session_open(&s, m, &p, NULL) == HARP_OK && harp_feed(s, prompt, PROMPT, NULL) == HARP_OK);
+    p.harp = 1;
+    WRONG(HARP_ERR_ARGUMENT, harp_tune(s, &p, &err)); /* it has no streams for reframing */
+    harp_session_close(s);
+    harp_close(m);
+    free(data);
+}
+
+static void test_wrong_drafts(void)
+{
+    unsigned char *data = malloc(MODEL_BYTES), *other_data = malloc(MODEL_BYTES);
+    fz_shape shape = {1, 2, 1, 6, 24, 20, 79, 64, 0, 0, 0, 0, 78};
+    harp_model *m = open_model(data, make_model(0, data)), *other;
+    harp_params p = params_of();
+    harp_session *s = NULL, *draft = NULL;
+    harp_error err;
+    other = open_model(other_data, fz_write_harp(&shape, other_data, MODEL_BYTES));
+    p.harp = 0;
+    CHECK(harp_session_open(&draft, other, &p, NULL) == HARP_OK);
+    p.drafts = 2, p.draft = draft;
+    CHECK(harp_session_open(&s, m, &p, &err) == HARP_ERR_ARGUMENT && strstr(err.text, "has 79 tokens, this one 80"));
+    p.drafts = 0; /* without drafts nobody asks it */
+    CHECK(harp_session_open(&s, m, &p, &err) == HARP_OK);
+    harp_session_close(s), harp_session_close(draft);
+    p.draft = NULL, p.drafts = 1;
+    CHECK(harp_session_open(&draft, m, &p, NULL) == HARP_OK);
+    p.drafts = 2, p.draft = draft;
+    CHECK(harp_session_open(&s, m, &p, &err) == HARP_ERR_ARGUMENT && strstr(err.text, "a draft session is plain"));
+    harp_session_close(draft);
+    harp_close(m), harp_close(other);
+    free(data), free(other_data);
+}
+
+/* What a draft session cannot do is not guessed, and what fails in it fails here. */
+static int stop_draft(void *user)
+{
+    return *(int *)user;
+}
+
+static void test_drafts_that_end(void)
+{
+    unsigned char *data = malloc(MODEL_BYTES);
+    harp_model *m = open_model(data, make_model(0, data));
+    harp_params p = params_of();
+    harp_session *plain = NULL, *s = NULL, *draft = NULL;
+    int stop = 0, i;
+    p.harp = 0;
+    CHECK(harp_session_open(&plain, m, &p, NULL) == HARP_OK && harp_feed(plain, prompt, PROMPT, NULL) == HARP_OK);
+    p.context = PROMPT + 12, p.cancel = stop_draft, p.cancel_user = &stop;
+    CHECK(harp_session_open(&draft, m, &p, NULL) == HARP_OK);
+    p = params_of(), p.harp = 0, p.drafts = 3, p.draft = draft;
+    CHECK(harp_session_open(&s, m, &p, NULL) == HARP_OK && harp_feed(s, prompt, PROMPT, NULL) == HARP_OK);
+    CHECK(harp_next(s, NULL, NULL) == HARP_OK && harp_statistics(s).drafted > 0);
+    while (s->n_drafts > 0) CHECK(harp_next(s, NULL, NULL) == HARP_OK);
+    stop = 1;
+    for (i = 0; i < 4 && harp_next(s, NULL, NULL) == HARP_OK;) i++; /* one of the next steps asks it again */
+    CHECK(i < 4 && harp_next(s, NULL, NULL) == HARP_ERR_CANCELLED);
+    stop = 0;
+    for (i = s->n_tokens; i < CONTEXT; i++) CHECK(harp_next(s, NULL, NULL) == HARP_OK); /* far beyond the draft's context */
+    for (i = PROMPT; i < CONTEXT; i++) CHECK(harp_next(plain, NULL, NULL) == HARP_OK);
+    CHECK(memcmp(plain->tokens, s->tokens, CONTEXT * sizeof *s->tokens) == 0);
+    harp_session_close(s), harp_session_close(draft), harp_session_close(plain);
+    harp_close(m);
+    free(data);
+}
+
+static void test_wrong_beams(void)
+{
+    unsigned char *data = malloc(MODEL_BYTES);
+    fz_shape shape = {1, 2, 1, 6, 24, 20, 40, 64, 0, 0, 0, 0, 79};
+    harp_model *m = open_model(data, fz_write_harp(&shape, data, MODEL_BYTES));
+    harp_beam_options o = harp_beam_defaults();
+    harp_params p = params_of();
+    harp_session *s = NULL;
+    float score, best = 0;
+    const float nan = hp_float(0x7FC00000u);
+    p.harp = 0, p.beams = 41;
+    CHECK(harp_session_open(&s, m, &p, NULL) == HARP_OK && harp_feed(s, prompt, 3, NULL) == HARP_OK);
+    WRONG(HARP_ERR_ARGUMENT, harp_beam(s, &o, NULL, &err)); /* more beams than tokens */
+    harp_session_close(s);
+    p.beams = 3;
+    CHECK(harp_session_open(&s, m, &p, NULL) == HARP_OK);
+    WRONG(HARP_ERR_ARGUMENT, harp_beam(s, &o, NULL, &err)); /* no token to go on from */
+    CHECK(harp_feed(s, prompt, 3, NULL) == HARP_OK);
+    o.n_end = 1, o.end = NULL;
+    WRONG(HARP_ERR_ARGUMENT, harp_beam(s, &o, NULL, &err));
+    o = harp_beam_defaults(), o.max_tokens = 6, o.min_length = -1.0f;
+    WRONG(HARP_ERR_ARGUMENT, harp_beam(s, &o, NULL, &err));
+    o.min_length = nan;
+    WRONG(HARP_ERR_ARGUMENT, harp_beam(s, &o, NULL, &err));
+    o = harp_beam_defaults(), o.max_tokens = 6, o.alpha = 8.5f;
+    WRONG(HARP_ERR_ARGUMENT, harp_beam(s, &o, NULL, &err));
+    o.alpha = 1.2f, o.top_k = 0;
+    WRONG(HARP_ERR_ARGUMENT, harp_beam(s, &o, NULL, &err));
+    o.top_k = 5, o.max_tokens = 0;
+    WRONG(HARP_ERR_ARGUMENT, harp_beam(s, &o, NULL, &err));
+    o = harp_beam_defaults(), o.max_tokens = 6, o.alpha = -2.0f; /* the longer, the better */
+    CHECK(harp_beam(s, &o, &score, NULL) == HARP_OK && s->n_tokens > 3 && score > -FLT_MAX);
+    CHECK(harp_rewind(s, 3, NULL) == HARP_OK);
+    o.alpha = 0.0f, o.top_k = 40; /* the sum itself */
+    CHECK(harp_beam(s, &o, &best, NULL) == HARP_OK && best >= s->beams[1].score && best <= 1.0f);
+    while (s->n_tokens < CONTEXT) CHECK(harp_next(s, NULL, NULL) == HARP_OK);
+    WRONG(HARP_ERR_CONTEXT, harp_beam(s, &o, NULL, &err));
+    harp_session_close(s);
+    harp_close(m);
+    free(data);
+}
+
+/* ---- changes that are taken ---- */
+
+/* Masks of one's own: the user's number tells which elements fall out. */
+static int own_mask(void *user, int32_t reframing, int32_t step, int32_t position, unsigned char *keep, int32_t n)
+{
+    int32_t i;
+    (void)step;
+    for (i = 0; i < n; i++) keep[i] = (i + position + reframing) % *(const int *)user != 0;
+    return 0;
+}
+
+/* A session that was tuned has the same future as one that was opened so. */
+static void check_tuned(const harp_model *m, harp_params before, harp_params after, const char *what)
+{
+    harp_session *a = NULL, *b = NULL;
+    before.allocator = after.allocator = params_of().allocator;
+    CHECK(harp_session_open(&a, m, &before, NULL) == HARP_OK && harp_session_open(&b, m, &after, NULL) == HARP_OK);
+    CHECK(harp_feed(a, prompt, PROMPT, NULL) == HARP_OK && harp_next(a, NULL, NULL) == HARP_OK);
+    CHECK(harp_feed(b, a->tokens, a->n_tokens, NULL) == HARP_OK && future(a) != future(b));
+    CHECK(harp_tune(a, &after, NULL) == HARP_OK);
+    if (future(a) == future(b)) passed++;
+    else failed++, printf("FAILED tuned %s: another future\n", what);
+    harp_session_close(a), harp_session_close(b);
+}
+
+static void test_tuning(void)
+{
+    static int third = 3, fourth = 4;
+    unsigned char *data = malloc(MODEL_BYTES);
+    harp_model *m = open_model(data, make_model(0, data));
+    harp_params p = params_of(), q = p;
+    q.delta = 0.5f, check_tuned(m, p, q, "delta"), q = p;
+    q.seed = 7, check_tuned(m, p, q, "seed"), q = p;
+    q.rescale = 1, check_tuned(m, p, q, "rescale"), q = p;
+    q.beta = 0.25f, check_tuned(m, p, q, "beta"), q = p;
+    q.theta = 1e20f, check_tuned(m, p, q, "theta"), q = p;
+    q.harp = 0, check_tuned(m, p, q, "harp"), q = p;
+    q.reframe_from = 4, check_tuned(m, p, q, "reframe_from"), q = p;
+    q.mask_fn = own_mask, q.harp_user = &third, check_tuned(m, p, q, "mask_fn");
+    p = q, q.harp_user = &fourth, check_tuned(m, p, q, "harp_user");
+    harp_close(m);
+    free(data);
+}
+
+/* A token that is banned is not chosen; reframing that begins now begins now. */
+static void test_tuning_one_step(void)
+{
+    unsigned char *data = malloc(MODEL_BYTES);
+    harp_model *m = open_model(data, make_model(0, data));
+    harp_params p = params_of();
+    harp_session *s = NULL;
+    harp_step first, second;
+    harp_bias ban[1];
+    CHECK(harp_session_open(&s, m, &p, NULL) == HARP_OK && harp_feed(s, prompt, PROMPT, NULL) == HARP_OK);
+    CHECK(harp_next(s, &first, NULL) == HARP_OK && first.reframed && harp_rewind(s, PROMPT, NULL) == HARP_OK);
+    ban[0].token = first.token, ban[0].add = -1e30f, p.bias = ban, p.n_bias = 1;
+    CHECK(harp_tune(s, &p, NULL) == HARP_OK && harp_next(s, &second, NULL) == HARP_OK && second.token != first.token);
+    p.reframe_from = HARP_FROM_PROMPT;
+    CHECK(harp_tune(s, &p, NULL) == HARP_OK && s->from == s->n_tokens);
+    CHECK(harp_next(s, &second, NULL) == HARP_OK && !second.reframed); /* nothing is masked yet */
+    CHECK(harp_next(s, &second, NULL) == HARP_OK && second.reframed);
+    harp_session_close(s);
+    harp_close(m);
+    free(data);
+}
+
+/* Matrices of floats: the same bits in one pass and token by token. */
+static void test_float_matrices(void)
+{
+    unsigned char *data = malloc(MODEL_BYTES);
+    fz_shape shape = {2, 4, 2, 6, 27, 20, 83, 64, 0, 0, 0, 1, 80};
+    harp_model *m = open_model(data, fz_write_harp(&shape, data, MODEL_BYTES));
+    harp_params p = params_of();
+    harp_session *a = NULL, *b = NULL;
+    CHECK(harp_session_open(&a, m, &p, NULL) == HARP_OK && harp_feed(a, prompt, PROMPT, NULL) == HARP_OK);
+    p.batch = 1, p.schedule = HARP_SCHEDULE_FUSED;
+    CHECK(harp_session_open(&b, m, &p, NULL) == HARP_OK && harp_feed(b, prompt, PROMPT, NULL) == HARP_OK);
+    CHECK(future(a) == future(b) && future(a) != 0);
+    harp_session_close(a), harp_session_close(b);
+    harp_close(m);
+    free(data);
+}
+
+/* The cache of int8: what is too large for a scale is held to 127 times the largest, and zeros are zeros. */
+static void test_int8_extremes(void)
+{
+    const float huge[4] = {1e30f, -1e30f, 65504.0f, 0.0f}, zeros[4] = {0, 0, -0.0f, 0};
+    uint8_t out[4], scale[2];
+    hp_store_int8(out, 1, huge, 4, scale);
+    CHECK(hp_half_to_float(hp_u16(scale)) == 65504.0f && out[0] == 127 && out[1] == (uint8_t)-127 && out[2] == 1 && !out[3]);
+    hp_store_int8(out, 1, zeros, 4, scale);
+    CHECK(hp_u16(scale) == 0 && !out[0] && !out[1] && !out[2] && !out[3]);
+}
+
+/* ---- how a generation ends ---- */
+
+typedef struct heard {
+    int calls, ends, stop_at;
+    size_t bytes;
+    char text[512];
+} heard;
+
+static int hear(void *user, const char *text, size_t bytes, const harp_step *step)
+{
+    heard *h = user;
+    if (h->bytes + bytes < sizeof h->text) memcpy(h->text + h->bytes, text, bytes), h->bytes += bytes;
+    h->text[h->bytes] = 0, h->ends += step->end;
+    return ++h->calls == h->stop_at;
+}
+
+static heard generate(const harp_model *m, harp_params p, int32_t most, int stop_at, int32_t *n)
+{
+    heard h;
+    harp_session *s = NULL;
+    memset(&h, 0, sizeof h);
+    h.stop_at = stop_at;
+    CHECK(harp_session_open(&s, m, &p, NULL) == HARP_OK && harp_generate(s, "ab", most, hear, &h, NULL) == HARP_OK);
+    harp_tokens(s, n);
+    harp_session_close(s);
+    return h;
+}
+
+/* A limit, the caller, an end token, a full context and a stop text each end it, one call of on_text to a token. */
+static void test_ends_of_generation(void)
+{
+    unsigned char *data = malloc(MODEL_BYTES);
+    harp_model *m = open_model(data, make_model(2, data));
+    harp_params p = params_of();
+    char stop[3] = "";
+    const char *stops[1];
+    harp_session *s = NULL;
+    int32_t begin = 0, n, all;
+    size_t room = 0;
+    heard whole, h;
+    CHECK(harp_encode(m, "ab", 2, HARP_ENCODE_BOS, NULL, 0, &room, NULL) == HARP_ERR_MEMORY);
+    begin = (int32_t)room;
+    p.ignore_end = 1;
+    whole = generate(m, p, 20, 0, &n);
+    CHECK(whole.calls == 20 && n == begin + 20 && whole.bytes > 4);
+    h = generate(m, p, 20, 5, &n);
+    CHECK(h.calls == 5 && n == begin + 5 && memcmp(h.text, whole.text, h.bytes) == 0);
+    h = generate(m, p, 1000, 0, &n);
+    CHECK(n == CONTEXT && h.calls == CONTEXT - begin);
+    h = generate(m, p, 0, 0, &n);
+    CHECK(h.calls == 0 && n == begin);
+    memcpy(stop, whole.text + 3, 2), stops[0] = stop; /* what begins there at the latest may stand earlier, too */
+    p.stop = stops, p.n_stop = 1;
+    h = generate(m, p, 20, 0, &n);
+    CHECK(n < begin + 20 && h.bytes <= 3 && strstr(whole.text, stop) == whole.text + h.bytes);
+    CHECK(memcmp(h.text, whole.text, h.bytes) == 0);
+    p.n_stop = 0;
+    CHECK(harp_session_open(&s, m, &p, NULL) == HARP_OK && harp_generate(s, "ab", 20, NULL, NULL, NULL) == HARP_OK);
+    all = s->tokens[begin + 3]; /* the fourth token ends it from now on */
+    harp_session_close(s);
+    fz_store((uint8_t *)(uintptr_t)&m->info.end[0], (uint64_t)all, 4);
+    h = generate(m, p, 20, 0, &n);
+    CHECK(n == begin + 20 && h.ends > 0);
+    p.ignore_end = 0;
+    h = generate(m, p, 20, 0, &n);
+    CHECK(n <= begin + 4 && h.ends == 1 && h.calls == n - begin);
+    harp_close(m);
+    free(data);
+}
+
+/* ---- weights that are no numbers ---- */
+
+static uint8_t *weights_of(unsigned char *data, const char *name)
+{
+    unsigned char *record = data + hp_u64(data + 48);
+    while (strcmp((const char *)record, name) != 0) record += 96;
+    return data + hp_u64(record + 72);
+}
+
+static harp_session *open_plain(const harp_model *m, int beams)
+{
+    harp_params p = params_of();
+    harp_session *s = NULL;
+    p.harp = !beams, p.beams = beams, p.reframe_from = HARP_FROM_PROMPT;
+    p.logit_rows = 4, p.activations = HARP_ACT_F32; /* as int8 a NaN is a number again */
+    CHECK(harp_session_open(&s, m, &p, NULL) == HARP_OK && harp_feed(s, prompt, PROMPT, NULL) == HARP_OK);
+    return s;
+}
+
+/* Logits that are NaN are noticed by every call that looks at them, and change nothing. */
+static void test_logits_that_are_no_numbers(void)
+{
+    unsigned char *data = malloc(MODEL_BYTES);
+    harp_model *m = open_model(data, make_model(2, data));
+    harp_beam_options beam = harp_beam_defaults();
+    harp_session *s = open_plain(m, 2);
+    harp_error err;
+    int32_t first;
+    beam.max_tokens = 4;
+    CHECK(harp_beam(s, &beam, NULL, &err) == HARP_OK);
+    first = s->tokens[PROMPT];
+    harp_session_close(s);
+    fz_store(weights_of(data, "embedding") + (size_t)(first / 16) * 576 + 2 * (size_t)(first % 16), 0x7E00, 2);
+    s = open_plain(m, 2); /* the first step of the beams is sound, the second meets the token whose row is NaN */
+    CHECK(harp_beam(s, &beam, NULL, &err) == HARP_ERR_NUMBER && strstr(err.text, "the logits of beam"));
+    WRONG(HARP_ERR_NUMBER, harp_beam(s, &beam, NULL, &err)); /* what the prompt lacked has been computed now */
+    harp_session_close(s);
+    fz_store(weights_of(data, "final_norm") + 8, 0x7FC00000u, 4);
+    s = open_plain(m, 2);
+    CHECK(harp_beam(s, &beam, NULL, &err) == HARP_ERR_NUMBER && strstr(err.text, "the logits of beam 0"));
+    harp_session_close(s);
+    s = open_plain(m, 0);
+    CHECK(harp_next(s, NULL, &err) == HARP_ERR_NUMBER && strstr(err.text, "the model is damaged"));
+    CHECK(harp_score(s, prompt, 3, on_logits, NULL, &err) == HARP_ERR_NUMBER);
+    WRONG(HARP_ERR_NUMBER, harp_next(s, NULL, &err));
+    WRONG(HARP_ERR_NUMBER, harp_score(s, prompt, 3, on_logits, NULL, &err));
+    WRONG(HARP_ERR_NUMBER, harp_score_harp(s, prompt, 3, on_step, NULL, &err));
+    WRONG(HARP_ERR_NUMBER, harp_generate(s, NULL, 3, NULL, NULL, &err));
+    CHECK(harp_rewind(s, 0, NULL) == HARP_OK);
+    WRONG(HARP_ERR_NUMBER, harp_score(s, prompt, 3, on_logits, NULL, &err));
+    WRONG(HARP_ERR_NUMBER, harp_score_harp(s, prompt, 3, on_step, NULL, &err));
+    harp_session_close(s);
+    harp_close(m);
+    free(data);
+}
+
 /* ---- saved sessions by somebody who can compute checksums ---- */
 
 static void seal_image(unsigned char *image, size_t bytes)
@@ -664,10 +1056,10 @@ static void test_forged_images(void)
     unsigned frame, from;
     size_t bytes, at, i, taken = 0;
     for (frame = 0; frame < 3; frame++)
-        for (from = 0; from <= 32; from += 16) {
+        for (from = 0; from <= 48; from += 16) {
             harp_params p = params_of();
             harp_session *s = NULL, *t = NULL;
-            p.frame = (harp_frame)frame, p.reframe_from = (int32_t)from, p.reframings = 1;
+            p.frame = (harp_frame)frame, p.reframe_from = from > 32 ? HARP_FROM_PROMPT : (int32_t)from, p.reframings = 1;
             CHECK(harp_session_open(&s, m, &p, NULL) == HARP_OK && harp_session_open(&t, m, &p, NULL) == HARP_OK);
             for (i = 0; i < 4; i++) CHECK(harp_feed(s, prompt, 9, NULL) == HARP_OK);
             CHECK(harp_next(s, NULL, NULL) == HARP_OK && harp_save(s, image, 1 << 18, &bytes, NULL) == HARP_OK);
@@ -771,12 +1163,25 @@ int main(int argc, char **argv)
     test_cancelling();
     test_cancelling_beams();
     test_wrong_calls();
+    test_refused_changes();
+    test_wrong_drafts();
+    test_drafts_that_end();
+    test_wrong_beams();
+    test_tuning();
+    test_tuning_one_step();
+    test_float_matrices();
+    test_int8_extremes();
+    test_ends_of_generation();
+    test_logits_that_are_no_numbers();
     test_forged_images();
     test_names_in_errors();
     test_small_file_wants_much();
     test_image_holds_no_old_memory();
 #else
     (void)test_cancelling, (void)test_cancelling_beams, (void)test_wrong_calls, (void)test_forged_images;
+    (void)test_tuning_one_step, (void)test_float_matrices, (void)test_int8_extremes;
+    (void)test_tuning, (void)test_ends_of_generation, (void)test_refused_changes, (void)test_wrong_drafts;
+    (void)test_logits_that_are_no_numbers, (void)test_drafts_that_end, (void)test_wrong_beams;
     (void)test_names_in_errors, (void)test_small_file_wants_much, (void)test_image_holds_no_old_memory;
 #endif
     printf("note   %ld failures injected\n", injected);

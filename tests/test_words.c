@@ -80,10 +80,11 @@ static harp_model *make_tokenizer(char (*stages)[LONGEST], int n, const char *no
 static int same_cuts(const harp_model *m, const uint8_t *text, size_t n, char *cuts)
 {
     const uint8_t *ends[HP_MOST_STAGES + 1], *p = text, *end = text + n;
+    size_t patience = 64 * n; /* an eighth of what hp_encode_program has */
     int s;
     for (s = 0; s <= HP_MOST_STAGES; s++) ends[s] = s ? text : end;
     while (p < end) {
-        const uint8_t *next = hp_program_word(&m->tokenizer, ends, p);
+        const uint8_t *next = hp_program_word(&m->tokenizer, ends, p, &patience);
         if (next <= p || strtol(cuts, &cuts, 10) != next - text) return 0;
         p = next;
     }

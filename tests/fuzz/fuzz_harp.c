@@ -79,15 +79,15 @@ static void run_tokens(const harp_model *m, unsigned bits)
 
 static void run_text(const harp_model *m)
 {
-    static const char text[] = "<s>a bc\xC3\xA9 12 it's \n\n</s> <!> \xFF\xE2\x82";
-    int32_t tokens[64];
+    static const char text[] = "<s>a bc\xC3\xA9 12 it's \n\n</s> <!> ae\xCC\x81\xCC\x96\xCC\x80 \xFF\xE2\x82";
+    int32_t tokens[96];
     harp_decoder d;
     harp_error err;
     size_t n = 0, i, bytes;
     char *out;
-    if (harp_encode(m, text, sizeof text - 1, HARP_ENCODE_BOS | HARP_ENCODE_SPECIAL, tokens, 64, &n, &err)) return;
+    if (harp_encode(m, text, sizeof text - 1, HARP_ENCODE_BOS | HARP_ENCODE_SPECIAL, tokens, 96, &n, &err)) return;
     out = malloc((size_t)m->info.longest_token + 8);
-    fz_expect(out && n <= 64);
+    fz_expect(out && n <= 96);
     harp_decoder_start(&d, m, 0);
     for (i = 0; i < n; i++)
         fz_expect(harp_decode(&d, tokens[i], out, (size_t)m->info.longest_token + 8, &bytes, &err) == HARP_OK);

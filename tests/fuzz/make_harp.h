@@ -147,6 +147,27 @@ static inline void fz_table(fz_file *f, const char *key, const uint32_t *values,
     fz_meta(f, 4, key, bytes, 4 * n);
 }
 
+/* A program for words, of two stages, and tables of form NFC, each for some of the byte-level tokenizers. */
+static inline void fz_put_more_tables(fz_file *f, const fz_shape *s)
+{
+    static const uint32_t items[] = {48, 1, 1, 3, 48, 0, 1, 0, 16, 2, 0, 1, 0, 0, 1, 0, 2, 1, 0, 0, 16 | 1, 0, 0, 0,
+                                     0,  0, 1, 0, 16, 2, 1, 0, 3,  0, 0, 0};
+    static const uint32_t first[] = {0, 2, 3, 5}, ranges[] = {'a', 'z', 0xE9, 0x20AC, '0', '9', '\n', '\n', ' ', ' '};
+    static const uint32_t parts[] = {0xC9, 'E', 0x301, 0, 0, 0xE9, 'e', 0x301, 0, 0};
+    static const uint32_t whole[] = {'E', 0x301, 0xC9, 'e', 0x301, 0xE9};
+    static const uint32_t marks[] = {0x300, 0x314, 230, 0x316, 0x319, 220};
+    if (s->tokenizer == 2 && s->seed % 3 == 1) {
+        fz_table(f, "tokenizer.words", items, sizeof items / sizeof *items);
+        fz_table(f, "tokenizer.set_first", first, sizeof first / sizeof *first);
+        fz_table(f, "tokenizer.sets", ranges, sizeof ranges / sizeof *ranges);
+    }
+    if (s->tokenizer == 2 && s->seed % 5 == 2) {
+        fz_table(f, "tokenizer.decompose", parts, sizeof parts / sizeof *parts);
+        fz_table(f, "tokenizer.compose", whole, sizeof whole / sizeof *whole);
+        fz_table(f, "tokenizer.marks", marks, sizeof marks / sizeof *marks);
+    }
+}
+
 static inline void fz_put_tokenizer(fz_file *f, const fz_shape *s)
 {
     static fz_tables t;
@@ -172,6 +193,7 @@ static inline void fz_put_tokenizer(fz_file *f, const fz_shape *s)
     fz_integer(f, "tokenizer.lone_digits", s->seed >> 6 & 1);
     fz_integer(f, "tokenizer.sign_newlines", s->seed >> 7 & 1);
     fz_integer(f, "tokenizer.newline_runs", s->seed >> 8 & 1);
+    fz_put_more_tables(f, s);
 }
 
 static inline void fz_put_metadata(fz_file *f, const fz_shape *s)

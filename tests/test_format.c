@@ -1,0 +1,1107 @@
+/* SPDX-License-Identifier: MIT OR Unlicense
+ *
+ * test_format.c - every sentence with which a file is refused, and the values next to those that are
+ *
+ * A small valid file is made by fuzz/make_harp.h, with room behind its metadata; then one thing in it is changed, its
+ * A small valid file is made by fuzz/make_harp.h, with room behind its metadata; then one thing in it is changed,
+ * its checksum made right, and the reader must say what is wrong. Beside most refusals stands the last value that is
+ * fine, so that a bound which is off by one is seen. */
+#include "../harp_impl.c"
+#include "fuzz/make_harp.h"
+
+#include <fenv.h>
+#include <time.h>
+
+static int passed, failed;
+
+#define CHECK(condition)                                                                      \
+    do {                                                                                      \
+        if (condition) passed++;                                                              \
+        else failed++, printf("FAILED %s:%d: %s\n", __func__, __LINE__, #condition);          \
+    } while (0)
+
+enum { ROOM = 32768, MOST = 1 << 18 };
+
+static uint8_t file[MOST];
+static size_t file_bytes;
+
+/* ---- the file, and what can be changed in it ---- */
+
+static uint64_t number_at(size_t at)
+{
+    return hp_u64(file + at);
+}
+
+static uint8_t *record_of(const char *name)
+{
+    uint32_t i;
+    for (i = 0; i < hp_u32(file + 36); i++) {
+        uint8_t *record = file + number_at(48) + 96 * (size_t)i;
+        if (strcmp((const char *)record, name) == 0) return record;
+    }
+    printf("no tensor %s\n", name);
+    exit(2);
+}
+
+/* The valid file; what stands behind its metadata has moved by ROOM. */
+static void make_file_of(fz_shape s)
+{
+    static uint8_t plain[MOST];
+    size_t bytes = fz_write_harp(&s, plain, sizeof plain - ROOM), table = (size_t)hp_u64(plain + 48);
+    uint32_t i;
+    memcpy(file, plain, table), memset(file + table, 0, ROOM),
+    memcpy(file + table + ROOM, plain + table, bytes - table);
+    file_bytes = bytes + ROOM;
+    fz_store(file + 48, table + ROOM, 8), fz_store(file + 56, number_at(56) + ROOM, 8);
+    for (i = 0; i < hp_u32(file + 36); i++) {
+        uint8_t *record = file + table + ROOM + 96 * (size_t)i;
+        fz_store(record + 72, hp_u64(record + 72) + ROOM, 8);
+    }
+    fz_seal(file, file_bytes);
+}
+
+static fz_shape shape_of(unsigned tokenizer)
+{
+    fz_shape s = {2, 4, 2, 6, 24, 20, 80, 64, 0, 0, 0, 0, 77}; /* 4 heads of 6, 2 of keys and values, untied */
+    s.tokenizer = tokenizer;
+    return s;
+}
+
+static void make_file(void)
+{
+    make_file_of(shape_of(2));
+}
+
+/* Takes the entry of this key out, and puts one with another value at the end; type 0: none. */
+static void set_meta(const char *key, unsigned type, const void *value, size_t bytes)
+{
+    static uint8_t kept[ROOM]; /* the value may lie in the file */
+    fz_file f;
+    uint64_t end = 64 + number_at(40), at = 64, next = 64;
+    harp_model m;
+    harp_meta meta;
+    m.image = file;
+    if (bytes) memcpy(kept, value, bytes);
+    while (at < end) {
+        if (!hp_read_meta(&m, &next, end, &meta)) exit(2);
+        if (strcmp(meta.key, key) == 0) {
+            memmove(file + at, file + next, (size_t)(end - next));
+            end -= next - at, next = at;
+            fz_store(file + 32, hp_u32(file + 32) - 1, 4);
+        }
+        at = next;
+    }
+    f.data = file, f.bytes = (size_t)end, f.capacity = (size_t)number_at(48);
+    if (type) fz_meta(&f, type, key, kept, bytes);
+    fz_store(file + 40, f.bytes - 64, 8);
+}
+
+static void set_integer(const char *key, int64_t value)
+{
+    uint8_t b[8];
+    fz_store(b, (uint64_t)value, 8);
+    set_meta(key, HARP_META_INTEGER, b, 8);
+}
+
+static void set_real(const char *key, double value)
+{
+    uint64_t bits;
+    uint8_t b[8];
+    memcpy(&bits, &value, 8);
+    fz_store(b, bits, 8);
+    set_meta(key, HARP_META_REAL, b, 8);
+}
+
+static void set_text(const char *key, const char *value)
+{
+    set_meta(key, HARP_META_TEXT, value, strlen(value));
+}
+
+/* ---- what the reader says ---- */
+
+static harp_status open_file(harp_error *err)
+{
+    harp_source source = harp_source_defaults();
+    harp_model *m = NULL;
+    harp_status status;
+    fz_seal(file, file_bytes);
+    source.data = file, source.bytes = file_bytes;
+    status = harp_open_source(&m, &source, err);
+    if ((status == HARP_OK) != (m != NULL)) failed++;
+    harp_close(m);
+    return status;
+}
+
+#define OPENS() expect(__LINE__, HARP_OK, "")
+#define DAMAGED(words) expect(__LINE__, HARP_ERR_FORMAT, words)
+#define UNSUPPORTED(words) expect(__LINE__, HARP_ERR_UNSUPPORTED, words)
+
+/* Opens what the lines before made of the file, and makes a new one. */
+static void expect(int line, harp_status wanted, const char *words)
+{
+    harp_error err;
+    harp_status status = open_file(&err);
+    if (status == wanted && strstr(err.text, words)) passed++;
+    else failed++, printf("FAILED line %d: status %d, \"%s\"; expected %d, \"%s\"\n", line, status, err.text, wanted,
+                       words);
+    make_file();
+}
+
+static void put(size_t at, uint64_t value, int bytes)
+{
+    fz_store(file + at, value, bytes);
+}
+
+/* ---- the head ---- */
+
+static void test_header(void)
+{
+    static const char contradict[] = "offsets in the header contradict";
+    size_t table = (size_t)number_at(48), data = (size_t)number_at(56), bytes = file_bytes;
+    OPENS();
+    file[7] ^= 1, DAMAGED("not a .harp file");
+    file_bytes = 63, DAMAGED("not a .harp file");
+    put(8, 2, 4), UNSUPPORTED("version 2");
+    file_bytes = bytes - 64, put(16, bytes, 8), fz_store(file + 12, 0, 4);
+    {
+        harp_source source = harp_source_defaults();
+        harp_model *m = NULL;
+        harp_error err;
+        source.data = file, source.bytes = file_bytes;
+        CHECK(harp_open_source(&m, &source, &err) == HARP_ERR_FORMAT && strstr(err.text, "cut off, or damaged"));
+        make_file();
+        file[70] ^= 1;
+        source.bytes = file_bytes;
+        CHECK(harp_open_source(&m, &source, &err) == HARP_ERR_FORMAT
+              && strstr(err.text, "checksum of the file's head"));
+        make_file();
+    }
+    put(24, 72, 8), DAMAGED(contradict);
+    put(40, bytes + 1, 8), DAMAGED(contradict);
+    put(40, (uint64_t)0 - 64, 8), DAMAGED(contradict); /* the metadata's end wraps to 0 */
+    put(40, table - 64 + 8, 8), DAMAGED(contradict);
+    put(48, bytes + 8, 8), DAMAGED(contradict);
+    put(48, table + 4, 8), DAMAGED(contradict);
+    put(48, 64, 8), DAMAGED(contradict);
+    put(48, (uint64_t)0 - 8, 8), DAMAGED(contradict); /* the table's end wraps */
+    put(56, 64, 8), DAMAGED(contradict);
+    put(56, data + 32, 8), DAMAGED(contradict);
+    put(56, (bytes + 127) / 64 * 64, 8), DAMAGED(contradict);
+    put(32, 0x80000000u, 4), DAMAGED(contradict);
+    put(36, 0x80000000u, 4), DAMAGED(contradict);
+    put(36, 0xFFFFFFFFu, 4), DAMAGED(contradict);
+}
+
+/* The last entry, which these lines make, is malformed in one way. */
+static void test_metadata_entries(void)
+{
+    static const char malformed[] = "is malformed";
+    size_t at;
+    int i;
+#define LAST(type, key, value, n) (set_meta(key, type, value, n), at = (size_t)(64 + number_at(40)) - 16 - 8 - 8)
+    LAST(HARP_META_BYTES, "zz", "12345678", 8), OPENS();
+    CHECK(at % 8 == 0);
+    LAST(HARP_META_BYTES, "zz", "12345678", 8), put(32, hp_u32(file + 32) + 1u, 4), DAMAGED(malformed); /* no more */
+    LAST(HARP_META_BYTES, "zz", "12345678", 8), put(at + 4, 0, 4), DAMAGED(malformed);
+    LAST(HARP_META_BYTES, "zz", "12345678", 8), put(at + 4, 64, 4), DAMAGED(malformed);
+    LAST(HARP_META_BYTES, "zz", "12345678", 8), put(at + 4, 1, 4), DAMAGED(malformed); /* its zero is no zero */
+    LAST(HARP_META_BYTES, "zz", "12345678", 8), put(at + 16, 0, 1), DAMAGED(malformed); /* a zero inside */
+    LAST(HARP_META_BYTES, "zz", "12345678", 8), put(at + 8, 9, 8), DAMAGED(malformed);
+    LAST(HARP_META_BYTES, "zz", "12345678", 8), put(at + 8, 7, 8), OPENS();
+    LAST(HARP_META_BYTES, "zz", "12345678", 8), put(at + 8, 1000, 8), DAMAGED(malformed);
+    LAST(HARP_META_BYTES, "zz", "12345678", 8), put(at + 8, 0xFFFFFFFFFFFFFFFFu, 8), DAMAGED(malformed);
+    LAST(HARP_META_TEXT, "zz", "1234567", 7), OPENS();
+    LAST(HARP_META_TEXT, "zz", "1234567", 7), put(at + 24 + 7, 'x', 1), DAMAGED(malformed); /* no zero behind */
+    LAST(HARP_META_TEXT, "zz", "1234567", 7), put(at + 8, 8, 8), DAMAGED(malformed);        /* nor room for it */
+    for (i = HARP_META_INTEGER; i <= HARP_META_REAL; i++) {
+        LAST((unsigned)i, "zz", "12345678", 8), OPENS();
+        LAST((unsigned)i, "zz", "12345678", 8), put(at + 8, 4, 8), DAMAGED(malformed);
+    }
+    LAST(5, "zz", "12345678", 8), DAMAGED(malformed);
+    LAST(0, "zz", "12345678", 8), OPENS(); /* none at all */
+    set_meta("a.key.of.63.bytes.is.as.long.as.a.key.may.be.in.this.format.000", HARP_META_BYTES, "", 0), OPENS();
+#undef LAST
+}
+
+static size_t place_of(const char *tensor, int field)
+{
+    return (size_t)(record_of(tensor) - file) + (size_t)field;
+}
+
+static void test_tensor_records(void)
+{
+    static const char shape[] = "do not fit together", outside[] = "lies outside its place";
+    uint64_t at;
+    put(place_of("embedding", 0), 0, 1), DAMAGED("tensor 0 has no valid name");
+    memset(record_of("embedding"), 'x', 48), DAMAGED("tensor 0 has no valid name");
+    put(place_of("embedding", 48), 9, 4), DAMAGED(shape);
+    put(place_of("embedding", 48), 0, 4), DAMAGED(shape);
+    put(place_of("embedding", 80), 0, 8), DAMAGED(shape);
+    put(place_of("embedding", 80), hp_u64(record_of("embedding") + 80) + 64, 8), DAMAGED(shape);
+    put(place_of("embedding", 56), 0, 8), DAMAGED(shape);
+    put(place_of("embedding", 64), 0, 8), DAMAGED(shape);
+    put(place_of("embedding", 56), (1 << 28) + 1, 8), DAMAGED(shape);
+    put(place_of("embedding", 64), (1 << 28) + 1, 8), DAMAGED(shape);
+    put(place_of("final_norm", 56), 2, 8), DAMAGED(shape);
+    put(place_of("0.qkv", 72), hp_u64(record_of("0.qkv") + 72) + 4, 8), DAMAGED(outside);
+    put(place_of("0.qkv", 72), hp_u64(record_of("0.qkv") + 72) - 64, 8), DAMAGED(outside); /* into the one before */
+    put(place_of("embedding", 72), number_at(56) - 64, 8), DAMAGED(outside);
+    put(place_of("output", 72), (file_bytes + 63) / 64 * 64 + 64, 8), DAMAGED(outside);
+    put(place_of("output", 72), hp_u64(record_of("output") + 72) + 64, 8), DAMAGED(outside); /* its end is beyond */
+    put(place_of("output", 72), (uint64_t)0 - 64, 8), DAMAGED(outside);
+    at = hp_u64(record_of("output") + 72) + hp_u64(record_of("output") + 80);
+    file_bytes = (size_t)at, OPENS(); /* the file ends with its last tensor */
+    file_bytes = (size_t)at - 1, DAMAGED(outside);
+}
+
+/* The bytes that a type and a shape have, at the borders. */
+static void test_tensor_sizes(void)
+{
+    CHECK(hp_tensor_bytes(HP_TENSOR_F32, 1, 5) == 20 && hp_tensor_bytes(HP_TENSOR_F32, 2, 5) == 0);
+    CHECK(hp_tensor_bytes(HP_TENSOR_F32_MATRIX, 16, 32) == 16 * 32 * 4);
+    CHECK(hp_tensor_bytes(HP_TENSOR_F32_MATRIX, 17, 33) == 32 * 64 * 4);
+    CHECK(hp_tensor_bytes(HP_TENSOR_INT8, 16, 32) == 64 + 512 && hp_tensor_bytes(HP_TENSOR_INT8, 16, 64) == 64 + 1024);
+    CHECK(hp_tensor_bytes(HP_TENSOR_INT8, 17, 65) == 2 * (128 + 3 * 512));
+    CHECK(hp_tensor_bytes(HP_TENSOR_INT8, 1 << 28, 1 << 28) ==
+          ((uint64_t)1 << 24) * (((uint64_t)1 << 28) + ((uint64_t)1 << 32)));
+    CHECK(hp_tensor_bytes(HP_TENSOR_INT8, (1 << 28) + 1, 1) == 0
+          && hp_tensor_bytes(HP_TENSOR_INT8, 1, (1 << 28) + 1) == 0);
+    CHECK(hp_tensor_bytes(HP_TENSOR_INT8, 0, 1) == 0 && hp_tensor_bytes(HP_TENSOR_INT8, 1, 0) == 0);
+    CHECK(hp_tensor_bytes(0, 1, 1) == 0 && hp_tensor_bytes(4, 1, 1) == 0);
+}
+
+/* ---- what the tensors are ---- */
+
+/* The file of a model with one token, whose embedding is a vector too; tied, so that final_norm is last. */
+static void make_narrow(unsigned is_float)
+{
+    fz_shape s = shape_of(0);
+    s.vocab = 1, s.tied = 1, s.is_float = is_float;
+    make_file_of(s);
+    set_meta("bos_token", 0, NULL, 0), set_meta("end_tokens", 0, NULL, 0);
+}
+
+/* Makes a tensor another type of the same shape; the last one's file gets as long as that needs. */
+static void retype(const char *name, unsigned type)
+{
+    uint8_t *record = record_of(name);
+    uint64_t bytes = hp_tensor_bytes(type, hp_u64(record + 56), hp_u64(record + 64));
+    fz_store(record + 48, type, 4), fz_store(record + 80, bytes, 8);
+    if (hp_u64(record + 72) + bytes > file_bytes) file_bytes = (size_t)(hp_u64(record + 72) + bytes);
+}
+
+static void test_tensors(void)
+{
+    make_narrow(0), OPENS();
+    make_narrow(0), retype("embedding", HP_TENSOR_F32), DAMAGED("tensor embedding has the wrong type");
+    make_narrow(0), retype("final_norm", HP_TENSOR_INT8), DAMAGED("tensor final_norm has the wrong type");
+    make_narrow(0), retype("final_norm", HP_TENSOR_F32_MATRIX), DAMAGED("tensor final_norm has the wrong type");
+    make_narrow(1), OPENS();
+    put(place_of("1.down", 0), 'x', 1), DAMAGED("tensor 1.down is missing or misplaced");
+    put(place_of("final_norm", 0), 'x', 1), DAMAGED("tensor final_norm is missing or misplaced");
+    put(place_of("output", 0), 'x', 1), DAMAGED("tensor output is missing or misplaced");
+    put(36, hp_u32(file + 36) - 1u, 4), DAMAGED("tensor output is missing or misplaced");
+    set_integer("tied", 1), UNSUPPORTED("tensor output has no place");
+    set_integer("hidden", 23), DAMAGED("tensor embedding is 80 x 24; the model needs 80 x 23");
+    set_integer("ffn", 21), DAMAGED("tensor 0.gate_up is 40 x 24; the model needs 42 x 24");
+    set_integer("heads", 2), DAMAGED("tensor 0.qkv is");
+    set_integer("kv_heads", 4), DAMAGED("tensor 0.qkv is");
+    put((size_t)hp_u64(record_of("rope_frequencies") + 72) + 4, hp_bits(64.0f), 4), OPENS();
+    put((size_t)hp_u64(record_of("rope_frequencies") + 72) + 4, hp_bits(-64.0f), 4), OPENS();
+    put((size_t)hp_u64(record_of("rope_frequencies") + 72) + 4, hp_bits(64.5f), 4),
+    DAMAGED("element 1 of rope_frequencies");
+    put((size_t)hp_u64(record_of("rope_frequencies") + 72) + 4, hp_bits(-64.5f), 4),
+    DAMAGED("element 1 of rope_frequencies");
+    put((size_t)hp_u64(record_of("rope_frequencies") + 72) + 8, 0x7FC00000u, 4),
+    DAMAGED("element 2 of rope_frequencies");
+}
+
+/* ---- what the model is ---- */
+
+static void test_integers(void)
+{
+    static const struct {
+        const char *key;
+        int64_t least, most;
+    } sizes[] = {{"vocab", 1, 1 << 24}, {"hidden", 1, 1 << 18}, {"layers", 1, 1024},     {"heads", 1, 4096},
+                 {"kv_heads", 1, 4096}, {"head_dim", 2, 1024},  {"ffn", 1, 1 << 20},     {"context", 1, 1 << 28},
+                 {"window", 0, 1 << 28}, {"tied", 0, 1},        {"rope_dims", 0, 6}};
+    size_t i;
+    harp_error err;
+    char words[64];
+    for (i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        snprintf(words, sizeof words, "the integer %s is missing", sizes[i].key);
+        set_meta(sizes[i].key, 0, NULL, 0), DAMAGED(words);
+        set_real(sizes[i].key, 8.0), DAMAGED(words);
+        snprintf(words, sizeof words, "%s is %ld; it must be between %ld and %ld",
+                 sizes[i].key, (long)sizes[i].least - 1,
+                 (long)sizes[i].least, (long)sizes[i].most);
+        set_integer(sizes[i].key, sizes[i].least - 1), DAMAGED(words);
+        snprintf(words, sizeof words, "%s is %ld; it must be between", sizes[i].key, (long)sizes[i].most + 1);
+        set_integer(sizes[i].key, sizes[i].most + 1), DAMAGED(words);
+        snprintf(words, sizeof words, "%s is ", sizes[i].key); /* the bounds: refused for what follows, if at all */
+        set_integer(sizes[i].key, sizes[i].least);
+        CHECK(open_file(&err) == HARP_OK || strncmp(err.text, words, strlen(words)) != 0);
+        make_file();
+        set_integer(sizes[i].key, sizes[i].most);
+        CHECK(open_file(&err) == HARP_OK || strncmp(err.text, words, strlen(words)) != 0);
+        make_file();
+    }
+    set_integer("layers", 4), DAMAGED("tensor 2.attn_norm is missing");
+    set_integer("layers", 5), DAMAGED("5 layers cannot be made of 16 tensors");
+    set_integer("kv_heads", 3), DAMAGED("4 heads cannot share 3");
+    set_integer("rope_dims", 5), DAMAGED("rope_dims 5 is odd");
+}
+
+static void test_ends(void)
+{
+    uint8_t ids[17 * 4];
+    int i;
+    memset(ids, 0, sizeof ids);
+    for (i = 0; i < 17; i++) ids[4 * i] = (uint8_t)(79 - i);
+    set_meta("bos_token", 0, NULL, 0), OPENS();
+    set_integer("bos_token", 79), OPENS();
+    set_integer("bos_token", 80), DAMAGED("bos_token is 80");
+    set_integer("bos_token", -1), DAMAGED("bos_token is -1");
+    set_text("bos_token", "<s>"), DAMAGED("the integer bos_token");
+    set_meta("end_tokens", 0, NULL, 0), OPENS();
+    set_meta("end_tokens", HARP_META_BYTES, ids, 0), OPENS();
+    set_meta("end_tokens", HARP_META_BYTES, ids, 64), OPENS();
+    set_meta("end_tokens", HARP_META_BYTES, ids, 68), DAMAGED("end_tokens must be at most 16");
+    set_meta("end_tokens", HARP_META_BYTES, ids, 6), DAMAGED("end_tokens must be at most 16");
+    set_integer("end_tokens", 2), DAMAGED("end_tokens must be at most 16");
+    ids[4] = 80;
+    set_meta("end_tokens", HARP_META_BYTES, ids, 8), DAMAGED("end token 80 is not in the vocabulary");
+    set_meta("end_tokens", HARP_META_BYTES, ids, 4), OPENS();
+    ids[3] = 0x80;
+    set_meta("end_tokens", HARP_META_BYTES, ids, 4), DAMAGED("is not in the vocabulary"); /* no id below zero */
+}
+
+static void test_recipe(void)
+{
+    static const char *const factors[] = {"attention_scale", "attention_cap", "logit_cap", "embedding_scale",
+                                          "rope_scale"};
+    static const char *const words[] = {"norm", "norm_place", "residual", "activation", "ffn_kind", "qk_norm"};
+    static const char *const bits[] = {"window_layers", "local_layers"};
+    char text[64];
+    size_t i;
+    set_meta("architecture", 0, NULL, 0), DAMAGED("the text architecture is missing");
+    set_integer("architecture", 1), DAMAGED("the text architecture is missing");
+    set_meta("norm_eps", 0, NULL, 0), DAMAGED("the real norm_eps is missing");
+    set_integer("norm_eps", 0), DAMAGED("the real norm_eps is missing");
+    set_real("norm_eps", 0.0), OPENS();
+    set_real("norm_eps", 0.999), OPENS();
+    set_real("norm_eps", 1.0), DAMAGED("norm_eps");
+    set_real("norm_eps", -1e-9), DAMAGED("norm_eps");
+    set_real("norm_eps", (double)hp_float(0x7FC00000u)), DAMAGED("norm_eps");
+    for (i = 0; i < sizeof words / sizeof *words; i++) {
+        snprintf(text, sizeof text, "%s must be a text", words[i]);
+        set_integer(words[i], 0), DAMAGED(text);
+        snprintf(text, sizeof text, "%s is nothing, which this version does not know", words[i]);
+        set_text(words[i], "nothing"), UNSUPPORTED(text);
+        set_text(words[i], ""), UNSUPPORTED("which this version does not know");
+    }
+    set_text("residual", "parallel"), OPENS();
+    set_text("residual", "parallel"), set_text("norm_place", "before"), OPENS();
+    set_text("residual", "parallel"), set_text("norm_place", "after"),
+    UNSUPPORTED("a parallel residual goes with norms before");
+    set_text("residual", "parallel_shared"), set_text("norm_place", "around"),
+    UNSUPPORTED("a parallel residual goes with");
+    set_text("residual", "parallel_shared"),
+    DAMAGED("tensor 0.gate_up is missing or misplaced"); /* ffn_norm is there */
+    for (i = 0; i < sizeof factors / sizeof *factors; i++) {
+        snprintf(text, sizeof text, "%s must be a real between 1e-6 and 1e6", factors[i]);
+        set_integer(factors[i], 1), DAMAGED(text);
+        set_real(factors[i], 0.0), DAMAGED(text);
+        set_real(factors[i], 0.99e-6), DAMAGED(text);
+        set_real(factors[i], 1.01e6), DAMAGED(text);
+        set_real(factors[i], (double)hp_float(0x7FC00000u)), DAMAGED(text);
+        set_real(factors[i], 1e-6), OPENS();
+        set_real(factors[i], 1e6), OPENS();
+    }
+    for (i = 0; i < 2; i++) {
+        snprintf(text, sizeof text, "%s must be bytes, one for each of 2 layers", bits[i]);
+        set_text(bits[i], "ab"), DAMAGED(text);
+        set_meta(bits[i], HARP_META_BYTES, "\1", 1), DAMAGED(text);
+        set_meta(bits[i], HARP_META_BYTES, "\1\1\1", 3), DAMAGED(text);
+        snprintf(text, sizeof text, "%s of layer 1 is neither 0 nor 1", bits[i]);
+        set_meta(bits[i], HARP_META_BYTES, "\1\2", 2), DAMAGED(text);
+    }
+    set_meta("window_layers", HARP_META_BYTES, "\1\0", 2), OPENS();
+    set_meta("local_layers", HARP_META_BYTES, "\1\0", 2), DAMAGED("tensor rope_local is missing");
+    set_integer("rope_original", 64), DAMAGED("tensor rope_long is missing");
+    set_integer("rope_original", 65), DAMAGED("rope_original is 65; it must be between 1 and 64");
+    set_integer("rope_original", 0), DAMAGED("rope_original is 0");
+    set_real("rope_original", 8.0), DAMAGED("the integer rope_original");
+    set_integer("rope_dims", 0), set_integer("rope_original", 8), DAMAGED("rope_dims is 0, but");
+    set_integer("rope_dims", 0), set_meta("local_layers", HARP_META_BYTES, "\1\0", 2), DAMAGED("rope_dims is 0, but");
+    set_integer("rope_dims", 0), DAMAGED("tensor 0.attn_norm is missing"); /* rope_frequencies is there */
+}
+
+/* ---- the tokenizer's tables ---- */
+
+/* The value of an entry; *bytes: its size. */
+static uint8_t *value_of(const char *key, size_t *bytes)
+{
+    uint64_t end = 64 + number_at(40), next = 64;
+    harp_model m;
+    harp_meta meta;
+    m.image = file;
+    while (next < end && hp_read_meta(&m, &next, end, &meta))
+        if (strcmp(meta.key, key) == 0) {
+            if (bytes) *bytes = meta.bytes;
+            return (uint8_t *)(uintptr_t)meta.data;
+        }
+    printf("no entry %s\n", key);
+    exit(2);
+}
+
+static void set_word(const char *table, size_t index, uint32_t value)
+{
+    fz_store(value_of(table, NULL) + 4 * index, value, 4);
+}
+
+static uint32_t word_at(const char *table, size_t index)
+{
+    return hp_u32_at(value_of(table, NULL), index);
+}
+
+static void set_words(const char *table, const uint32_t *values, size_t n)
+{
+    static uint8_t bytes[ROOM];
+    size_t i;
+    for (i = 0; i < n; i++) fz_store(bytes + 4 * i, values[i], 4);
+    set_meta(table, HARP_META_BYTES, bytes, 4 * n);
+}
+
+static void test_tables(void)
+{
+    static const char *const tables[] = {"offsets", "text",        "types",  "sorted",
+                                         "bytes",   "merge_first", "merges", "added"};
+    static const char *const flags[] = {"add_bos", "ignore_merges", "any_lead", "number_lead", "lone_digits",
+                                        "sign_newlines", "newline_runs"};
+    char key[64], words[128];
+    size_t i, bytes;
+    for (i = 0; i < sizeof tables / sizeof *tables; i++) {
+        snprintf(key, sizeof key, "tokenizer.%s", tables[i]);
+        snprintf(words, sizeof words, "the table %s of the tokenizer is damaged or missing", key);
+        value_of(key, &bytes);
+        set_meta(key, 0, NULL, 0), DAMAGED(words);
+        set_text(key, "text"), DAMAGED(words);
+        if (i != 1) set_meta(key, HARP_META_BYTES, value_of(key, NULL), bytes - 1), DAMAGED(words);
+    }
+    for (i = 0; i < sizeof flags / sizeof *flags; i++) {
+        snprintf(key, sizeof key, "tokenizer.%s", flags[i]);
+        snprintf(words, sizeof words, "%s must be an integer between 0 and 1", key);
+        set_integer(key, 0), OPENS();
+        set_integer(key, 1), OPENS();
+        set_integer(key, 2), DAMAGED(words);
+        set_integer(key, -1), DAMAGED(words);
+        set_text(key, "yes"), DAMAGED(words);
+        set_meta(key, 0, NULL, 0), OPENS();
+    }
+    set_meta("tokenizer.kind", 0, NULL, 0), OPENS();
+    set_text("tokenizer.kind", "1"), DAMAGED("tokenizer.kind");
+    set_integer("tokenizer.kind", 3), UNSUPPORTED("tokenizers of kind 3");
+    set_integer("tokenizer.kind", 0), UNSUPPORTED("tokenizers of kind 0");
+    set_integer("tokenizer.spaces", 15), OPENS();
+    set_integer("tokenizer.spaces", 16), DAMAGED("tokenizer.spaces must be");
+    set_integer("tokenizer.unknown", -1), OPENS();
+    set_integer("tokenizer.unknown", 79), OPENS();
+    set_integer("tokenizer.unknown", 80), DAMAGED("tokenizer.unknown must be");
+    set_integer("tokenizer.contractions", 3), DAMAGED("tokenizer.contractions must be");
+    set_integer("tokenizer.number_digits", (1 << 20) + 1), DAMAGED("tokenizer.number_digits must be");
+}
+
+static void test_texts(void)
+{
+    static const char offsets[] = "tokenizer.offsets", types[] = "tokenizer.types";
+    static const char damaged[] = "the table tokenizer.offsets";
+    size_t bytes;
+    value_of("tokenizer.text", &bytes);
+    set_word(offsets, 0, 1), DAMAGED(damaged);
+    set_word(offsets, 80, (uint32_t)bytes - 1), DAMAGED(damaged);
+    set_word(offsets, 5, word_at(offsets, 4) - 1), DAMAGED(damaged);
+    set_word(offsets, 40, (uint32_t)bytes + 1), DAMAGED(damaged);
+    set_word(offsets, 40, 0xFFFFFFFFu), DAMAGED(damaged);
+    value_of(types, NULL)[3] = 0, DAMAGED("the table tokenizer.types");
+    value_of(types, NULL)[3] = 7, DAMAGED("the table tokenizer.types");
+}
+
+/* Texts of 4096 bytes are the longest that a token can have, 512 the longest that an added one can. */
+static void test_long_texts(void)
+{
+    static uint8_t text[8192];
+    static const uint32_t longest[] = {4096, 4097, 512, 513};
+    size_t i, k, bytes;
+    for (i = 0; i < 4; i++) {
+        uint32_t more = longest[i] - 3; /* the last token is "<!>" */
+        const uint8_t *old = value_of("tokenizer.text", &bytes);
+        memcpy(text, old, bytes);
+        memset(text + bytes, 'x', more);
+        set_meta("tokenizer.text", HARP_META_BYTES, text, bytes + more);
+        set_word("tokenizer.offsets", 80, (uint32_t)bytes + more);
+        if (i == 0) { /* fine as a token, not as an added one */
+            k = word_at("tokenizer.added", 0) == 79 ? 2 : 0;
+            set_words("tokenizer.added", (const uint32_t[]){word_at("tokenizer.added", k), 0}, 2);
+        }
+        if (i == 0 || i == 2) OPENS();
+        else DAMAGED(i == 1 ? "the table tokenizer.offsets" : "the table tokenizer.added");
+    }
+}
+
+static void test_lists(void)
+{
+    static const char sorted[] = "tokenizer.sorted", added[] = "tokenizer.added", of_bytes[] = "tokenizer.bytes";
+    uint32_t pair = 0;
+    while (word_at("tokenizer.offsets", pair + 1) - word_at("tokenizer.offsets", pair) != 2) pair++;
+    set_word(sorted, 3, 80), DAMAGED(sorted);
+    set_word(sorted, 3, 0), DAMAGED(sorted); /* the unknown token is no normal one */
+    set_word(sorted, 3, word_at(sorted, 2)), DAMAGED(sorted);
+    set_word(sorted, 3, word_at(sorted, 5)), DAMAGED(sorted);
+    set_word(added, 1, 3), OPENS();
+    set_word(added, 1, 4), DAMAGED(added);
+    set_word(added, 0, 5), DAMAGED(added); /* a normal token */
+    set_word(added, 0, word_at(added, 2)), DAMAGED(added);
+    value_of("tokenizer.types", NULL)[78] = 4; /* the empty token */
+    set_words(added, (const uint32_t[]){78, 0}, 2), DAMAGED(added);
+    set_words(added, (const uint32_t[]){0, 0}, 0), OPENS();
+    value_of("tokenizer.types", NULL)[78] = 1; /* a normal token without text comes first */
+    {
+        uint32_t list[128], n = 0;
+        size_t bytes;
+        value_of(sorted, &bytes);
+        for (list[n++] = 78; n <= bytes / 4; n++) list[n] = word_at(sorted, n - 1);
+        set_words(sorted, list, n), OPENS();
+    }
+    set_word(of_bytes, 'a', 80), DAMAGED(of_bytes);
+    set_word(of_bytes, 'a', word_at(of_bytes, 'b')), DAMAGED(of_bytes);
+    set_word(of_bytes, value_of("tokenizer.text", NULL)[word_at("tokenizer.offsets", pair)], pair), DAMAGED(of_bytes);
+    set_word(of_bytes, 'a', 0xFFFFFFFFu), OPENS();
+}
+
+static void test_merges(void)
+{
+    static const char merges[] = "tokenizer.merges", first[] = "tokenizer.merge_first";
+    uint32_t left = 3, right = word_at(merges, 0), result = word_at(merges, 2), n, both[6], i;
+    size_t bytes;
+    value_of(merges, &bytes);
+    n = (uint32_t)bytes / 12;
+    set_word(merges, 0, 80), DAMAGED(merges);
+    set_word(merges, 2, 80), DAMAGED(merges);
+    set_word(merges, 1, 0xFFFFFFFFu), DAMAGED(merges); /* that rank means none */
+    set_word(merges, 0, 78), DAMAGED(merges);          /* an empty part */
+    set_word(merges, 0, right + 1), DAMAGED(merges);   /* its text is another */
+    set_word(merges, 2, result + 1), DAMAGED(merges);
+    set_word(merges, 2, left), DAMAGED(merges); /* shorter than both */
+    set_word(first, 0, 1), DAMAGED(first);
+    set_word(first, 80, n - 1), DAMAGED(first);
+    set_word(first, 10, 0), DAMAGED(first);
+    set_word(first, 10, n + 1), DAMAGED(first);
+    both[0] = right, both[1] = 7, both[2] = result; /* one pair twice: a left token's merges ascend */
+    memcpy(both + 3, both, 12);
+    set_words(merges, both, 6);
+    for (i = 0; i <= 80; i++) set_word(first, i, i <= left ? 0 : 2);
+    DAMAGED(merges);
+    set_words(merges, both, 3);
+    for (i = 0; i <= 80; i++) set_word(first, i, i <= left ? 0 : 1);
+    OPENS();
+    set_words(merges, both, 3); /* the empty token as a left part */
+    for (i = 0; i <= 80; i++) set_word(first, i, i <= 78 ? 0 : 1);
+    DAMAGED(merges);
+}
+
+enum { BEGIN = HP_ITEM_STAGE | HP_ITEM_ALTERNATIVE };
+
+/* Words as a program: one stage, one alternative, a run of letters; then one number of it changed. */
+static void set_program(size_t index, uint32_t value)
+{
+    uint32_t items[] = {BEGIN | HP_ITEM_SET, 0, 1, 0, HP_ITEM_SET, 1, 0, 4}, sets[] = {0, 1, 2};
+    uint32_t ranges[] = {'a', 'z', '0', '9'};
+    if (index < 8) items[index] = value;
+    else if (index < 11) sets[index - 8] = value;
+    else if (index < 15) ranges[index - 11] = value;
+    set_words("tokenizer.words", items, 8);
+    set_words("tokenizer.set_first", sets, 3);
+    set_words("tokenizer.sets", ranges, 4);
+}
+
+static void test_word_programs(void)
+{
+    static const char words[] = "the table tokenizer.words", first[] = "the table tokenizer.set_first";
+    static const struct {
+        size_t index;
+        uint32_t value;
+        const char *damaged; /* NULL: it opens */
+    } changes[] = {{99, 0, NULL},
+                   {0, 128 | BEGIN, words},
+                   {0, BEGIN | (HP_ITEM_AT_END + 1), words},
+                   {0, HP_ITEM_ALTERNATIVE, words}, /* no stage begins */
+                   {0, HP_ITEM_STAGE, words},       /* no alternative begins */
+                   {1, 2, words},
+                   {0, BEGIN | HP_ITEM_NOT_BEFORE, NULL},
+                   {5, 2, words},
+                   {4, HP_ITEM_AT_END, NULL},
+                   {4, HP_ITEM_STAGE, words}, /* a stage begins with an alternative */
+                   {2, 1 << 20, NULL},
+                   {2, (1 << 20) + 1, words},
+                   {3, 1 << 20, NULL},
+                   {3, (1 << 20) + 1, words},
+                   {6, 4, NULL},
+                   {6, 5, words}, /* more than the most */
+                   {8, 1, NULL},
+                   {9, 3, first},
+                   {10, 0, first},
+                   {10, 3, first},
+                   {11, 'z', NULL},
+                   {11, 'z' + 1, "the table tokenizer.sets"},
+                   {14, 0x110000, NULL}, /* a byte that is no character */
+                   {14, 0x110001, "the table tokenizer.sets"}};
+    uint32_t many[4 * 9 * 4];
+    size_t i, k;
+    for (i = 0; i < sizeof changes / sizeof *changes; i++) {
+        set_program(changes[i].index, changes[i].value);
+        if (changes[i].damaged) DAMAGED(changes[i].damaged);
+        else OPENS();
+    }
+    for (k = 8; k <= 9; k++) { /* so many items in one alternative, so many stages: 8 are the most of both */
+        for (i = 0; i < 4 * k; i++) many[i] = i == 0 ? BEGIN : i % 4 == 2;
+        set_program(99, 0), set_words("tokenizer.words", many, 4 * k);
+        if (k == 8) OPENS();
+        else DAMAGED(words);
+        for (i = 0; i < 4 * k; i++) many[i] = i % 4 == 0 ? BEGIN : i % 4 == 2;
+        set_program(99, 0), set_words("tokenizer.words", many, 4 * k);
+        if (k == 8) OPENS();
+        else DAMAGED(words);
+    }
+    for (k = 1024; k <= 1025; k++) { /* so many alternatives */
+        static uint32_t all[4 * 1025];
+        for (i = 0; i < 4 * k; i++) all[i] = i == 0 ? BEGIN : i % 4 == 0 ? HP_ITEM_ALTERNATIVE : i % 4 == 2;
+        set_program(99, 0), set_words("tokenizer.words", all, 4 * k);
+        if (k == 1024) OPENS();
+        else DAMAGED(words);
+    }
+    set_program(99, 0), set_words("tokenizer.words", many, 0), DAMAGED(words);
+    set_program(99, 0), set_words("tokenizer.set_first", many, 0), DAMAGED(words);
+    set_program(99, 0), set_meta("tokenizer.set_first", 0, NULL, 0), DAMAGED(first);
+    set_program(99, 0), set_meta("tokenizer.sets", 0, NULL, 0), DAMAGED("the table tokenizer.sets");
+    set_program(99, 0), set_words("tokenizer.words", many, 3), DAMAGED(words);
+}
+
+static void set_normalization(size_t index, uint32_t value)
+{
+    uint32_t numbers[10 + 6 + 6] = {0xC0, 'A', 0x300, 0, 0, 0xC8, 'E', 0x300, 0, 0, 'A', 0x300, 0xC0, 'E', 0x300, 0xC8,
+                                    0x300, 0x314, 230, 0x316, 0x319, 220};
+    if (index < 22) numbers[index] = value;
+    set_words("tokenizer.decompose", numbers, 10);
+    set_words("tokenizer.compose", numbers + 10, 6);
+    set_words("tokenizer.marks", numbers + 16, 6);
+}
+
+static void test_normalization(void)
+{
+    static const char decompose[] = "the table tokenizer.decompose", compose[] = "the table tokenizer.compose";
+    static const char marks[] = "the table tokenizer.marks";
+    set_normalization(99, 0), OPENS();
+    set_normalization(5, 0xBF), DAMAGED(decompose);
+    set_normalization(6, 0x10FFFF), OPENS();
+    set_normalization(6, 0x110000), DAMAGED(decompose);
+    set_normalization(13, '@'), DAMAGED(compose);
+    set_normalization(12, 0x110000), DAMAGED(compose);
+    set_normalization(19, 0x2FF), DAMAGED(marks);
+    set_normalization(18, 255), OPENS();
+    set_normalization(18, 256), DAMAGED(marks);
+    set_normalization(8, 0x316), set_word("tokenizer.decompose", 9, 0x319), OPENS(); /* of four parts */
+    set_normalization(99, 0), set_meta("tokenizer.compose", 0, NULL, 0), DAMAGED(compose);
+    set_normalization(99, 0), set_meta("tokenizer.marks", 0, NULL, 0), DAMAGED(marks);
+    set_normalization(99, 0), set_text("tokenizer.decompose", "AB"), DAMAGED(decompose);
+}
+
+/* Whatever the rules for words, the tokens of a text are its text: bytes without a token of their own excepted, which
+ * the unknown token stands for, or nothing if there is none. */
+static void check_words(int line)
+{
+    static const char *const texts[] = {
+        "a  bc\n\n de",  "it's I'LL 'Re 'x '", "12345 6 7a", "..,\n\n.,'", " \n \n  a",
+        "\xC3\xA9\xE2\x82\xAC \xF0\x9F\x98\x80",
+        "'\xC5\xBFx",     "\r\r a\xFF b\xC3",   "</s><!>a",   "",           " ",          "'s",
+        "a'd. \xE2\x96.", "a'l",               "'p",         "'\xC5.",      "'aa",        ".,\r\n.",
+        "abcdefghijklmnopabcdefgh",         "\xE2\x96\x81" /* kind 1 takes that for a space */};
+    harp_source source = harp_source_defaults();
+    harp_model *m = NULL;
+    int32_t tokens[64];
+    size_t i, k, n, bytes, n_texts;
+    fz_seal(file, file_bytes);
+    source.data = file, source.bytes = file_bytes;
+    if (harp_open_source(&m, &source, NULL)) failed++, printf("FAILED line %d: does not open\n", line);
+    n_texts = sizeof texts / sizeof *texts - (m && m->tokenizer.kind == HP_SENTENCEPIECE);
+    for (i = 0; m && i < n_texts; i++) {
+        const char *p = texts[i];
+        int good = harp_encode(m, p, strlen(p), 0, tokens, 64, &n, NULL) == HARP_OK;
+        for (k = 0; k < n && good; k++) {
+            const char *token = harp_token_text(m, tokens[k], &bytes);
+            if (tokens[k] == 0) continue; /* the unknown token */
+            while (*p && strncmp(p, token, bytes) != 0 && !strchr(fz_alphabet, *p)) p++;
+            good = strncmp(p, token, bytes) == 0;
+            if (good) p += bytes;
+        }
+        while (*p && !strchr(fz_alphabet, *p)) p++;
+        if (good && *p == 0) passed++;
+        else failed++, printf("FAILED line %d: text %d comes back as another\n", line, (int)i);
+    }
+    harp_close(m);
+    make_file();
+}
+
+static harp_model *open_or_exit(void);
+
+static size_t count_tokens(const char *text)
+{
+    int32_t tokens[64];
+    size_t n = 0;
+    harp_model *m = open_or_exit();
+    CHECK(harp_encode(m, text, strlen(text), 0, tokens, 64, &n, NULL) == HARP_OK);
+    harp_close(m);
+    make_file();
+    return n;
+}
+
+static void test_word_rules(void)
+{
+    uint32_t search[32]; /* seven runs of letters, then a digit */
+    int32_t bits;
+    for (bits = 0; bits < 256; bits++) {
+        set_integer("tokenizer.contractions", bits % 3), set_integer("tokenizer.any_lead", bits >> 1 & 1);
+        set_integer("tokenizer.number_lead", bits >> 2 & 1), set_integer("tokenizer.number_digits", bits >> 3 & 3);
+        set_integer("tokenizer.lone_digits", bits >> 5 & 1), set_integer("tokenizer.sign_newlines", bits >> 6 & 1);
+        set_integer("tokenizer.newline_runs", bits >> 7 & 1), set_integer("tokenizer.ignore_merges", bits >> 4 & 1);
+        if (bits & 1) set_integer("tokenizer.unknown", -1);
+        check_words(__LINE__);
+    }
+    set_program(99, 0), check_words(__LINE__);
+    set_program(4, HP_ITEM_AT_END), check_words(__LINE__);
+    set_program(2, 0), check_words(__LINE__); /* it can match nothing, which is no match */
+    for (bits = 0; bits < 32; bits++) search[bits] = bits == 0 ? BEGIN : bits == 29 || bits == 30;
+    set_program(99, 0), set_words("tokenizer.words", search, 32), check_words(__LINE__); /* too many ways */
+    set_normalization(99, 0), check_words(__LINE__);
+    set_normalization(5, 0xE9), set_word("tokenizer.decompose", 8, 0x316), set_word("tokenizer.decompose", 9, 0x319);
+    CHECK(count_tokens("a\xC3\xA9\xE2\x82") > 0); /* a letter of four parts */
+    set_integer("tokenizer.kind", 1), set_integer("tokenizer.spaces", 0), check_words(__LINE__);
+}
+
+/* A program that searches to the text's end from every place, in vain, runs out of patience: the time is linear. */
+static void test_vain_search(void)
+{
+    enum { LONG = 40000 };
+    char *text = malloc(LONG);
+    int32_t *tokens = malloc(LONG * sizeof *tokens);
+    clock_t begin;
+    harp_model *m;
+    size_t n = 0;
+    memset(text, 'a', LONG);
+    set_program(2, 0), set_word("tokenizer.words", 6, 1); /* letters, then a digit */
+    m = open_or_exit();
+    begin = clock();
+    CHECK(harp_encode(m, text, LONG, 0, tokens, LONG, &n, NULL) == HARP_OK && n == LONG);
+    CHECK((double)(clock() - begin) / CLOCKS_PER_SEC < 8.0); /* a fraction of a second; else twenty, and more */
+    harp_close(m);
+    free(text), free(tokens);
+    make_file();
+}
+
+static int allocations_left;
+
+static void *failing_alloc(void *user, size_t bytes)
+{
+    (void)user;
+    return allocations_left-- > 0 ? malloc(bytes) : NULL;
+}
+
+static void plain_free(void *user, void *block, size_t bytes)
+{
+    (void)user, (void)bytes;
+    free(block);
+}
+
+static harp_model *open_or_exit(void)
+{
+    harp_source source = harp_source_defaults();
+    harp_model *m = NULL;
+    harp_error err;
+    fz_seal(file, file_bytes);
+    source.data = file, source.bytes = file_bytes;
+    source.allocator.alloc = failing_alloc, source.allocator.free = plain_free;
+    allocations_left = 1000;
+    if (harp_open_source(&m, &source, &err)) printf("%s\n", err.text), exit(2);
+    return m;
+}
+
+/* Each request for memory fails once; then the text is what it is with all of it. */
+static void test_memory_of_a_text(void)
+{
+    static const char text[] = "cA\xCC\x80<!>E\xCC\x80 a\xFF<!>A\xCC\x80";
+    int32_t tokens[64];
+    size_t n = 0;
+    harp_model *m;
+    int most, with;
+    for (with = 0; with < 2; with++) {
+        if (with) set_program(99, 0);
+        set_normalization(99, 0);
+        m = open_or_exit();
+        for (most = 0;; most++) {
+            harp_error err;
+            allocations_left = most;
+            if (harp_encode(m, text, strlen(text), 0, tokens, 64, &n, &err) == HARP_OK) break;
+            CHECK(err.status == HARP_ERR_MEMORY && strstr(err.text, "no memory") && n == 0);
+        }
+        CHECK(most >= 2 && n > 4);
+        harp_close(m);
+        make_file();
+    }
+}
+
+/* The tokens of a text as text, a bar between; with kind 1 and so many spaces. */
+static const char *tokens_of(int32_t spaces, const char *text, unsigned flags)
+{
+    static char out[256];
+    int32_t tokens[32];
+    size_t n = 0, i, bytes;
+    harp_model *m;
+    set_integer("tokenizer.kind", 1), set_integer("tokenizer.spaces", spaces);
+    m = open_or_exit(), out[0] = 0;
+    CHECK(harp_encode(m, text, strlen(text), flags, tokens, 32, &n, NULL) == HARP_OK);
+    for (i = 0; i < n; i++) {
+        const char *token = harp_token_text(m, tokens[i], &bytes);
+        strncat(strcat(out, "|"), token, bytes);
+    }
+    harp_close(m);
+    make_file();
+    return out;
+}
+
+static void test_spaces(void)
+{
+    CHECK(strcmp(tokens_of(0, "n", 0), "|n") == 0 && strcmp(tokens_of(1, "n", 0), "| |n") == 0);
+    CHECK(strcmp(tokens_of(1, " n", 0), "| | |n") == 0 && strcmp(tokens_of(1 | 4, " n", 0), "| |n") == 0);
+    CHECK(strcmp(tokens_of(1 | 4, "\xE2\x96\x81n", 0), "| |n") == 0 && strcmp(tokens_of(1 | 4, "n", 0), "| |n") == 0);
+    CHECK(strcmp(tokens_of(1, "n", HARP_ENCODE_CONTINUE), "|n") == 0 && strcmp(tokens_of(2, "n", 0), "|n") == 0);
+    CHECK(strcmp(tokens_of(2, "n<!>n", 0), "|n|<!>| |n") == 0 && strcmp(tokens_of(0, "n<!>n", 0), "|n|<!>|n") == 0);
+    CHECK(strcmp(tokens_of(2 | 4, "n<!>\xE2\x96n", 0), "|n|<!>| |\xE2|<unk>|n") == 0);
+    CHECK(strcmp(tokens_of(0, "n", HARP_ENCODE_BOS), "|<s>|n") == 0);
+}
+
+static void test_text_calls(void)
+{
+    harp_model *m;
+    harp_decoder d;
+    int32_t token;
+    size_t n = 1;
+    char out[64];
+    value_of("tokenizer.types", NULL)[4] = HP_TOKEN_UNUSED, set_integer("tokenizer.spaces", 8);
+    set_integer("tokenizer.add_bos", 0), value_of("tokenizer.sorted", &n);
+    { /* a token that is no normal one is not among the sorted */
+        uint32_t sorted[128], i, kept = 0;
+        for (i = 0; i < n / 4; i++)
+            if (word_at("tokenizer.sorted", i) != 4) sorted[kept++] = word_at("tokenizer.sorted", i);
+        set_words("tokenizer.sorted", sorted, kept);
+    }
+    m = open_or_exit();
+    CHECK(harp_encode_spans(m, NULL, NULL, 0, HARP_ENCODE_BOS, &token, 1, &n, NULL) == HARP_OK && n == 0);
+    CHECK(harp_token_text(m, 78, &n) == NULL && n == 0 && harp_token_text(m, 4, &n) != NULL && n == 1);
+    harp_decoder_start(&d, m, 0); /* silent tokens, then the space that encoding put first */
+    CHECK(harp_decode(&d, 0, out, 64, &n, NULL) == HARP_OK && n == 0);
+    CHECK(harp_decode(&d, 4, out, 64, &n, NULL) == HARP_OK && n == 0);
+    CHECK(harp_decode(&d, 3, out, 64, &n, NULL) == HARP_OK && n == 0);
+    CHECK(harp_decode(&d, 3, out, 64, &n, NULL) == HARP_OK && n == 1 && out[0] == ' ');
+    harp_decoder_start(&d, m, HARP_DECODE_CONTINUE | HARP_DECODE_SPECIAL);
+    CHECK(harp_decode(&d, 3, out, 64, &n, NULL) == HARP_OK && n == 1);
+    CHECK(harp_decode(&d, 0, out, 64, &n, NULL) == HARP_OK && n == 5 && memcmp(out, "<unk>", 5) == 0);
+    harp_decoder_start(&d, m, 0);
+    CHECK(harp_decode(&d, 5, out, 64, &n, NULL) == HARP_OK && n == 1 && out[0] == 'b');
+    harp_decoder_start(&d, NULL, 0);
+    CHECK(harp_decode(&d, 3, out, 64, &n, NULL) == HARP_ERR_ARGUMENT);
+    harp_close(m);
+    make_file();
+    set_meta("bos_token", 0, NULL, 0);
+    m = open_or_exit();
+    CHECK(harp_encode(m, "n", 1, HARP_ENCODE_BOS, &token, 1, &n, NULL) == HARP_OK && n == 1);
+    harp_close(m);
+    make_file();
+    set_meta("tokenizer.kind", 0, NULL, 0);
+    m = open_or_exit();
+    harp_decoder_start(&d, m, 0);
+    CHECK(harp_decode(&d, 3, out, 64, &n, NULL) == HARP_ERR_UNSUPPORTED && harp_token_text(m, 3, &n) == NULL);
+    harp_close(m);
+    make_file();
+}
+
+/* ---- what is said ---- */
+
+/* Texts of the file in a sentence: no commands for a terminal, and no more than there is room for. */
+static void test_sentences(void)
+{
+    char text[2 * sizeof(harp_error)];
+    harp_error err;
+    set_text("norm", "a\x1B[2J\x7F\x80\xC2\x9B\xC2\xA0\xC3\xA9\xC2");
+    CHECK(open_file(&err) == HARP_ERR_UNSUPPORTED);
+    CHECK(strcmp(err.text, "norm is a?[2J?\x80?\xC2\xA0\xC3\xA9\xC2, which this version does not know") == 0);
+    make_file();
+    memset(text, 'y', sizeof text - 1), text[sizeof text - 1] = 0;
+    set_text("norm", text);
+    CHECK(open_file(&err) == HARP_ERR_UNSUPPORTED && strlen(err.text) == sizeof err.text - 1);
+    make_file();
+    CHECK(strcmp(harp_status_name(HARP_OK), "HARP_OK") == 0);
+    CHECK(strcmp(harp_status_name(HARP_ERR_BUILD), "HARP_ERR_BUILD") == 0);
+    CHECK(strcmp(harp_status_name((harp_status)(HARP_ERR_BUILD + 1)), "HARP_ERR_UNKNOWN") == 0);
+    CHECK(strcmp(harp_status_name((harp_status)-1), "HARP_ERR_UNKNOWN") == 0);
+    set_integer("vocab", INT64_MIN), DAMAGED("vocab is -9223372036854775808; it must be");
+}
+
+/* A thread whose floats round or flush in another way gets no model. */
+static void test_arithmetic(void)
+{
+    static const char other[] = "fuses, flushes or rounds floats in another way";
+    harp_error err;
+#ifdef FE_UPWARD
+    static const int modes[] = {FE_UPWARD, FE_DOWNWARD, FE_TOWARDZERO};
+    size_t i;
+    for (i = 0; i < 3; i++) {
+        if (fesetround(modes[i])) continue;
+        CHECK(open_file(&err) == HARP_ERR_BUILD && strstr(err.text, other));
+        fesetround(FE_TONEAREST);
+    }
+#endif
+#ifdef __SSE__
+    {
+        unsigned kept = __builtin_ia32_stmxcsr();
+        __builtin_ia32_ldmxcsr(kept | 0x8000u); /* results that are too small become zero */
+        CHECK(open_file(&err) == HARP_ERR_BUILD && strstr(err.text, other));
+        __builtin_ia32_ldmxcsr(kept);
+    }
+#endif
+    CHECK(open_file(&err) == HARP_OK);
+    make_file();
+}
+
+/* ---- where the file comes from ---- */
+
+static size_t read_half(void *user, uint64_t offset, void *into, size_t bytes)
+{
+    (void)user;
+    memcpy(into, file + offset, bytes / 2);
+    return bytes / 2;
+}
+
+static void test_sources(void)
+{
+    static uint8_t block[1 << 16];
+    harp_source source = harp_source_defaults();
+    harp_model *m = NULL;
+    harp_error err;
+    size_t need = harp_source_memory(2);
+    CHECK(harp_source_memory(0) == 0 && harp_source_memory(1025) == 0 && harp_source_memory(1024) > need);
+    CHECK(need > harp_source_memory(1) && need <= sizeof block);
+    CHECK(harp_open_source(NULL, &source, &err) == HARP_ERR_ARGUMENT);
+    CHECK(harp_open_source(&m, NULL, &err) == HARP_ERR_ARGUMENT
+          && harp_open_source(&m, &source, &err) == HARP_ERR_ARGUMENT);
+    fz_seal(file, file_bytes);
+    source.data = file, source.bytes = file_bytes, source.path = "x";
+    CHECK(harp_open_source(&m, &source, &err) == HARP_ERR_ARGUMENT && strstr(err.text, "exactly one of"));
+    source.path = NULL, source.memory = block, source.memory_bytes = need - 1;
+    CHECK(harp_open_source(&m, &source, &err) == HARP_ERR_MEMORY && m == NULL && strstr(err.text, "the block has"));
+    source.memory_bytes = need;
+    CHECK(harp_open_source(&m, &source, &err) == HARP_OK);
+    CHECK((uint8_t *)m >= block && (uint8_t *)(m->layers + m->info.layers) <= block + need);
+    harp_close(m);
+    source = harp_source_defaults();
+    source.read = read_half, source.bytes = file_bytes;
+    CHECK(harp_open_source(&m, &source, &err) == HARP_ERR_IO && strstr(err.text, "could not be read whole"));
+    source.bytes = 63;
+    CHECK(harp_open_source(&m, &source, &err) == HARP_ERR_FORMAT && strstr(err.text, "63 bytes"));
+}
+
+static void test_metadata_calls(void)
+{
+    harp_source source = harp_source_defaults();
+    harp_model *m = NULL;
+    harp_meta meta;
+    int32_t n = (int32_t)hp_u32(file + 32);
+    fz_seal(file, file_bytes);
+    source.data = file, source.bytes = file_bytes;
+    CHECK(harp_open_source(&m, &source, NULL) == HARP_OK);
+    CHECK(harp_meta_at(m, 0, &meta) && strcmp(meta.key, "architecture") == 0 && meta.type == HARP_META_TEXT);
+    CHECK(harp_meta_at(m, n - 1, &meta) && !harp_meta_at(m, n, &meta) && !harp_meta_at(m, -1, &meta));
+    CHECK(!harp_meta_at(NULL, 0, &meta) && !harp_meta_at(m, 0, NULL));
+    CHECK(harp_meta_find(m, "hidden", &meta) && meta.integer == 24 && meta.real == 24.0);
+    CHECK(harp_meta_find(m, "norm_eps", &meta) && meta.integer == 0 && meta.real == 1e-5);
+    CHECK(!harp_meta_find(m, "hidde", &meta) && !harp_meta_find(NULL, "hidden", &meta));
+    CHECK(!harp_meta_find(m, NULL, &meta) && !harp_meta_find(m, "hidden", NULL));
+    CHECK(harp_model_info(NULL).vocab == 0 && harp_model_info(m).vocab == 80);
+    CHECK(harp_model_info(m).parameters == 80 * 24 * 2 + 24 + 2 * (24 * 2 + 48 * 24 + 24 * 24 + 40 * 24 + 24 * 20));
+    harp_close(m);
+    harp_close(NULL);
+}
+
+static void test_verify(void)
+{
+    static const struct {
+        const char *tensor;
+        size_t at;
+        uint32_t value;
+        int bytes, bad;
+    } damage[] = {{"embedding", 0, 0x7C00, 2, 1}, {"embedding", 30, 0xFE01, 2, 1},   {"embedding", 0, 0x7BFF, 2, 0},
+                  {"output", 4 * (64 + 512) + 2, 0xFC00, 2, 1},    {"output", 64, 0xFC00, 2, 0},
+                  {"final_norm", 92, 0x7FC00000u, 4, 1},       {"final_norm", 92, 0xFF800000u, 4, 1},
+                  {"final_norm", 92, 0xFF7FFFFFu, 4, 0}};
+    harp_source source = harp_source_defaults();
+    harp_model *m = NULL;
+    harp_error err;
+    size_t i;
+    CHECK(harp_verify(NULL, &err) == HARP_ERR_ARGUMENT);
+    for (i = 0; i < sizeof damage / sizeof *damage; i++) {
+        uint8_t *record = record_of(damage[i].tensor), *p = file + hp_u64(record + 72);
+        fz_store(p + damage[i].at, damage[i].value, damage[i].bytes);
+        fz_store(record + 52, hp_crc32(0, p, (size_t)hp_u64(record + 80)), 4);
+        fz_seal(file, file_bytes);
+        source.data = file, source.bytes = file_bytes;
+        CHECK(harp_open_source(&m, &source, &err) == HARP_OK);
+        CHECK((harp_verify(m, &err) == HARP_ERR_FORMAT
+               && strstr(err.text, "holds a NaN or an infinity")) == damage[i].bad);
+        p[damage[i].at] ^= 1;
+        CHECK(harp_verify(m, &err) == HARP_ERR_FORMAT && strstr(err.text, "checksum of tensor"));
+        harp_close(m);
+        make_file();
+    }
+}
+
+int main(void)
+{
+    make_file();
+    test_header();
+    test_metadata_entries();
+    test_tensor_records();
+    test_tensor_sizes();
+    test_tensors();
+    test_integers();
+    test_ends();
+    test_recipe();
+    test_tables();
+    test_texts();
+    test_long_texts();
+    test_lists();
+    test_merges();
+    test_word_programs();
+    test_normalization();
+    test_word_rules();
+    test_vain_search();
+    test_memory_of_a_text();
+    test_spaces();
+    test_text_calls();
+    test_sentences();
+    test_arithmetic();
+    test_sources();
+    test_metadata_calls();
+    test_verify();
+    printf("%d passed, %d failed\n", passed, failed);
+    return failed > 0 || passed == 0;
+}
