@@ -842,6 +842,21 @@ static void write_large_vocabulary(void)
     fclose(f);
 }
 
+/* A template that names tokens of tokenizer_config.json by their place in a list. */
+static const char listed_tokens[] =
+    "{\"chat_template\": \"{% for m in messages %}{{ m.role + additional_special_tokens[1] + m.content }}"
+    "{{ additional_special_tokens[0] }}{% endfor %}{% if add_generation_prompt %}{{ 'assistant' }}"
+    "{{ additional_special_tokens[1] }}{% endif %}\","
+    " \"additional_special_tokens\": [\"<end>\", {\"content\": \"<role>\"}]}";
+
+static void test_listed_tokens(const harp_model *m)
+{
+    harp_meta before, after;
+    check(harp_meta_find(m, "chat.user.before", &before) && harp_meta_find(m, "chat.user.after", &after)
+          && before.bytes == 10 && memcmp(before.data, "user<role>", 10) == 0
+          && after.bytes == 5 && memcmp(after.data, "<end>", 5) == 0, "a chat template that lists tokens");
+}
+
 /* All rows of the embedding are zero but for two, which differ in sign: so do their logits, and one of them is chosen. */
 static void test_large_logits(const harp_model *m, int a, int b)
 {
@@ -871,6 +886,7 @@ static void test_large_vocabulary(void)
     size_t n = 0, bytes = 0;
     make_folder_of(MANY, "large", ", \"tie_word_embeddings\": true");
     write_large_vocabulary();
+    write_text("large/tokenizer_config.json", listed_tokens);
     model[EMB].rows = MANY;
     model[EMB].w = calloc((size_t)MANY * DIM, sizeof(float));
     for (n = 0; n < DIM; n++) model[EMB].w[(size_t)(MANY - 1) * DIM + n] = -(model[EMB].w[5 * DIM + n] = kept.w[n]);
@@ -888,6 +904,7 @@ static void test_large_vocabulary(void)
               && memcmp(harp_token_text(m, MANY - 1, &bytes), word, bytes) == 0,
           "300,000 tokens: and comes back");
     test_large_logits(m, 5, MANY - 1);
+    test_listed_tokens(m);
     harp_close(m);
     remove_file("large.harp"), remove_file("large/model.safetensors");
 }
