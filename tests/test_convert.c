@@ -191,19 +191,24 @@ static void write_text(const char *name, const char *text)
 }
 
 static const char config[] =
-    "{\"architectures\": [\"LlamaForCausalLM\"], \"model_type\": \"llama\", \"hidden_act\": \"silu\", \"bos_token_id\": 1,"
-    " \"eos_token_id\": [1, 2], \"vocab_size\": 40, \"hidden_size\": 64, \"num_hidden_layers\": 2,"
+    "{\"architectures\": [\"LlamaForCausalLM\"], \"model_type\": \"llama\", \"hidden_act\": \"silu\","
+    " \"bos_token_id\": 1, \"eos_token_id\": [1, 2], \"vocab_size\": %d, \"hidden_size\": 64, \"num_hidden_layers\": 2,"
     " \"num_attention_heads\": 4, \"num_key_value_heads\": 2, \"intermediate_size\": 96,"
     " \"max_position_embeddings\": 32, \"rms_norm_eps\": 1e-05, \"rope_theta\": 10000.0%s}";
 
-static void make_folder(const char *name, const char *more)
+static void make_folder_of(int vocab, const char *name, const char *more)
 {
     char path[LONGEST_PATH], file[64], text[1024];
     snprintf(path, sizeof path, "%s/%s", folder, name);
     mkdir(path, 0777);
-    sprintf(text, config, more);
+    sprintf(text, config, vocab, more);
     snprintf(file, sizeof file, "%s/config.json", name);
     write_text(file, text);
+}
+
+static void make_folder(const char *name, const char *more)
+{
+    make_folder_of(VOCAB, name, more);
 }
 
 static int width_of(const char *type)
@@ -275,17 +280,42 @@ static void put_integer(FILE *f, const char *key, int value)
     put_string(f, key), put(f, 4, 4), put(f, (unsigned)value, 4);
 }
 
+/* A block type of which the file has one matrix, the ups, whose blocks are all zeros but for their scale; in the last
+ * one a half is `odd`. */
+typedef struct odd_type {
+    const char *name;
+    int type, bytes, at; /* of a block of 32; at: where in it the odd half stands */
+    unsigned odd;
+} odd_type;
+
+static const odd_type *ups; /* NULL: they are as the others */
+
+static int has_odd_blocks(const matrix *x)
+{
+    return ups && x == &model[UP];
+}
+
 static int gguf_bytes(const matrix *x, int type)
 {
     int n = x->rows * x->cols;
+    if (has_odd_blocks(x)) return n / 32 * ups->bytes;
     if (!x->q || type == GGUF_F32) return 4 * n;
     return type == GGUF_Q8_0 ? n / 32 * 34 : 2 * n;
+}
+
+static void put_odd_blocks(FILE *f, const matrix *x, int layer)
+{
+    int n = x->rows * x->cols / 32, i, k;
+    for (i = 0; i < n; i++)
+        for (k = 0; k < ups->bytes; k += 2)
+            put(f, layer == 1 && i == n - 1 && k == ups->at ? ups->odd : k == 0 ? 0x2C00u : 0, 2);
 }
 
 static void put_gguf_matrix(FILE *f, const matrix *x, int layer, int type)
 {
     int r, c;
-    for (r = 0; r < x->rows; r++)
+    if (has_odd_blocks(x)) put_odd_blocks(f, x, layer);
+    for (r = 0; r < x->rows && !has_odd_blocks(x); r++)
         for (c = 0; c < x->cols; c++) {
             int i = (layer * x->rows + row_in_pairs(x, r)) * x->cols + c;
             if (type == GGUF_Q8_0 && x->q && c % GROUP == 0) put(f, half_of(x->scales[i / GROUP]), 2);
@@ -334,7 +364,7 @@ static void write_gguf(const char *name, int version, int type, int tied, int pa
             strcat(tensor, ".weight");
             put_string(f, tensor), put(f, x->q ? 2 : 1, 4), put(f, (unsigned)x->cols, 8);
             if (x->q) put(f, (unsigned)x->rows, 8);
-            put(f, (unsigned)(x->q ? type : GGUF_F32), 4), put(f, (unsigned)at, 8);
+            put(f, (unsigned)(has_odd_blocks(x) ? ups->type : x->q ? type : GGUF_F32), 4), put(f, (unsigned)at, 8);
             at += (gguf_bytes(x, type) + 31) / 32 * 32;
         }
     while (ftell(f) % 32) fputc(0, f);
@@ -396,6 +426,13 @@ static int exists(const char *name)
     char path[LONGEST_PATH];
     snprintf(path, sizeof path, "%s/%s", folder, name);
     return access(path, F_OK) == 0;
+}
+
+static void remove_file(const char *name)
+{
+    char path[LONGEST_PATH];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    remove(path);
 }
 
 static unsigned long long word(const char *p)
@@ -471,18 +508,43 @@ static void test_gguf_forms(void)
     }
     check(convert("split-00001-of-00003.gguf", "gguf.harp", "") == 0 && same_tensors("gguf.harp", "f32.harp"),
           "GGUF in three files: the same tensors");
-    check(convert("split-00002-of-00003.gguf", "bad.harp", "") == 1 && says("part 1 of 3"), "the second is not the first");
+    check(convert("split-00002-of-00003.gguf", "bad.harp", "") == 1 && says("part 1 of 3"),
+          "the second is not the first");
     sprintf(name, "%s/split-00003-of-00003.gguf", folder);
     remove(name);
     check(convert("split-00001-of-00003.gguf", "bad.harp", "") == 1 && says("00003-of-00003"), "the third is missing");
     kept = model[UP].scales[7], model[UP].scales[7] = -1.0f;
     write_gguf("bad.gguf", 3, GGUF_Q8_0, 1, 0, 1);
-    check(convert("bad.gguf", "bad.harp", "") == 1 && says("ffn_up.weight: a scale is -1") && !exists("bad.harp"), "a negative scale");
+    check(convert("bad.gguf", "bad.harp", "") == 1 && says("ffn_up.weight: a scale is -1") && !exists("bad.harp"),
+          "a negative scale");
     model[UP].scales[7] = kept;
     model[UP].w[7 * DIM + 5] = 0.0f / 0.0f;
     write_gguf("bad.gguf", 3, GGUF_BF16, 1, 0, 1);
     check(convert("bad.gguf", "bad.harp", "") == 1 && says("ffn_up.weight, row 7, column 5"), "a NaN in a GGUF file");
     model[UP].w[7 * DIM + 5] = (float)model[UP].q[7 * DIM + 5] * model[UP].scales[(7 * DIM + 5) / GROUP];
+}
+
+/* Scales and minima that are no numbers: refused with the tensor's name. The same files without them are fine. */
+static void test_odd_scales(void)
+{
+    static const odd_type types[] = {{"Q8_0", 8, 34, 0, 0},   {"Q4_0", 2, 18, 0, 0}, {"Q4_1", 3, 20, 0, 0},
+                                     {"Q4_1", 3, 20, 2, 0},   {"Q5_0", 6, 22, 0, 0}, {"Q5_1", 7, 24, 0, 0},
+                                     {"Q5_1", 7, 24, 2, 0},   {"IQ4_NL", 20, 18, 0, 0}};
+    static const unsigned halves[] = {0, 0x7E00, 0x7C00, 0xFC00}; /* 0, NaN, infinite, infinite and negative */
+    char what[128];
+    size_t i, k;
+    for (i = 0; i < sizeof types / sizeof *types; i++)
+        for (k = 0; k < sizeof halves / sizeof *halves; k++) {
+            odd_type odd = types[i];
+            int wanted = k > 0, status;
+            odd.odd = halves[k], ups = &odd;
+            write_gguf("odd.gguf", 3, GGUF_F16, 1, 0, 1);
+            status = convert("odd.gguf", "odd.harp", "");
+            sprintf(what, "%s: a half at %d is %04X", odd.name, odd.at, odd.odd);
+            check(status == wanted && (!wanted || (says("blk.1.ffn_up.weight") && !exists("odd.harp"))), what);
+            if (!wanted) remove_file("odd.harp");
+        }
+    ups = NULL;
 }
 
 static void test_repeatable(void)
@@ -513,7 +575,8 @@ static const struct {
     {"{\"model_type\": \"gemma3\", \"text_config\": {}}", "model_type gemma3"},
     {"{\"model_type\": \"qwen2\", \"architectures\": [\"Qwen2ForReward\"], " SMALL RMS "}", "Qwen2ForReward"},
     {"{\"model_type\": \"llama\", \"hidden_act\": \"relu\", " SMALL RMS "}", "hidden_act is relu"},
-    {"{\"model_type\": \"gemma2\", \"hidden_activation\": \"quick_gelu\", " SMALL RMS "}", "hidden_activation is quick_gelu"},
+    {"{\"model_type\": \"gemma2\", \"hidden_activation\": \"quick_gelu\", " SMALL RMS "}",
+     "hidden_activation is quick_gelu"},
     {"{\"model_type\": \"gemma2\", \"query_pre_attn_scalar\": -4, " SMALL RMS "}", "query_pre_attn_scalar is -4"},
     {"{\"model_type\": \"gemma2\", \"attn_logit_softcapping\": -5, " SMALL RMS "}", "attention cap is -5"},
     {"{\"model_type\": \"gemma3_text\", \"sliding_window_pattern\": 0, " SMALL RMS "}", "sliding_window_pattern is 0"},
@@ -578,6 +641,68 @@ static void test_refused(void)
     write_llama2c("bad.bin", 0, 1);
     check(convert("bad.bin", "bad.harp", "") == 1 && says("w3, row 7, column 5"), "a NaN");
     model[UP].w[7 * DIM + 5] = (float)model[UP].q[7 * DIM + 5] * model[UP].scales[(7 * DIM + 5) / GROUP];
+}
+
+/* A safetensors file of a header and bytes. */
+static void write_header(const char *name, const char *header, int bytes)
+{
+    char path[LONGEST_PATH];
+    FILE *f = create(name, path);
+    put(f, strlen(header), 8);
+    fputs(header, f);
+    while (bytes-- > 0) fputc(0, f);
+    fclose(f);
+}
+
+/* An array in an array in an array ..., `depth` of them, as the value of a key. */
+static char *nested(const char *before, int depth, const char *after)
+{
+    size_t n = strlen(before), size = n + 2 * (size_t)depth + strlen(after) + 1;
+    char *text = malloc(size);
+    memcpy(text, before, n);
+    memset(text + n, '[', (size_t)depth), memset(text + n + depth, ']', (size_t)depth);
+    strcpy(text + n + 2 * depth, after);
+    return text;
+}
+
+static void test_layouts(void)
+{
+#define A(begin, end) "\"a\": {\"dtype\": \"F32\", \"shape\": [4], \"data_offsets\": [" #begin ", " #end "]}"
+#define B(begin, end) "\"b\": {\"dtype\": \"F32\", \"shape\": [4], \"data_offsets\": [" #begin ", " #end "]}"
+    static const struct {
+        const char *header;
+        int bytes;
+        const char *word;
+    } layouts[] = {{"{" A(0, 16) ", " B(8, 24) "}", 24, "tensor b overlaps another"},
+                   {"{" A(8, 24) ", " B(0, 16) "}", 24, "tensor a overlaps another"},
+                   {"{" A(0, 16) ", " B(0, 16) "}", 16, "overlaps another"},
+                   {"{" A(0, 16) ", " B(20, 36) "}", 36, "tensor b has a gap before it"},
+                   {"{" A(4, 20) ", " B(20, 36) "}", 36, "tensor a has a gap before it"},
+                   {"{" A(0, 16) ", " B(16, 32) "}", 33, "1 bytes after the last tensor"},
+                   {"{" A(0, 16) ", " B(16, 32) "}", 31, "ends at 32"},
+                   {"{" A(0, 16) ", " A(16, 32) "}", 32, "twice"}};
+    char *text;
+    size_t i;
+    make_folder("bad", "");
+    for (i = 0; i < sizeof layouts / sizeof *layouts; i++) {
+        write_header("bad/model.safetensors", layouts[i].header, layouts[i].bytes);
+        check(convert("bad", "bad.harp", "") == 1 && says(layouts[i].word) && !exists("bad.harp"), layouts[i].header);
+    }
+    remove_file("bad/model.safetensors");
+    write_safetensors("bad/a.safetensors", "F32", FIRST | 1u << DOWN);
+    write_safetensors("bad/b.safetensors", "F32", SECOND | 1u << DOWN);
+    write_index("bad/model.safetensors.index.json");
+    check(convert("bad", "bad.harp", "") == 1 && says("down_proj.weight is in two of the safetensors files"),
+          "one name in two shards");
+    text = nested("{\"x\": ", 1 << 20, "}");
+    write_header("bad/model.safetensors", text, 0);
+    check(convert("bad", "bad.harp", "") == 1 && says("model.safetensors") && says("nested too deeply"),
+          "a deep header");
+    write_text("bad/config.json", text);
+    check(convert("bad", "bad.harp", "") == 1 && says("config.json") && says("nested too deeply"),
+          "a deep config.json");
+    free(text);
+    remove_file("bad/model.safetensors");
 }
 
 /* Files cut off and bytes changed: refused (1) or accepted (0), never a signal, and no file without success. */
@@ -676,6 +801,114 @@ static void test_runs(void)
     check(convert("f32", "", "--wrong") == 2 && says("usage"), "wrong usage");
 }
 
+/* ---- a vocabulary of 300,000 ---- */
+
+enum { MANY = 300000, LONGEST_WORD = 6 };
+
+/* Token id of the vocabulary: a byte, or two to six letters, for each place from a set of its own. Each word is merged
+ * from the one without its last letter, and that letter; letters of later places do not merge with each other. */
+static int word_of(int id, char *word)
+{
+    static const char *const sets[LONGEST_WORD] = {"abcdefghi", "jklmnopqr", "stuvwxyzA",
+                                                   "BCDEFGHIJ", "KLMNOPQR",  "STUVWXYZ"};
+    int n = 2, count = 81, i;
+    for (id -= 256; id >= count; n++) id -= count, count *= (int)strlen(sets[n]);
+    for (i = n - 1; i >= 0; i--) word[i] = sets[i][id % (int)strlen(sets[i])], id /= (int)strlen(sets[i]);
+    word[n] = 0;
+    return n;
+}
+
+/* GPT-2's way to write bytes: those that are not printed stand at U+0100 and up. */
+static void put_byte_name(FILE *f, int byte)
+{
+    int printed = (byte >= '!' && byte <= '~') || (byte >= 0xA1 && byte <= 0xAC) || byte >= 0xAE, c = byte, b;
+    if (!printed)
+        for (c = 0x100, b = 0; b < byte; b++) c += !((b >= '!' && b <= '~') || (b >= 0xA1 && b <= 0xAC) || b >= 0xAE);
+    if (byte == '"' || byte == '\\') fputc('\\', f);
+    if (c < 0x80) fputc(c, f);
+    else fputc(0xC0 | c >> 6, f), fputc(0x80 | (c & 63), f);
+}
+
+static void write_large_vocabulary(void)
+{
+    char path[LONGEST_PATH], word[8];
+    FILE *f = create("large/vocab.json", path);
+    int id, n;
+    for (id = 0; id < 256; id++) fputs(id ? ", \"" : "{\"", f), put_byte_name(f, id), fprintf(f, "\": %d", id);
+    for (; id < MANY; id++) word_of(id, word), fprintf(f, ", \"%s\": %d", word, id);
+    fputs("}", f), fclose(f);
+    f = create("large/merges.txt", path);
+    for (id = 256; id < MANY; id++) n = word_of(id, word), fprintf(f, "%.*s %s\n", n - 1, word, word + n - 1);
+    fclose(f);
+}
+
+/* A template that names tokens of tokenizer_config.json by their place in a list. */
+static const char listed_tokens[] =
+    "{\"chat_template\": \"{% for m in messages %}{{ m.role + additional_special_tokens[1] + m.content }}"
+    "{{ additional_special_tokens[0] }}{% endfor %}{% if add_generation_prompt %}{{ 'assistant' }}"
+    "{{ additional_special_tokens[1] }}{% endif %}\","
+    " \"additional_special_tokens\": [\"<end>\", {\"content\": \"<role>\"}]}";
+
+static void test_listed_tokens(const harp_model *m)
+{
+    harp_meta before, after;
+    check(harp_meta_find(m, "chat.user.before", &before) && harp_meta_find(m, "chat.user.after", &after)
+          && before.bytes == 10 && memcmp(before.data, "user<role>", 10) == 0
+          && after.bytes == 5 && memcmp(after.data, "<end>", 5) == 0, "a chat template that lists tokens");
+}
+
+/* All rows of the embedding are zero but for two, which differ in sign: so do their logits, and one of them is chosen. */
+static void test_large_logits(const harp_model *m, int a, int b)
+{
+    harp_session *s = NULL;
+    harp_params p = harp_defaults();
+    harp_step step;
+    harp_error err;
+    const float *logits;
+    int32_t tokens[2];
+    tokens[0] = a, tokens[1] = b;
+    p.harp = 0, p.temperature = 0.0f;
+    check(harp_session_open(&s, m, &p, &err) == HARP_OK && harp_feed(s, tokens, 2, &err) == HARP_OK
+          && harp_next(s, &step, &err) == HARP_OK, "300,000 tokens: a step");
+    logits = s ? harp_logits(s, HARP_VANILLA) : NULL;
+    check(logits && logits[b] == -logits[a] && logits[a] != 0.0f && logits[MANY / 2] == 0.0f
+          && step.token == (logits[a] > 0.0f ? a : b), "300,000 tokens: logits of the first and the last");
+    harp_session_close(s);
+}
+
+static void test_large_vocabulary(void)
+{
+    matrix kept = model[EMB];
+    harp_model *m = NULL;
+    harp_error err;
+    char path[LONGEST_PATH], word[8];
+    int32_t ids[16];
+    size_t n = 0, bytes = 0;
+    make_folder_of(MANY, "large", ", \"tie_word_embeddings\": true");
+    write_large_vocabulary();
+    write_text("large/tokenizer_config.json", listed_tokens);
+    model[EMB].rows = MANY;
+    model[EMB].w = calloc((size_t)MANY * DIM, sizeof(float));
+    for (n = 0; n < DIM; n++) model[EMB].w[(size_t)(MANY - 1) * DIM + n] = -(model[EMB].w[5 * DIM + n] = kept.w[n]);
+    write_safetensors("large/model.safetensors", "F16", TIED);
+    free(model[EMB].w);
+    model[EMB] = kept;
+    check(convert("large", "large.harp", "") == 0, "300,000 tokens: converted");
+    snprintf(path, sizeof path, "%s/large.harp", folder);
+    check(harp_open(&m, path, &err) == HARP_OK && harp_model_info(m).vocab == MANY, "300,000 tokens: opened");
+    if (!m) return;
+    word_of(MANY - 1, word);
+    check(harp_encode(m, word, strlen(word), 0, ids, 16, &n, &err) == HARP_OK && n == 1 && ids[0] == MANY - 1,
+          "300,000 tokens: the last is one token");
+    check(harp_token_text(m, MANY - 1, &bytes) && bytes == strlen(word)
+              && memcmp(harp_token_text(m, MANY - 1, &bytes), word, bytes) == 0,
+          "300,000 tokens: and comes back");
+    test_large_logits(m, 5, MANY - 1);
+    test_listed_tokens(m);
+    harp_close(m);
+    remove_file("large.harp"), remove_file("large/model.safetensors");
+}
+
 int main(int argc, char **argv)
 {
     if (argc != 3) return 2;
@@ -683,8 +916,11 @@ int main(int argc, char **argv)
     make_model();
     test_forms();
     test_gguf_forms();
+    test_odd_scales();
     test_repeatable();
     test_refused();
+    test_layouts();
+    test_large_vocabulary();
     test_attacks();
     test_interrupted(SIGTERM);
     test_interrupted(SIGKILL);

@@ -131,8 +131,7 @@ static void use(cv_gguf *g)
     for (size_t i = 0; i < g->n; i++) {
         const cv_gguf_tensor *t = &g->tensors[i];
         for (uint64_t r = 0; r < t->rows && r < 8 && t->cols <= 256; r++) {
-            const unsigned char *raw = cv_gguf_rows(g, t, r, 1, &err);
-            if (raw) cv_dequantize(t->type, raw, t->cols, out);
+            cv_gguf_read(g, t, r * t->cols, t->cols, out, &err);
         }
         (void)cv_gguf_tensor_of(g, t->name);
     }

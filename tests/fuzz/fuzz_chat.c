@@ -8,7 +8,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 {
     static const cv_message messages[] = {{"system", "Be <b>brief</b>."}, {"user", " hi "}, {"assistant", "A\n\xC3\xA9"},
                                           {"user", ""}};
-    const cv_conversation talk = {messages, 4, 1, "<s>", "</s>"};
+    static const char *const more[] = {"<sep>", "<end>"};
+    const cv_specials specials = {"<s>", "</s>", "<unk>", NULL, "<pad>", NULL, NULL, more, 2};
+    const cv_conversation talk = {messages, 4, 1, &specials};
     cv_jinja *parsed = NULL;
     cv_mark marks[8];
     cv_meta meta = {NULL, 0, 0, 0};
@@ -24,7 +26,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
         fz_expect(out && out[n] == 0 && n <= 1 << 20);
         free(out);
         fz_expect(cv_jinja_marks(parsed, marks, 8) <= 8);
-        if (bytes < 200) cv_chat_table((const char *)data, bytes, "<s>", "</s>", &meta, &err);
+        if (bytes < 200) cv_chat_table((const char *)data, bytes, &specials, &meta, &err);
     }
     cv_jinja_free(parsed);
     cv_meta_free(&meta);

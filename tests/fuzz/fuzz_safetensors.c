@@ -48,7 +48,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
             const cv_st_tensor *t = &st.tensors[i];
             fz_expect(cv_safetensors_find(&st, t->name) == t && t->offset + t->bytes <= n);
             if (t->rows > 0 && t->cols <= MOST_BYTES && cv_safetensors_is_float(t))
-                fz_expect(cv_safetensors_read(&st, t, t->rows - 1, 1, rows, &err) == 0);
+                fz_expect(cv_safetensors_read(&st, t, (t->rows - 1) * t->cols, t->cols, rows, &err) == 0);
         }
     }
     cv_safetensors_close(&st);

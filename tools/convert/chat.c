@@ -74,7 +74,7 @@ typedef struct table {
 
 typedef struct work {
     cv_jinja *parsed;
-    const char *bos, *eos;
+    const cv_specials *specials;
     const char *stem;     /* what marks are made of; not in the template */
     table t;
     char *kept[MAX_KEPT]; /* rendered texts that pieces point into */
@@ -136,7 +136,7 @@ static void make_probe(const work *w, probe *p, int system, size_t count, int st
 /* The template's own text for a conversation; the caller frees it. */
 static int render(const work *w, const probe *p, int prompt, char **out, piece *whole)
 {
-    cv_conversation c = {p->messages, p->count, prompt, w->bos, w->eos};
+    cv_conversation c = {p->messages, p->count, prompt, w->specials};
     int status = cv_jinja_render(w->parsed, &c, out, &whole->bytes, w->err);
     whole->data = *out;
     return status;
@@ -242,7 +242,7 @@ typedef struct finds { /* what stands between the marks */
 /* Takes the BOS token off the beginning of a conversation. */
 static int drop_bos(const work *w, piece *opening)
 {
-    piece bos = {w->bos, strlen(w->bos)};
+    piece bos = {w->specials->bos, strlen(w->specials->bos)};
     if (!bos.bytes || !begins(*opening, bos)) return 0;
     *opening = without_begin(*opening, bos);
     return 1;
@@ -603,7 +603,7 @@ static int write_table(const work *w, cv_meta *meta)
 {
     const table *t = &w->t;
     int status = write_text(meta, "chat.start", t->start, w->err);
-    if (!status && *w->bos) status = cv_meta_integer(meta, "chat.bos", t->bos, w->err);
+    if (!status && *w->specials->bos) status = cv_meta_integer(meta, "chat.bos", t->bos, w->err);
     if (!status && t->has_system) status = write_system(t, meta, w->err);
     if (!status) status = write_turns(t, meta, w->err);
     if (!status) status = write_integer(meta, "chat.user.trim", t->user_trim, w->err);
@@ -641,13 +641,11 @@ static int derive(work *w)
     return status ? status : find_marks(w);
 }
 
-int cv_chat_table(const char *jinja, size_t bytes, const char *bos_text, const char *eos_text, cv_meta *meta,
-                  cv_error *err)
+int cv_chat_table(const char *jinja, size_t bytes, const cv_specials *specials, cv_meta *meta, cv_error *err)
 {
     work w;
     memset(&w, 0, sizeof w);
-    w.bos = bos_text;
-    w.eos = eos_text;
+    w.specials = specials;
     w.err = err;
     int status = cv_jinja_parse(jinja, bytes, &w.parsed, err);
     if (!status) status = choose_stem(&w, jinja, bytes);

@@ -6,54 +6,6 @@
 #include <stdio.h>
 #include <string.h>
 
-/* ---- values ---- */
-
-const char *cv_config_describe(const cv_json *j, uint32_t node, char *out, size_t capacity)
-{
-    double number;
-    const char *text = cv_json_string(j, node, NULL);
-    if (text) snprintf(out, capacity, "%s", text);
-    else if (cv_json_number(j, node, &number)) snprintf(out, capacity, "%.12g", number);
-    else if (cv_json_type_of(j, node) == CV_JSON_TRUE) snprintf(out, capacity, "true");
-    else if (cv_json_type_of(j, node) == CV_JSON_FALSE) snprintf(out, capacity, "false");
-    else snprintf(out, capacity, "%s", cv_json_type_name(j, node));
-    return out;
-}
-
-static int wrong_value(const cv_config *c, const char *key, const char *wanted, cv_error *err)
-{
-    char value[64];
-    return cv_fail(err, "%.200s: %s is %s; %s is wanted", c->path, key,
-                   cv_config_describe(c->json, cv_json_get(c->json, 0, key), value, sizeof value), wanted);
-}
-
-int cv_config_size(const cv_config *c, const char *key, int32_t otherwise, int32_t *value, cv_error *err)
-{
-    uint32_t node = cv_json_get(c->json, 0, key);
-    int64_t n;
-    *value = otherwise;
-    if (cv_json_type_of(c->json, node) <= CV_JSON_NULL && otherwise >= 0) return 0;
-    if (!cv_json_integer(c->json, node, &n) || n < 0 || n > INT32_MAX) return wrong_value(c, key, "a count", err);
-    *value = (int32_t)n;
-    return 0;
-}
-
-int cv_config_flag(const cv_config *c, const char *key, int otherwise, int *value, cv_error *err)
-{
-    cv_json_type type = cv_json_type_of(c->json, cv_json_get(c->json, 0, key));
-    if (type > CV_JSON_TRUE) return wrong_value(c, key, "true or false", err);
-    *value = type == CV_JSON_ABSENT || type == CV_JSON_NULL ? otherwise : type == CV_JSON_TRUE;
-    return 0;
-}
-
-int cv_config_real(const cv_config *c, const char *key, double otherwise, double *value, cv_error *err)
-{
-    uint32_t node = cv_json_get(c->json, 0, key);
-    *value = otherwise;
-    if (cv_json_type_of(c->json, node) <= CV_JSON_NULL) return 0;
-    return cv_json_number(c->json, node, value) ? 0 : wrong_value(c, key, "a number", err);
-}
-
 /* ---- keys ---- */
 
 /* Keys that every family may have: read below, or without meaning for a forward pass. */
@@ -128,7 +80,7 @@ static int read_sizes(const cv_config *c, cv_error *err)
         || cv_config_real(c, kind->size_keys[5], -1.0, &m->norm_eps, err) < 0
         || cv_config_flag(c, "tie_word_embeddings", kind->tied, &m->tied, err) < 0)
         return -1;
-    if (m->norm_eps < 0.0) return wrong_value(c, kind->size_keys[5], "a number", err);
+    if (m->norm_eps < 0.0) return cv_config_wrong(c, kind->size_keys[5], "a number", err);
     if (cv_config_size(c, "head_dim", m->heads ? m->hidden / m->heads : 0, &m->head_dim, err) < 0) return -1;
     if (m->head_dim > CV_MOST_HEAD_DIM || m->layers > CV_MOST_LAYERS)
         return cv_fail(err, "%.200s: heads of %d, %d layers", c->path, (int)m->head_dim, (int)m->layers);

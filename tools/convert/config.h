@@ -51,22 +51,24 @@ struct cv_family {
     int (*read)(cv_config *c, cv_error *err); /* what is special */
 };
 
+/* values.c: by key. Absent or null: `otherwise`; sizes: unless that is -1. */
+int cv_config_size(const cv_config *c, const char *key, int32_t otherwise, int32_t *value, cv_error *err);
+int cv_config_flag(const cv_config *c, const char *key, int otherwise, int *value, cv_error *err);
+int cv_config_real(const cv_config *c, const char *key, double otherwise, double *value, cv_error *err);
+/* Refuses the value of a key. */
+int cv_config_wrong(const cv_config *c, const char *key, const char *wanted, cv_error *err);
+/* The value of a node in words. */
+const char *cv_config_describe(const cv_json *json, uint32_t node, char *out, size_t capacity);
+
 /* families.c */
 const cv_family *cv_find_family(const cv_json *json, const char *path, cv_error *err);
 /* The n-th name under which a family may have a part; NULL after the last. */
 const cv_name *cv_name_of(const cv_family *family, cv_part part, int n);
 
-/* config.c: everything; generation may be NULL. */
-int cv_config_read(cv_config *c, const cv_json *generation, cv_error *err);
-
-/* Values by key. Absent or null: `otherwise`; sizes: unless that is -1. */
-int cv_config_size(const cv_config *c, const char *key, int32_t otherwise, int32_t *value, cv_error *err);
-int cv_config_flag(const cv_config *c, const char *key, int otherwise, int *value, cv_error *err);
-int cv_config_real(const cv_config *c, const char *key, double otherwise, double *value, cv_error *err);
-/* The value of a node in words. */
-const char *cv_config_describe(const cv_json *json, uint32_t node, char *out, size_t capacity);
-
 /* rope.c: the tables of rope frequencies, from rope_theta and rope_scaling; sizes are known already. */
 int cv_config_rope(cv_config *c, cv_error *err);
+
+/* config.c: everything; generation may be NULL. */
+int cv_config_read(cv_config *c, const cv_json *generation, cv_error *err);
 
 #endif

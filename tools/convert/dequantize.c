@@ -8,6 +8,8 @@
 #include "bytes.h"
 #include "quantize.h"
 
+#include <string.h>
+
 static float half_at(const unsigned char *p)
 {
     return cv_float_of_half(cv_u16(p));
@@ -15,19 +17,19 @@ static float half_at(const unsigned char *p)
 
 /* ---- no blocks at all ---- */
 
-static void widen_f32(const unsigned char *p, float *out)
+static void widen_f32(const unsigned char *p, uint64_t n, float *out)
 {
-    *out = cv_f32(p);
+    for (uint64_t i = 0; i < n; i++) out[i] = cv_f32(p + 4 * i);
 }
 
-static void widen_f16(const unsigned char *p, float *out)
+static void widen_f16(const unsigned char *p, uint64_t n, float *out)
 {
-    *out = half_at(p);
+    for (uint64_t i = 0; i < n; i++) out[i] = half_at(p + 2 * i);
 }
 
-static void widen_bf16(const unsigned char *p, float *out)
+static void widen_bf16(const unsigned char *p, uint64_t n, float *out)
 {
-    *out = cv_float_of_bits((uint32_t)cv_u16(p) << 16);
+    for (uint64_t i = 0; i < n; i++) out[i] = cv_float_of_bits((uint32_t)cv_u16(p + 2 * i) << 16);
 }
 
 /* ---- blocks of 32: weight j and weight j + 16 share a byte ---- */
@@ -211,11 +213,14 @@ static void widen_iq4_xs(const unsigned char *p, float *out)
 /* ---- all ---- */
 
 static const cv_block_type types[] = {
-    {0, "F32", 1, 4, widen_f32},         {1, "F16", 1, 2, widen_f16},        {2, "Q4_0", 32, 18, widen_q4_0},
-    {3, "Q4_1", 32, 20, widen_q4_1},     {6, "Q5_0", 32, 22, widen_q5_0},    {7, "Q5_1", 32, 24, widen_q5_1},
-    {8, "Q8_0", 32, 34, widen_q8_0},     {10, "Q2_K", 256, 84, widen_q2_k},  {11, "Q3_K", 256, 110, widen_q3_k},
-    {12, "Q4_K", 256, 144, widen_q4_k},  {13, "Q5_K", 256, 176, widen_q5_k}, {14, "Q6_K", 256, 210, widen_q6_k},
-    {20, "IQ4_NL", 32, 18, widen_iq4_nl}, {23, "IQ4_XS", 256, 136, widen_iq4_xs}, {30, "BF16", 1, 2, widen_bf16}};
+    {CV_GGML_F32, "F32", 1, 4, NULL, widen_f32},     {CV_GGML_F16, "F16", 1, 2, NULL, widen_f16},
+    {2, "Q4_0", 32, 18, widen_q4_0, NULL},           {3, "Q4_1", 32, 20, widen_q4_1, NULL},
+    {6, "Q5_0", 32, 22, widen_q5_0, NULL},           {7, "Q5_1", 32, 24, widen_q5_1, NULL},
+    {CV_GGML_Q8_0, "Q8_0", 32, 34, widen_q8_0, NULL}, {10, "Q2_K", 256, 84, widen_q2_k, NULL},
+    {11, "Q3_K", 256, 110, widen_q3_k, NULL},        {12, "Q4_K", 256, 144, widen_q4_k, NULL},
+    {13, "Q5_K", 256, 176, widen_q5_k, NULL},        {14, "Q6_K", 256, 210, widen_q6_k, NULL},
+    {20, "IQ4_NL", 32, 18, widen_iq4_nl, NULL},      {23, "IQ4_XS", 256, 136, widen_iq4_xs, NULL},
+    {CV_GGML_BF16, "BF16", 1, 2, NULL, widen_bf16}};
 
 const cv_block_type *cv_block_type_of(uint32_t id)
 {
@@ -240,5 +245,30 @@ const char *cv_block_type_name(uint32_t id)
 
 void cv_dequantize(const cv_block_type *type, const unsigned char *blocks, uint64_t n, float *out)
 {
+    if (type->widen_all) {
+        type->widen_all(blocks, n, out);
+        return;
+    }
     for (uint64_t i = 0; i < n; i += type->elements, blocks += type->bytes) type->widen(blocks, out + i);
+}
+
+unsigned char *cv_raw_place(const cv_block_type *type, uint64_t n, float *out)
+{
+    return (unsigned char *)(out + n) - n / type->elements * type->bytes;
+}
+
+/* Front to back: what is left to widen stands behind what is written. A run is moved away first, for its own floats may
+ * come to lie over it. */
+void cv_dequantize_in_place(const cv_block_type *type, uint64_t n, float *out)
+{
+    unsigned char run[4096];
+    const unsigned char *raw = cv_raw_place(type, n, out);
+    uint64_t most = sizeof run / type->bytes * type->elements, count;
+    for (uint64_t i = 0; i < n; i += count) {
+        count = n - i < most ? n - i : most;
+        size_t bytes = (size_t)(count / type->elements * type->bytes);
+        memcpy(run, raw, bytes);
+        cv_dequantize(type, run, count, out + i);
+        raw += bytes;
+    }
 }

@@ -11,14 +11,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { CV_GGML_F32 = 0, CV_GGML_F16 = 1, CV_GGML_Q8_0 = 8 };
+enum { CV_GGML_F32 = 0, CV_GGML_F16 = 1, CV_GGML_Q8_0 = 8, CV_GGML_BF16 = 30 };
 
 typedef struct cv_block_type {
     uint32_t id;       /* in GGUF files */
     const char *name;
     uint32_t elements; /* in a block */
     uint32_t bytes;    /* of it */
-    void (*widen)(const unsigned char *block, float *out); /* one block -> [elements] */
+    void (*widen)(const unsigned char *block, float *out);            /* one block -> [elements], or ...       */
+    void (*widen_all)(const unsigned char *p, uint64_t n, float *out); /* n elements, of types without blocks   */
 } cv_block_type;
 
 const cv_block_type *cv_block_type_of(uint32_t id); /* NULL: not one that is read here */
@@ -26,5 +27,8 @@ const char *cv_block_type_name(uint32_t id);        /* of others, too; "unknown"
 
 /* n elements, a multiple of type->elements. */
 void cv_dequantize(const cv_block_type *type, const unsigned char *blocks, uint64_t n, float *out);
+/* The same for blocks that were read to the end of out, where cv_raw_place says: no type takes more room than floats. */
+unsigned char *cv_raw_place(const cv_block_type *type, uint64_t n, float *out);
+void cv_dequantize_in_place(const cv_block_type *type, uint64_t n, float *out);
 
 #endif

@@ -97,22 +97,75 @@ static int find_template_in_gguf(const char *path, char **text, size_t *bytes, c
     return failed ? -1 : found != NULL;
 }
 
-/* 1: *text is the template, to be freed; 0: there is none. Newer folders keep it in a file of its own. */
-static int find_template(const char *folder, char **text, size_t *bytes, cv_error *err)
+/* tokenizer_config.json of a folder; otherwise, or if it is not there, nothing. */
+static int load_config(const char *folder, cv_json *config, cv_error *err)
 {
     char path[CV_PATH_BYTES];
-    cv_json config;
+    memset(config, 0, sizeof *config);
+    if (!cv_is_folder(folder)) return 0;
+    if (cv_path_join(path, sizeof path, folder, "tokenizer_config.json", err) < 0) return -1;
+    return cv_file_exists(path) ? cv_json_load(config, path, MOST_CONFIG_BYTES, err) : 0;
+}
+
+/* 1: *text is the template, to be freed; 0: there is none. Newer folders keep it in a file of its own. */
+static int find_template(const char *folder, const cv_json *config, char **text, size_t *bytes, cv_error *err)
+{
+    char path[CV_PATH_BYTES];
     if (cv_is_gguf(folder)) return find_template_in_gguf(folder, text, bytes, err);
     if (!cv_is_folder(folder)) return 0;
     if (cv_path_join(path, sizeof path, folder, "chat_template.jinja", err) < 0) return -1;
     if (cv_file_exists(path)) return cv_read_file(path, MOST_TEMPLATE_BYTES, text, bytes, err) < 0 ? -1 : 1;
-    if (cv_path_join(path, sizeof path, folder, "tokenizer_config.json", err) < 0) return -1;
-    if (!cv_file_exists(path)) return 0;
-    if (cv_json_load(&config, path, MOST_CONFIG_BYTES, err) < 0) return -1;
-    const char *found = template_in(&config, bytes);
+    const char *found = template_in(config, bytes);
     *text = found ? copy_text(found, *bytes, err) : NULL;
-    cv_json_free(&config);
     return !found ? 0 : *text ? 1 : -1;
+}
+
+/* A token's text, which may be inside an object; NULL: there is none. */
+static const char *token_text(const cv_json *config, uint32_t node)
+{
+    size_t bytes = 0;
+    if (cv_json_type_of(config, node) == CV_JSON_OBJECT) node = cv_json_get(config, node, "content");
+    const char *text = cv_json_string(config, node, &bytes);
+    return text && strlen(text) == bytes ? text : NULL;
+}
+
+/* What the configuration names besides the begin and end tokens; texts stay in it. The caller frees *additional. */
+static int find_specials(const cv_json *config, cv_specials *s, const char ***additional, cv_error *err)
+{
+    uint32_t list = cv_json_get(config, 0, "additional_special_tokens");
+    s->unk = token_text(config, cv_json_get(config, 0, "unk_token"));
+    s->sep = token_text(config, cv_json_get(config, 0, "sep_token"));
+    s->pad = token_text(config, cv_json_get(config, 0, "pad_token"));
+    s->cls = token_text(config, cv_json_get(config, 0, "cls_token"));
+    s->mask = token_text(config, cv_json_get(config, 0, "mask_token"));
+    *additional = NULL;
+    if (cv_json_type_of(config, list) != CV_JSON_ARRAY) return 0;
+    const char **texts = cv_alloc(cv_json_count(config, list), sizeof *texts, err);
+    if (!texts) return -1;
+    *additional = texts, s->additional = texts;
+    for (uint32_t i = cv_json_first(config, list); i != CV_JSON_NONE; i = cv_json_next(config, i)) {
+        const char *text = token_text(config, i);
+        if (!text) return cv_fail(err, "tokenizer_config.json: additional_special_tokens holds what is no token");
+        texts[s->n_additional++] = text;
+    }
+    return 0;
+}
+
+static int try_template(cv_description *d, const cv_json *config, const char *text, size_t bytes, cv_error *err)
+{
+    cv_specials specials = {0};
+    const char **additional = NULL;
+    cv_error why = {""};
+    specials.bos = d->tokenizer.bos_text, specials.eos = d->tokenizer.eos_text;
+    int failed = cv_meta_text(&d->meta, "chat.template", text, bytes, err) < 0
+                 || find_specials(config, &specials, &additional, err) < 0;
+    if (!failed) {
+        int result = cv_chat_table(text, bytes, &specials, &d->meta, &why);
+        d->has_chat = result == 0;
+        if (result) snprintf(d->chat_note, sizeof d->chat_note, "%s", why.text);
+    }
+    free(additional);
+    return failed ? -1 : 0;
 }
 
 /* A template that gives no table is no failure: the model still completes texts, and flags can say the table. */
@@ -120,17 +173,13 @@ static int put_template(cv_description *d, const char *folder, cv_error *err)
 {
     char *text = NULL;
     size_t bytes = 0;
-    cv_error why = {""};
-    int found = find_template(folder, &text, &bytes, err);
-    if (found <= 0) return found;
-    int failed = cv_meta_text(&d->meta, "chat.template", text, bytes, err);
-    if (!failed) {
-        int result = cv_chat_table(text, bytes, d->tokenizer.bos_text, d->tokenizer.eos_text, &d->meta, &why);
-        d->has_chat = result == 0;
-        if (result) snprintf(d->chat_note, sizeof d->chat_note, "%s", why.text);
-    }
+    cv_json config;
+    if (load_config(folder, &config, err) < 0) return -1;
+    int found = find_template(folder, &config, &text, &bytes, err);
+    int failed = found < 0 || (found > 0 && try_template(d, &config, text, bytes, err) < 0);
     free(text);
-    return failed;
+    cv_json_free(&config);
+    return failed ? -1 : 0;
 }
 
 /* \n, \t and \\ in a text of the command line. */

@@ -385,7 +385,6 @@ void cv_gguf_close(cv_gguf *g)
     }
     free(g->files);
     free(g->tensors);
-    free(g->raw);
     memset(g, 0, sizeof *g);
 }
 
@@ -487,19 +486,19 @@ cv_gguf_tensor *cv_gguf_tensor_of(const cv_gguf *g, const char *name)
     return g->n ? bsearch(&wanted, g->tensors, g->n, sizeof wanted, by_name) : NULL;
 }
 
-const unsigned char *cv_gguf_rows(cv_gguf *g, const cv_gguf_tensor *t, uint64_t first, uint64_t n, cv_error *err)
+int cv_gguf_read_raw(const cv_gguf *g, const cv_gguf_tensor *t, uint64_t first, uint64_t n, void *out, cv_error *err)
 {
-    uint64_t row_bytes = t->rows ? t->bytes / t->rows : 0;
-    if (first > t->rows || n > t->rows - first) {
-        cv_fail(err, "tensor %s: no such rows", t->name);
-        return NULL;
-    }
-    size_t bytes = (size_t)(n * row_bytes);
-    if (bytes > g->raw_bytes) {
-        unsigned char *grown = cv_grow(g->raw, bytes, 1, err);
-        if (!grown) return NULL;
-        g->raw = grown, g->raw_bytes = bytes;
-    }
-    if (cv_file_read(&g->files[t->file].file, t->offset + first * row_bytes, g->raw, bytes, err) < 0) return NULL;
-    return g->raw;
+    const cv_block_type *type = t->type;
+    uint64_t elements = t->rows * t->cols;
+    if (first > elements || n > elements - first || first % type->elements != 0 || n % type->elements != 0)
+        return cv_fail(err, "tensor %s: no such blocks", t->name);
+    return cv_file_read(&g->files[t->file].file, t->offset + first / type->elements * type->bytes, out,
+                        (size_t)(n / type->elements * type->bytes), err);
+}
+
+int cv_gguf_read(const cv_gguf *g, const cv_gguf_tensor *t, uint64_t first, uint64_t n, float *out, cv_error *err)
+{
+    if (cv_gguf_read_raw(g, t, first, n, cv_raw_place(t->type, n, out), err) < 0) return -1;
+    cv_dequantize_in_place(t->type, n, out);
+    return 0;
 }

@@ -49,8 +49,6 @@ typedef struct cv_gguf {
     uint32_t n_files;
     cv_gguf_tensor *tensors; /* [n] of all files, ascending by name */
     size_t n;
-    unsigned char *raw; /* what was read last, [raw_bytes] */
-    size_t raw_bytes;
 } cv_gguf;
 
 int cv_is_gguf(const char *path); /* a file that begins like one */
@@ -72,7 +70,9 @@ const char *cv_gguf_next_string(const cv_gguf_value *v, size_t *at, size_t *byte
 const char *cv_gguf_describe(const cv_gguf_value *v, char *out, size_t capacity);
 
 cv_gguf_tensor *cv_gguf_tensor_of(const cv_gguf *g, const char *name); /* NULL: not there */
-/* Rows first .. first + n - 1 as they stand in the file; valid until the next call. NULL: with err. */
-const unsigned char *cv_gguf_rows(cv_gguf *g, const cv_gguf_tensor *t, uint64_t first, uint64_t n, cv_error *err);
+/* Elements first .. first + n - 1, row after row; both are multiples of the type's block. As floats, or (out has room for
+ * n / elements * bytes of the type) as they stand in the file. */
+int cv_gguf_read(const cv_gguf *g, const cv_gguf_tensor *t, uint64_t first, uint64_t n, float *out, cv_error *err);
+int cv_gguf_read_raw(const cv_gguf *g, const cv_gguf_tensor *t, uint64_t first, uint64_t n, void *out, cv_error *err);
 
 #endif

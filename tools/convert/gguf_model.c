@@ -157,18 +157,14 @@ static float *read_factors(container *c, const char *name, int *failed, cv_error
         cv_fail(err, "%.200s: tensor %s does not have %.0f floats", c->path, name, (double)n);
         return NULL;
     }
-    const unsigned char *raw = cv_gguf_rows(&c->gguf, t, 0, 1, err);
-    float *factors = raw ? cv_alloc((size_t)n, sizeof *factors, err) : NULL;
-    if (!factors) return NULL;
-    cv_dequantize(t->type, raw, n, factors);
-    for (uint64_t i = 0; i < n; i++)
-        if (!(factors[i] >= 1e-3f && factors[i] <= 1e6f)) {
-            cv_fail(err, "%.200s: element %.0f of %s is %g", c->path, (double)i, name, (double)factors[i]);
-            free(factors);
-            return NULL;
-        }
-    *failed = 0;
-    return factors;
+    float *factors = cv_alloc((size_t)n, sizeof *factors, err);
+    *failed = !factors || cv_gguf_read(&c->gguf, t, 0, n, factors, err) < 0;
+    for (uint64_t i = 0; !*failed && i < n; i++)
+        if (!(factors[i] >= 1e-3f && factors[i] <= 1e6f))
+            *failed = cv_fail(err, "%.200s: element %.0f of %s is %g", c->path, (double)i, name, (double)factors[i]);
+    if (!*failed) return factors;
+    free(factors);
+    return NULL;
 }
 
 /* rope_freqs.weight: each frequency is divided by its element. This is how Llama 3's scaling comes. */
@@ -537,28 +533,25 @@ static uint64_t neighbours(const container *c, const cv_matrix *m, uint64_t r, u
     return count;
 }
 
-static int read_vector(container *c, const cv_matrix *m, float *out, cv_error *err)
+static int read_vector(const container *c, const cv_matrix *m, float *out, cv_error *err)
 {
     const cv_gguf_tensor *t = &c->gguf.tensors[m->at];
-    const unsigned char *raw = cv_gguf_rows(&c->gguf, t, 0, 1, err);
-    float *whole = raw ? cv_alloc((size_t)t->cols, sizeof *whole, err) : NULL;
-    if (!whole) return -1;
-    cv_dequantize(t->type, raw, t->cols, whole);
-    for (uint64_t i = 0; i < m->cols; i++) out[i] = whole[source_row(c, m, i)];
+    float *whole = cv_alloc((size_t)t->cols, sizeof *whole, err);
+    int failed = !whole || cv_gguf_read(&c->gguf, t, 0, t->cols, whole, err) < 0;
+    for (uint64_t i = 0; !failed && i < m->cols; i++) out[i] = whole[source_row(c, m, i)];
     free(whole);
-    return 0;
+    return failed ? -1 : 0;
 }
 
 static int read_rows(cv_source *source, const cv_matrix *m, uint64_t first, uint64_t n, float *out, cv_error *err)
 {
-    container *c = (container *)source;
+    const container *c = (const container *)source;
     const cv_gguf_tensor *t = &c->gguf.tensors[m->at];
     if (t->rows == 1 && n == 1) return read_vector(c, m, out, err);
     for (uint64_t r = 0, count; r < n; r += count) {
         count = neighbours(c, m, first + r, n - r);
-        const unsigned char *raw = cv_gguf_rows(&c->gguf, t, source_row(c, m, first + r), count, err);
-        if (!raw) return -1;
-        cv_dequantize(t->type, raw, count * t->cols, out + r * t->cols);
+        uint64_t at = source_row(c, m, first + r) * t->cols;
+        if (cv_gguf_read(&c->gguf, t, at, count * t->cols, out + r * t->cols, err) < 0) return -1;
     }
     return 0;
 }
@@ -576,17 +569,33 @@ static int split_q8(const cv_gguf_tensor *t, const unsigned char *raw, uint64_t 
     return 0;
 }
 
+/* From group `first` of the tensor on, some at a time. */
+static int read_groups(const container *c, const cv_gguf_tensor *t, uint64_t first, uint64_t n, int8_t *q, float *scales,
+                       cv_error *err)
+{
+    enum { MOST = 256 };
+    unsigned char raw[MOST * (2 + CV_GROUP)];
+    for (uint64_t g = 0, count; g < n; g += count) {
+        count = n - g < MOST ? n - g : MOST;
+        if (cv_gguf_read_raw(&c->gguf, t, (first + g) * CV_GROUP, count * CV_GROUP, raw, err) < 0
+            || split_q8(t, raw, count, q + g * CV_GROUP, scales + g, err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
 static int read_q8(cv_source *source, const cv_matrix *m, uint64_t first, uint64_t n, int8_t *q, float *scales,
                    cv_error *err)
 {
-    container *c = (container *)source;
+    const container *c = (const container *)source;
     const cv_gguf_tensor *t = &c->gguf.tensors[m->at];
     uint64_t groups = t->cols / CV_GROUP;
     if (t->type->id != CV_GGML_Q8_0) return 1;
     for (uint64_t r = 0, count; r < n; r += count) {
         count = neighbours(c, m, first + r, n - r);
-        const unsigned char *raw = cv_gguf_rows(&c->gguf, t, source_row(c, m, first + r), count, err);
-        if (!raw || split_q8(t, raw, count * groups, q + r * t->cols, scales + r * groups, err) < 0) return -1;
+        if (read_groups(c, t, source_row(c, m, first + r) * groups, count * groups, q + r * t->cols, scales + r * groups,
+                        err) < 0)
+            return -1;
     }
     return 0;
 }
@@ -606,7 +615,7 @@ int cv_open_gguf(cv_source **source, const char *path, cv_error *err)
     if (!c) return -1;
     c->path = path;
     c->source.find = find, c->source.check_rest = check_rest, c->source.read = read_rows, c->source.read_q8 = read_q8;
-    c->source.close = close_container;
+    c->source.any_order = 1, c->source.close = close_container;
     if (cv_gguf_open(&c->gguf, path, err) < 0 || read_facts(c, err) < 0) {
         close_container(&c->source);
         return -1;

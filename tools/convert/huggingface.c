@@ -20,8 +20,6 @@ typedef struct folder {
     cv_json config, generation;
     const cv_family *family;
     char config_path[CV_PATH_BYTES];
-    float *turned; /* the last [in][out] tensor that was read, as [out][in] */
-    const cv_st_tensor *turned_of;
 } folder;
 
 /* ---- finding ---- */
@@ -128,21 +126,16 @@ static int check_rest(cv_source *source, cv_error *err)
 
 /* ---- reading ---- */
 
-/* [in][out] -> [out][in], all of it: such models are small, and to fetch columns one by one would take hours. */
-static int turn(folder *f, const cv_st_tensor *t, cv_error *err)
+/* Columns first .. first + n - 1 of an [in][out] tensor as rows. */
+static int read_columns(const folder *f, const cv_st_tensor *t, uint64_t first, uint64_t n, float *out, cv_error *err)
 {
-    if (f->turned_of == t) return 0;
-    float *row = cv_alloc((size_t)t->cols, sizeof(float), err);
-    free(f->turned);
-    f->turned_of = NULL;
-    f->turned = row ? cv_alloc((size_t)(t->rows * t->cols), sizeof(float), err) : NULL;
-    int failed = !f->turned;
+    float *part = cv_alloc((size_t)n, sizeof *part, err);
+    int failed = !part;
     for (uint64_t r = 0; !failed && r < t->rows; r++) {
-        failed = cv_safetensors_read(&f->tensors, t, r, 1, row, err) < 0;
-        for (uint64_t c = 0; !failed && c < t->cols; c++) f->turned[c * t->rows + r] = row[c];
+        failed = cv_safetensors_read(&f->tensors, t, r * t->cols + first, n, part, err) < 0;
+        for (uint64_t c = 0; !failed && c < n; c++) out[c * t->rows + r] = part[c];
     }
-    free(row);
-    if (!failed) f->turned_of = t;
+    free(part);
     return failed ? -1 : 0;
 }
 
@@ -156,26 +149,32 @@ static uint64_t row_in_tensor(const folder *f, const cv_matrix *m, uint64_t r)
 }
 
 /* A bias that is part of a longer one. */
-static int read_fused_vector(folder *f, const cv_matrix *m, const cv_st_tensor *t, float *out, cv_error *err)
+static int read_fused_vector(const folder *f, const cv_matrix *m, const cv_st_tensor *t, float *out, cv_error *err)
 {
     float *whole = cv_alloc((size_t)t->cols, sizeof(float), err);
-    int failed = !whole || cv_safetensors_read(&f->tensors, t, 0, 1, whole, err) < 0;
+    int failed = !whole || cv_safetensors_read(&f->tensors, t, 0, t->cols, whole, err) < 0;
     for (uint64_t i = 0; !failed && i < m->cols; i++) out[i] = whole[row_in_tensor(f, m, i)];
     free(whole);
     return failed ? -1 : 0;
 }
 
-static int read_matrix(folder *f, const cv_matrix *m, const cv_st_tensor *t, uint64_t first, uint64_t n, float *out,
+/* How many of n rows from r on stand one after the other in the tensor. */
+static uint64_t neighbours(const folder *f, const cv_matrix *m, uint64_t r, uint64_t n)
+{
+    uint64_t dim = (uint64_t)f->source.facts.head_dim, left = dim - r % dim;
+    return m->fusion == CV_PER_HEAD && left < n ? left : n;
+}
+
+static int read_matrix(const folder *f, const cv_matrix *m, const cv_st_tensor *t, uint64_t first, uint64_t n, float *out,
                        cv_error *err)
 {
-    if (m->fusion == CV_WHOLE) return cv_safetensors_read(&f->tensors, t, first, n, out, err);
-    if (t->rows == 1) return read_fused_vector(f, m, t, out, err);
-    int turned = m->fusion == CV_TURNED || m->fusion == CV_TURNED_STACKED;
-    if (turned && turn(f, t, err) < 0) return -1;
-    for (uint64_t r = 0; r < n; r++) {
+    if (m->fusion != CV_WHOLE && t->rows == 1) return read_fused_vector(f, m, t, out, err);
+    if (m->fusion == CV_TURNED || m->fusion == CV_TURNED_STACKED)
+        return read_columns(f, t, row_in_tensor(f, m, first), n, out, err);
+    for (uint64_t r = 0, count; r < n; r += count) {
+        count = neighbours(f, m, first + r, n - r);
         uint64_t row = row_in_tensor(f, m, first + r);
-        if (turned) memcpy(out + r * m->cols, f->turned + row * m->cols, (size_t)m->cols * sizeof(float));
-        else if (cv_safetensors_read(&f->tensors, t, row, 1, out + r * m->cols, err) < 0) return -1;
+        if (cv_safetensors_read(&f->tensors, t, row * t->cols, count * t->cols, out + r * m->cols, err) < 0) return -1;
     }
     return 0;
 }
@@ -188,7 +187,7 @@ static int is_norm(cv_part part)
 
 static int read_rows(cv_source *source, const cv_matrix *matrix, uint64_t first, uint64_t n, float *out, cv_error *err)
 {
-    folder *f = (folder *)source;
+    const folder *f = (const folder *)source;
     if (read_matrix(f, matrix, &f->tensors.tensors[matrix->at], first, n, out, err) < 0) return -1;
     for (uint64_t i = 0; f->family->norm_plus_one && is_norm(matrix->part) && i < matrix->cols; i++)
         out[i] = 1.0f + out[i];
@@ -203,7 +202,6 @@ static void close_folder(cv_source *source)
     cv_safetensors_close(&f->tensors);
     cv_json_free(&f->config);
     cv_json_free(&f->generation);
-    free(f->turned);
     free(f);
 }
 
@@ -228,7 +226,7 @@ int cv_open_huggingface(cv_source **source, const char *path, cv_error *err)
     folder *f = cv_alloc(1, sizeof *f, err);
     if (!f) return -1;
     f->source.find = find, f->source.check_rest = check_rest;
-    f->source.read = read_rows, f->source.close = close_folder;
+    f->source.read = read_rows, f->source.any_order = 1, f->source.close = close_folder;
     if (load(f, path, err) < 0) {
         close_folder(&f->source);
         return -1;

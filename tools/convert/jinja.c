@@ -2643,13 +2643,29 @@ static int bind_messages(run *r, const cv_conversation *input)
     return status ? status : bind(r, text_of("messages"), messages);
 }
 
+/* A template that names one that is not here is refused: nobody knows whether it is undefined where it comes from. */
+static int bind_specials(run *r, const cv_specials *s)
+{
+    const struct {
+        const char *name, *text;
+    } tokens[] = {{"bos_token", s->bos}, {"eos_token", s->eos}, {"unk_token", s->unk},  {"sep_token", s->sep},
+                  {"pad_token", s->pad}, {"cls_token", s->cls}, {"mask_token", s->mask}};
+    value additional;
+    int status = 0;
+    for (size_t i = 0; !status && i < sizeof tokens / sizeof *tokens; i++)
+        if (tokens[i].text) status = bind(r, text_of(tokens[i].name), of_text(text_of(tokens[i].text)));
+    if (status || s->n_additional == 0) return status;
+    status = new_list(r, s->n_additional, &additional);
+    for (size_t i = 0; !status && i < s->n_additional; i++) list_add(&additional, of_text(text_of(s->additional[i])));
+    return status ? status : bind(r, text_of("additional_special_tokens"), additional);
+}
+
 static int bind_input(run *r, const cv_conversation *input)
 {
     int status = bind_messages(r, input);
     if (!status) status = bind(r, text_of("tools"), of_kind(V_NONE));
     if (!status) status = bind(r, text_of("documents"), of_kind(V_NONE));
-    if (!status) status = bind(r, text_of("bos_token"), of_text(text_of(input->bos_token)));
-    if (!status) status = bind(r, text_of("eos_token"), of_text(text_of(input->eos_token)));
+    if (!status) status = bind_specials(r, input->specials);
     if (status) return status;
     return bind(r, text_of("add_generation_prompt"), of_boolean(input->add_generation_prompt));
 }

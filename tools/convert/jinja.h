@@ -20,7 +20,7 @@ typedef struct cv_conversation { /* what a template is given; it also sees tools
     const cv_message *messages;
     size_t count;
     int add_generation_prompt;
-    const char *bos_token, *eos_token; /* zero-terminated, perhaps empty */
+    const cv_specials *specials;
 } cv_conversation;
 
 /* What the functions below return, besides 0. All come with a sentence in err. */

@@ -13,6 +13,7 @@
  * 2i of a head turns with 2i + 1. There is no checksum and, in version 0, no magic; but the header determines the size of
  * the file, which must be right to the byte. */
 #include "bytes.h"
+#include "dequantize.h"
 #include "files.h"
 #include "source.h"
 
@@ -33,8 +34,6 @@ typedef struct checkpoint {
     int version;
     uint64_t group; /* version 2: elements that share a scale */
     block blocks[CV_N_PARTS];
-    unsigned char *raw;
-    size_t raw_bytes;
 } checkpoint;
 
 /* ---- where everything is ---- */
@@ -168,56 +167,55 @@ static uint64_t source_row(const checkpoint *c, const cv_matrix *m, uint64_t r)
     return r - j + (j < dim / 2 ? 2 * j : 2 * (j - dim / 2) + 1);
 }
 
-static int read_raw(checkpoint *c, uint64_t at, uint64_t bytes, cv_error *err)
+static int read_floats(const checkpoint *c, uint64_t at, uint64_t n, float *out, cv_error *err)
 {
-    if (bytes > c->raw_bytes) {
-        unsigned char *grown = cv_grow(c->raw, (size_t)bytes, 1, err);
-        if (!grown) return -1;
-        c->raw = grown, c->raw_bytes = (size_t)bytes;
-    }
-    return cv_file_read(&c->file, at, c->raw, (size_t)bytes, err);
+    if (cv_file_read(&c->file, at, out, (size_t)n * 4, err) < 0) return -1;
+    cv_dequantize_in_place(cv_block_type_of(CV_GGML_F32), n, out);
+    return 0;
 }
 
-/* Elements first .. first + n - 1 of a version 2 matrix: integers, and the scale of each. */
-static int read_integers(checkpoint *c, const cv_matrix *m, uint64_t first, uint64_t n, int8_t *q, cv_error *err)
+/* Elements first .. first + n - 1 of a version 2 matrix: integers, and the scales that they share, the first of them that
+ * of element `first`. */
+static int read_integers(const checkpoint *c, const cv_matrix *m, uint64_t first, uint64_t n, int8_t *q, cv_error *err)
 {
     return cv_file_read(&c->file, m->at + first, q, (size_t)n, err);
 }
 
-static int read_scales(checkpoint *c, const cv_matrix *m, uint64_t first, uint64_t n, cv_error *err)
+static float *read_scales(const checkpoint *c, const cv_matrix *m, uint64_t first, uint64_t n, cv_error *err)
 {
-    uint64_t begin = first / c->group, end = (first + n - 1) / c->group + 1;
-    if (read_raw(c, m->at + m->rows * m->cols + 4 * begin, 4 * (end - begin), err) < 0) return -1;
-    for (uint64_t i = 0; i < end - begin; i++) {
-        float scale = cv_f32(c->raw + 4 * i);
-        if (!(scale >= 0.0f && scale <= 3e38f))
-            return cv_fail(err, "%.200s: a scale of %s is %g", c->file.path, m->name, (double)scale);
-    }
-    return 0;
+    uint64_t begin = first / c->group, count = (first + n - 1) / c->group + 1 - begin;
+    float *scales = cv_alloc((size_t)count, sizeof *scales, err);
+    int failed = !scales || read_floats(c, m->at + m->rows * m->cols + 4 * begin, count, scales, err) < 0;
+    for (uint64_t i = 0; !failed && i < count; i++)
+        if (!(scales[i] >= 0.0f && scales[i] <= 3e38f))
+            failed = cv_fail(err, "%.200s: a scale of %s is %g", c->file.path, m->name, (double)scales[i]);
+    if (!failed) return scales;
+    free(scales);
+    return NULL;
 }
 
-static int read_int8_row(checkpoint *c, const cv_matrix *m, uint64_t row, float *out, cv_error *err)
+static int read_int8_row(const checkpoint *c, const cv_matrix *m, uint64_t row, float *out, cv_error *err)
 {
     uint64_t first = row * m->cols;
     int8_t *q = cv_alloc((size_t)m->cols, 1, err);
-    int failed = !q || read_integers(c, m, first, m->cols, q, err) < 0 || read_scales(c, m, first, m->cols, err) < 0;
+    float *scales = q ? read_scales(c, m, first, m->cols, err) : NULL;
+    int failed = !scales || read_integers(c, m, first, m->cols, q, err) < 0;
     for (uint64_t i = 0; !failed && i < m->cols; i++)
-        out[i] = (float)q[i] * cv_f32(c->raw + 4 * ((first + i) / c->group - first / c->group));
+        out[i] = (float)q[i] * scales[(first + i) / c->group - first / c->group];
     free(q);
+    free(scales);
     return failed ? -1 : 0;
 }
 
-static int read_row(checkpoint *c, const cv_matrix *m, uint64_t row, float *out, cv_error *err)
+static int read_row(const checkpoint *c, const cv_matrix *m, uint64_t row, float *out, cv_error *err)
 {
     if (c->blocks[m->part].is_int8) return read_int8_row(c, m, row, out, err);
-    if (read_raw(c, m->at + row * m->cols * 4, m->cols * 4, err) < 0) return -1;
-    for (uint64_t i = 0; i < m->cols; i++) out[i] = cv_f32(c->raw + 4 * i);
-    return 0;
+    return read_floats(c, m->at + row * m->cols * 4, m->cols, out, err);
 }
 
 static int read_rows(cv_source *source, const cv_matrix *m, uint64_t first, uint64_t n, float *out, cv_error *err)
 {
-    checkpoint *c = (checkpoint *)source;
+    const checkpoint *c = (const checkpoint *)source;
     for (uint64_t r = 0; r < n; r++)
         if (read_row(c, m, source_row(c, m, first + r), out + r * m->cols, err) < 0) return -1;
     return 0;
@@ -227,15 +225,17 @@ static int read_rows(cv_source *source, const cv_matrix *m, uint64_t first, uint
 static int read_q8(cv_source *source, const cv_matrix *m, uint64_t first, uint64_t n, int8_t *q, float *scales,
                    cv_error *err)
 {
-    checkpoint *c = (checkpoint *)source;
+    const checkpoint *c = (const checkpoint *)source;
     uint64_t groups = m->cols / CV_GROUP;
     if (!c->blocks[m->part].is_int8 || c->group % CV_GROUP != 0 || m->cols % CV_GROUP != 0) return 1;
     for (uint64_t r = 0; r < n; r++) {
         uint64_t at = source_row(c, m, first + r) * m->cols;
-        if (read_integers(c, m, at, m->cols, q + r * m->cols, err) < 0 || read_scales(c, m, at, m->cols, err) < 0)
-            return -1;
-        for (uint64_t g = 0; g < groups; g++)
-            scales[r * groups + g] = cv_f32(c->raw + 4 * ((at + g * CV_GROUP) / c->group - at / c->group));
+        float *shared = read_scales(c, m, at, m->cols, err);
+        int failed = !shared || read_integers(c, m, at, m->cols, q + r * m->cols, err) < 0;
+        for (uint64_t g = 0; !failed && g < groups; g++)
+            scales[r * groups + g] = shared[(at + g * CV_GROUP) / c->group - at / c->group];
+        free(shared);
+        if (failed) return -1;
     }
     return 0;
 }
@@ -246,7 +246,6 @@ static void close_checkpoint(cv_source *source)
 {
     checkpoint *c = (checkpoint *)source;
     cv_file_close(&c->file);
-    free(c->raw);
     free(c);
 }
 
@@ -254,7 +253,8 @@ int cv_open_llama2c(cv_source **source, const char *path, cv_error *err)
 {
     checkpoint *c = cv_alloc(1, sizeof *c, err);
     if (!c) return -1;
-    c->source.find = find, c->source.read = read_rows, c->source.read_q8 = read_q8, c->source.close = close_checkpoint;
+    c->source.find = find, c->source.read = read_rows, c->source.read_q8 = read_q8;
+    c->source.any_order = 1, c->source.close = close_checkpoint;
     c->file.handle = -1;
     if (cv_file_open(&c->file, path, err) < 0 || read_header(c, err) < 0 || lay_out(c, err) < 0) {
         close_checkpoint(&c->source);

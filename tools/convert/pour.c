@@ -3,8 +3,8 @@
  * pour.c - see pour.h
  *
  * A matrix goes in chunks of some tiles. Each thread takes the next chunk, reads it, makes tiles of it, and writes them when
- * its turn has come: reading is one thread's at a time and in order, so is writing, and what takes the time is between. The
- * file does not depend on how many threads there are. */
+ * its turn has come: writing is one thread's at a time and in order, so is reading if the source wants it, and what takes the
+ * time is between. The file does not depend on how many threads there are. */
 #include "pour.h"
 #include "bytes.h"
 #include "threads.h"
@@ -160,12 +160,14 @@ static void release(lane *l)
 /* The next chunk: its first row, and how many; 0: there is none. Reads it unless something has failed already. */
 static uint64_t take_chunk(pour *p, const lane *l, uint64_t *first, int *failed, cv_error *err)
 {
+    int any_order = p->source->any_order;
     cv_crew_lock(p->crew, CV_READING);
     uint64_t left = p->tensor->rows - p->next_read, n = left < p->chunk_rows ? left : p->chunk_rows;
     *first = p->next_read;
     p->next_read += n;
-    if (n > 0 && !*failed) *failed = read_rows(p, l, *first, n, err) < 0;
+    if (n > 0 && !any_order && !*failed) *failed = read_rows(p, l, *first, n, err) < 0;
     cv_crew_unlock(p->crew, CV_READING);
+    if (n > 0 && any_order && !*failed) *failed = read_rows(p, l, *first, n, err) < 0;
     return n;
 }
 

@@ -6,7 +6,7 @@
  * offsets counting from the data's first byte; "__metadata__" maps texts to texts and means nothing here. */
 #include "safetensors.h"
 #include "bytes.h"
-#include "quantize.h"
+#include "dequantize.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -275,7 +275,6 @@ void cv_safetensors_close(cv_safetensors *st)
     }
     free(st->files);
     free(st->tensors);
-    free(st->raw);
     memset(st, 0, sizeof *st);
 }
 
@@ -294,29 +293,17 @@ int cv_safetensors_is_float(const cv_st_tensor *t)
     return type_index(t->type) < N_FLOAT_TYPES;
 }
 
-static void widen(float *out, const unsigned char *raw, size_t n, const char *type)
-{
-    if (strcmp(type, "F32") == 0)
-        for (size_t i = 0; i < n; i++) out[i] = cv_f32(raw + 4 * i);
-    else if (strcmp(type, "BF16") == 0)
-        for (size_t i = 0; i < n; i++) out[i] = cv_float_of_bits((uint32_t)cv_u16(raw + 2 * i) << 16);
-    else
-        for (size_t i = 0; i < n; i++) out[i] = cv_float_of_half(cv_u16(raw + 2 * i));
-}
-
-int cv_safetensors_read(cv_safetensors *st, const cv_st_tensor *t, uint64_t first, uint64_t n, float *out,
+int cv_safetensors_read(const cv_safetensors *st, const cv_st_tensor *t, uint64_t first, uint64_t n, float *out,
                         cv_error *err)
 {
-    uint64_t row_bytes = t->rows ? t->bytes / t->rows : 0;
-    if (!cv_safetensors_is_float(t) || first > t->rows || n > t->rows - first)
-        return cv_fail(err, "tensor %.150s: no such rows of floats", t->name);
-    size_t bytes = (size_t)(n * row_bytes);
-    if (bytes > st->raw_bytes) {
-        unsigned char *grown = cv_grow(st->raw, bytes, 1, err);
-        if (!grown) return -1;
-        st->raw = grown, st->raw_bytes = bytes;
-    }
-    if (cv_file_read(&st->files[t->file].file, t->offset + first * row_bytes, st->raw, bytes, err) < 0) return -1;
-    widen(out, st->raw, (size_t)(n * t->cols), t->type);
+    static const uint32_t ggml[N_FLOAT_TYPES] = {CV_GGML_F32, CV_GGML_F16, CV_GGML_BF16};
+    uint64_t elements = t->rows * t->cols;
+    if (!cv_safetensors_is_float(t) || first > elements || n > elements - first)
+        return cv_fail(err, "tensor %.150s: no such floats", t->name);
+    const cv_block_type *type = cv_block_type_of(ggml[type_index(t->type)]);
+    if (cv_file_read(&st->files[t->file].file, t->offset + first * type->bytes, cv_raw_place(type, n, out),
+                     (size_t)n * type->bytes, err) < 0)
+        return -1;
+    cv_dequantize_in_place(type, n, out);
     return 0;
 }

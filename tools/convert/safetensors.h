@@ -32,16 +32,14 @@ typedef struct cv_safetensors {
     size_t n;
     cv_st_file *files; /* [n_files] */
     uint32_t n_files;
-    unsigned char *raw; /* what was read last, [raw_bytes] */
-    size_t raw_bytes;
 } cv_safetensors;
 
 int cv_safetensors_open(cv_safetensors *st, const char *folder, cv_error *err);
 void cv_safetensors_close(cv_safetensors *st); /* also after a failed open */
 
 cv_st_tensor *cv_safetensors_find(const cv_safetensors *st, const char *name); /* NULL: not there */
-/* Rows first .. first + n - 1 as floats, out [n][cols]. The type must be F32, F16 or BF16. */
-int cv_safetensors_read(cv_safetensors *st, const cv_st_tensor *t, uint64_t first, uint64_t n, float *out,
+/* Elements first .. first + n - 1, row after row, as floats. The type must be F32, F16 or BF16. */
+int cv_safetensors_read(const cv_safetensors *st, const cv_st_tensor *t, uint64_t first, uint64_t n, float *out,
                         cv_error *err);
 int cv_safetensors_is_float(const cv_st_tensor *t); /* can cv_safetensors_read read it? */
 
