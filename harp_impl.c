@@ -784,6 +784,7 @@ static uint16_t hp_float_to_half(float x)
 #define hp_load_elements HP_OF_SET(hp_load_elements)
 #define hp_unpack HP_OF_SET(hp_unpack)
 #define hp_weigh HP_OF_SET(hp_weigh)
+#define hp_weigh_columns HP_OF_SET(hp_weigh_columns)
 #define hp_weighted_sums HP_OF_SET(hp_weighted_sums)
 #define hp_softmax_weights HP_OF_SET(hp_softmax_weights)
 #define hp_measure_spread HP_OF_SET(hp_measure_spread)
@@ -1048,6 +1049,15 @@ typedef struct hp_packed {
     int32_t rows, cols;
 } hp_packed;
 
+/* Either half of attention: out[q][c] += sum over k = first..last, in order, of a[q][k] * b[k][c]. Scores: a is queries, k
+ * their dimension, a column a position. Mixing: a is the weights of positions k, a column a dimension of the values. */
+typedef struct hp_weighing {
+    float *out;                          /* [queries][out_stride] */
+    const float *a, *b;                  /* [queries][a_stride], [last + 1][b_stride] */
+    size_t out_stride, a_stride, b_stride;
+    int32_t queries, columns, first, last; /* columns: a multiple of 16 */
+} hp_weighing;
+
 /* What a distribution p = softmax(x[n]) is like, from sums over e = exp(d), d = x - max: with Z = sum e,
  * ln p = d - ln Z, so every measure of uncertainty follows from a few sums and one logarithm. */
 typedef struct hp_spread {
@@ -1067,8 +1077,7 @@ typedef struct hp_kernels {
     void (*matmul)(const hp_matrix *m, int32_t first, int32_t last, const hp_inputs *in, int32_t rows, float *out,
                    size_t out_stride);
     void (*unpack)(float *out, size_t stride, const hp_packed *in);
-    void (*weighted_sums)(float *const *out, const float *const *a, int n, const float *b, size_t stride, int32_t first,
-                          int32_t last);
+    void (*weighted_sums)(const hp_weighing *w);
     float (*softmax_weights)(float *x, int32_t first, int32_t last, float scale);
     hp_spread (*measure_spread)(const float *x, int32_t n);
     void (*layernorm)(float *y, const float *x, const uint8_t *weight, const uint8_t *bias, int32_t n, float eps);
@@ -1393,32 +1402,43 @@ static void hp_unpack(float *out, size_t stride, const hp_packed *in)
         }
 }
 
-/* out[i][16] += sum over k = first..last of a[i][k] * b[k][16], in order, for i < n. */
-HP_INLINE void hp_weigh(float *const *out, const float *const *a, int n, const float *b, size_t stride, int32_t first,
-                        int32_t last)
+/* n queries times m times 16 columns: each load of b serves the queries, each factor the columns, and there are enough
+ * sums that none waits for its last addition. */
+HP_INLINE void hp_weigh(const hp_weighing *w, int32_t query, int n, int32_t column, int m)
 {
-    hp_vf sum[HP_QUERIES_AT_ONCE];
+    float *out = w->out + (size_t)query * w->out_stride + column;
+    const float *a = w->a + (size_t)query * w->a_stride, *b = w->b + column;
+    hp_vf sum[HP_QUERIES_AT_ONCE][2], v[2];
     int32_t k;
-    int i;
-    HP_UNROLL for (i = 0; i < n; i++) sum[i] = hp_vf_load(out[i]);
-    for (k = first; k <= last; k++) {
-        hp_vf v = hp_vf_load(b + (size_t)k * stride);
-        HP_UNROLL for (i = 0; i < n; i++) sum[i] = hp_vf_add(sum[i], hp_vf_mul(hp_vf_set(a[i][k]), v));
+    int i, c;
+    HP_UNROLL for (i = 0; i < n; i++)
+        HP_UNROLL for (c = 0; c < m; c++) sum[i][c] = hp_vf_load(out + (size_t)i * w->out_stride + c * HP_LANES);
+    for (k = w->first; k <= w->last; k++) {
+        HP_UNROLL for (c = 0; c < m; c++) v[c] = hp_vf_load(b + (size_t)k * w->b_stride + c * HP_LANES);
+        HP_UNROLL for (i = 0; i < n; i++) {
+            hp_vf factor = hp_vf_set(a[(size_t)i * w->a_stride + (size_t)k]);
+            HP_UNROLL for (c = 0; c < m; c++) sum[i][c] = hp_vf_add(sum[i][c], hp_vf_mul(factor, v[c]));
+        }
     }
-    HP_UNROLL for (i = 0; i < n; i++) hp_vf_store(out[i], sum[i]);
+    HP_UNROLL for (i = 0; i < n; i++)
+        HP_UNROLL for (c = 0; c < m; c++) hp_vf_store(out + (size_t)i * w->out_stride + c * HP_LANES, sum[i][c]);
 }
 
-/* Both halves of attention for n (at most 4) queries at once, which share each load of b. Scores: a is a query, k its
- * dimension, a lane a position. Mixing: a holds the weights of positions k, a lane is a dimension of the values. */
-static void hp_weighted_sums(float *const *out, const float *const *a, int n, const float *b, size_t stride,
-                             int32_t first, int32_t last)
+/* The same, the numbers being constants in each call, so that the sums stay in registers. */
+HP_INLINE void hp_weigh_columns(const hp_weighing *w, int32_t query, int n)
 {
-    switch (n) {
-    case 1: hp_weigh(out, a, 1, b, stride, first, last); break;
-    case 2: hp_weigh(out, a, 2, b, stride, first, last); break;
-    case 3: hp_weigh(out, a, 3, b, stride, first, last); break;
-    default: hp_weigh(out, a, HP_QUERIES_AT_ONCE, b, stride, first, last);
-    }
+    int32_t c = 0;
+    for (; HP_ROWS_AT_ONCE >= 8 && c + 2 * HP_LANES <= w->columns; c += 2 * HP_LANES) hp_weigh(w, query, n, c, 2);
+    for (; c < w->columns; c += HP_LANES) hp_weigh(w, query, n, c, 1);
+}
+
+static void hp_weighted_sums(const hp_weighing *w)
+{
+    int32_t q = 0;
+    for (; q + HP_QUERIES_AT_ONCE <= w->queries; q += HP_QUERIES_AT_ONCE) hp_weigh_columns(w, q, HP_QUERIES_AT_ONCE);
+    if (w->queries - q == 3) hp_weigh_columns(w, q, 3);
+    if (w->queries - q == 2) hp_weigh_columns(w, q, 2);
+    if (w->queries - q == 1) hp_weigh_columns(w, q, 1);
 }
 
 /* x[first..last] = exp(x * scale - max), and returns their sum. x is a whole number of blocks of 16; what lies outside
@@ -5056,7 +5076,8 @@ static double hp_seconds(void)
  * = the newest position is frame "last", whose stream is a single block.
  * ============================================================================================================== */
 
-enum { HP_BLOCK = HP_LANES, HP_SCALES_BYTES = 2 * HP_BLOCK /* of a block */, HP_RUN = 4, HP_SHARES = 4 };
+enum { HP_BLOCK = HP_LANES, HP_SCALES_BYTES = 2 * HP_BLOCK /* of a block */, HP_RUN = 4, HP_SHARES = 4,
+       HP_BLOCKS_AT_ONCE = 2 };
 enum { HP_MAX_REFRAMINGS = 64, HP_MAX_THREADS = 256 };
 
 typedef struct hp_stream {
@@ -5347,10 +5368,10 @@ static void hp_lay_out_scratch(harp_session *s, hp_arena *a)
     s->q = hp_carve(a, batch, widest);
     s->q_scales = hp_carve_rows(a, batch, widest / HP_GROUP, sizeof(float));
     s->q_starts = hp_carve_rows(a, batch, widest / HP_GROUP, sizeof(int32_t));
-    /* one block unpacked; for each query of a run: its scores, its mixed values, its sum */
+    /* two blocks unpacked; for each query of a run: its scores, its mixed values, its sum */
     query_floats = (size_t)hp_blocks(s->params.context) * HP_BLOCK + head_floats + 1;
     if (!hp_mul_size((size_t)hp_longest_run(s) * group, query_floats, &s->attention_floats)
-        || !hp_add_size(s->attention_floats, HP_BLOCK * head_floats, &s->attention_floats))
+        || !hp_add_size(s->attention_floats, HP_BLOCKS_AT_ONCE * HP_BLOCK * head_floats, &s->attention_floats))
         a->overflow = 1;
     s->attention = hp_carve_rows(a, (size_t)s->params.threads, s->attention_floats, sizeof(float));
 }
@@ -5619,7 +5640,7 @@ static void hp_split_range(harp_session *s, hp_work *work, int32_t first, int32_
 {
     int part;
     s->job.work = work, s->job.next = first, s->job.end = first + count;
-    s->job.share = count / (s->params.threads * HP_SHARES) + 1;
+    s->job.share = s->params.threads > 1 ? count / (s->params.threads * HP_SHARES) + 1 : count;
     if (HP_ATOMICS && count > 1 && s->params.parallel && s->params.threads > 1)
         s->params.parallel(s->params.parallel_user, hp_do_part, s, s->params.threads);
     else if (count > 1 && s->pool.n_workers > 0)
@@ -5901,7 +5922,7 @@ typedef struct hp_task {
     int32_t group;                         /* query heads per key-value head                     */
     int32_t window;                        /* of the layer; 0: none                              */
     int32_t first_block, last_block;       /* that any of its rows sees                          */
-    float *tile, *scores, *mixed, *totals; /* scratch: [16][head] [queries][span] [queries][head] [queries] */
+    float *tile, *scores, *mixed, *totals; /* scratch: [32][head] [queries][span] [queries][head] [queries] */
     size_t span, head;
 } hp_task;
 
@@ -5926,7 +5947,7 @@ static hp_task hp_make_task(harp_session *s, int part, int32_t item)
     t.head = (size_t)hp_round_up(f->head_dim, HP_LANES), t.span = (size_t)hp_blocks(s->params.context) * HP_BLOCK;
     queries = (size_t)hp_longest_run(s) * (size_t)t.group;
     t.tile = s->attention + (size_t)part * s->attention_floats;
-    t.scores = t.tile + HP_BLOCK * t.head, t.mixed = t.scores + queries * t.span;
+    t.scores = t.tile + HP_BLOCKS_AT_ONCE * HP_BLOCK * t.head, t.mixed = t.scores + queries * t.span;
     t.totals = t.mixed + queries * t.head;
     return t;
 }
@@ -5940,42 +5961,39 @@ static const hp_stream *hp_owner(const harp_session *s, const hp_task *t, int32_
     return own;
 }
 
-/* One row's queries times sixteen columns of a tile: a few heads at a time share each load. The h-th head's factors are
- * at a + h * a_stride, its sixteen sums at out + h * out_stride. */
-static void hp_weigh_heads(harp_session *s, const hp_task *t, float *out, size_t out_stride, const float *a,
-                           size_t a_stride, const float *tile, size_t tile_stride, int32_t first, int32_t last)
-{
-    float *outs[HP_QUERIES_AT_ONCE];
-    const float *as[HP_QUERIES_AT_ONCE];
-    int32_t h, i, n;
-    for (h = 0; h < t->group; h += n) {
-        n = hp_min(t->group - h, HP_QUERIES_AT_ONCE);
-        for (i = 0; i < n; i++) outs[i] = out + (size_t)(h + i) * out_stride, as[i] = a + (size_t)(h + i) * a_stride;
-        s->kernels->weighted_sums(outs, as, n, tile, tile_stride, first, last);
-    }
-}
-
 /* Where the scores of a row's first query in a block are; those of its other queries follow at t->span. */
 static float *hp_scores_in_block(const hp_task *t, int32_t row, int32_t block)
 {
     return t->scores + (size_t)(row * t->group) * t->span + (size_t)(block - t->first_block) * HP_BLOCK;
 }
 
-static void hp_score_block(harp_session *s, const hp_task *t, int32_t block)
+/* The queries of all rows one after another, [queries][head], in the place of what will be mixed for them. */
+static void hp_gather_queries(harp_session *s, const hp_task *t)
 {
     int32_t dim = s->model->info.head_dim, i, h;
-    size_t index;
-    const hp_stream *owner = hp_owner(s, t, block, &index);
-    hp_packed keys = hp_packed_keys(s, owner, index);
-    s->kernels->unpack(t->tile, HP_BLOCK, &keys);
     for (i = 0; i < t->n_rows; i++) {
-        const hp_row *row = &s->rows[t->first_row + i];
         const float *q = s->qkv + (size_t)(t->first_row + i) * (size_t)s->qkv_stride + t->kv_head * t->group * dim;
-        float *scores = hp_scores_in_block(t, i, block);
-        if (block < hp_first_seen(t, row) / HP_BLOCK || block > row->position / HP_BLOCK) continue;
-        for (h = 0; h < t->group; h++) memset(scores + (size_t)h * t->span, 0, HP_BLOCK * sizeof(float));
-        hp_weigh_heads(s, t, scores, t->span, q, (size_t)dim, t->tile, HP_BLOCK, 0, dim - 1);
+        for (h = 0; h < t->group; h++)
+            memcpy(t->mixed + (size_t)(i * t->group + h) * t->head, q + h * dim, (size_t)dim * sizeof(float));
     }
+}
+
+/* The scores of n blocks, at most HP_BLOCKS_AT_ONCE; also for the few rows that do not see all of them. */
+static void hp_score_blocks(harp_session *s, const hp_task *t, int32_t block, int32_t n)
+{
+    hp_weighing w = {0};
+    int32_t i;
+    w.out = hp_scores_in_block(t, 0, block), w.out_stride = t->span, w.a = t->mixed, w.a_stride = t->head;
+    w.b = t->tile, w.b_stride = HP_BLOCKS_AT_ONCE * HP_BLOCK;
+    w.queries = t->n_rows * t->group, w.columns = n * HP_BLOCK, w.last = s->model->info.head_dim - 1;
+    for (i = 0; i < n; i++) {
+        size_t index;
+        const hp_stream *owner = hp_owner(s, t, block + i, &index);
+        hp_packed keys = hp_packed_keys(s, owner, index);
+        s->kernels->unpack(t->tile + i * HP_BLOCK, w.b_stride, &keys);
+    }
+    for (i = 0; i < w.queries; i++) memset(w.out + (size_t)i * t->span, 0, (size_t)w.columns * sizeof(float));
+    s->kernels->weighted_sums(&w);
 }
 
 static void hp_weigh_positions(harp_session *s, const hp_task *t)
@@ -5996,21 +6014,25 @@ static void hp_weigh_positions(harp_session *s, const hp_task *t)
     }
 }
 
+/* Most blocks are seen whole by all rows, and all queries are mixed together; at the ends of what is seen each row has
+ * bounds of its own. */
 static void hp_mix_block(harp_session *s, const hp_task *t, int32_t block)
 {
-    int32_t i;
-    size_t index, d;
+    hp_weighing w = {0};
+    int32_t i, begin = block * HP_BLOCK, rows;
+    size_t index;
     const hp_stream *owner = hp_owner(s, t, block, &index);
     hp_packed values = hp_packed_values(s, owner, index);
     s->kernels->unpack(t->tile, t->head, &values);
-    for (i = 0; i < t->n_rows; i++) {
-        const hp_row *row = &s->rows[t->first_row + i];
-        int32_t first = hp_max(hp_first_seen(t, row) - block * HP_BLOCK, 0);
-        int32_t last = hp_min(row->position - block * HP_BLOCK, HP_BLOCK - 1);
-        float *mixed = t->mixed + (size_t)(i * t->group) * t->head;
-        for (d = 0; d < t->head && first <= last; d += HP_LANES)
-            hp_weigh_heads(s, t, mixed + d, t->head, hp_scores_in_block(t, i, block), t->span, t->tile + d, t->head,
-                           first, last);
+    w.out_stride = t->head, w.a_stride = t->span, w.b = t->tile, w.b_stride = t->head, w.columns = (int32_t)t->head;
+    for (i = 0; i < t->n_rows; i += rows) {
+        const hp_row *row = &s->rows[t->first_row + i], *last = &s->rows[t->first_row + t->n_rows - 1];
+        int whole = row->position >= begin + HP_BLOCK - 1 && hp_first_seen(t, last) <= begin;
+        rows = whole ? t->n_rows - i : 1;
+        w.out = t->mixed + (size_t)(i * t->group) * t->head, w.a = hp_scores_in_block(t, i, block);
+        w.queries = rows * t->group;
+        w.first = hp_max(hp_first_seen(t, row) - begin, 0), w.last = hp_min(row->position - begin, HP_BLOCK - 1);
+        if (w.first <= w.last) s->kernels->weighted_sums(&w);
     }
 }
 
@@ -6034,7 +6056,9 @@ static void hp_work_attention(harp_session *s, int part, int32_t first, int32_t 
     for (; first < last; first++) {
         hp_task t = hp_make_task(s, part, first);
         int32_t block;
-        for (block = t.first_block; block <= t.last_block; block++) hp_score_block(s, &t, block);
+        hp_gather_queries(s, &t);
+        for (block = t.first_block; block <= t.last_block; block += HP_BLOCKS_AT_ONCE)
+            hp_score_blocks(s, &t, block, hp_min(t.last_block - block + 1, HP_BLOCKS_AT_ONCE));
         hp_weigh_positions(s, &t);
         for (block = t.first_block; block <= t.last_block; block++) hp_mix_block(s, &t, block);
         hp_deliver_heads(s, &t);

@@ -39,18 +39,22 @@ typedef struct part {
 
 enum { MOST_THREADS = 64 };
 
+enum { STREAMS = 8 }; /* a core that reads in several places at once reads faster */
+
 static void *sum_part(void *user)
 {
     part *p = (part *)user;
-    uint64_t sums[8] = {0}, word[8];
-    size_t i;
-    int k;
-    for (i = 0; i + 64 <= p->bytes; i += 64) {
-        PREFETCH(p->block + i + 4096); /* as the kernels do: pages end the processor's own prefetching */
-        memcpy(word, p->block + i, 64);
-        for (k = 0; k < 8; k++) sums[k] += word[k];
-    }
-    for (k = 0; k < 8; k++) p->sum += sums[k];
+    size_t i, stream = p->bytes / STREAMS / 64 * 64;
+    uint64_t sums[STREAMS] = {0}, word;
+    int n;
+    for (i = 0; i < stream; i += 64)
+        for (n = 0; n < STREAMS; n++) {
+            const unsigned char *at = p->block + stream * (size_t)n + i;
+            PREFETCH(at + 2048); /* as the kernels do: pages end the processor's own prefetching */
+            memcpy(&word, at, sizeof word); /* the rest of a line of 64 bytes comes with it */
+            sums[n] += word;
+        }
+    for (n = 0; n < STREAMS; n++) p->sum += sums[n];
     return NULL;
 }
 

@@ -180,6 +180,13 @@ static double time_steps(bench *b, harp_session *s, int n, int *hesitated)
 
 /* ---- The figures ---- */
 
+/* What a token is multiplied with: of the table of embeddings one row is looked up, and the output matrix waits for the
+ * end of the prompt. `unused` of these two matrices are left out. */
+static double parameters_used(const bench *b, int unused)
+{
+    return (double)b->info.parameters - (double)unused * (double)b->info.vocab * (double)b->info.hidden;
+}
+
 static double bench_decode(bench *b, const char *isa, int threads, int depth, double plain)
 {
     harp_params p = params_for(b, isa, threads);
@@ -193,7 +200,9 @@ static double bench_decode(bench *b, const char *isa, int threads, int depth, do
     harp_session_close(session);
     f.depth = depth;
     settle(&f, s, b->runs, b->generate);
-    if (b->bandwidth > 0.0) f.share = f.tok_s * (double)b->info.bytes / b->bandwidth;
+    if (b->bandwidth > 0.0)
+        f.share = f.tok_s * (double)b->info.bytes * parameters_used(b, b->info.tied ? 0 : 1)
+                  / (double)b->info.parameters / b->bandwidth;
     if (plain > 0.0) f.ratio = f.tok_s / plain; /* speed at depth over speed at none */
     report(b, f);
     return f.tok_s;
@@ -215,7 +224,7 @@ static void bench_prefill(bench *b, const char *isa, int threads)
     }
     f.depth = 0;
     settle(&f, s, b->runs, b->prompt);
-    if (b->peak > 0.0) f.share = f.tok_s * (double)b->info.parameters / b->peak;
+    if (b->peak > 0.0) f.share = f.tok_s * parameters_used(b, b->info.tied ? 1 : 2) / b->peak;
     report(b, f);
 }
 
