@@ -1049,8 +1049,8 @@ typedef struct hp_packed {
     int32_t rows, cols;
 } hp_packed;
 
-/* Either half of attention: out[q][c] += sum over k = first..last, in order, of a[q][k] * b[k][c]. Scores: a is queries, k
- * their dimension, a column a position. Mixing: a is the weights of positions k, a column a dimension of the values. */
+/* Either half of attention: out[q][c] += sum over k = first..last, in order, of a[q][k] * b[k][c]. Scores: a is queries,
+ * k their dimension, a column a position. Mixing: a is the weights of positions k, a column a dimension of the values. */
 typedef struct hp_weighing {
     float *out;                          /* [queries][out_stride] */
     const float *a, *b;                  /* [queries][a_stride], [last + 1][b_stride] */
@@ -1342,31 +1342,33 @@ static int32_t hp_tile_rows(const hp_matrix *m, int32_t tile, const hp_inputs *i
     return n;
 }
 
-/* HP_STREAMS tiles from `first` on, `apart` tiles from one another, times 1 to 4 rows. */
-static void hp_tile_streams(const hp_matrix *m, int32_t first, int32_t apart, const hp_inputs *in, int32_t rows,
-                            float *out, size_t stride)
+/* HP_STREAMS tiles from `first` on, `apart` tiles from one another, times up to 4 rows from `row` on; returns how many
+ * rows. */
+static int32_t hp_tile_streams(const hp_matrix *m, int32_t first, int32_t apart, const hp_inputs *in, int32_t row,
+                               int32_t rows, float *out, size_t stride)
 {
-    if (rows == 1) hp_tiles_int8(m, first, apart, HP_STREAMS, in, 0, 1, out, stride);
-    else if (rows == 2) hp_tiles_int8(m, first, apart, HP_STREAMS, in, 0, 2, out, stride);
-    else if (rows == 3) hp_tiles_int8(m, first, apart, HP_STREAMS, in, 0, HP_ROWS_AT_ONCE < 4 ? 2 : 3, out, stride);
-    else hp_tiles_int8(m, first, apart, HP_STREAMS, in, 0, HP_ROWS_AT_ONCE < 4 ? 2 : 4, out, stride);
+    enum { FOUR = HP_ROWS_AT_ONCE < 4 ? 2 : 4, THREE = FOUR - 1 };
+    int32_t n = hp_min(rows - row, FOUR);
+    if (n == 1) hp_tiles_int8(m, first, apart, HP_STREAMS, in, (size_t)row, 1, out, stride);
+    else if (n == 2) hp_tiles_int8(m, first, apart, HP_STREAMS, in, (size_t)row, 2, out, stride);
+    else if (n == THREE) hp_tiles_int8(m, first, apart, HP_STREAMS, in, (size_t)row, THREE, out, stride);
+    else hp_tiles_int8(m, first, apart, HP_STREAMS, in, (size_t)row, FOUR, out, stride);
+    return n;
 }
 
 /* out[rows][out_stride] = inputs[rows][cols] . matrix[rows'][cols]^T, for the tiles first..last-1. With few rows memory
- * sets the pace, so the tiles are read as several streams. With many a tile is read from memory once and stays in the
- * nearest cache while all rows of the pass are multiplied with it. */
+ * sets the pace, so the tiles are read as several streams. In any case a tile is read from memory once and stays in the
+ * nearest caches while all rows of the pass are multiplied with it. */
 static void hp_matmul(const hp_matrix *m, int32_t first, int32_t last, const hp_inputs *in, int32_t rows, float *out,
                       size_t out_stride)
 {
-    int32_t t = first, r, apart = (last - first) / HP_STREAMS;
-    if (in->q && rows <= hp_min(HP_ROWS_AT_ONCE, 4)) {
-        for (; t < first + apart; t++)
-            hp_tile_streams(m, t, apart, in, rows, out + (size_t)t * HP_LANES, out_stride);
-        t = first + apart * HP_STREAMS;
-    }
-    for (; t < last; t++)
+    int32_t t = first, r, apart = in->q && rows <= HP_INPUT_BLOCK ? (last - first) / HP_STREAMS : 0;
+    for (; t < first + apart; t++)
         for (r = 0; r < rows;)
-            r += hp_tile_rows(m, t, in, r, rows, out + (size_t)r * out_stride + (size_t)t * HP_LANES, out_stride);
+            r += hp_tile_streams(m, t, apart, in, r, rows, out + (size_t)r * out_stride + t * HP_LANES, out_stride);
+    for (t = first + apart * HP_STREAMS; t < last; t++)
+        for (r = 0; r < rows;)
+            r += hp_tile_rows(m, t, in, r, rows, out + (size_t)r * out_stride + t * HP_LANES, out_stride);
 }
 
 /* ---- Attention ---- */

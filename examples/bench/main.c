@@ -231,7 +231,7 @@ static void bench_prefill(bench *b, const char *isa, int threads)
 /* Passes of 1 + K rows: decoding with K reframed rows that ride along. */
 static void bench_rows(bench *b, const char *isa, int threads)
 {
-    static const int rows[] = {1, 2, 3, 4, 5};
+    static const int rows[] = {1, 2, 3, 4, 5, 8};
     double one = 0.0;
     size_t i;
     for (i = 0; i < sizeof rows / sizeof rows[0]; i++) {
