@@ -1049,8 +1049,9 @@ typedef struct hp_packed {
     int32_t rows, cols;
 } hp_packed;
 
-/* Either half of attention: out[q][c] += sum over k = first..last, in order, of a[q][k] * b[k][c]. Scores: a is queries,
- * k their dimension, a column a position. Mixing: a is the weights of positions k, a column a dimension of the values. */
+/* Either half of attention: out[q][c] += sum over k = first..last, in order, of a[q][k] * b[k][c]. For scores a is
+ * queries, k their dimension, a column a position; for mixing a is the weights of positions k, a column a dimension of
+ * the values. */
 typedef struct hp_weighing {
     float *out;                          /* [queries][out_stride] */
     const float *a, *b;                  /* [queries][a_stride], [last + 1][b_stride] */
