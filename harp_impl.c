@@ -1274,8 +1274,9 @@ HP_INLINE void hp_tiles_int8(const hp_matrix *m, int32_t first, int32_t apart, i
     const int32_t *starts = in->starts + at;
     hp_vf total[HP_STREAMS][HP_ROWS_AT_ONCE];
     int t, r, j;
-    for (t = 0; t < tiles; t++)
+    for (t = 0; t < tiles; t++) {
         HP_UNROLL for (r = 0; r < rows; r++) total[t][r] = hp_vf_set(0.0f);
+    }
     for (g = 0; g < (size_t)m->groups; g++, x += HP_GROUP * next, scales += next, starts += next)
         for (t = 0; t < tiles; t++) {
             const uint8_t *tile = m->tiles + (size_t)(first + t * apart) * m->tile_bytes;
@@ -1293,9 +1294,10 @@ HP_INLINE void hp_tiles_int8(const hp_matrix *m, int32_t first, int32_t apart, i
                 total[t][r] = hp_vf_add(total[t][r], hp_vf_mul(hp_vf_from_vi(sum[r]),
                                                                hp_vf_mul(scale, hp_vf_set(scales[r]))));
         }
-    for (t = 0; t < tiles; t++)
+    for (t = 0; t < tiles; t++) {
         HP_UNROLL for (r = 0; r < rows; r++)
             hp_vf_store(out + (size_t)r * stride + (size_t)(t * apart) * HP_LANES, total[t][r]);
+    }
 }
 
 /* The sixteen weights of input c, and what they are to be scaled with in the end (floats: 1, which changes nothing). */
@@ -1414,8 +1416,9 @@ HP_INLINE void hp_weigh(const hp_weighing *w, int32_t query, int n, int32_t colu
     hp_vf sum[HP_QUERIES_AT_ONCE][2], v[2];
     int32_t k;
     int i, c;
-    HP_UNROLL for (i = 0; i < n; i++)
+    HP_UNROLL for (i = 0; i < n; i++) {
         HP_UNROLL for (c = 0; c < m; c++) sum[i][c] = hp_vf_load(out + (size_t)i * w->out_stride + c * HP_LANES);
+    }
     for (k = w->first; k <= w->last; k++) {
         HP_UNROLL for (c = 0; c < m; c++) v[c] = hp_vf_load(b + (size_t)k * w->b_stride + c * HP_LANES);
         HP_UNROLL for (i = 0; i < n; i++) {
@@ -1423,8 +1426,9 @@ HP_INLINE void hp_weigh(const hp_weighing *w, int32_t query, int n, int32_t colu
             HP_UNROLL for (c = 0; c < m; c++) sum[i][c] = hp_vf_add(sum[i][c], hp_vf_mul(factor, v[c]));
         }
     }
-    HP_UNROLL for (i = 0; i < n; i++)
+    HP_UNROLL for (i = 0; i < n; i++) {
         HP_UNROLL for (c = 0; c < m; c++) hp_vf_store(out + (size_t)i * w->out_stride + c * HP_LANES, sum[i][c]);
+    }
 }
 
 /* The same, the numbers being constants in each call, so that the sums stay in registers. */
