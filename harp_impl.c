@@ -768,6 +768,7 @@ static uint16_t hp_float_to_half(float x)
 #define hp_vf_round HP_OF_SET(hp_vf_round)
 #define hp_vf_two_to HP_OF_SET(hp_vf_two_to)
 #define hp_vi_store_bytes HP_OF_SET(hp_vi_store_bytes)
+#define hp_vf_polynomial HP_OF_SET(hp_vf_polynomial)
 #define hp_vf_exp HP_OF_SET(hp_vf_exp)
 #define hp_vf_exp_inlined HP_OF_SET(hp_vf_exp_inlined)
 #define hp_rmsnorm HP_OF_SET(hp_rmsnorm)
@@ -793,8 +794,7 @@ static uint16_t hp_float_to_half(float x)
 #define hp_add_bias HP_OF_SET(hp_add_bias)
 #define hp_vf_tanh HP_OF_SET(hp_vf_tanh)
 #define hp_soft_cap HP_OF_SET(hp_soft_cap)
-#define hp_vf_silu HP_OF_SET(hp_vf_silu)
-#define hp_vf_gelu_tanh HP_OF_SET(hp_vf_gelu_tanh)
+#define hp_vf_gated HP_OF_SET(hp_vf_gated)
 #define hp_vf_gelu_erf HP_OF_SET(hp_vf_gelu_erf)
 #define hp_activate HP_OF_SET(hp_activate)
 #define hp_kernels_of_set HP_OF_SET(hp_kernels)
@@ -1163,6 +1163,15 @@ HP_INLINE void hp_vi_store_bytes(int8_t *p, hp_vi a) /* the low byte of each lan
     for (i = 0; i < HP_LANES; i++) p[i] = (int8_t)x[i];
 }
 
+/* c[0] x^(n - 1) + ... + c[n - 1], by Horner's rule. */
+HP_INLINE hp_vf hp_vf_polynomial(hp_vf x, const float *c, int n)
+{
+    hp_vf p = hp_vf_set(c[0]);
+    int i;
+    HP_UNROLL for (i = 1; i < n; i++) p = hp_vf_add(hp_vf_mul(p, x), hp_vf_set(c[i]));
+    return p;
+}
+
 /* exp(x), error below 2 ulp. x = n ln2 + r with |r| < 0.35, exp(x) = 2^n exp(r), and exp(r) by its Taylor series. ln2
  * comes in two parts, the first short enough that n * part is exact. x is first clamped to [-87, 88], where the result
  * is a normal number: what underflows is 1.6e-38 instead of 0, which no sum of ours can notice. */
@@ -1170,17 +1179,14 @@ HP_INLINE hp_vf hp_vf_exp_inlined(hp_vf x)
 {
     static const float inverse_factorial[] = {1.0f / 5040.0f, 1.0f / 720.0f, 1.0f / 120.0f, 1.0f / 24.0f,
                                               1.0f / 6.0f,    0.5f,          1.0f,          1.0f};
-    hp_vf n, r, p;
+    hp_vf n, r;
     hp_vi k;
-    int i;
     x = hp_vf_min(hp_vf_max(x, hp_vf_set(-87.0f)), hp_vf_set(88.0f));
     k = hp_vf_round(hp_vf_mul(x, hp_vf_set(1.44269504f)));
     n = hp_vf_from_vi(k);
     r = hp_vf_sub(x, hp_vf_mul(n, hp_vf_set(0.693359375f)));
     r = hp_vf_sub(r, hp_vf_mul(n, hp_vf_set(-2.12194440e-4f)));
-    p = hp_vf_set(inverse_factorial[0]);
-    HP_UNROLL for (i = 1; i < 8; i++) p = hp_vf_add(hp_vf_mul(p, r), hp_vf_set(inverse_factorial[i]));
-    return hp_vf_mul(p, hp_vf_two_to(k));
+    return hp_vf_mul(hp_vf_polynomial(r, inverse_factorial, 8), hp_vf_two_to(k));
 }
 
 /* A call passes vectors through memory and keeps the processor from overlapping one exp with the next: too slow for
@@ -1283,10 +1289,10 @@ HP_INLINE void hp_tiles_int8(const hp_matrix *m, int32_t first, int32_t apart, i
             const uint8_t *w = tile + m->scale_bytes + HP_TILE_GROUP_BYTES * g;
             hp_vf scale = hp_vf_load_half(tile + 2 * HP_LANES * g);
             hp_vi sum[HP_ROWS_AT_ONCE];
-            for (j = 0; j < HP_TILE_GROUP_BYTES && row == 0; j += 64) HP_PREFETCH(w + HP_PREFETCH_AHEAD + j);
             HP_UNROLL for (r = 0; r < rows; r++) sum[r] = hp_vi_set(HP_DOT_OFFSET ? starts[r] : 0);
             HP_UNROLL for (j = 0; j < HP_GROUP / 4; j++) {
                 hp_vw weights = hp_vw_load(w + 4 * HP_LANES * j);
+                if (row == 0) HP_PREFETCH(w + HP_PREFETCH_AHEAD + 4 * HP_LANES * j);
                 HP_UNROLL for (r = 0; r < rows; r++)
                     sum[r] = hp_vi_dot4(sum[r], weights, x + HP_GROUP * r + 4 * j);
             }
@@ -1558,14 +1564,12 @@ static void hp_add_bias(float *x, const uint8_t *bias, int32_t n)
  * tanh(2 t) = 2 tanh(t) / (1 + tanh(t)^2). */
 static hp_vf hp_vf_tanh(hp_vf x)
 {
-    hp_vf one = hp_vf_set(1.0f), t = hp_vf_max(hp_vf_min(x, hp_vf_set(9.0f)), hp_vf_set(-9.0f)), t2, above, below;
+    static const float above[] = {1.0f, 105.0f, 945.0f}, below[] = {15.0f, 420.0f, 945.0f};
+    hp_vf one = hp_vf_set(1.0f), t = hp_vf_max(hp_vf_min(x, hp_vf_set(9.0f)), hp_vf_set(-9.0f)), t2;
     int i;
     t = hp_vf_mul(t, hp_vf_set(0.125f));
     t2 = hp_vf_mul(t, t);
-    above = hp_vf_add(hp_vf_mul(hp_vf_add(t2, hp_vf_set(105.0f)), t2), hp_vf_set(945.0f));
-    below = hp_vf_add(hp_vf_mul(t2, hp_vf_set(15.0f)), hp_vf_set(420.0f));
-    below = hp_vf_add(hp_vf_mul(below, t2), hp_vf_set(945.0f));
-    t = hp_vf_div(hp_vf_mul(t, above), below);
+    t = hp_vf_div(hp_vf_mul(t, hp_vf_polynomial(t2, above, 3)), hp_vf_polynomial(t2, below, 3));
     for (i = 0; i < 3; i++) t = hp_vf_div(hp_vf_add(t, t), hp_vf_add(one, hp_vf_mul(t, t)));
     return t;
 }
@@ -1582,18 +1586,16 @@ static void hp_soft_cap(float *x, int32_t n, float scale, float cap)
     }
 }
 
-HP_INLINE hp_vf hp_vf_silu(hp_vf x)
+/* x / (1 + exp(u)) is SiLU where u = -x, and GELU by tanh where u = -2 sqrt(2 / pi) (x + 0.044715 x^3) [Hendrycks and
+ * Gimpel 2016]: (1 + tanh(v)) / 2 is 1 / (1 + exp(-2 v)), which keeps its precision where tanh(v) comes near to -1. */
+HP_INLINE hp_vf hp_vf_gated(hp_vf x, int gelu)
 {
-    return hp_vf_div(x, hp_vf_add(hp_vf_set(1.0f), hp_vf_exp(hp_vf_sub(hp_vf_set(0.0f), x))));
-}
-
-/* x / 2 (1 + tanh(u)), u = sqrt(2 / pi) (x + 0.044715 x^3) [Hendrycks and Gimpel 2016]. (1 + tanh(u)) / 2 is
- * 1 / (1 + exp(-2 u)), which keeps its precision where tanh(u) comes near to -1. */
-HP_INLINE hp_vf hp_vf_gelu_tanh(hp_vf x)
-{
-    hp_vf cube = hp_vf_mul(hp_vf_mul(hp_vf_mul(x, x), x), hp_vf_set(0.044715f));
-    hp_vf u2 = hp_vf_mul(hp_vf_add(x, cube), hp_vf_set(-1.59576912f));
-    return hp_vf_div(x, hp_vf_add(hp_vf_set(1.0f), hp_vf_exp(u2)));
+    hp_vf u = hp_vf_sub(hp_vf_set(0.0f), x);
+    if (gelu) {
+        hp_vf cube = hp_vf_mul(hp_vf_mul(hp_vf_mul(x, x), x), hp_vf_set(0.044715f));
+        u = hp_vf_mul(hp_vf_add(x, cube), hp_vf_set(-1.59576912f));
+    }
+    return hp_vf_div(x, hp_vf_add(hp_vf_set(1.0f), hp_vf_exp(u)));
 }
 
 /* x Phi(x), Phi the normal distribution. With c = Phi(-|x|) = erfc(z) / 2, z = |x| / sqrt(2), it is max(x, 0) - |x| c:
@@ -1604,9 +1606,8 @@ static hp_vf hp_vf_gelu_erf(hp_vf x)
     static const float half_erfc[] = {0.0186919171f, -0.060917332f, 0.0232669556f, 0.0649441998f, 0.025739362f,
                                       0.102565578f,  0.0994830264f, 0.113420544f,  0.112805766f};
     hp_vf size = hp_vf_abs(x), z = hp_vf_mul(size, hp_vf_set(0.707106781f)), one = hp_vf_set(1.0f);
-    hp_vf t = hp_vf_div(one, hp_vf_add(one, hp_vf_mul(z, hp_vf_set(0.4f)))), c = hp_vf_set(half_erfc[0]);
-    int i;
-    for (i = 1; i < 9; i++) c = hp_vf_add(hp_vf_mul(c, t), hp_vf_set(half_erfc[i]));
+    hp_vf t = hp_vf_div(one, hp_vf_add(one, hp_vf_mul(z, hp_vf_set(0.4f))));
+    hp_vf c = hp_vf_polynomial(t, half_erfc, 9);
     c = hp_vf_mul(hp_vf_mul(c, t), hp_vf_exp(hp_vf_sub(hp_vf_set(0.0f), hp_vf_mul(z, z))));
     return hp_vf_sub(hp_vf_max(x, hp_vf_set(0.0f)), hp_vf_mul(size, c));
 }
@@ -1618,7 +1619,7 @@ static void hp_activate(float *y, const float *gate, const float *up, int32_t n,
     for (i = 0; i < n; i += HP_LANES) {
         int32_t m = hp_min(n - i, HP_LANES);
         hp_vf g = hp_vf_load_first(gate + i, m);
-        g = f == HP_GELU_TANH ? hp_vf_gelu_tanh(g) : f == HP_GELU_ERF ? hp_vf_gelu_erf(g) : hp_vf_silu(g);
+        g = f == HP_GELU_ERF ? hp_vf_gelu_erf(g) : hp_vf_gated(g, f == HP_GELU_TANH);
         if (up) g = hp_vf_mul(g, hp_vf_load_first(up + i, m));
         hp_vf_store(y + i, g);
     }
@@ -5701,15 +5702,16 @@ static void hp_norm(harp_session *s, const hp_norm_of *norm, const float *from, 
     hp_split(s, hp_work_norm, s->n_rows);
 }
 
+/* Groups first..last-1 of every row: rows of a block lie side by side, and threads must not write to the same lines. */
 static void hp_work_round(harp_session *s, int part, int32_t first, int32_t last)
 {
-    size_t width = (size_t)s->job.width, groups = width / HP_GROUP;
+    size_t width = (size_t)s->job.width, rows = (size_t)s->job.rows, row;
     (void)part;
-    for (; first < last; first++) {
-        size_t at = hp_first_group((size_t)first, groups);
+    for (row = 0; row < rows; row++) {
+        size_t apart = hp_rows_in_block(row, rows);
+        size_t at = hp_first_group(row, width / HP_GROUP) + (size_t)first * apart;
         s->kernels->quantize(s->q + HP_GROUP * at, s->q_scales + at, s->q_starts + at,
-                             s->job.source + (size_t)first * width, (int32_t)groups,
-                             hp_rows_in_block((size_t)first, (size_t)s->job.rows));
+                             s->job.source + row * width + (size_t)first * HP_GROUP, last - first, apart);
     }
 }
 
@@ -5730,7 +5732,7 @@ static int hp_product(harp_session *s, const hp_matrix *matrix, const float *x, 
     if (s->params.activations == HARP_ACT_F32 || matrix->is_float) {
         j->inputs.x = x;
     } else {
-        if (s->progress.item == 0) hp_split(s, hp_work_round, rows);
+        if (s->progress.item == 0) hp_split(s, hp_work_round, width / HP_GROUP);
         j->inputs.q = s->q, j->inputs.scales = s->q_scales, j->inputs.starts = s->q_starts;
     }
     j->matrix = matrix, j->out = out, j->stride = (size_t)stride;
