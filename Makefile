@@ -10,6 +10,9 @@ CFLAGS = -O2
 STRICT = -std=c99 -pedantic -Wall -Wextra -Wconversion -Wshadow -Werror
 B = build
 
+# Programs are compiled side by side, as many as there are processors.
+MAKEFLAGS += -j$(shell getconf _NPROCESSORS_ONLN 2> /dev/null || echo 1)
+
 # A name a line.
 PROGRAMS = \
 	harp \
