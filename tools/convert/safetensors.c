@@ -298,9 +298,10 @@ int cv_safetensors_read(const cv_safetensors *st, const cv_st_tensor *t, uint64_
 {
     static const uint32_t ggml[N_FLOAT_TYPES] = {CV_GGML_F32, CV_GGML_F16, CV_GGML_BF16};
     uint64_t elements = t->rows * t->cols;
-    if (!cv_safetensors_is_float(t) || first > elements || n > elements - first)
+    int kind = type_index(t->type);
+    if (kind >= N_FLOAT_TYPES || first > elements || n > elements - first)
         return cv_fail(err, "tensor %.150s: no such floats", t->name);
-    const cv_block_type *type = cv_block_type_of(ggml[type_index(t->type)]);
+    const cv_block_type *type = cv_block_type_of(ggml[kind]);
     if (cv_file_read(&st->files[t->file].file, t->offset + first * type->bytes, cv_raw_place(type, n, out),
                      (size_t)n * type->bytes, err) < 0)
         return -1;

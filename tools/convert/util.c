@@ -37,26 +37,22 @@ void *cv_grow(void *block, size_t count, size_t size, cv_error *err)
 /* The size of a file is not asked for: pipes have none, and a file may grow while it is read. */
 int cv_read_file(const char *path, size_t max, char **data, size_t *bytes, cv_error *err)
 {
-    char *text = NULL;
-    size_t used = 0, capacity = 0;
+    size_t used = 0, capacity = 65536;
     FILE *file = fopen(path, "rb");
     *data = NULL, *bytes = 0;
     if (!file) return cv_fail(err, "%s: cannot be opened", path);
-    while (!ferror(file) && !feof(file) && used <= max) {
-        if (capacity - used < 2) {
-            size_t more = capacity ? capacity * 2 : 65536;
-            char *grown = more > capacity ? cv_grow(text, more, 1, err) : NULL;
-            if (!grown) {
-                free(text);
-                fclose(file);
-                return -1;
-            }
-            text = grown, capacity = more;
-        }
+    char *text = cv_grow(NULL, capacity, 1, err);
+    while (text && !ferror(file) && !feof(file) && used <= max) {
         used += fread(text + used, 1, capacity - used - 1, file);
+        if (capacity - used > 1) continue;
+        size_t more = capacity < SIZE_MAX / 2 ? capacity * 2 : 0;
+        char *grown = more ? cv_grow(text, more, 1, err) : NULL;
+        if (!grown) free(text);
+        text = grown, capacity = more;
     }
     int failed = ferror(file);
     fclose(file);
+    if (!text) return -1;
     if (failed || used > max) {
         free(text);
         if (failed) return cv_fail(err, "%s: cannot be read", path);
