@@ -64,6 +64,42 @@ skip() {
     printf '%-44s skipped: %s\n' "$1" "$2"
 }
 
+# A second lane runs beside the first, into logs that are counted in the end.
+# A build that fails, and a program that ends with an error whatever it printed (a leak is reported last), is a failure.
+in_lane() { # in_lane LOG BUILD RUN...
+    log=$B/lane/$1 build=$2
+    shift 2
+    { $build && "$@"; } > $log 2>&1 || printf 'ended with an error\n0 passed, 1 failed\n' >> $log
+}
+
+count_lane() { # count_lane NAME LOG: no log, no compiler for it
+    if [ -f $B/lane/$2 ]; then out=$(cat $B/lane/$2) && count "$1" "$out" 0; else skip "$1" "this machine has no compiler with these sanitizers"; fi
+}
+
+second_lane() {
+    in_lane real true sh tests/real_files.sh $B $all
+    in_lane decoders true sh tests/real_decoders.sh $B $all
+    [ "$all" = all ] || return
+    mkdir -p $B/lane/faults
+    in_lane emulated true sh tests/emulated_sets.sh $B $F/llama_gqa/model.harp
+    # -g1: lines are enough in a report, and what gcc knows of variables would take it minutes to write down
+    sanitize="-std=c99 -g1 -fsanitize=address,undefined -fno-sanitize-recover=undefined"
+    echo 'int main(void) { return 0; }' > $B/lane/empty.c
+    if gcc $sanitize $B/lane/empty.c -o $B/lane/empty 2> /dev/null; then
+        in_lane library "gcc $sanitize -O2 tests/test_library.c -o $B/sane -lm" $B/sane $F/llama_gqa/model.harp
+        in_lane models "gcc $sanitize -O1 tests/test_models.c -o $B/models_sane -lm" $B/models_sane $F
+        in_lane failures "gcc $sanitize -fsanitize=float-cast-overflow -DHARP_NO_SIMD -O1 tests/test_faults.c -o $B/faults_sane
+            -lm -pthread" $B/faults_sane $B/lane/faults
+    fi
+    echo 'int LLVMFuzzerTestOneInput(const char *p, long n) { return p && n < 0; }' > $B/lane/empty.c
+    if clang -fsanitize=fuzzer $B/lane/empty.c -o $B/lane/empty 2> /dev/null; then
+        in_lane fuzz "sh tests/fuzz/run.sh $B build asan" sh tests/fuzz/run.sh $B run ${FUZZ_SECONDS:-5}
+    fi
+}
+
+rm -rf $B/lane
+mkdir -p $B/lane
+second_lane &
 for m in $models; do
     run "conformance $m" $B/test_conformance $F/$m/model.harp $F/$m/golden
     notes | sed 's|tests/fixtures/||; s|/golden||'
@@ -94,10 +130,6 @@ for form in fused shards; do # the same weights in other tensors, or in other fi
     $B/harp-convert $B/convert/$form/llama_gqa $B/convert/$form.harp --quiet
     check "converter: llama_gqa $form, the same bytes" cmp $B/convert/$form.harp $F/llama_gqa/model.harp
 done
-run "real files" sh tests/real_files.sh $B $all
-notes
-run "decoders, real models" sh tests/real_decoders.sh $B $all
-notes
 run "tokenizer, demo model" $B/test_tokenizer demo=examples/demo/demo.harp
 run "slices" $B/test_slices $F/llama_gqa/model.harp
 run "threads" $B/test_threads $F/llama_gqa/model.harp
@@ -141,39 +173,7 @@ same_bits() {
     check "bits $name" [ "$(hashes "$runner" $B/bits)" = "$reference" ]
 }
 
-# Long runs that need one core each go in a second lane, beside the others, into logs that are counted in the end.
-second_lane() {
-    mkdir -p $B/lane/faults
-    in_lane emulated true sh tests/emulated_sets.sh $B $F/llama_gqa/model.harp
-    # -g1: lines are enough in a report, and what gcc knows of variables would take it minutes to write down
-    sanitize="-std=c99 -g1 -fsanitize=address,undefined -fno-sanitize-recover=undefined"
-    echo 'int main(void) { return 0; }' > $B/lane/empty.c
-    if gcc $sanitize $B/lane/empty.c -o $B/lane/empty 2> /dev/null; then
-        in_lane library "gcc $sanitize -O2 tests/test_library.c -o $B/sane -lm" $B/sane $F/llama_gqa/model.harp
-        in_lane models "gcc $sanitize -O1 tests/test_models.c -o $B/models_sane -lm" $B/models_sane $F
-        in_lane failures "gcc $sanitize -fsanitize=float-cast-overflow -DHARP_NO_SIMD -O1 tests/test_faults.c -o $B/faults_sane
-            -lm -pthread" $B/faults_sane $B/lane/faults
-    fi
-    echo 'int LLVMFuzzerTestOneInput(const char *p, long n) { return p && n < 0; }' > $B/lane/empty.c
-    if clang -fsanitize=fuzzer $B/lane/empty.c -o $B/lane/empty 2> /dev/null; then
-        in_lane fuzz "sh tests/fuzz/run.sh $B build asan" sh tests/fuzz/run.sh $B run ${FUZZ_SECONDS:-5}
-    fi
-}
-
-# A build that fails, and a program that ends with an error whatever it printed (a leak is reported last), is a failure.
-in_lane() { # in_lane LOG BUILD RUN...
-    log=$B/lane/$1 build=$2
-    shift 2
-    { $build && "$@"; } > $log 2>&1 || printf 'ended with an error\n0 passed, 1 failed\n' >> $log
-}
-
-count_lane() { # count_lane NAME LOG: no log, no compiler for it
-    if [ -f $B/lane/$2 ]; then count "$1" "$(cat $B/lane/$2)" 0; else skip "$1" "this machine has no compiler with these sanitizers"; fi
-}
-
 if [ "$all" = all ]; then
-    rm -rf $B/lane
-    second_lane &
     mkdir -p $B/view
     chromium=$(command -v chromium || command -v chromium-browser || command -v google-chrome)
     if [ -z "$chromium" ] || ! command -v node > /dev/null; then skip "view in a browser" "no chromium or no node"
@@ -222,7 +222,14 @@ if [ "$all" = all ]; then
     fi
     run "static analysis, proofs" sh tests/static.sh $B
     skip "decoders under ASan and UBSan" "takes minutes; by hand"
-    wait
+fi
+
+wait
+count_lane "real files" real
+notes
+count_lane "decoders, real models" decoders
+notes
+if [ "$all" = all ]; then
     count_lane "AVX-512 and AVX-VNNI, emulated" emulated
     count_lane "library under ASan and UBSan" library
     count_lane "models under ASan and UBSan" models
