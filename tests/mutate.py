@@ -109,7 +109,7 @@ def caught_by(folder, chapter, limits):
             return program
         built.add(program)
         name, before = program + " " + " ".join(arguments), processor_seconds()
-        command = [folder + "/" + program] + [a.replace("{B}", folder + "/files") for a in arguments]
+        command = [folder + "/" + program] + [a.replace("{B}", folder) for a in arguments]
         status = run_test(command, 3600 if measure else limits[name])
         if status != 0:
             return program + (", which did not end" if status is None else "")
