@@ -170,6 +170,8 @@ done
 report "-n -1 fills the context and says so" $?
 run --stats > "$T/out" && grep -q 'hesitated' "$T/err" && grep -q 'memory' "$T/err"
 report "--stats" $?
+run --stats --decoder beam --no-harp > "$T/out" && grep -q '^speed .* found, in [0-9]' "$T/err"
+report "--stats of a search" $?
 "$H" run -m "$M" --tokens $ids -n 0 > "$T/out" && [ "$(cat "$T/out")" = "[]" ]
 report "-n 0" $?
 

@@ -225,6 +225,7 @@ typedef struct show {
     int ended;           /* an end token came                                                         */
     double prompt_seconds, decode_seconds;
     int64_t prompt_tokens, decode_tokens;
+    int64_t found_tokens; /* by a search, which has no steps */
 } show;
 
 int show_open(show *s, const engine *e, const options *o);
@@ -235,6 +236,9 @@ void show_begin_turn(show *s);
 
 /* A step, told once: time and trace. */
 void show_step(show *s, const harp_step *step);
+
+/* So many tokens were found at once, the prompt being read along the way. */
+void show_found(show *s, int32_t tokens);
 
 /* A harp_text_fn whose user is a show. */
 int show_text(void *user, const char *text, size_t bytes, const harp_step *step);

@@ -28,6 +28,7 @@ static int run_tokens(engine *e, show *s, const options *o)
     if (status == HARP_OK && decoder_pause(e, o)) return free(prompt.list), EXIT_FAILED;
     if (status == HARP_OK && o->decoder == DECODER_BEAM) {
         if (decoder_search(e, o)) return free(prompt.list), EXIT_FAILED;
+        show_found(s, engine_used(e) - (int32_t)prompt.n);
         limit = 0;
     }
     prompt_end = prompt.n + (o->decoder == DECODER_PAUSE ? (size_t)o->pause_count : 0);
@@ -79,7 +80,9 @@ static int run_prepared(engine *e, show *s, const options *o, const char *prompt
     if (status || !*done) return status;
     first = engine_used(e);
     status = decoder_search(e, o);
-    return status ? status : print_tokens(e, s, first);
+    if (status) return status;
+    show_found(s, engine_used(e) - first);
+    return print_tokens(e, s, first);
 }
 
 static int run_text(engine *e, show *s, const options *o)

@@ -126,6 +126,12 @@ void show_step(show *s, const harp_step *step)
     s->last = now();
 }
 
+void show_found(show *s, int32_t tokens)
+{
+    s->decode_seconds += now() - s->last;
+    s->found_tokens = tokens;
+}
+
 int show_text(void *user, const char *text, size_t bytes, const harp_step *step)
 {
     show *s = (show *)user;
@@ -156,9 +162,13 @@ void show_stats(const show *s)
     harp_stats h = harp_statistics(e->session);
     char session[32], model[32];
     fflush(stdout);
-    fprintf(stderr, "speed    prompt %lld tokens in %.3f s (%.1f tokens/s), then %.1f tokens/s\n",
-            (long long)s->prompt_tokens, s->prompt_seconds, per((double)s->prompt_tokens, s->prompt_seconds),
-            per((double)s->decode_tokens, s->decode_seconds));
+    if (s->found_tokens > 0)
+        fprintf(stderr, "speed    prompt %lld tokens, and %lld found, in %.3f s\n", (long long)s->prompt_tokens,
+                (long long)s->found_tokens, s->decode_seconds);
+    else
+        fprintf(stderr, "speed    prompt %lld tokens in %.3f s (%.1f tokens/s), then %.1f tokens/s\n",
+                (long long)s->prompt_tokens, s->prompt_seconds, per((double)s->prompt_tokens, s->prompt_seconds),
+                per((double)s->decode_tokens, s->decode_seconds));
     fprintf(stderr, "harp     %s%lld of %lld tokens hesitated (%.1f %%), %lld changed\n",
             e->params.harp ? "" : "off: ", (long long)h.hesitations, (long long)h.steps,
             100.0 * per((double)h.hesitations, (double)h.steps), (long long)h.changed);
