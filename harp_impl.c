@@ -768,6 +768,7 @@ static uint16_t hp_float_to_half(float x)
 #define hp_vf_round HP_OF_SET(hp_vf_round)
 #define hp_vf_two_to HP_OF_SET(hp_vf_two_to)
 #define hp_vi_store_bytes HP_OF_SET(hp_vi_store_bytes)
+#define hp_pair_dots HP_OF_SET(hp_pair_dots)
 #define hp_vf_polynomial HP_OF_SET(hp_vf_polynomial)
 #define hp_vf_exp HP_OF_SET(hp_vf_exp)
 #define hp_vf_exp_inlined HP_OF_SET(hp_vf_exp_inlined)
@@ -1268,6 +1269,11 @@ static void hp_quantize(int8_t *q, float *scales, int32_t *starts, const float *
     }
 }
 
+/* A set with an instruction for two rows at once takes such pairs first, and returns how many rows that were. */
+#ifndef HP_PAIR_DOTS
+#define HP_PAIR_DOTS(sum, w, x, rows) 0
+#endif
+
 /* Tiles times rows, int8: out[r][16] of each tile (rule R2). The weights are loaded once for all the rows, which are in
  * one block of inputs; tiles, one or HP_STREAMS, lie `apart` tiles from one another. Numeric contract: weights in
  * [-128, 127], activations in [-127, 127], so a group's sum is below 2^20 in size. */
@@ -1279,7 +1285,7 @@ HP_INLINE void hp_tiles_int8(const hp_matrix *m, int32_t first, int32_t apart, i
     const float *scales = in->scales + at;
     const int32_t *starts = in->starts + at;
     hp_vf total[HP_STREAMS][HP_ROWS_AT_ONCE];
-    int t, r, j;
+    int t, r, j, paired;
     for (t = 0; t < tiles; t++) {
         HP_UNROLL for (r = 0; r < rows; r++) total[t][r] = hp_vf_set(0.0f);
     }
@@ -1290,10 +1296,11 @@ HP_INLINE void hp_tiles_int8(const hp_matrix *m, int32_t first, int32_t apart, i
             hp_vf scale = hp_vf_load_half(tile + 2 * HP_LANES * g);
             hp_vi sum[HP_ROWS_AT_ONCE];
             HP_UNROLL for (r = 0; r < rows; r++) sum[r] = hp_vi_set(HP_DOT_OFFSET ? starts[r] : 0);
+            paired = HP_PAIR_DOTS(sum, w, x, rows);
             HP_UNROLL for (j = 0; j < HP_GROUP / 4; j++) {
                 hp_vw weights = hp_vw_load(w + 4 * HP_LANES * j);
                 if (row == 0) HP_PREFETCH(w + HP_PREFETCH_AHEAD + 4 * HP_LANES * j);
-                HP_UNROLL for (r = 0; r < rows; r++)
+                HP_UNROLL for (r = paired; r < rows; r++)
                     sum[r] = hp_vi_dot4(sum[r], weights, x + HP_GROUP * r + 4 * j);
             }
             HP_UNROLL for (r = 0; r < rows; r++)
@@ -1643,6 +1650,7 @@ static const hp_kernels hp_kernels_of_set = {
 #undef HP_NEON_DOT
 #undef HP_DOT_OFFSET
 #undef HP_ROWS_AT_ONCE
+#undef HP_PAIR_DOTS
 #endif
 
 /* ================================================================================================================
@@ -1660,8 +1668,8 @@ static const hp_kernels hp_kernels_of_set = {
  *   AVX2                     unsigned times signed too, but with pairs added in 16 bits, which w + 128 would overflow:
  *                            |w| times (x with the sign of w): at most 128 * 127 * 2 = 32512 < 32767
  *   SSE2, WebAssembly        bytes are widened to 16 bits, products added in pairs to 32
- *   NEON                     one instruction, signed, where there are dot products; else products in 16 bits, at most
- *                            128 * 127 * 2 for a pair, added to 32
+ *   NEON                     one instruction, signed, where there are dot products, with i8mm for two rows at once;
+ *                            else products in 16 bits, at most 128 * 127 * 2 for a pair, added to 32
  * ============================================================================================================== */
 
 #define HP_EACH_REGISTER HP_UNROLL for (i = 0; i < HP_REGISTERS; i++)
@@ -2202,6 +2210,56 @@ HP_TARGET_BEGIN("arch=armv8.2-a+dotprod")
 #define HP_READ_KERNELS
 #include HARP_IMPL_FILE
 HP_TARGET_END
+
+/* One instruction of i8mm multiplies two rows with two outputs, eight inputs each: twice the work of a dotprod. What
+ * it adds to holds [row 0: two outputs][row 1: the same two]. */
+#if defined(__clang__)
+HP_TARGET_BEGIN("dotprod,i8mm")
+#else
+HP_TARGET_BEGIN("arch=armv8.2-a+dotprod+i8mm")
+#endif
+#define HP_SET i8mm
+#define HP_REGISTERS 4
+#define HP_NEON_DOT vdotq_s32
+#define HP_DOT_OFFSET 0
+#define HP_ROWS_AT_ONCE 4
+#define HP_READ_NEON_LANES
+#include HARP_IMPL_FILE
+
+HP_INLINE int hp_pair_dots(hp_vi *sum, const uint8_t *w, const int8_t *x, int rows)
+{
+    int32x4_t low[HP_ROWS_AT_ONCE / 2][HP_REGISTERS], high[HP_ROWS_AT_ONCE / 2][HP_REGISTERS];
+    int i, j, pair, pairs = rows / 2;
+    HP_UNROLL for (pair = 0; pair < pairs; pair++) {
+        HP_EACH_REGISTER low[pair][i] = high[pair][i] = vdupq_n_s32(0);
+    }
+    HP_UNROLL for (j = 0; j < HP_GROUP; j += 8) {
+        HP_EACH_REGISTER {
+            int32x4_t a = vreinterpretq_s32_u8(vld1q_u8(w + HP_LANES * j + 16 * i));
+            int32x4_t b = vreinterpretq_s32_u8(vld1q_u8(w + HP_LANES * (j + 4) + 16 * i));
+            int8x16_t first = vreinterpretq_s8_s32(vzip1q_s32(a, b)), second = vreinterpretq_s8_s32(vzip2q_s32(a, b));
+            HP_UNROLL for (pair = 0; pair < pairs; pair++) {
+                const int8_t *row = x + HP_GROUP * 2 * pair + j;
+                int8x16_t two = vcombine_s8(vld1_s8(row), vld1_s8(row + HP_GROUP));
+                low[pair][i] = vmmlaq_s32(low[pair][i], two, first);
+                high[pair][i] = vmmlaq_s32(high[pair][i], two, second);
+            }
+        }
+    }
+    HP_UNROLL for (pair = 0; pair < pairs; pair++) {
+        HP_EACH_REGISTER {
+            int64x2_t one = vreinterpretq_s64_s32(low[pair][i]), other = vreinterpretq_s64_s32(high[pair][i]);
+            sum[2 * pair].r[i] = vaddq_s32(sum[2 * pair].r[i], vreinterpretq_s32_s64(vzip1q_s64(one, other)));
+            sum[2 * pair + 1].r[i] = vaddq_s32(sum[2 * pair + 1].r[i], vreinterpretq_s32_s64(vzip2q_s64(one, other)));
+        }
+    }
+    return 2 * pairs;
+}
+
+#define HP_PAIR_DOTS hp_pair_dots
+#define HP_READ_KERNELS
+#include HARP_IMPL_FILE
+HP_TARGET_END
 #endif
 #endif
 
@@ -2396,6 +2454,17 @@ static int hp_has_dotprod(void)
     return 1; /* all of Apple's 64-bit machines since 2020 */
 #endif
 }
+
+static int hp_has_i8mm(void)
+{
+#if defined(__linux__)
+    return getauxval(AT_HWCAP2) >> 13 & 1; /* HWCAP2_I8MM */
+#elif defined(__ARM_FEATURE_MATMUL_INT8)
+    return 1;
+#else
+    return 0;
+#endif
+}
 #endif
 
 #define HP_SET c /* for the rest of the file, which needs a single number now and then */
@@ -2459,6 +2528,7 @@ static const hp_kernels *hp_kernels_at(int index)
     sets[n++] = &hp_kernels_sse2;
 #endif
 #if HP_NEON_DOTPROD
+    if (hp_has_i8mm()) sets[n++] = &hp_kernels_i8mm;
     if (hp_has_dotprod()) sets[n++] = &hp_kernels_dotprod;
 #endif
 #if HP_NEON
