@@ -819,14 +819,21 @@ static int word_of(int id, char *word)
 }
 
 /* GPT-2's way to write bytes: those that are not printed stand at U+0100 and up. */
-static void put_byte_name(FILE *f, int byte)
+static void byte_name(int byte, char *out)
 {
     int printed = (byte >= '!' && byte <= '~') || (byte >= 0xA1 && byte <= 0xAC) || byte >= 0xAE, c = byte, b;
     if (!printed)
         for (c = 0x100, b = 0; b < byte; b++) c += !((b >= '!' && b <= '~') || (b >= 0xA1 && b <= 0xAC) || b >= 0xAE);
+    if (c >= 0x80) *out++ = (char)(0xC0 | c >> 6), c = 0x80 | (c & 63);
+    out[0] = (char)c, out[1] = 0;
+}
+
+static void put_byte_name(FILE *f, int byte) /* within a JSON string */
+{
+    char name[4];
+    byte_name(byte, name);
     if (byte == '"' || byte == '\\') fputc('\\', f);
-    if (c < 0x80) fputc(c, f);
-    else fputc(0xC0 | c >> 6, f), fputc(0x80 | (c & 63), f);
+    fputs(name, f);
 }
 
 static void write_large_vocabulary(void)
@@ -909,6 +916,212 @@ static void test_large_vocabulary(void)
     remove_file("large.harp"), remove_file("large/model.safetensors");
 }
 
+/* ---- tokenizer.json: what changes tokens is done or refused, never passed over ---- */
+
+#define BYTE_LEVEL "\"pre_tokenizer\": {\"type\": \"ByteLevel\", \"add_prefix_space\": false}"
+#define SENTENCE "\"normalizer\": {\"type\": \"Sequence\", \"normalizers\": [" PREPEND ", " REPLACE "]}"
+#define PREPEND "{\"type\": \"Prepend\", \"prepend\": \"\xE2\x96\x81\"}"
+#define REPLACE "{\"type\": \"Replace\", \"pattern\": {\"String\": \" \"}, \"content\": \"\xE2\x96\x81\"}"
+#define METASPACE(more) "{\"type\": \"Metaspace\", \"replacement\": \"\xE2\x96\x81\", \"split\": false" more "}"
+#define FIRST_ONLY ", \"prepend_scheme\": \"first\""
+#define TEMPLATE "\"post_processor\": {\"type\": \"TemplateProcessing\", \"single\":" \
+    " [{\"SpecialToken\": {\"id\": \"<s>\"}}, {\"Sequence\": {\"id\": \"A\"}}]," \
+    " \"special_tokens\": {\"<s>\": {\"ids\": [256]}}}"
+#define ADDED(id, text, more) "\"added_tokens\": [{\"id\": " #id ", \"content\": \"" text "\"" more "}]"
+#define NORMALIZED ", \"normalized\": true"
+#define SPECIAL ", \"special\": true"
+
+/* Vocabularies of 262 tokens, most of them bytes: 256 <s>, 257 </s>, 258 a space, 259 "a", 260 "b", 261 " a", where the
+ * kind does not make these bytes; a byte-level one may lack the byte of "z". */
+static void write_vocabulary(FILE *f, int byte_level, int without_z)
+{
+    int id;
+    fputs("\"vocab\": {\"<s>\": 256, \"</s>\": 257, \"<unk>\": 262", f);
+    for (id = 0; id < 256; id++) {
+        fputs(", \"", f);
+        if (byte_level && without_z && id == 'z') fputs("<none>", f);
+        else if (byte_level) put_byte_name(f, id);
+        else fprintf(f, "<0x%02X>", (unsigned)id);
+        fprintf(f, "\": %d", id);
+    }
+    if (!byte_level) fputs(", \"\xE2\x96\x81\": 258, \"a\": 259, \"b\": 260", f);
+    fprintf(f, ", \"%sa\": 261", byte_level ? "\xC4\xA0" : "\xE2\x96\x81");
+    if (byte_level) fputs(", \"<258>\": 258, \"<259>\": 259, \"<260>\": 260", f);
+    fprintf(f, "}, \"merges\": [[\"%s\", \"a\"]]", byte_level ? "\xC4\xA0" : "\xE2\x96\x81");
+}
+
+/* words/tokenizer.json of the two kinds, with more keys and more keys of its model; and the files beside it. */
+static void write_tokenizer(int byte_level, const char *more, const char *model_more, const char *configured,
+                            const char *added)
+{
+    char path[LONGEST_PATH];
+    FILE *f;
+    remove_file("words/tokenizer_config.json"), remove_file("words/added_tokens.json");
+    if (configured) write_text("words/tokenizer_config.json", configured);
+    if (added) write_text("words/added_tokens.json", added);
+    f = create("words/tokenizer.json", path);
+    fprintf(f, "{%s%s\"model\": {\"type\": \"BPE\", \"byte_fallback\": %s%s, ", more, *more ? ", " : "",
+            byte_level ? "false" : "true", model_more);
+    write_vocabulary(f, byte_level, strstr(model_more, "unk_token") != NULL);
+    fputs("}}", f);
+    fclose(f);
+}
+
+static void test_refused_tokenizers(void)
+{
+    static const struct {
+        int byte_level;
+        const char *more, *model_more, *configured, *added, *word; /* word: NULL if it is fine */
+    } cases[] = {
+        {1, BYTE_LEVEL, "", NULL, NULL, NULL},
+        {0, SENTENCE, "", NULL, NULL, NULL},
+        {1, BYTE_LEVEL ", \"version\": \"2.0\"", "", NULL, NULL, "version is \"2.0\""},
+        {1, BYTE_LEVEL, ", \"dropout\": 0.1", NULL, NULL, "model.dropout is 0.1"},
+        {1, BYTE_LEVEL, ", \"dropout\": null, \"end_of_word_suffix\": \"\", \"fuse_unk\": true", NULL, NULL, NULL},
+        {1, BYTE_LEVEL, ", \"continuing_subword_prefix\": \"##\"", NULL, NULL,
+         "model.continuing_subword_prefix is \"##\""},
+        {1, BYTE_LEVEL, ", \"end_of_word_suffix\": \"</w>\"", NULL, NULL, "model.end_of_word_suffix is \"</w>\""},
+        {1, BYTE_LEVEL, ", \"max_input_chars_per_word\": 100", NULL, NULL, "model.max_input_chars_per_word is 100"},
+        {1, BYTE_LEVEL, ", \"unk_token\": \"<unk>\"", NULL, NULL, NULL},
+        {1, BYTE_LEVEL, ", \"unk_token\": \"<unk>\", \"fuse_unk\": true", NULL, NULL, "model.fuse_unk is true"},
+        {1, BYTE_LEVEL, ", \"unk_token\": \"<gone>\"", NULL, NULL, "model.unk_token is \"<gone>\""},
+        {0, SENTENCE, ", \"ignore_merges\": true", NULL, NULL, "model.ignore_merges is true"},
+        {0, "\"normalizer\": {\"type\": \"Sequence\", \"normalizers\": [{\"type\": \"NFC\"}, " REPLACE "]}", "",
+         NULL, NULL, "normalizer.type is NFC"},
+        {1, "\"normalizer\": " REPLACE ", " BYTE_LEVEL, "", NULL, NULL, "before the pre-tokenizer ByteLevel"},
+        {1, "\"normalizer\": " PREPEND ", " BYTE_LEVEL, "", NULL, NULL, "before the pre-tokenizer ByteLevel"},
+        {1, "\"pre_tokenizer\": {\"type\": \"ByteLevel\", \"add_prefix_space\": true}", "", NULL, NULL,
+         "pre_tokenizer.ByteLevel.add_prefix_space is true"},
+        {1, "\"pre_tokenizer\": {\"type\": \"ByteLevel\", \"trim_offsets\": false, \"use_regex\": false}", "",
+         NULL, NULL, "does not cut words"},
+        {0, "\"pre_tokenizer\": " METASPACE(FIRST_ONLY), "", NULL, NULL, NULL},
+        {0, "\"pre_tokenizer\": " METASPACE(FIRST_ONLY ", \"add_prefix_space\": false"), "", NULL, NULL,
+         "Metaspace.add_prefix_space is false"},
+        {0, SENTENCE ", \"pre_tokenizer\": " METASPACE(FIRST_ONLY), "", NULL, NULL, "two parts put a space"},
+        {1, BYTE_LEVEL ", " ADDED(263, "<x>", ", \"single_word\": true"), "", NULL, NULL,
+         "\"<x>\" has single_word true"},
+        {1, BYTE_LEVEL ", " ADDED(263, "<x>", NORMALIZED), "", NULL, NULL, NULL},
+        {0, "\"pre_tokenizer\": " METASPACE(FIRST_ONLY) ", " ADDED(263, "<x>", NORMALIZED), "", NULL, NULL, NULL},
+        {0, SENTENCE ", " ADDED(263, "<x>", NORMALIZED), "", NULL, NULL, "\"<x>\" has normalized true"},
+        {0, "\"normalizer\": " REPLACE ", " ADDED(263, "<x>", NORMALIZED), "", NULL, NULL, NULL},
+        {0, "\"normalizer\": " REPLACE ", " ADDED(263, "x y", NORMALIZED), "", NULL, NULL,
+         "\"x y\" has normalized true"},
+        {1, BYTE_LEVEL ", " ADDED(264, "<x>", ""), "", NULL, NULL,
+         "\"<x>\" has the id 264, but its place in the vocabulary is 263"},
+        {1, BYTE_LEVEL ", " ADDED(263, "<s>", ""), "", NULL, NULL,
+         "\"<s>\" has the id 263, but its place in the vocabulary is 256"},
+        {1, BYTE_LEVEL ", " ADDED(256, "<x>", ""), "", NULL, NULL, "\"<x>\" has the id 256 of another token"},
+        {1, BYTE_LEVEL, "",
+         "{\"added_tokens_decoder\": {\"264\": {\"content\": \"<y>\"}, \"263\": {\"content\": \"<x>\"}}}", NULL, NULL},
+        {1, BYTE_LEVEL, "", "{\"added_tokens_decoder\": {\"265\": {\"content\": \"<x>\"}}}", NULL,
+         "tokenizer_config.json: the added token \"<x>\" has the id 265"},
+        {1, BYTE_LEVEL, "", "{\"add_prefix_space\": true}", NULL, "tokenizer_config.json: add_prefix_space is true"},
+        {0, SENTENCE, "", "{\"add_prefix_space\": false}", NULL, "tokenizer_config.json: add_prefix_space is false"},
+        {0, SENTENCE, "", "{\"add_prefix_space\": true, \"legacy\": false}", NULL, NULL},
+        {1, BYTE_LEVEL, "", "{\"add_eos_token\": true}", NULL, "add_eos_token is true"},
+        {1, BYTE_LEVEL, "", "{\"split_special_tokens\": true}", NULL, "split_special_tokens is true"},
+        {1, BYTE_LEVEL, "", "{\"do_lower_case\": true}", NULL, "do_lower_case is true"},
+        {1, BYTE_LEVEL, "", "{\"bos_token\": \"<s>\", \"add_bos_token\": true}", NULL, "add_bos_token is true"},
+        {1, BYTE_LEVEL ", " TEMPLATE, "", "{\"bos_token\": \"<s>\", \"add_bos_token\": true}", NULL, NULL},
+        {1, BYTE_LEVEL ", " TEMPLATE, "", "{\"bos_token\": \"<s>\", \"add_bos_token\": false}", NULL,
+         "add_bos_token is false"},
+        {1, BYTE_LEVEL ", " TEMPLATE, "", "{\"bos_token\": \"</s>\"}", NULL, "bos_token has the id 257"},
+        {1, BYTE_LEVEL, "", NULL, "{\"<y>\": 264, \"<x>\": 263}", NULL},
+        {1, BYTE_LEVEL, "", NULL, "{\"<s>\": 256, \"<x>\": 300}",
+         "added_tokens.json: the added token \"<x>\" has the id 300"},
+        {1, BYTE_LEVEL, "", NULL, "{\"<x>\": 256}",
+         "added_tokens.json: the added token \"<x>\" has the id 256 of another"},
+        {1, BYTE_LEVEL, "", "{\"added_tokens_decoder\": {}}", "{\"<x>\": 263}",
+         "\"<x>\" with the id 263 is not in the vocabulary"},
+        {0, SENTENCE, "", NULL, "{\"<x>\": 263}", "\"<x>\" has normalized true"},
+        {0, SENTENCE, "", "{\"pad_token\": \"<x>\"}", "{\"<x>\": 263}", NULL}};
+    char path[LONGEST_PATH], what[64];
+    size_t i;
+    snprintf(path, sizeof path, "%s/words", folder);
+    mkdir(path, 0777);
+    for (i = 0; i < sizeof cases / sizeof *cases; i++) {
+        int wanted = cases[i].word != NULL;
+        write_tokenizer(cases[i].byte_level, cases[i].more, cases[i].model_more, cases[i].configured, cases[i].added);
+        sprintf(what, "tokenizer.json %d: %.40s", (int)i, wanted ? cases[i].word : "fine");
+        remove_file("words.harp");
+        check(convert("words", "words.harp", "--vocab-only") == wanted && exists("words.harp") == !wanted
+              && (wanted ? says(cases[i].word) : 1), what);
+    }
+}
+
+/* The tokens of a text, as a string of numbers; control tokens are found where it names them. */
+static int encodes(const char *text, const char *wanted)
+{
+    harp_model *m = NULL;
+    harp_error err = {HARP_OK, ""};
+    char path[LONGEST_PATH], said[256] = "";
+    int32_t ids[16];
+    size_t n = 0, i;
+    snprintf(path, sizeof path, "%s/words.harp", folder);
+    if (harp_open(&m, path, &err) == HARP_OK)
+        harp_encode(m, text, strlen(text), HARP_ENCODE_BOS | HARP_ENCODE_SPECIAL, ids, 16, &n, &err);
+    for (i = 0; i < n; i++) sprintf(said + strlen(said), "%s%ld", i ? " " : "", (long)ids[i]);
+    harp_close(m);
+    if (strcmp(said, wanted) != 0) printf("        \"%s\" is %s %s, not %s\n", text, said, err.text, wanted);
+    return strcmp(said, wanted) == 0;
+}
+
+/* A byte-level tokenizer in a GGUF file that has no token for "z", and calls token 256 the unknown one. */
+static void write_gguf_vocabulary(const char *name)
+{
+    char path[LONGEST_PATH], token[8];
+    FILE *f = create(name, path);
+    int id;
+    put(f, 0x46554747u, 4), put(f, 3, 4), put(f, 0, 8), put(f, 5, 8);
+    put_string(f, "tokenizer.ggml.model"), put(f, 8, 4), put_string(f, "gpt2");
+    put_string(f, "tokenizer.ggml.pre"), put(f, 8, 4), put_string(f, "gpt-2");
+    put_integer(f, "tokenizer.ggml.unknown_token_id", 256);
+    put_string(f, "tokenizer.ggml.merges"), put(f, 9, 4), put(f, 8, 4), put(f, 1, 8), put_string(f, "a b");
+    put_string(f, "tokenizer.ggml.tokens"), put(f, 9, 4), put(f, 8, 4), put(f, 258, 8);
+    for (id = 0; id < 256; id++) byte_name(id, token), put_string(f, id == 'z' ? "<none>" : token);
+    put_string(f, "<unk>"), put_string(f, "ab");
+    fclose(f);
+}
+
+/* SentencePiece's own file, and what the class that reads it is told. Its tokens: 259 a space, 260 "a", 261 " a". */
+static void test_sentencepiece(void)
+{
+    size_t n = 0;
+    FILE *f = fopen("tests/fuzz/seeds/tokenizer_file/sentencepiece.model", "rb");
+    char *text = calloc(1, 1 << 16), path[LONGEST_PATH];
+    snprintf(path, sizeof path, "%s/pieces", folder);
+    mkdir(path, 0777);
+    if (f) n = fread(text, 1, 1 << 16, f), fclose(f);
+    save("pieces/tokenizer.model", text, n);
+    remove_file("pieces/tokenizer_config.json");
+    check(convert("pieces", "words.harp", "--vocab-only") == 0 && encodes("a<s>a", "1 261 1 261"), "SentencePiece");
+    write_text("pieces/tokenizer_config.json", "{\"legacy\": false, \"add_prefix_space\": true}");
+    check(convert("pieces", "words.harp", "--vocab-only") == 0 && encodes("a<s>a", "1 261 1 260"), "legacy false");
+    write_text("pieces/tokenizer_config.json", "{\"add_prefix_space\": false}");
+    check(convert("pieces", "words.harp", "--vocab-only") == 0 && encodes("a<s>a", "1 260 1 260"), "no space first");
+    free(text);
+}
+
+/* What is not refused is done. */
+static void test_tokenizers(void)
+{
+    write_tokenizer(1, BYTE_LEVEL, ", \"unk_token\": \"<unk>\"", NULL, NULL);
+    check(convert("words", "words.harp", "--vocab-only") == 0 && encodes("azz", "97 262 262"), "bytes without a token");
+    write_gguf_vocabulary("words.gguf");
+    check(convert("words.gguf", "words.harp", "--vocab-only") == 0 && encodes("abzz", "257"), "as in a GGUF file");
+    write_tokenizer(1, BYTE_LEVEL, "", "{\"tokenizer_class\": \"LlamaTokenizerFast\", \"bos_token\": \"<s>\"}", NULL);
+    check(convert("words", "words.harp", "--vocab-only") == 0 && encodes("x", "256 120"), "a class that begins texts");
+    write_tokenizer(1, BYTE_LEVEL ", " TEMPLATE, "",
+                    "{\"tokenizer_class\": \"GemmaTokenizer\", \"bos_token\": \"<s>\", \"add_bos_token\": false}",
+                    NULL);
+    check(convert("words", "words.harp", "--vocab-only") == 0 && encodes("x", "120"), "a class that is told not to");
+    write_tokenizer(1, BYTE_LEVEL, "", "{\"pad_token\": {\"content\": \"<y>\"}}", "{\"<y>\": 264, \"<x>\": 263}");
+    check(convert("words", "words.harp", "--vocab-only") == 0 && encodes("<x>a<y>", "263 97 264"), "added_tokens.json");
+    write_tokenizer(0, SENTENCE ", " ADDED(256, "<s>", NORMALIZED SPECIAL), "", NULL, NULL);
+    check(convert("words", "words.harp", "--vocab-only") == 0 && says("\"<s>\" is an added token with normalized true")
+          && encodes("b<s>a", "258 260 256 261"), "a special token in normalized text: found, and said");
+}
+
 int main(int argc, char **argv)
 {
     if (argc != 3) return 2;
@@ -921,6 +1134,9 @@ int main(int argc, char **argv)
     test_refused();
     test_layouts();
     test_large_vocabulary();
+    test_refused_tokenizers();
+    test_tokenizers();
+    test_sentencepiece();
     test_attacks();
     test_interrupted(SIGTERM);
     test_interrupted(SIGKILL);
