@@ -916,6 +916,146 @@ static void test_large_vocabulary(void)
     remove_file("large.harp"), remove_file("large/model.safetensors");
 }
 
+/* ---- Gemma: the constant that scales embeddings has the type that the model was trained in ---- */
+
+enum { G_DIM = 96, G_VOCAB = 8, G_TENSORS = 11 };
+
+static const struct {
+    const char *folder_name, *gguf_name;
+    int is_norm, rows;
+} gemma[G_TENSORS] = {{"model.embed_tokens.weight", "token_embd.weight", 0, G_VOCAB},
+                      {"model.layers.0.input_layernorm.weight", "blk.0.attn_norm.weight", 1, 1},
+                      {"model.layers.0.self_attn.q_proj.weight", "blk.0.attn_q.weight", 0, G_DIM},
+                      {"model.layers.0.self_attn.k_proj.weight", "blk.0.attn_k.weight", 0, G_DIM},
+                      {"model.layers.0.self_attn.v_proj.weight", "blk.0.attn_v.weight", 0, G_DIM},
+                      {"model.layers.0.self_attn.o_proj.weight", "blk.0.attn_output.weight", 0, G_DIM},
+                      {"model.layers.0.post_attention_layernorm.weight", "blk.0.ffn_norm.weight", 1, 1},
+                      {"model.layers.0.mlp.gate_proj.weight", "blk.0.ffn_gate.weight", 0, G_DIM},
+                      {"model.layers.0.mlp.up_proj.weight", "blk.0.ffn_up.weight", 0, G_DIM},
+                      {"model.layers.0.mlp.down_proj.weight", "blk.0.ffn_down.weight", 0, G_DIM},
+                      {"model.norm.weight", "output_norm.weight", 1, 1}};
+
+/* Matrices on the grid of int8; norms whose w has 7, 10 or 23 bits behind the first. */
+static void make_gemma(float w[G_TENSORS][G_DIM * G_DIM], int bits)
+{
+    int t, i, k;
+    for (t = 0; t < G_TENSORS; t++)
+        for (i = 0; i < gemma[t].rows * G_DIM; i++) {
+            long m = 1;
+            for (k = 0; k < bits; k++) m = 2 * m + chance(2);
+            w[t][i] = !gemma[t].is_norm ? (float)(chance(255) - 127) / 1024.0f
+                      : (float)(chance(2) ? m : -m) / (float)(1L << bits) / (float)(2 << chance(4));
+            if (!gemma[t].is_norm && i % 32 == 0) w[t][i] = 127.0f / 1024.0f;
+        }
+}
+
+static void write_gemma_folder(float w[G_TENSORS][G_DIM * G_DIM], const char *dtype)
+{
+    char path[LONGEST_PATH], header[4096] = "{", text[1024];
+    FILE *f;
+    int t, i, at = 0;
+    snprintf(path, sizeof path, "%s/gemma", folder);
+    mkdir(path, 0777);
+    sprintf(text, "{\"model_type\": \"gemma\", \"torch_dtype\": \"%s\", \"hidden_size\": 96, \"num_hidden_layers\": 1,"
+            " \"num_attention_heads\": 3, \"num_key_value_heads\": 3, \"head_dim\": 32, \"intermediate_size\": 96,"
+            " \"max_position_embeddings\": 32, \"vocab_size\": 8, \"rms_norm_eps\": 1e-6, \"rope_theta\": 10000.0}",
+            dtype);
+    write_text("gemma/config.json", text);
+    for (t = 0; t < G_TENSORS; t++) {
+        int n = 4 * gemma[t].rows * G_DIM;
+        sprintf(header + strlen(header), "%s\"%s\":{\"dtype\":\"F32\",\"shape\":[", t ? "," : "", gemma[t].folder_name);
+        if (!gemma[t].is_norm) sprintf(header + strlen(header), "%d,", gemma[t].rows);
+        sprintf(header + strlen(header), "%d],\"data_offsets\":[%d,%d]}", G_DIM, at, at + n);
+        at += n;
+    }
+    strcat(header, "}");
+    f = create("gemma/model.safetensors", path);
+    put(f, strlen(header), 8), fputs(header, f);
+    for (t = 0; t < G_TENSORS; t++)
+        for (i = 0; i < gemma[t].rows * G_DIM; i++) put(f, bits_of(w[t][i]), 4);
+    fclose(f);
+}
+
+/* Matrices as Q8_0, which keeps them and hides their type; norms as 1 + w. */
+static void write_gemma_gguf(float w[G_TENSORS][G_DIM * G_DIM])
+{
+    static const struct {
+        const char *key;
+        int value;
+    } facts[] = {{"gemma.context_length", 32}, {"gemma.embedding_length", 96}, {"gemma.block_count", 1},
+                 {"gemma.feed_forward_length", 96}, {"gemma.attention.head_count", 3},
+                 {"gemma.attention.head_count_kv", 3}, {"gemma.attention.key_length", 32},
+                 {"gemma.attention.value_length", 32}};
+    char path[LONGEST_PATH];
+    FILE *f = create("gemma.gguf", path);
+    int t, i, at = 0;
+    put(f, 0x46554747u, 4), put(f, 3, 4), put(f, G_TENSORS, 8), put(f, 10, 8);
+    put_string(f, "general.architecture"), put(f, 8, 4), put_string(f, "gemma");
+    for (i = 0; i < 8; i++) put_integer(f, facts[i].key, facts[i].value);
+    put_string(f, "gemma.attention.layer_norm_rms_epsilon"), put(f, 6, 4), put(f, bits_of(1e-6f), 4);
+    for (t = 0; t < G_TENSORS; t++) {
+        int n = gemma[t].rows * G_DIM;
+        put_string(f, gemma[t].gguf_name), put(f, gemma[t].is_norm ? 1 : 2, 4), put(f, G_DIM, 8);
+        if (!gemma[t].is_norm) put(f, (unsigned)gemma[t].rows, 8);
+        put(f, gemma[t].is_norm ? GGUF_F32 : GGUF_Q8_0, 4), put(f, (unsigned)at, 8);
+        at += ((gemma[t].is_norm ? 4 * n : n / 32 * 34) + 31) / 32 * 32;
+    }
+    while (ftell(f) % 32) fputc(0, f);
+    for (t = 0; t < G_TENSORS; t++) {
+        for (i = 0; i < gemma[t].rows * G_DIM; i++) {
+            if (gemma[t].is_norm) put(f, bits_of(1.0f + w[t][i]), 4);
+            if (!gemma[t].is_norm && i % 32 == 0) put(f, half_of(1.0f / 1024.0f), 2);
+            if (!gemma[t].is_norm) fputc((int)(w[t][i] * 1024.0f), f);
+        }
+        while (ftell(f) % 32) fputc(0, f);
+    }
+    fclose(f);
+}
+
+static void gemma_logits(const char *file, float *logits)
+{
+    static const int32_t tokens[] = {1, 5, 3};
+    harp_model *m = NULL;
+    harp_session *s = NULL;
+    harp_params p = harp_defaults();
+    harp_error err;
+    char path[LONGEST_PATH];
+    p.harp = 0;
+    snprintf(path, sizeof path, "%s/%s", folder, file);
+    if (harp_open(&m, path, &err) == HARP_OK && harp_session_open(&s, m, &p, &err) == HARP_OK
+        && harp_feed(s, tokens, 3, &err) == HARP_OK && harp_next(s, NULL, &err) == HARP_OK)
+        memcpy(logits, harp_logits(s, HARP_VANILLA), G_VOCAB * sizeof *logits);
+    harp_session_close(s);
+    harp_close(m);
+}
+
+static void test_gemma(void)
+{
+    static const struct {
+        const char *dtype;
+        int bits;
+        double scale; /* sqrt(96) is 9.797959 */
+    } types[] = {{"bfloat16", 7, 9.8125}, {"float16", 10, 9.796875}, {"float32", 23, 9.7979593276977539}};
+    static float w[G_TENSORS][G_DIM * G_DIM];
+    int i;
+    for (i = 0; i < 3; i++) {
+        float a[G_VOCAB] = {0}, b[G_VOCAB] = {0};
+        harp_model *m = NULL;
+        harp_meta scale = {0};
+        char path[LONGEST_PATH];
+        make_gemma(w, types[i].bits);
+        write_gemma_folder(w, types[i].dtype), write_gemma_gguf(w);
+        check(convert("gemma", "a.harp", "") == 0 && convert("gemma.gguf", "b.harp", "") == 0
+              && same_tensors("a.harp", "b.harp"), "Gemma, a folder and a GGUF file: the same tensors");
+        gemma_logits("a.harp", a), gemma_logits("b.harp", b);
+        check(a[0] != 0.0f && memcmp(a, b, sizeof a) == 0, "Gemma, a folder and a GGUF file: the same logits");
+        snprintf(path, sizeof path, "%s/b.harp", folder);
+        check(harp_open(&m, path, NULL) == HARP_OK && harp_meta_find(m, "embedding_scale", &scale)
+              && scale.real == types[i].scale, types[i].dtype);
+        harp_close(m);
+    }
+}
+
 /* ---- tokenizer.json: what changes tokens is done or refused, never passed over ---- */
 
 #define BYTE_LEVEL "\"pre_tokenizer\": {\"type\": \"ByteLevel\", \"add_prefix_space\": false}"
@@ -1134,6 +1274,7 @@ int main(int argc, char **argv)
     test_refused();
     test_layouts();
     test_large_vocabulary();
+    test_gemma();
     test_refused_tokenizers();
     test_tokenizers();
     test_sentencepiece();
