@@ -1068,6 +1068,9 @@ static void test_gemma(void)
     " [{\"SpecialToken\": {\"id\": \"<s>\"}}, {\"Sequence\": {\"id\": \"A\"}}]," \
     " \"special_tokens\": {\"<s>\": {\"ids\": [256]}}}"
 #define ADDED(id, text, more) "\"added_tokens\": [{\"id\": " #id ", \"content\": \"" text "\"" more "}]"
+#define MATCHES(pattern) "\"pre_tokenizer\": {\"type\": \"Sequence\", \"pretokenizers\":" \
+    " [{\"type\": \"Split\", \"pattern\": {\"Regex\": \"" pattern "\"}, \"behavior\": \"Removed\", \"invert\": true}, {\"type\": \"ByteLevel\"," \
+    " \"add_prefix_space\": false, \"use_regex\": false}]}"
 #define NORMALIZED ", \"normalized\": true"
 #define SPECIAL ", \"special\": true"
 
@@ -1134,6 +1137,11 @@ static void test_refused_tokenizers(void)
          "pre_tokenizer.ByteLevel.add_prefix_space is true"},
         {1, "\"pre_tokenizer\": {\"type\": \"ByteLevel\", \"trim_offsets\": false, \"use_regex\": false}", "",
          NULL, NULL, "does not cut words"},
+        {1, MATCHES("'(?i:s|t)|[^\\\\s\\\\p{N}]?\\\\p{L}+|\\\\p{N}{1,3}"
+                    "|[^\\\\p{L}\\\\p{N}]|\\\\s+(?!\\\\S)|\\\\s+"), "", NULL, NULL, NULL},
+        {1, MATCHES("\\\\p{L}+|\\\\p{N}+|\\\\s+"), "", NULL, NULL, "pre_tokenizer.Split.invert is true"},
+        {1, MATCHES("\\\\S{2,}|\\\\s+"), "", NULL, NULL, "pre_tokenizer.Split.invert is true"},
+        {1, MATCHES("\\\\S+(?!\\\\S)|\\\\s+"), "", NULL, NULL, "pre_tokenizer.Split.invert is true"},
         {0, "\"pre_tokenizer\": " METASPACE(FIRST_ONLY), "", NULL, NULL, NULL},
         {0, "\"pre_tokenizer\": " METASPACE(FIRST_ONLY ", \"add_prefix_space\": false"), "", NULL, NULL,
          "Metaspace.add_prefix_space is false"},

@@ -191,12 +191,6 @@ static int cv_gpt2_pattern(cv_reader *r)
     return cv_add_pattern(r, pattern, sizeof pattern - 1);
 }
 
-/* What is left over when all matches are removed, and the matches kept: the same, if every text matches throughout. */
-static int cv_covers_all(const char *regex, size_t bytes)
-{
-    return bytes > 4 && memcmp(regex + bytes - 4, "|\\s+", 4) == 0;
-}
-
 static int cv_split(cv_reader *r, uint32_t part)
 {
     uint32_t behavior = cv_json_get(r->j, part, "behavior"), pattern = cv_json_get(r->j, part, "pattern");
@@ -206,8 +200,11 @@ static int cv_split(cv_reader *r, uint32_t part)
     /* Gemma: a split at spaces, of which the normalizer has left none */
     if (r->escapes && !inverted && cv_json_is(r->j, cv_json_get(r->j, pattern, "String"), " ")) return 0;
     if (!regex) return cv_unknown(r, "pre_tokenizer.Split.pattern", pattern);
-    if (inverted && !(cv_json_is(r->j, behavior, "Removed") && cv_covers_all(regex, bytes)))
-        return cv_unknown(r, "pre_tokenizer.Split.invert", cv_json_get(r->j, part, "invert"));
+    if (inverted) { /* what lies between matches is removed: nothing, if the pattern matches all of any text */
+        int all = cv_json_is(r->j, behavior, "Removed") ? cv_words_match_all(regex, bytes, r->err) : 0;
+        if (all < 0) return -1;
+        if (!all) return cv_unknown(r, "pre_tokenizer.Split.invert", cv_json_get(r->j, part, "invert"));
+    }
     if (!inverted && !cv_json_is(r->j, behavior, "Isolated")) return cv_unknown(r, "pre_tokenizer.Split.behavior", behavior);
     return cv_add_pattern(r, regex, bytes);
 }
