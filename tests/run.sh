@@ -98,7 +98,8 @@ run "real files" sh tests/real_files.sh $B $all
 notes
 run "decoders, real models" sh tests/real_decoders.sh $B $all
 notes
-run "tokenizer, demo model" $B/test_tokenizer demo=examples/demo/demo.harp
+if [ "$all" = all ]; then texts=100000; else texts=5000; fi
+run "tokenizer, demo model" $B/test_tokenizer -n $texts demo=examples/demo/demo.harp
 run "slices" $B/test_slices $F/llama_gqa/model.harp
 run "threads" $B/test_threads $F/llama_gqa/model.harp
 mkdir -p $B/faults

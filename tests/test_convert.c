@@ -1069,8 +1069,8 @@ static void test_gemma(void)
     " \"special_tokens\": {\"<s>\": {\"ids\": [256]}}}"
 #define ADDED(id, text, more) "\"added_tokens\": [{\"id\": " #id ", \"content\": \"" text "\"" more "}]"
 #define MATCHES(pattern) "\"pre_tokenizer\": {\"type\": \"Sequence\", \"pretokenizers\":" \
-    " [{\"type\": \"Split\", \"pattern\": {\"Regex\": \"" pattern "\"}, \"behavior\": \"Removed\", \"invert\": true}, {\"type\": \"ByteLevel\"," \
-    " \"add_prefix_space\": false, \"use_regex\": false}]}"
+    " [{\"type\": \"Split\", \"pattern\": {\"Regex\": \"" pattern "\"}, \"behavior\": \"Removed\", \"invert\": true}," \
+    " {\"type\": \"ByteLevel\", \"add_prefix_space\": false, \"use_regex\": false}]}"
 #define NORMALIZED ", \"normalized\": true"
 #define SPECIAL ", \"special\": true"
 
