@@ -493,10 +493,7 @@ static int cv_check_new(cv_reader *r, int64_t id, const char *text, size_t bytes
 {
     cv_vocab *v = r->v;
     if (v->next_id == 0) return 0; /* not a tokenizer.json */
-    if (++v->n_searched > CV_MOST_SEARCHED)
-        return cv_fail(r->err, "%s: more than %d added tokens that the vocabulary does not have", r->name,
-                       CV_MOST_SEARCHED);
-    int64_t other = cv_is_plain(text, bytes) ? cv_vocab_find_any(v, text, bytes) : -1;
+    int64_t other = cv_is_plain(text, bytes) ? cv_vocab_find(v, text, bytes) : -1;
     if (other >= 0 || id < (int64_t)r->first_new || id >= (int64_t)r->first_new + r->n_new)
         return cv_fail(r->err, "%s: the added token \"%.80s\" has the id %.0f, but its place in the vocabulary is %.0f",
                        r->name, text, (double)id, other >= 0 ? (double)other : (double)v->next_id);
@@ -775,6 +772,9 @@ int cv_read_added_tokens(cv_vocab *v, const cv_json *j, const cv_json *config, c
     int64_t id;
     memset(&r, 0, sizeof r);
     r.v = v, r.j = j, r.name = name, r.err = err, r.first_new = v->next_id;
+    uint64_t n_roles = config ? cv_json_count(config, cv_json_get(config, 0, "additional_special_tokens")) : 0;
+    if (n_roles * cv_json_count(j, 0) > CV_MOST_SEARCHED)
+        return cv_fail(err, "%s: too many tokens beside %.0f additional_special_tokens", name, (double)n_roles);
     for (uint32_t k = cv_json_first(j, 0); k != CV_JSON_NONE; k = cv_json_next(j, k)) {
         if (!cv_json_integer(j, k + 1, &id))
             return cv_fail(err, "%s: the id of \"%.80s\" is not an integer", name, cv_json_string(j, k, NULL));

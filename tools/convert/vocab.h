@@ -19,7 +19,7 @@ enum { CV_SPACE_FIRST = 1, CV_SPACE_EACH = 2, CV_SPACE_UNLESS = 4, CV_SPACE_STRI
 enum { CV_LSTRIP = 1, CV_RSTRIP = 2, CV_IS_ADDED = 4, CV_NORMALIZED = 8 };
 /* What is done to a text before CV_NORMALIZED tokens are looked for in it: spaces become U+2581, one is put first. */
 enum { CV_REWRITES_SPACES = 1, CV_REWRITES_BEGIN = 2 };
-enum { CV_LONGEST_TOKEN = 4096, CV_LONGEST_ADDED = 512, CV_MOST_TOKENS = 1 << 24, CV_MOST_SEARCHED = 4096 };
+enum { CV_LONGEST_TOKEN = 4096, CV_LONGEST_ADDED = 512, CV_MOST_TOKENS = 1 << 24, CV_MOST_SEARCHED = 1 << 26 };
 
 typedef struct cv_token {
     uint32_t text, bytes; /* in cv_vocab.text */
@@ -52,8 +52,7 @@ typedef struct cv_vocab {
     cv_words words; /* no items: the rules say all        */
     int normalizes; /* text is put into Unicode's form NFC */
     int rewrites;   /* CV_REWRITES_SPACES ...              */
-    uint32_t next_id;    /* of a tokenizer.json: the next added token that the vocabulary has not; 0: another form */
-    uint32_t n_searched; /* added tokens that were new: each is searched for */
+    uint32_t next_id; /* of a tokenizer.json: the next added token that the vocabulary has not; 0: another form */
 } cv_vocab;
 
 /* limit: ids must be below it. Readers derive it from how many tokens a file lists, so a small file cannot ask for
