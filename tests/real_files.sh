@@ -100,13 +100,14 @@ set -- llama-spm $T/llama2c/tokenizer.model gpt-2 $T/gpt2/tokenizer.json
 V=$T/llama.cpp/ggml-vocab
 set -- "$@" phi-3 $V-phi-3.gguf
 texts=2000
-[ "$all" != all ] || texts=${STRINGS:-10000} # STRINGS=100000 takes half an hour
+[ "$all" != all ] || texts=${STRINGS:-100000}
 mkdir -p $W/gpt2 && cp $T/gpt2/gpt2_vocab.json $W/gpt2/vocab.json && cp $T/gpt2/gpt2_merges.txt $W/gpt2/merges.txt
-[ "$all" != all ] || set -- "$@" llama-bpe $T/llama3/tokenizer.model phi-3 $T/phi-3/tokenizer.json smollm2 $T/smollm2 \
-    tinyllama $T/tinyllama mistral $T/mistral-v0.3 minimind $T/minimind llama2c $T/llama2c/tokenizer.bin \
-    tok512 $M/tok512.bin \
-    llama-spm $V-llama-spm.gguf gpt-2 $V-gpt-2.gguf gpt-2 $W/gpt2 deepseek-llm $V-deepseek-llm.gguf qwen2 $T/qwen2.5 \
-    deepseek-r1-qwen $T/qwen2.5 phi-3 $T/phi-3-mini
+# Llama 2's vocabulary in four forms, GPT-2's in three, those of Phi-3 and of the stories in two
+[ "$all" != all ] || set -- "$@" llama-spm $V-llama-spm.gguf llama-spm $T/llama2c/tokenizer.bin llama-spm $T/tinyllama \
+    gpt-2 $W/gpt2 gpt-2 $V-gpt-2.gguf phi-3 $T/phi-3-mini phi-3/3.5 $T/phi-3/tokenizer.json \
+    tok512 $M/tok512.bin tok512 $M/stories260Ktok512.gguf llama-bpe $T/llama3/tokenizer.model smollm2 $T/smollm2 \
+    mistral $T/mistral-v0.3 minimind $T/minimind deepseek-llm $V-deepseek-llm.gguf qwen2 $T/qwen2.5 \
+    deepseek-r1-qwen $T/qwen2.5
 vocabularies= i=0
 while [ $# -gt 1 ]; do
     i=$((i + 1)) # several forms of one tokenizer

@@ -130,7 +130,8 @@ for form in fused shards; do # the same weights in other tensors, or in other fi
     $B/harp-convert $B/convert/$form/llama_gqa $B/convert/$form.harp --quiet
     check "converter: llama_gqa $form, the same bytes" cmp $B/convert/$form.harp $F/llama_gqa/model.harp
 done
-run "tokenizer, demo model" $B/test_tokenizer demo=examples/demo/demo.harp
+if [ "$all" = all ]; then texts=100000; else texts=5000; fi
+run "tokenizer, demo model" $B/test_tokenizer -n $texts demo=examples/demo/demo.harp
 run "slices" $B/test_slices $F/llama_gqa/model.harp
 run "threads" $B/test_threads $F/llama_gqa/model.harp
 mkdir -p $B/faults

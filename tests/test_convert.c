@@ -819,14 +819,21 @@ static int word_of(int id, char *word)
 }
 
 /* GPT-2's way to write bytes: those that are not printed stand at U+0100 and up. */
-static void put_byte_name(FILE *f, int byte)
+static void byte_name(int byte, char *out)
 {
     int printed = (byte >= '!' && byte <= '~') || (byte >= 0xA1 && byte <= 0xAC) || byte >= 0xAE, c = byte, b;
     if (!printed)
         for (c = 0x100, b = 0; b < byte; b++) c += !((b >= '!' && b <= '~') || (b >= 0xA1 && b <= 0xAC) || b >= 0xAE);
+    if (c >= 0x80) *out++ = (char)(0xC0 | c >> 6), c = 0x80 | (c & 63);
+    out[0] = (char)c, out[1] = 0;
+}
+
+static void put_byte_name(FILE *f, int byte) /* within a JSON string */
+{
+    char name[4];
+    byte_name(byte, name);
     if (byte == '"' || byte == '\\') fputc('\\', f);
-    if (c < 0x80) fputc(c, f);
-    else fputc(0xC0 | c >> 6, f), fputc(0x80 | (c & 63), f);
+    fputs(name, f);
 }
 
 static void write_large_vocabulary(void)
@@ -909,6 +916,360 @@ static void test_large_vocabulary(void)
     remove_file("large.harp"), remove_file("large/model.safetensors");
 }
 
+/* ---- Gemma: the constant that scales embeddings has the type that the model was trained in ---- */
+
+enum { G_DIM = 96, G_VOCAB = 8, G_TENSORS = 11 };
+
+static const struct {
+    const char *folder_name, *gguf_name;
+    int is_norm, rows;
+} gemma[G_TENSORS] = {{"model.embed_tokens.weight", "token_embd.weight", 0, G_VOCAB},
+                      {"model.layers.0.input_layernorm.weight", "blk.0.attn_norm.weight", 1, 1},
+                      {"model.layers.0.self_attn.q_proj.weight", "blk.0.attn_q.weight", 0, G_DIM},
+                      {"model.layers.0.self_attn.k_proj.weight", "blk.0.attn_k.weight", 0, G_DIM},
+                      {"model.layers.0.self_attn.v_proj.weight", "blk.0.attn_v.weight", 0, G_DIM},
+                      {"model.layers.0.self_attn.o_proj.weight", "blk.0.attn_output.weight", 0, G_DIM},
+                      {"model.layers.0.post_attention_layernorm.weight", "blk.0.ffn_norm.weight", 1, 1},
+                      {"model.layers.0.mlp.gate_proj.weight", "blk.0.ffn_gate.weight", 0, G_DIM},
+                      {"model.layers.0.mlp.up_proj.weight", "blk.0.ffn_up.weight", 0, G_DIM},
+                      {"model.layers.0.mlp.down_proj.weight", "blk.0.ffn_down.weight", 0, G_DIM},
+                      {"model.norm.weight", "output_norm.weight", 1, 1}};
+
+/* Matrices on the grid of int8; norms whose w has 7, 10 or 23 bits behind the first. */
+static void make_gemma(float w[G_TENSORS][G_DIM * G_DIM], int bits)
+{
+    int t, i, k;
+    for (t = 0; t < G_TENSORS; t++)
+        for (i = 0; i < gemma[t].rows * G_DIM; i++) {
+            long m = 1;
+            for (k = 0; k < bits; k++) m = 2 * m + chance(2);
+            w[t][i] = !gemma[t].is_norm ? (float)(chance(255) - 127) / 1024.0f
+                      : (float)(chance(2) ? m : -m) / (float)(1L << bits) / (float)(2 << chance(4));
+            if (!gemma[t].is_norm && i % 32 == 0) w[t][i] = 127.0f / 1024.0f;
+        }
+}
+
+static void write_gemma_folder(float w[G_TENSORS][G_DIM * G_DIM], const char *dtype)
+{
+    char path[LONGEST_PATH], header[4096] = "{", text[1024];
+    FILE *f;
+    int t, i, at = 0;
+    snprintf(path, sizeof path, "%s/gemma", folder);
+    mkdir(path, 0777);
+    sprintf(text, "{\"model_type\": \"gemma\", \"torch_dtype\": \"%s\", \"hidden_size\": 96, \"num_hidden_layers\": 1,"
+            " \"num_attention_heads\": 3, \"num_key_value_heads\": 3, \"head_dim\": 32, \"intermediate_size\": 96,"
+            " \"max_position_embeddings\": 32, \"vocab_size\": 8, \"rms_norm_eps\": 1e-6, \"rope_theta\": 10000.0}",
+            dtype);
+    write_text("gemma/config.json", text);
+    for (t = 0; t < G_TENSORS; t++) {
+        int n = 4 * gemma[t].rows * G_DIM;
+        sprintf(header + strlen(header), "%s\"%s\":{\"dtype\":\"F32\",\"shape\":[", t ? "," : "", gemma[t].folder_name);
+        if (!gemma[t].is_norm) sprintf(header + strlen(header), "%d,", gemma[t].rows);
+        sprintf(header + strlen(header), "%d],\"data_offsets\":[%d,%d]}", G_DIM, at, at + n);
+        at += n;
+    }
+    strcat(header, "}");
+    f = create("gemma/model.safetensors", path);
+    put(f, strlen(header), 8), fputs(header, f);
+    for (t = 0; t < G_TENSORS; t++)
+        for (i = 0; i < gemma[t].rows * G_DIM; i++) put(f, bits_of(w[t][i]), 4);
+    fclose(f);
+}
+
+/* Matrices as Q8_0, which keeps them and hides their type; norms as 1 + w. */
+static void write_gemma_gguf(float w[G_TENSORS][G_DIM * G_DIM])
+{
+    static const struct {
+        const char *key;
+        int value;
+    } facts[] = {{"gemma.context_length", 32}, {"gemma.embedding_length", 96}, {"gemma.block_count", 1},
+                 {"gemma.feed_forward_length", 96}, {"gemma.attention.head_count", 3},
+                 {"gemma.attention.head_count_kv", 3}, {"gemma.attention.key_length", 32},
+                 {"gemma.attention.value_length", 32}};
+    char path[LONGEST_PATH];
+    FILE *f = create("gemma.gguf", path);
+    int t, i, at = 0;
+    put(f, 0x46554747u, 4), put(f, 3, 4), put(f, G_TENSORS, 8), put(f, 10, 8);
+    put_string(f, "general.architecture"), put(f, 8, 4), put_string(f, "gemma");
+    for (i = 0; i < 8; i++) put_integer(f, facts[i].key, facts[i].value);
+    put_string(f, "gemma.attention.layer_norm_rms_epsilon"), put(f, 6, 4), put(f, bits_of(1e-6f), 4);
+    for (t = 0; t < G_TENSORS; t++) {
+        int n = gemma[t].rows * G_DIM;
+        put_string(f, gemma[t].gguf_name), put(f, gemma[t].is_norm ? 1 : 2, 4), put(f, G_DIM, 8);
+        if (!gemma[t].is_norm) put(f, (unsigned)gemma[t].rows, 8);
+        put(f, gemma[t].is_norm ? GGUF_F32 : GGUF_Q8_0, 4), put(f, (unsigned)at, 8);
+        at += ((gemma[t].is_norm ? 4 * n : n / 32 * 34) + 31) / 32 * 32;
+    }
+    while (ftell(f) % 32) fputc(0, f);
+    for (t = 0; t < G_TENSORS; t++) {
+        for (i = 0; i < gemma[t].rows * G_DIM; i++) {
+            if (gemma[t].is_norm) put(f, bits_of(1.0f + w[t][i]), 4);
+            if (!gemma[t].is_norm && i % 32 == 0) put(f, half_of(1.0f / 1024.0f), 2);
+            if (!gemma[t].is_norm) fputc((int)(w[t][i] * 1024.0f), f);
+        }
+        while (ftell(f) % 32) fputc(0, f);
+    }
+    fclose(f);
+}
+
+static void gemma_logits(const char *file, float *logits)
+{
+    static const int32_t tokens[] = {1, 5, 3};
+    harp_model *m = NULL;
+    harp_session *s = NULL;
+    harp_params p = harp_defaults();
+    harp_error err;
+    char path[LONGEST_PATH];
+    p.harp = 0;
+    snprintf(path, sizeof path, "%s/%s", folder, file);
+    if (harp_open(&m, path, &err) == HARP_OK && harp_session_open(&s, m, &p, &err) == HARP_OK
+        && harp_feed(s, tokens, 3, &err) == HARP_OK && harp_next(s, NULL, &err) == HARP_OK)
+        memcpy(logits, harp_logits(s, HARP_VANILLA), G_VOCAB * sizeof *logits);
+    harp_session_close(s);
+    harp_close(m);
+}
+
+static void test_gemma(void)
+{
+    static const struct {
+        const char *dtype;
+        int bits;
+        double scale; /* sqrt(96) is 9.797959 */
+    } types[] = {{"bfloat16", 7, 9.8125}, {"float16", 10, 9.796875}, {"float32", 23, 9.7979593276977539}};
+    static float w[G_TENSORS][G_DIM * G_DIM];
+    int i;
+    for (i = 0; i < 3; i++) {
+        float a[G_VOCAB] = {0}, b[G_VOCAB] = {0};
+        harp_model *m = NULL;
+        harp_meta scale = {0};
+        char path[LONGEST_PATH];
+        make_gemma(w, types[i].bits);
+        write_gemma_folder(w, types[i].dtype), write_gemma_gguf(w);
+        check(convert("gemma", "a.harp", "") == 0 && convert("gemma.gguf", "b.harp", "") == 0
+              && same_tensors("a.harp", "b.harp"), "Gemma, a folder and a GGUF file: the same tensors");
+        gemma_logits("a.harp", a), gemma_logits("b.harp", b);
+        check(a[0] != 0.0f && memcmp(a, b, sizeof a) == 0, "Gemma, a folder and a GGUF file: the same logits");
+        snprintf(path, sizeof path, "%s/b.harp", folder);
+        check(harp_open(&m, path, NULL) == HARP_OK && harp_meta_find(m, "embedding_scale", &scale)
+              && scale.real == types[i].scale, types[i].dtype);
+        harp_close(m);
+    }
+}
+
+/* ---- tokenizer.json: what changes tokens is done or refused, never passed over ---- */
+
+#define BYTE_LEVEL "\"pre_tokenizer\": {\"type\": \"ByteLevel\", \"add_prefix_space\": false}"
+#define SENTENCE "\"normalizer\": {\"type\": \"Sequence\", \"normalizers\": [" PREPEND ", " REPLACE "]}"
+#define PREPEND "{\"type\": \"Prepend\", \"prepend\": \"\xE2\x96\x81\"}"
+#define REPLACE "{\"type\": \"Replace\", \"pattern\": {\"String\": \" \"}, \"content\": \"\xE2\x96\x81\"}"
+#define METASPACE(more) "{\"type\": \"Metaspace\", \"replacement\": \"\xE2\x96\x81\", \"split\": false" more "}"
+#define FIRST_ONLY ", \"prepend_scheme\": \"first\""
+#define TEMPLATE "\"post_processor\": {\"type\": \"TemplateProcessing\", \"single\":" \
+    " [{\"SpecialToken\": {\"id\": \"<s>\"}}, {\"Sequence\": {\"id\": \"A\"}}]," \
+    " \"special_tokens\": {\"<s>\": {\"ids\": [256]}}}"
+#define ADDED(id, text, more) "\"added_tokens\": [{\"id\": " #id ", \"content\": \"" text "\"" more "}]"
+#define MATCHES(pattern) "\"pre_tokenizer\": {\"type\": \"Sequence\", \"pretokenizers\":" \
+    " [{\"type\": \"Split\", \"pattern\": {\"Regex\": \"" pattern "\"}, \"behavior\": \"Removed\", \"invert\": true}," \
+    " {\"type\": \"ByteLevel\", \"add_prefix_space\": false, \"use_regex\": false}]}"
+#define NORMALIZED ", \"normalized\": true"
+#define SPECIAL ", \"special\": true"
+
+/* Vocabularies of 262 tokens, most of them bytes: 256 <s>, 257 </s>, 258 a space, 259 "a", 260 "b", 261 " a", where the
+ * kind does not make these bytes; a byte-level one may lack the byte of "z". */
+static void write_vocabulary(FILE *f, int byte_level, int without_z)
+{
+    int id;
+    fputs("\"vocab\": {\"<s>\": 256, \"</s>\": 257, \"<unk>\": 262", f);
+    for (id = 0; id < 256; id++) {
+        fputs(", \"", f);
+        if (byte_level && without_z && id == 'z') fputs("<none>", f);
+        else if (byte_level) put_byte_name(f, id);
+        else fprintf(f, "<0x%02X>", (unsigned)id);
+        fprintf(f, "\": %d", id);
+    }
+    if (!byte_level) fputs(", \"\xE2\x96\x81\": 258, \"a\": 259, \"b\": 260", f);
+    fprintf(f, ", \"%sa\": 261", byte_level ? "\xC4\xA0" : "\xE2\x96\x81");
+    if (byte_level) fputs(", \"<258>\": 258, \"<259>\": 259, \"<260>\": 260", f);
+    fprintf(f, "}, \"merges\": [[\"%s\", \"a\"]]", byte_level ? "\xC4\xA0" : "\xE2\x96\x81");
+}
+
+/* words/tokenizer.json of the two kinds, with more keys and more keys of its model; and the files beside it. */
+static void write_tokenizer(int byte_level, const char *more, const char *model_more, const char *configured,
+                            const char *added)
+{
+    char path[LONGEST_PATH];
+    FILE *f;
+    remove_file("words/tokenizer_config.json"), remove_file("words/added_tokens.json");
+    if (configured) write_text("words/tokenizer_config.json", configured);
+    if (added) write_text("words/added_tokens.json", added);
+    f = create("words/tokenizer.json", path);
+    fprintf(f, "{%s%s\"model\": {\"type\": \"BPE\", \"byte_fallback\": %s%s, ", more, *more ? ", " : "",
+            byte_level ? "false" : "true", model_more);
+    write_vocabulary(f, byte_level, strstr(model_more, "unk_token") != NULL);
+    fputs("}}", f);
+    fclose(f);
+}
+
+static void test_refused_tokenizers(void)
+{
+    static const struct {
+        int byte_level;
+        const char *more, *model_more, *configured, *added, *word; /* word: NULL if it is fine */
+    } cases[] = {
+        {1, BYTE_LEVEL, "", NULL, NULL, NULL},
+        {0, SENTENCE, "", NULL, NULL, NULL},
+        {1, BYTE_LEVEL ", \"version\": \"2.0\"", "", NULL, NULL, "version is \"2.0\""},
+        {1, BYTE_LEVEL, ", \"dropout\": 0.1", NULL, NULL, "model.dropout is 0.1"},
+        {1, BYTE_LEVEL, ", \"dropout\": null, \"end_of_word_suffix\": \"\", \"fuse_unk\": true", NULL, NULL, NULL},
+        {1, BYTE_LEVEL, ", \"continuing_subword_prefix\": \"##\"", NULL, NULL,
+         "model.continuing_subword_prefix is \"##\""},
+        {1, BYTE_LEVEL, ", \"end_of_word_suffix\": \"</w>\"", NULL, NULL, "model.end_of_word_suffix is \"</w>\""},
+        {1, BYTE_LEVEL, ", \"max_input_chars_per_word\": 100", NULL, NULL, "model.max_input_chars_per_word is 100"},
+        {1, BYTE_LEVEL, ", \"unk_token\": \"<unk>\"", NULL, NULL, NULL},
+        {1, BYTE_LEVEL, ", \"unk_token\": \"<unk>\", \"fuse_unk\": true", NULL, NULL, "model.fuse_unk is true"},
+        {1, BYTE_LEVEL, ", \"unk_token\": \"<gone>\"", NULL, NULL, "model.unk_token is \"<gone>\""},
+        {0, SENTENCE, ", \"ignore_merges\": true", NULL, NULL, "model.ignore_merges is true"},
+        {0, "\"normalizer\": {\"type\": \"Sequence\", \"normalizers\": [{\"type\": \"NFC\"}, " REPLACE "]}", "",
+         NULL, NULL, "normalizer.type is NFC"},
+        {1, "\"normalizer\": " REPLACE ", " BYTE_LEVEL, "", NULL, NULL, "before the pre-tokenizer ByteLevel"},
+        {1, "\"normalizer\": " PREPEND ", " BYTE_LEVEL, "", NULL, NULL, "before the pre-tokenizer ByteLevel"},
+        {1, "\"pre_tokenizer\": {\"type\": \"ByteLevel\", \"add_prefix_space\": true}", "", NULL, NULL,
+         "pre_tokenizer.ByteLevel.add_prefix_space is true"},
+        {1, "\"pre_tokenizer\": {\"type\": \"ByteLevel\", \"trim_offsets\": false, \"use_regex\": false}", "",
+         NULL, NULL, "does not cut words"},
+        {1, MATCHES("'(?i:s|t)|[^\\\\s\\\\p{N}]?\\\\p{L}+|\\\\p{N}{1,3}"
+                    "|[^\\\\p{L}\\\\p{N}]|\\\\s+(?!\\\\S)|\\\\s+"), "", NULL, NULL, NULL},
+        {1, MATCHES("\\\\p{L}+|\\\\p{N}+|\\\\s+"), "", NULL, NULL, "pre_tokenizer.Split.invert is true"},
+        {1, MATCHES("\\\\S{2,}|\\\\s+"), "", NULL, NULL, "pre_tokenizer.Split.invert is true"},
+        {1, MATCHES("\\\\S+(?!\\\\S)|\\\\s+"), "", NULL, NULL, "pre_tokenizer.Split.invert is true"},
+        {0, "\"pre_tokenizer\": " METASPACE(FIRST_ONLY), "", NULL, NULL, NULL},
+        {0, "\"pre_tokenizer\": " METASPACE(FIRST_ONLY ", \"add_prefix_space\": false"), "", NULL, NULL,
+         "Metaspace.add_prefix_space is false"},
+        {0, SENTENCE ", \"pre_tokenizer\": " METASPACE(FIRST_ONLY), "", NULL, NULL, "two parts put a space"},
+        {1, BYTE_LEVEL ", " ADDED(263, "<x>", ", \"single_word\": true"), "", NULL, NULL,
+         "\"<x>\" has single_word true"},
+        {1, BYTE_LEVEL ", " ADDED(263, "<x>", NORMALIZED), "", NULL, NULL, NULL},
+        {0, "\"pre_tokenizer\": " METASPACE(FIRST_ONLY) ", " ADDED(263, "<x>", NORMALIZED), "", NULL, NULL, NULL},
+        {0, SENTENCE ", " ADDED(263, "<x>", NORMALIZED), "", NULL, NULL, "\"<x>\" has normalized true"},
+        {0, "\"normalizer\": " REPLACE ", " ADDED(263, "<x>", NORMALIZED), "", NULL, NULL, NULL},
+        {0, "\"normalizer\": " REPLACE ", " ADDED(263, "x y", NORMALIZED), "", NULL, NULL,
+         "\"x y\" has normalized true"},
+        {1, BYTE_LEVEL ", " ADDED(264, "<x>", ""), "", NULL, NULL,
+         "\"<x>\" has the id 264, but its place in the vocabulary is 263"},
+        {1, BYTE_LEVEL ", " ADDED(263, "<s>", ""), "", NULL, NULL,
+         "\"<s>\" has the id 263, but its place in the vocabulary is 256"},
+        {1, BYTE_LEVEL ", " ADDED(256, "<x>", ""), "", NULL, NULL, "\"<x>\" has the id 256 of another token"},
+        {1, BYTE_LEVEL, "",
+         "{\"added_tokens_decoder\": {\"264\": {\"content\": \"<y>\"}, \"263\": {\"content\": \"<x>\"}}}", NULL, NULL},
+        {1, BYTE_LEVEL, "", "{\"added_tokens_decoder\": {\"265\": {\"content\": \"<x>\"}}}", NULL,
+         "tokenizer_config.json: the added token \"<x>\" has the id 265"},
+        {1, BYTE_LEVEL, "", "{\"add_prefix_space\": true}", NULL, "tokenizer_config.json: add_prefix_space is true"},
+        {0, SENTENCE, "", "{\"add_prefix_space\": false}", NULL, "tokenizer_config.json: add_prefix_space is false"},
+        {0, SENTENCE, "", "{\"add_prefix_space\": true, \"legacy\": false}", NULL, NULL},
+        {1, BYTE_LEVEL, "", "{\"add_eos_token\": true}", NULL, "add_eos_token is true"},
+        {1, BYTE_LEVEL, "", "{\"split_special_tokens\": true}", NULL, "split_special_tokens is true"},
+        {1, BYTE_LEVEL, "", "{\"do_lower_case\": true}", NULL, "do_lower_case is true"},
+        {1, BYTE_LEVEL, "", "{\"bos_token\": \"<s>\", \"add_bos_token\": true}", NULL, "add_bos_token is true"},
+        {1, BYTE_LEVEL ", " TEMPLATE, "", "{\"bos_token\": \"<s>\", \"add_bos_token\": true}", NULL, NULL},
+        {1, BYTE_LEVEL ", " TEMPLATE, "", "{\"bos_token\": \"<s>\", \"add_bos_token\": false}", NULL,
+         "add_bos_token is false"},
+        {1, BYTE_LEVEL ", " TEMPLATE, "", "{\"bos_token\": \"</s>\"}", NULL, "bos_token has the id 257"},
+        {1, BYTE_LEVEL, "", NULL, "{\"<y>\": 264, \"<x>\": 263}", NULL},
+        {1, BYTE_LEVEL, "", NULL, "{\"<s>\": 256, \"<x>\": 300}",
+         "added_tokens.json: the added token \"<x>\" has the id 300"},
+        {1, BYTE_LEVEL, "", NULL, "{\"<x>\": 256}",
+         "added_tokens.json: the added token \"<x>\" has the id 256 of another"},
+        {1, BYTE_LEVEL, "", "{\"added_tokens_decoder\": {}}", "{\"<x>\": 263}",
+         "\"<x>\" with the id 263 is not in the vocabulary"},
+        {0, SENTENCE, "", NULL, "{\"<x>\": 263}", "\"<x>\" has normalized true"},
+        {0, SENTENCE, "", "{\"pad_token\": \"<x>\"}", "{\"<x>\": 263}", NULL}};
+    char path[LONGEST_PATH], what[64];
+    size_t i;
+    snprintf(path, sizeof path, "%s/words", folder);
+    mkdir(path, 0777);
+    for (i = 0; i < sizeof cases / sizeof *cases; i++) {
+        int wanted = cases[i].word != NULL;
+        write_tokenizer(cases[i].byte_level, cases[i].more, cases[i].model_more, cases[i].configured, cases[i].added);
+        sprintf(what, "tokenizer.json %d: %.40s", (int)i, wanted ? cases[i].word : "fine");
+        remove_file("words.harp");
+        check(convert("words", "words.harp", "--vocab-only") == wanted && exists("words.harp") == !wanted
+              && (wanted ? says(cases[i].word) : 1), what);
+    }
+}
+
+/* The tokens of a text, as a string of numbers; control tokens are found where it names them. */
+static int encodes(const char *text, const char *wanted)
+{
+    harp_model *m = NULL;
+    harp_error err = {HARP_OK, ""};
+    char path[LONGEST_PATH], said[256] = "";
+    int32_t ids[16];
+    size_t n = 0, i;
+    snprintf(path, sizeof path, "%s/words.harp", folder);
+    if (harp_open(&m, path, &err) == HARP_OK)
+        harp_encode(m, text, strlen(text), HARP_ENCODE_BOS | HARP_ENCODE_SPECIAL, ids, 16, &n, &err);
+    for (i = 0; i < n; i++) sprintf(said + strlen(said), "%s%ld", i ? " " : "", (long)ids[i]);
+    harp_close(m);
+    if (strcmp(said, wanted) != 0) printf("        \"%s\" is %s %s, not %s\n", text, said, err.text, wanted);
+    return strcmp(said, wanted) == 0;
+}
+
+/* A byte-level tokenizer in a GGUF file that has no token for "z", and calls token 256 the unknown one. */
+static void write_gguf_vocabulary(const char *name)
+{
+    char path[LONGEST_PATH], token[8];
+    FILE *f = create(name, path);
+    int id;
+    put(f, 0x46554747u, 4), put(f, 3, 4), put(f, 0, 8), put(f, 5, 8);
+    put_string(f, "tokenizer.ggml.model"), put(f, 8, 4), put_string(f, "gpt2");
+    put_string(f, "tokenizer.ggml.pre"), put(f, 8, 4), put_string(f, "gpt-2");
+    put_integer(f, "tokenizer.ggml.unknown_token_id", 256);
+    put_string(f, "tokenizer.ggml.merges"), put(f, 9, 4), put(f, 8, 4), put(f, 1, 8), put_string(f, "a b");
+    put_string(f, "tokenizer.ggml.tokens"), put(f, 9, 4), put(f, 8, 4), put(f, 258, 8);
+    for (id = 0; id < 256; id++) byte_name(id, token), put_string(f, id == 'z' ? "<none>" : token);
+    put_string(f, "<unk>"), put_string(f, "ab");
+    fclose(f);
+}
+
+/* SentencePiece's own file, and what the class that reads it is told. Its tokens: 259 a space, 260 "a", 261 " a". */
+static void test_sentencepiece(void)
+{
+    size_t n = 0;
+    FILE *f = fopen("tests/fuzz/seeds/tokenizer_file/sentencepiece.model", "rb");
+    char *text = calloc(1, 1 << 16), path[LONGEST_PATH];
+    snprintf(path, sizeof path, "%s/pieces", folder);
+    mkdir(path, 0777);
+    if (f) n = fread(text, 1, 1 << 16, f), fclose(f);
+    save("pieces/tokenizer.model", text, n);
+    remove_file("pieces/tokenizer_config.json");
+    check(convert("pieces", "words.harp", "--vocab-only") == 0 && encodes("a<s>a", "1 261 1 261"), "SentencePiece");
+    write_text("pieces/tokenizer_config.json", "{\"legacy\": false, \"add_prefix_space\": true}");
+    check(convert("pieces", "words.harp", "--vocab-only") == 0 && encodes("a<s>a", "1 261 1 260"), "legacy false");
+    write_text("pieces/tokenizer_config.json", "{\"add_prefix_space\": false}");
+    check(convert("pieces", "words.harp", "--vocab-only") == 0 && encodes("a<s>a", "1 260 1 260"), "no space first");
+    free(text);
+}
+
+/* What is not refused is done. */
+static void test_tokenizers(void)
+{
+    write_tokenizer(1, BYTE_LEVEL, ", \"unk_token\": \"<unk>\"", NULL, NULL);
+    check(convert("words", "words.harp", "--vocab-only") == 0 && encodes("azz", "97 262 262"), "bytes without a token");
+    write_gguf_vocabulary("words.gguf");
+    check(convert("words.gguf", "words.harp", "--vocab-only") == 0 && encodes("abzz", "257"), "as in a GGUF file");
+    write_tokenizer(1, BYTE_LEVEL, "", "{\"tokenizer_class\": \"LlamaTokenizerFast\", \"bos_token\": \"<s>\"}", NULL);
+    check(convert("words", "words.harp", "--vocab-only") == 0 && encodes("x", "256 120"), "a class that begins texts");
+    write_tokenizer(1, BYTE_LEVEL ", " TEMPLATE, "",
+                    "{\"tokenizer_class\": \"GemmaTokenizer\", \"bos_token\": \"<s>\", \"add_bos_token\": false}",
+                    NULL);
+    check(convert("words", "words.harp", "--vocab-only") == 0 && encodes("x", "120"), "a class that is told not to");
+    write_tokenizer(1, BYTE_LEVEL, "", "{\"pad_token\": {\"content\": \"<y>\"}}", "{\"<y>\": 264, \"<x>\": 263}");
+    check(convert("words", "words.harp", "--vocab-only") == 0 && encodes("<x>a<y>", "263 97 264"), "added_tokens.json");
+    write_tokenizer(0, SENTENCE ", " ADDED(256, "<s>", NORMALIZED SPECIAL), "", NULL, NULL);
+    check(convert("words", "words.harp", "--vocab-only") == 0 && says("\"<s>\" is an added token with normalized true")
+          && encodes("b<s>a", "258 260 256 261"), "a special token in normalized text: found, and said");
+}
+
 int main(int argc, char **argv)
 {
     if (argc != 3) return 2;
@@ -921,6 +1282,10 @@ int main(int argc, char **argv)
     test_refused();
     test_layouts();
     test_large_vocabulary();
+    test_gemma();
+    test_refused_tokenizers();
+    test_tokenizers();
+    test_sentencepiece();
     test_attacks();
     test_interrupted(SIGTERM);
     test_interrupted(SIGKILL);

@@ -5,7 +5,9 @@
  *     test_tokenizer [-n TEXTS] NAME=FILE.harp ...
  *
  * FILE.harp is a model or a vocabulary. NAME says which of llama.cpp's test vectors must come out of it, by the name of
- * their file (llama-spm, qwen2, ...); any other name has no vectors. TEXTS: how many random ones. Run in the repository's root. */
+ * their file (llama-spm, qwen2, ...); any other name has no vectors. Files of one NAME must make the same tokens of all
+ * texts; NAME/MORE has the vectors of NAME and is another tokenizer. TEXTS: how many random ones. Run in the
+ * repository's root. */
 #include "../harp.h"
 
 #include <stdio.h>
@@ -192,13 +194,14 @@ static int vector_is_right(const harp_model *m, const char *text, size_t n, cons
 static void test_vectors(const harp_model *m, const char *name)
 {
     static const char between[] = "\n__ggml_vocab_test__\n";
-    char path[512], detail[128];
+    char path[512], detail[128], base[64];
     size_t n, n_in, n_out;
     int count = 0, wrong = 0;
     char *in, *out, *text, *line;
-    snprintf(path, sizeof path, VECTORS, name, "inp");
+    snprintf(base, sizeof base, "%.*s", (int)strcspn(name, "/"), name);
+    snprintf(path, sizeof path, VECTORS, base, "inp");
     in = read_file(path, &n_in);
-    snprintf(path, sizeof path, VECTORS, name, "out");
+    snprintf(path, sizeof path, VECTORS, base, "out");
     out = read_file(path, &n_out);
     for (text = in, line = out; in && out && text < in + n_in; count++) {
         char *end = strstr(text, between), *newline = strchr(line, '\n');
@@ -309,16 +312,56 @@ static int survives_normalized(const harp_model *m, const char *text, size_t n)
     return (size_t)a == shown(text, n, as_is) && memcmp(once, as_is, (size_t)a) == 0;
 }
 
-static void test_random(const harp_model *m)
+/* A number that stands for the tokens of a text. */
+static uint32_t fingerprint(const harp_model *m, const char *text, size_t n)
+{
+    uint32_t hash = 2166136261u;
+    unsigned flags;
+    size_t i;
+    for (flags = 0; flags <= HARP_ENCODE_SPECIAL; flags += HARP_ENCODE_SPECIAL) {
+        tokens t = encode(m, text, n, flags);
+        if (t.status) hash = ~hash;
+        for (i = 0; i < t.n; i++) hash = (hash ^ (uint32_t)t.id[i]) * 16777619u, hash ^= hash >> 15;
+        hash = (hash ^ (uint32_t)t.n) * 16777619u;
+        free(t.id);
+    }
+    return hash;
+}
+
+/* Files of one name are one tokenizer in several forms: each must make the same tokens of the texts as the first. */
+static void test_forms(const char *name, const uint32_t *prints)
+{
+    static struct form {
+        const char *name;
+        uint32_t *prints;
+    } forms[64];
+    static int n;
+    char detail[64];
+    int i = 0, k, differ = 0;
+    while (i < n && strcmp(forms[i].name, name) != 0) i++;
+    if (i == n && n < 64) {
+        forms[n].name = name, forms[n].prints = get((size_t)texts * sizeof *prints);
+        memcpy(forms[n++].prints, prints, (size_t)texts * sizeof *prints);
+        return;
+    }
+    for (k = 0; i < n && k < texts; k++) differ += forms[i].prints[k] != prints[k];
+    snprintf(detail, sizeof detail, "%d of %d differ", differ, texts);
+    report(i < n && differ == 0, "random texts, the same tokens as from the first form", detail);
+}
+
+static void test_random(const harp_model *m, const char *name)
 {
     harp_meta meta;
     int normalizes = harp_meta_find(m, "tokenizer.decompose", &meta);
     char text[512], detail[128];
+    uint32_t *prints = get((size_t)texts * sizeof *prints);
     int i, wrong = 0, lacking = 0;
+    seed = 1;
     for (i = 0; i < texts; i++) {
         size_t n = random_text(text);
         int first = i % 2, good;
         if (harp_model_info(m).tokenizer == 1) n = respace(text, n);
+        prints[i] = fingerprint(m, text, n);
         if (first && n > 0 && text[0] == ' ') first = 0; /* some vocabularies take this space for their own */
         good = normalizes ? survives_normalized(m, text, n) : survives(m, text, n, first);
         if (good < 0) lacking++;
@@ -326,6 +369,8 @@ static void test_random(const harp_model *m)
     }
     snprintf(detail, sizeof detail, "%d of %d wrong, %d with bytes that have no token", wrong, texts, lacking);
     report(wrong == 0, "random texts, valid and not, survive", detail);
+    test_forms(name, prints);
+    free(prints);
 }
 
 static void test_repeats(const harp_model *m)
@@ -652,7 +697,7 @@ static void test_file(const char *name, const char *path)
         test_begin_token(m);
         test_spans(m);
         test_every_token(m);
-        test_random(m);
+        test_random(m, name);
         test_repeats(m);
         test_corpora(m);
         test_memory(image, bytes);

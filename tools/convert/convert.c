@@ -190,6 +190,7 @@ static void report(const cv_request *r, const cv_description *d, const cv_plan *
     printf("%s: %.0f weights", r->out, (double)plan->weights);
     if (d->has_tokenizer) printf(", %d tokens\n", (int)d->tokenizer.n_tokens);
     else printf("; no tokenizer: the model takes token ids only\n");
+    if (d->tokenizer.note[0]) fprintf(stderr, "harp-convert: note: tokenizer: %s\n", d->tokenizer.note);
     if (d->chat_note[0])
         fprintf(stderr, "harp-convert: note: no chat format could be derived from the template: %s\n"
                         "harp-convert: note: --chat says it by hand\n", d->chat_note);

@@ -47,6 +47,7 @@ typedef struct cv_tokenizer_facts { /* what the rest of the conversion wants to 
     int32_t n_tokens;               /* largest id + 1 */
     int32_t bos, eos;               /* -1: not stated */
     char bos_text[256], eos_text[256]; /* for the chat template; empty: none */
+    char note[256];                    /* what the user should know; empty: nothing */
 } cv_tokenizer_facts;
 
 /* A folder with tokenizer.json (and tokenizer_config.json), or vocab.json + merges.txt, or tokenizer.model in Llama 3's

@@ -5,7 +5,6 @@
  * All that is known about a family by its name stands here, in one row and, if need be, a function that reads what is
  * special. A .harp file then says what its model computes, and nobody asks for the name again. Sources: the
  * modeling_*.py files of Hugging Face transformers, 4.45.0 and 4.51.3. */
-#include "bytes.h"
 #include "config.h"
 #include "quantize.h"
 
@@ -76,11 +75,8 @@ static void scale_embedding(cv_config *c)
     uint32_t dtype = cv_json_get(c->json, 0, "torch_dtype");
     float root = (float)sqrt((double)c->facts->hidden);
     if (dtype == CV_JSON_NONE) dtype = cv_json_get(c->json, 0, "dtype");
-    if (cv_json_is(c->json, dtype, "float16")) root = cv_float_of_half(cv_half_of_float(root));
-    if (cv_json_is(c->json, dtype, "bfloat16")) {
-        uint32_t bits = cv_bits_of_float(root);
-        root = cv_float_of_bits((bits + 0x7FFFu + (bits >> 16 & 1u)) & 0xFFFF0000u); /* nearest, ties to even */
-    }
+    if (cv_json_is(c->json, dtype, "float16")) root = cv_nearest_half(root);
+    if (cv_json_is(c->json, dtype, "bfloat16")) root = cv_nearest_bf16(root);
     c->facts->embedding_scale = (double)root;
 }
 

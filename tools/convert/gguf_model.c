@@ -249,11 +249,30 @@ static int read_phi3(container *c, cv_error *err)
     return read_size(c, "attention.sliding_window", 0, &c->source.facts.window, err);
 }
 
-/* The constant as ggml takes it, not rounded to the type that the model was trained in: the file does not tell that. */
+/* Does every w of a norm 1 + w have the few bits of another type? */
+static int fits(const float *norm, uint64_t n, float (*nearest)(float x))
+{
+    for (uint64_t i = 0; i < n; i++)
+        if (!(fabsf(norm[i]) < 1e4f) || 1.0f + nearest(norm[i] - 1.0f) != norm[i]) return 0;
+    return 1;
+}
+
+/* Embeddings are scaled by sqrt(hidden) in the type that the model was trained in: 55.4256 is 55.5 in bfloat16. A file
+ * holds neither the constant nor that type, and quantized weights hide it; but norms stay floats, and show it. Norms of
+ * few bits fit all types: bfloat16 then, which Gemma is published in. */
 static int read_gemma(container *c, cv_error *err)
 {
-    (void)err;
-    c->source.facts.embedding_scale = (double)(float)sqrt((double)c->source.facts.hidden);
+    const cv_gguf_tensor *t = cv_gguf_tensor_of(&c->gguf, "output_norm.weight");
+    float root = (float)sqrt((double)c->source.facts.hidden), rounded = cv_nearest_bf16(root);
+    if (t && t->rows == 1 && t->type->id == CV_GGML_F32) {
+        float *norm = cv_alloc((size_t)t->cols, sizeof *norm, err);
+        int failed = !norm || cv_gguf_read(&c->gguf, t, 0, t->cols, norm, err) < 0;
+        if (!failed && !fits(norm, t->cols, cv_nearest_bf16))
+            rounded = fits(norm, t->cols, cv_nearest_half) ? cv_nearest_half(root) : root;
+        free(norm);
+        if (failed) return -1;
+    }
+    c->source.facts.embedding_scale = (double)rounded;
     return 0;
 }
 

@@ -34,6 +34,18 @@ uint16_t cv_half_of_float(float x)
     return (uint16_t)((bits >> 13) - (112u << 10));
 }
 
+float cv_nearest_half(float x)
+{
+    float size = cv_float_of_half(cv_half_of_float(fabsf(x)));
+    return x < 0.0f ? -size : size;
+}
+
+float cv_nearest_bf16(float x)
+{
+    uint32_t bits = cv_bits_of_float(x);
+    return cv_float_of_bits((bits + 0x7FFFu + (bits >> 16 & 1u)) & 0xFFFF0000u);
+}
+
 /* ---- one group ----
  *
  * Loops of 32 without a branch or a sum: compilers turn them into vector code, which conversion takes most of its time

@@ -20,6 +20,8 @@ double cv_loss_decibel(const cv_loss *loss); /* signal to noise; infinite if the
 
 float cv_float_of_half(uint16_t half);
 uint16_t cv_half_of_float(float x); /* nearest, ties to even; 0 <= x, or infinite */
+float cv_nearest_half(float x);     /* finite */
+float cv_nearest_bf16(float x);     /* finite */
 
 size_t cv_tile_bytes(uint64_t cols);
 size_t cv_float_tile_bytes(uint64_t cols);

@@ -102,7 +102,8 @@ static int cv_finish(cv_vocab *v, int32_t rows, cv_meta *meta, cv_tokenizer_fact
 {
     facts->n_tokens = (int32_t)v->n, facts->bos = v->bos, facts->eos = v->eos;
     if (cv_copy_name(v, v->bos, facts->bos_text, sizeof facts->bos_text, "begin", err) < 0
-        || cv_copy_name(v, v->eos, facts->eos_text, sizeof facts->eos_text, "end", err) < 0)
+        || cv_copy_name(v, v->eos, facts->eos_text, sizeof facts->eos_text, "end", err) < 0
+        || cv_vocab_check_added(v, facts->note, sizeof facts->note, err) < 0)
         return -1;
     return cv_vocab_write(v, rows, meta, err);
 }
@@ -115,11 +116,25 @@ static int cv_load_config(const cv_paths *paths, cv_json *config, char *path, cv
     return there <= 0 ? there : cv_json_load(config, path, CV_LARGEST_FILE, err) < 0 ? -1 : 1;
 }
 
+/* Older folders keep added tokens in a file of their own. */
+static int cv_load_added(cv_vocab *v, const cv_paths *paths, const cv_json *config, cv_error *err)
+{
+    char path[CV_PATH];
+    cv_json j;
+    int there = cv_beside(paths, "added_tokens.json", path, err);
+    if (there <= 0) return there;
+    if (cv_json_load(&j, path, CV_LARGEST_FILE, err) < 0) return -1;
+    int failed = cv_read_added_tokens(v, &j, config, path, err);
+    cv_json_free(&j);
+    return failed;
+}
+
 /* Puts the file's name before a message that does not have one: vocab.c does not know what it is filled from. */
 static void cv_name_file(const char *file, cv_error *err)
 {
     cv_error plain = *err;
-    if (!strstr(plain.text, file) && !strstr(plain.text, "tokenizer_config.json"))
+    if (!strstr(plain.text, file) && !strstr(plain.text, "tokenizer_config.json")
+        && !strstr(plain.text, "added_tokens.json"))
         cv_fail(err, "%.240s: %.260s", file, plain.text);
 }
 
@@ -154,6 +169,7 @@ int cv_tokenizer_load(const char *path, int32_t vocab, cv_meta *meta, cv_tokeniz
     memset(&v, 0, sizeof v);
     result = cv_read_file(paths.file, CV_LARGEST_FILE, &text, &bytes, err) < 0
              || cv_load_file(&v, &paths, text, bytes, configured ? &config : NULL, err) < 0
+             || cv_load_added(&v, &paths, configured ? &config : NULL, err) < 0
              || (configured && cv_read_tokenizer_config(&v, &config, config_path, err) < 0)
              || cv_finish(&v, vocab, meta, facts, err) < 0;
     if (result) cv_name_file(paths.file, err);

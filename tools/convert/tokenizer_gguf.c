@@ -237,7 +237,8 @@ int cv_read_gguf(cv_vocab *v, const cv_gguf *g, const char *name, cv_error *err)
     if (flag(&r, "add_eos_token", 0)) return unknown(&r, "add_eos_token");
     r.strips = is_sentencepiece && cv_gguf_is(cv_gguf_find(g, "general.architecture"), "phi3");
     if ((is_sentencepiece ? read_sentencepiece(&r) : read_byte_level(&r)) < 0) return -1;
-    v->rules.unknown = token_id(&r, "unknown_token_id", v->rules.unknown);
+    /* a byte-level tokenizer leaves out bytes that have no token, whatever token is called unknown */
+    v->rules.unknown = is_sentencepiece ? token_id(&r, "unknown_token_id", v->rules.unknown) : -1;
     v->rules.add_bos = flag(&r, "add_bos_token", v->rules.add_bos) && v->bos >= 0;
     return 0;
 }

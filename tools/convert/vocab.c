@@ -4,6 +4,7 @@
 #include "vocab.h"
 #include "unicode.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -153,6 +154,56 @@ int cv_vocab_add(cv_vocab *v, int64_t id, const char *text, size_t bytes, int ty
     if (t->bytes != bytes || memcmp(v->text + t->text, text, bytes) != 0)
         if (cv_store_text(v, t, text, bytes, err) < 0) return -1; /* its name, not the text that merges would make */
     t->type = (uint8_t)type, t->added = (uint8_t)(CV_IS_ADDED | flags);
+    return 0;
+}
+
+/* ---- added tokens and normalized text ---- */
+
+/* Which ASCII characters a combining mark can join. */
+static void cv_find_joining(unsigned char *joins)
+{
+    memset(joins, 0, 128);
+    for (size_t i = 0; i < cv_n_decompositions; i++)
+        if (cv_decompositions[i][0] & CV_JOINS && cv_decompositions[i][1] < 128) joins[cv_decompositions[i][1]] = 1;
+}
+
+/* Form NFC leaves an ASCII text alone wherever it stands, if no mark can join its last letter. */
+static int cv_is_settled(const unsigned char *joins, const char *text, size_t bytes)
+{
+    for (size_t i = 0; i < bytes; i++)
+        if ((unsigned char)text[i] >= 0x80) return 0;
+    return !joins[(unsigned char)text[bytes - 1]];
+}
+
+static int cv_has_space(const char *text, size_t bytes)
+{
+    for (size_t i = 0; i < bytes; i++)
+        if (text[i] == ' ' || (bytes - i >= 3 && memcmp(text + i, "\xE2\x96\x81", 3) == 0)) return 1;
+    return 0;
+}
+
+int cv_vocab_check_added(const cv_vocab *v, char *note, size_t capacity, cv_error *err)
+{
+    uint32_t n = 0, first = 0;
+    unsigned char joins[128];
+    cv_find_joining(joins);
+    for (uint32_t i = 0; i < v->n; i++) {
+        const cv_token *t = &v->token[i];
+        const char *text = v->text + t->text;
+        if (!(t->added & CV_NORMALIZED)) continue;
+        int moves = v->rewrites & CV_REWRITES_BEGIN || (v->rewrites && cv_has_space(text, t->bytes));
+        if (!moves && (!v->normalizes || cv_is_settled(joins, text, t->bytes))) continue;
+        if (moves && t->type == CV_USER)
+            return cv_fail(err, "the added token \"%.*s\" has normalized true, but the normalizer changes spaces: not "
+                           "supported", (int)(t->bytes < 80 ? t->bytes : 80), text);
+        if (n++ == 0) first = i;
+    }
+    if (n == 0) return 0;
+    const cv_token *t = &v->token[first];
+    snprintf(note, capacity, "\"%.*s\" %s with normalized true: found wherever the name stands, not only where %s",
+             (int)(t->bytes < 80 ? t->bytes : 80), v->text + t->text,
+             n > 1 ? "and others are added tokens" : "is an added token",
+             v->rewrites ? "a space or the text's begin is before it" : "no combining mark follows");
     return 0;
 }
 

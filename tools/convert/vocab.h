@@ -16,13 +16,15 @@ struct cv_gguf;
 enum { CV_SENTENCEPIECE = 1, CV_BYTE_LEVEL = 2 };
 enum { CV_NORMAL = 1, CV_UNKNOWN, CV_CONTROL, CV_USER, CV_UNUSED, CV_BYTE };
 enum { CV_SPACE_FIRST = 1, CV_SPACE_EACH = 2, CV_SPACE_UNLESS = 4, CV_SPACE_STRIP = 8 };
-enum { CV_LSTRIP = 1, CV_RSTRIP = 2, CV_IS_ADDED = 4 };
-enum { CV_LONGEST_TOKEN = 4096, CV_LONGEST_ADDED = 512, CV_MOST_TOKENS = 1 << 24 };
+enum { CV_LSTRIP = 1, CV_RSTRIP = 2, CV_IS_ADDED = 4, CV_NORMALIZED = 8 };
+/* What is done to a text before CV_NORMALIZED tokens are looked for in it: spaces become U+2581, one is put first. */
+enum { CV_REWRITES_SPACES = 1, CV_REWRITES_BEGIN = 2 };
+enum { CV_LONGEST_TOKEN = 4096, CV_LONGEST_ADDED = 512, CV_MOST_TOKENS = 1 << 24, CV_MOST_SEARCHED = 1 << 26 };
 
 typedef struct cv_token {
     uint32_t text, bytes; /* in cv_vocab.text */
     double score;         /* SentencePiece; higher joins first */
-    uint8_t type, added;  /* CV_NORMAL ..., CV_IS_ADDED with strip bits, or 0 */
+    uint8_t type, added;  /* CV_NORMAL ..., CV_IS_ADDED with CV_LSTRIP ..., or 0 */
     uint8_t hidden;       /* no text ever becomes it: kept for decoding only */
     uint8_t there;
 } cv_token;
@@ -49,6 +51,8 @@ typedef struct cv_vocab {
     size_t n_merges, merge_capacity;
     cv_words words; /* no items: the rules say all        */
     int normalizes; /* text is put into Unicode's form NFC */
+    int rewrites;   /* CV_REWRITES_SPACES ...              */
+    uint32_t next_id; /* of a tokenizer.json: the next added token that the vocabulary has not; 0: another form */
 } cv_vocab;
 
 /* limit: ids must be below it. Readers derive it from how many tokens a file lists, so a small file cannot ask for
@@ -61,7 +65,7 @@ int cv_vocab_set(cv_vocab *v, int64_t id, const char *text, size_t bytes, int ty
 int cv_vocab_set_spaced(cv_vocab *v, int64_t id, const char *text, size_t bytes, int type, cv_error *err);
 /* The same for a text in GPT-2's printable alphabet. */
 int cv_vocab_set_printable(cv_vocab *v, int64_t id, const char *text, size_t bytes, cv_error *err);
-/* Declares a token, there or not, to be found in raw text. flags: CV_LSTRIP, CV_RSTRIP. */
+/* Declares a token, there or not, to be found in raw text. flags: CV_LSTRIP, CV_RSTRIP, CV_NORMALIZED. */
 int cv_vocab_add(cv_vocab *v, int64_t id, const char *text, size_t bytes, int type, int flags, cv_error *err);
 
 /* Sorts the normal tokens; needed before the calls below, again after tokens were set. */
@@ -76,6 +80,10 @@ int cv_vocab_merges_from_scores(cv_vocab *v, cv_error *err);
 int cv_undo_spaces(char *out, size_t *out_bytes, const char *text, size_t bytes); /* U+2581 -> space; out [bytes]    */
 int cv_undo_printable(char *out, size_t *out_bytes, const char *text, size_t bytes); /* -1: not of that alphabet     */
 
+/* Added tokens that normalized text would have elsewhere than raw text, where this library looks: refused, or, if only
+ * a caller who asks for special tokens can tell, told in note[capacity]. */
+int cv_vocab_check_added(const cv_vocab *v, char *note, size_t capacity, cv_error *err);
+
 /* rows: of the embedding matrix, or -1. */
 int cv_vocab_write(cv_vocab *v, int32_t rows, cv_meta *meta, cv_error *err);
 
@@ -84,6 +92,7 @@ int cv_read_tokenizer_json(cv_vocab *v, const cv_json *j, const char *name, cv_e
 int cv_read_vocab_and_merges(cv_vocab *v, const cv_json *vocab, const char *merges, size_t bytes, const cv_json *config,
                              const char *name, cv_error *err);
 int cv_read_tokenizer_config(cv_vocab *v, const cv_json *config, const char *name, cv_error *err);
+int cv_read_added_tokens(cv_vocab *v, const cv_json *j, const cv_json *config, const char *name, cv_error *err);
 int cv_read_sentencepiece(cv_vocab *v, const char *text, size_t bytes, const char *name, cv_error *err);
 int cv_read_tiktoken(cv_vocab *v, const char *text, size_t bytes, const char *name, cv_error *err);
 int cv_is_classic_control(const char *text, size_t bytes); /* "<s>" or "</s>", whatever a file says about them */

@@ -304,6 +304,46 @@ int cv_words_add(cv_words *w, const char *pattern, size_t bytes, cv_error *err)
     return failed;
 }
 
+/* The item without which the alternative of n items cannot match, if it is one character of a set and the others let it
+ * have any; or NULL. */
+static const cv_item *needed_item(const cv_item *items, size_t n)
+{
+    const cv_item *needed = NULL;
+    for (size_t i = 0; i < n; i++) {
+        uint32_t kind = items[i].kind & 15;
+        if (kind == CV_ITEM_NOT_BEFORE || kind == CV_ITEM_AT_END || items[i].kind & CV_ITEM_KEEPS) return NULL;
+        if (kind != CV_ITEM_SET || items[i].least == 0) continue;
+        if (needed || items[i].least > 1) return NULL;
+        needed = &items[i];
+    }
+    return needed;
+}
+
+/* Together such items must have every character. */
+static int match_all(const cv_words *w, unsigned char *seen)
+{
+    uint32_t c = 0;
+    for (size_t i = 0, n; i < w->n_items; i += n) {
+        for (n = 1; i + n < w->n_items && !(w->item[i + n].kind & CV_ITEM_ALTERNATIVE);) n++;
+        const cv_item *needed = needed_item(&w->item[i], n);
+        for (uint32_t r = needed ? w->set_first[needed->set] : 0; needed && r < w->set_first[needed->set + 1]; r++)
+            memset(seen + w->range[r][0], 1, w->range[r][1] - w->range[r][0] + 1);
+    }
+    while (c <= CV_LAST_CHARACTER && seen[c]) c++;
+    return c > CV_LAST_CHARACTER;
+}
+
+int cv_words_match_all(const char *pattern, size_t bytes, cv_error *err)
+{
+    cv_words words;
+    unsigned char *seen = cv_alloc(N_BITS, 1, err);
+    memset(&words, 0, sizeof words);
+    int result = !seen || cv_words_add(&words, pattern, bytes, err) < 0 ? -1 : match_all(&words, seen);
+    cv_words_free(&words);
+    free(seen);
+    return result;
+}
+
 void cv_words_free(cv_words *w)
 {
     free(w->item);

@@ -28,6 +28,8 @@ typedef struct cv_words {
 /* Adds a stage. The pattern's language is that of the tokenizers at hand: sets, \p{..}, \s, quantifiers, alternatives,
  * (?!\S), $, and (?i:..) at the end of an alternative. Anything else is refused, with its place. */
 int cv_words_add(cv_words *w, const char *pattern, size_t bytes, cv_error *err);
+/* 1: whatever the text, all of it is matched; 0: not certain; -1: the pattern is refused. */
+int cv_words_match_all(const char *pattern, size_t bytes, cv_error *err);
 void cv_words_free(cv_words *w);
 
 #endif
