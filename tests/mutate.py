@@ -56,7 +56,8 @@ def code_lines():
         if comment:
             comment = "*/" not in text
             continue
-        if not text.startswith("    ") or re.match(r"\s*(/\*|\*|0x|#|static const|\"|hp_fail|return hp_fail)", text):
+        if not text.startswith("    ") or re.match(r"\s*(/\*|\*|0x|#|static const|\"|hp_fail|return hp_fail)", text) \
+                or "HP_PREFETCH(" in text: # changes no result
             continue
         yield number, chapter, text
 

@@ -789,6 +789,20 @@ static void test_word_rules(void)
     set_integer("tokenizer.kind", 1), set_integer("tokenizer.spaces", 0), check_words(__LINE__);
 }
 
+/* Eight stages that cut alike are as one. */
+static void test_most_stages(void)
+{
+    static const char text[] = "abc12ba3";
+    uint32_t stages[4 * HP_MOST_STAGES];
+    size_t i, n;
+    set_program(99, 0);
+    n = count_tokens(text);
+    for (i = 0; i < sizeof stages / sizeof *stages; i++) stages[i] = i % 4 == 0 ? BEGIN : i % 4 == 2;
+    set_program(99, 0), set_words("tokenizer.words", stages, sizeof stages / sizeof *stages);
+    CHECK(n > 0 && count_tokens(text) == n);
+    set_program(99, 0), set_words("tokenizer.words", stages, sizeof stages / sizeof *stages), check_words(__LINE__);
+}
+
 /* A program that searches to the text's end from every place, in vain, runs out of patience: the time is linear. */
 static void test_vain_search(void)
 {
@@ -1093,6 +1107,7 @@ int main(void)
     test_word_programs();
     test_normalization();
     test_word_rules();
+    test_most_stages();
     test_vain_search();
     test_memory_of_a_text();
     test_spaces();
