@@ -2,6 +2,7 @@
 # Runs the tests: sh tests/run.sh BUILD_FOLDER [all]
 # Each test program ends with "N passed, N failed"; this script adds them up. A test that cannot run is printed as skipped
 # and counts for nothing.
+unset MAKEFLAGS MFLAGS # what is made here is made as by hand, not as a part of the make that runs this
 B=$1
 all=$2
 passed=0
