@@ -35,6 +35,9 @@ TESTS = [ # source, linked with the library (or it includes it), arguments, chap
     ("test_slices", True, [F + "/llama_gqa/model.harp"], ""),
     ("test_conformance", True, [F + "/mistral_swa16/model.harp", F + "/mistral_swa16/golden"], ""),
     ("test_decoders", True, ["same", F + "/llama_gqa/model.harp"], "CH16"),
+    ("test_conformance", True, [F + "/gemma2/model.harp", F + "/gemma2/golden"], ""),
+    ("test_conformance", True, [F + "/gpt2/model.harp", F + "/gpt2/golden"], ""),
+    ("test_conformance", True, [F + "/phi3_longrope/model.harp", F + "/phi3_longrope/golden"], ""),
 ]
 EDITS = [ # pattern, replacement; patterns match code only
     (r" < ", " <= "), (r" <= ", " < "), (r" > ", " >= "), (r" >= ", " > "), (r" == ", " != "), (r" != ", " == "),

@@ -299,7 +299,7 @@ int cv_words_add(cv_words *w, const char *pattern, size_t bytes, cv_error *err)
     do failed = read_alternative(&p);
     while (!failed && skip(&p, "|"));
     if (!failed && p.at != p.end) failed = refuse(&p, "not known here");
-    if (!failed) w->item[first].kind |= CV_ITEM_STAGE;
+    if (!failed) w->item[first].kind |= CV_ITEM_STAGE; /* NOLINT: an alternative that was read has put items */
     free(p.bits);
     return failed;
 }
