@@ -1269,7 +1269,8 @@ static void hp_quantize(int8_t *q, float *scales, int32_t *starts, const float *
     }
 }
 
-/* A set with an instruction for two rows at once takes such pairs first, and returns how many rows that were. */
+/* A set with an instruction for two rows at once takes such pairs first: sum[r] += w[32][16] . x[r][32] for the r below
+ * what it returns. */
 #ifndef HP_PAIR_DOTS
 #define HP_PAIR_DOTS(sum, w, x, rows) 0
 #endif
@@ -2212,7 +2213,7 @@ HP_TARGET_BEGIN("arch=armv8.2-a+dotprod")
 HP_TARGET_END
 
 /* One instruction of i8mm multiplies two rows with two outputs, eight inputs each: twice the work of a dotprod. What
- * it adds to holds [row 0: two outputs][row 1: the same two]. */
+ * it adds to holds [row 0: two outputs][row 1: the same two], so pairs of outputs are sorted into rows in the end. */
 #if defined(__clang__)
 HP_TARGET_BEGIN("dotprod,i8mm")
 #else
@@ -2857,7 +2858,7 @@ HARP_API int harp_meta_find(const harp_model *m, const char *key, harp_meta *met
     if (!m || !key || !meta) return 0;
     for (i = 0; i < m->n_meta; i++) {
         (void)hp_read_meta(m, &offset, m->table_offset, meta); /* checked at open, and so never fails */
-        if (strcmp(meta->key, key) == 0) return 1; /* NOLINT: key is never NULL, therefore */
+        if (strcmp(meta->key, key) == 0) return 1; /* NOLINT: so meta->key is always set */
     }
     return 0;
 }

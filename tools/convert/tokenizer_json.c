@@ -180,7 +180,8 @@ int cv_vocab_cut_words(cv_vocab *v, const cv_pattern *patterns, size_t n, cv_err
 
 static int cv_add_pattern(cv_reader *r, const char *text, size_t bytes)
 {
-    if (r->n_patterns == CV_MOST_STAGES) return cv_fail(r->err, "%s: more than %d pre-tokenizers", r->name, CV_MOST_STAGES);
+    if (r->n_patterns == CV_MOST_STAGES)
+        return cv_fail(r->err, "%s: more than %d pre-tokenizers", r->name, CV_MOST_STAGES);
     r->patterns[r->n_patterns].text = text, r->patterns[r->n_patterns++].bytes = bytes;
     return 0;
 }
@@ -205,7 +206,8 @@ static int cv_split(cv_reader *r, uint32_t part)
         if (all < 0) return -1;
         if (!all) return cv_unknown(r, "pre_tokenizer.Split.invert", cv_json_get(r->j, part, "invert"));
     }
-    if (!inverted && !cv_json_is(r->j, behavior, "Isolated")) return cv_unknown(r, "pre_tokenizer.Split.behavior", behavior);
+    if (!inverted && !cv_json_is(r->j, behavior, "Isolated"))
+        return cv_unknown(r, "pre_tokenizer.Split.behavior", behavior);
     return cv_add_pattern(r, regex, bytes);
 }
 
@@ -488,7 +490,7 @@ static int cv_is_plain(const char *text, size_t bytes)
 }
 
 /* Added tokens that the vocabulary has not get the next free ids from Hugging Face, whatever the file says; so the file
- * must say those. n at most, which are at hand in any order. */
+ * must say those. One listed by id may be any of its list's n_new new ones: their order is not kept. */
 static int cv_check_new(cv_reader *r, int64_t id, const char *text, size_t bytes)
 {
     cv_vocab *v = r->v;
