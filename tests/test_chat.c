@@ -517,6 +517,7 @@ static const struct {
     {"{{ 'a' }}{% set b = 1 %}\nc", "ac"},
     {"{#- a -#}\n b {#+ c +#}\n d", "b \n d"},
     {"{% generation %}gen{{ 1 }}{% endgeneration %}", "gen1"},
+    {"a{% if [1] | tojson == 'x' %}b{% endif %}", "a"}, /* a text put together and cut off again, the last that is written */
 };
 
 static const struct {

@@ -1408,6 +1408,7 @@ static int cut(run *r, size_t from, value *out)
     if (!copy) return status;
     if (bytes) memcpy(copy, r->out + from, bytes);
     r->out_bytes = from;
+    r->out[from] = 0; /* what was cut off may have been the last that is ever written */
     *out = of_text((text){copy, bytes});
     return 0;
 }
