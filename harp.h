@@ -260,9 +260,9 @@ typedef struct harp_params {
 
 HARP_API harp_params harp_defaults(void);
 
-/* The instruction sets that this build and this machine have, best first, by index from 0: "avx512", "avxvnni", "avx2",
- * "sse2"; "i8mm", "dotprod", "neon"; "simd128"; and always "c", plain C, as the last. NULL beyond it. All of them give
- * the same bits. Constant strings. */
+/* The instruction sets that this build and this machine have, best first, by index from 0: "amx", "avx512", "avxvnni",
+ * "avx2", "sse2"; "i8mm", "dotprod", "neon"; "simd128"; and always "c", plain C, as the last. NULL beyond it. All of
+ * them give the same bits. Constant strings. "amx": on Linux the process asks the system for the registers here. */
 HARP_API const char *harp_isa(int index);
 
 /* ---- TIER 1: five calls are enough for most programs ------------------------------------------------------------ */

@@ -189,6 +189,11 @@
 #else
 #define HP_VNNI_X86 0
 #endif
+#if HP_VNNI_X86 && defined(__linux__) && !defined(__ILP32__)
+#define HP_AMX 1
+#else
+#define HP_AMX 0
+#endif
 #if !defined(HARP_NO_SIMD) && defined(__aarch64__) && defined(__GNUC__) && !defined(__AARCH64EB__)
 #define HP_NEON 1
 #else
@@ -768,7 +773,7 @@ static uint16_t hp_float_to_half(float x)
 #define hp_vf_round HP_OF_SET(hp_vf_round)
 #define hp_vf_two_to HP_OF_SET(hp_vf_two_to)
 #define hp_vi_store_bytes HP_OF_SET(hp_vi_store_bytes)
-#define hp_pair_dots HP_OF_SET(hp_pair_dots)
+#define hp_block_dots HP_OF_SET(hp_block_dots)
 #define hp_vf_polynomial HP_OF_SET(hp_vf_polynomial)
 #define hp_vf_exp HP_OF_SET(hp_vf_exp)
 #define hp_vf_exp_inlined HP_OF_SET(hp_vf_exp_inlined)
@@ -993,8 +998,10 @@ HP_INLINE hp_vi hp_vi_dot4(hp_vi a, hp_vw w, const int8_t *x)
     return a;
 }
 
-/* How many rows a set multiplies with a tile at once: as many as its registers hold. */
+/* How many rows a set multiplies with a tile at once: as many as its registers hold, or as an instruction for whole
+ * blocks of rows takes (HP_BLOCK_DOTS). */
 #define HP_ROWS_AT_ONCE 2
+#define HP_BLOCK_ROWS 2
 
 /* ---- What kernels are given, whatever the set ---- */
 
@@ -1018,7 +1025,7 @@ typedef struct hp_matrix {
 } hp_matrix;
 
 /* The activations of a pass, ready for a product: as float, or rounded to int8 in groups of 32. Rounded rows lie in
- * blocks of eight, fewer in the last, and within a block all rows' first groups come first, then their second groups,
+ * blocks of sixteen, fewer in the last, and within a block all rows' first groups come first, then their second groups,
  * and so on: what is multiplied with the same weights is found side by side. */
 typedef struct hp_inputs {
     const float *x;        /* [rows][stride]: used if q is NULL                                                    */
@@ -1028,7 +1035,7 @@ typedef struct hp_inputs {
     size_t stride, rows;
 } hp_inputs;
 
-enum { HP_INPUT_BLOCK = 8 };
+enum { HP_INPUT_BLOCK = 16, HP_FEW_ROWS = 8 }; /* few: memory sets the pace, not arithmetic */
 
 static size_t hp_rows_in_block(size_t row, size_t rows) /* in the block of inputs that `row` belongs to */
 {
@@ -1269,10 +1276,18 @@ static void hp_quantize(int8_t *q, float *scales, int32_t *starts, const float *
     }
 }
 
-/* A set with an instruction for two rows at once takes such pairs first: sum[r] += w[32][16] . x[r][32] for the r below
- * what it returns. */
-#ifndef HP_PAIR_DOTS
-#define HP_PAIR_DOTS(sum, w, x, rows) 0
+/* A set with an instruction for several rows at once takes such blocks first: sum[r] = w[32][16] . x[r][32] for the r
+ * below what it returns. The group after this one, if there is one (`more`), follows at once in w and in x, and its
+ * product may be begun early; `first` says that nothing was begun. */
+#ifndef HP_BLOCK_ROWS
+#define HP_BLOCK_ROWS HP_ROWS_AT_ONCE
+#endif
+#ifndef HP_BLOCK_DOTS
+#define HP_BLOCK_DOTS(sum, w, x, rows, first, more) 0
+#endif
+#ifndef HP_BLOCKS_BEGIN
+#define HP_BLOCKS_BEGIN()
+#define HP_BLOCKS_END()
 #endif
 
 /* Tiles times rows, int8: out[r][16] of each tile (rule R2). The weights are loaded once for all the rows, which are in
@@ -1285,8 +1300,8 @@ HP_INLINE void hp_tiles_int8(const hp_matrix *m, int32_t first, int32_t apart, i
     const int8_t *x = in->q + HP_GROUP * at;
     const float *scales = in->scales + at;
     const int32_t *starts = in->starts + at;
-    hp_vf total[HP_STREAMS][HP_ROWS_AT_ONCE];
-    int t, r, j, paired;
+    hp_vf total[HP_STREAMS][HP_BLOCK_ROWS];
+    int t, r, j, done;
     for (t = 0; t < tiles; t++) {
         HP_UNROLL for (r = 0; r < rows; r++) total[t][r] = hp_vf_set(0.0f);
     }
@@ -1295,13 +1310,13 @@ HP_INLINE void hp_tiles_int8(const hp_matrix *m, int32_t first, int32_t apart, i
             const uint8_t *tile = m->tiles + (size_t)(first + t * apart) * m->tile_bytes;
             const uint8_t *w = tile + m->scale_bytes + HP_TILE_GROUP_BYTES * g;
             hp_vf scale = hp_vf_load_half(tile + 2 * HP_LANES * g);
-            hp_vi sum[HP_ROWS_AT_ONCE];
+            hp_vi sum[HP_BLOCK_ROWS];
             HP_UNROLL for (r = 0; r < rows; r++) sum[r] = hp_vi_set(HP_DOT_OFFSET ? starts[r] : 0);
-            paired = HP_PAIR_DOTS(sum, w, x, rows);
+            done = HP_BLOCK_DOTS(sum, w, x, rows, g == 0, g + 1 < (size_t)m->groups);
             HP_UNROLL for (j = 0; j < HP_GROUP / 4; j++) {
                 hp_vw weights = hp_vw_load(w + 4 * HP_LANES * j);
                 if (row == 0) HP_PREFETCH(w + HP_PREFETCH_AHEAD + 4 * HP_LANES * j);
-                HP_UNROLL for (r = paired; r < rows; r++)
+                HP_UNROLL for (r = done; r < rows; r++)
                     sum[r] = hp_vi_dot4(sum[r], weights, x + HP_GROUP * r + 4 * j);
             }
             HP_UNROLL for (r = 0; r < rows; r++)
@@ -1343,19 +1358,20 @@ static void hp_tile_f32(const hp_matrix *m, const uint8_t *tile, const float *x,
     hp_vf_store(out, total);
 }
 
-/* Up to HP_ROWS_AT_ONCE rows from `row` on times one tile; returns how many. The number is a constant in each call, so
+/* Up to HP_BLOCK_ROWS rows from `row` on times one tile; returns how many. The number is a constant in each call, so
  * that the sums of all of them stay in registers. */
 static int32_t hp_tile_rows(const hp_matrix *m, int32_t tile, const hp_inputs *in, int32_t row, int32_t rows,
                             float *out, size_t stride)
 {
-    int32_t n = hp_min(rows - row, HP_ROWS_AT_ONCE);
-    if (n > 4 && n < HP_ROWS_AT_ONCE) n = 4;
+    enum { MOST = HP_BLOCK_ROWS, MANY = HP_ROWS_AT_ONCE, FOUR = MANY < 4 ? 2 : 4, THREE = FOUR - 1 };
+    int32_t left = rows - row, n = left >= MOST ? MOST : left >= MANY ? MANY : hp_min(left, FOUR);
     if (!in->q) hp_tile_f32(m, m->tiles + (size_t)tile * m->tile_bytes, in->x + (size_t)row * in->stride, out), n = 1;
     else if (n == 1) hp_tiles_int8(m, tile, 0, 1, in, (size_t)row, 1, out, stride);
-    else if (n == HP_ROWS_AT_ONCE) hp_tiles_int8(m, tile, 0, 1, in, (size_t)row, HP_ROWS_AT_ONCE, out, stride);
+    else if (n == MOST) hp_tiles_int8(m, tile, 0, 1, in, (size_t)row, MOST, out, stride);
+    else if (n == MANY) hp_tiles_int8(m, tile, 0, 1, in, (size_t)row, MANY, out, stride);
     else if (n == 2) hp_tiles_int8(m, tile, 0, 1, in, (size_t)row, 2, out, stride);
-    else if (n == 3) hp_tiles_int8(m, tile, 0, 1, in, (size_t)row, HP_ROWS_AT_ONCE < 4 ? 2 : 3, out, stride);
-    else hp_tiles_int8(m, tile, 0, 1, in, (size_t)row, HP_ROWS_AT_ONCE < 8 ? 2 : 4, out, stride);
+    else if (n == THREE) hp_tiles_int8(m, tile, 0, 1, in, (size_t)row, THREE, out, stride);
+    else hp_tiles_int8(m, tile, 0, 1, in, (size_t)row, FOUR, out, stride);
     return n;
 }
 
@@ -1379,13 +1395,15 @@ static int32_t hp_tile_streams(const hp_matrix *m, int32_t first, int32_t apart,
 static void hp_matmul(const hp_matrix *m, int32_t first, int32_t last, const hp_inputs *in, int32_t rows, float *out,
                       size_t out_stride)
 {
-    int32_t t = first, r, apart = in->q && rows <= HP_INPUT_BLOCK ? (last - first) / HP_STREAMS : 0;
+    int32_t t = first, r, apart = in->q && rows <= HP_FEW_ROWS ? (last - first) / HP_STREAMS : 0;
+    HP_BLOCKS_BEGIN();
     for (; t < first + apart; t++)
         for (r = 0; r < rows;)
             r += hp_tile_streams(m, t, apart, in, r, rows, out + (size_t)r * out_stride + t * HP_LANES, out_stride);
     for (t = first + apart * HP_STREAMS; t < last; t++)
         for (r = 0; r < rows;)
             r += hp_tile_rows(m, t, in, r, rows, out + (size_t)r * out_stride + t * HP_LANES, out_stride);
+    HP_BLOCKS_END();
 }
 
 /* ---- Attention ---- */
@@ -1651,7 +1669,10 @@ static const hp_kernels hp_kernels_of_set = {
 #undef HP_NEON_DOT
 #undef HP_DOT_OFFSET
 #undef HP_ROWS_AT_ONCE
-#undef HP_PAIR_DOTS
+#undef HP_BLOCK_ROWS
+#undef HP_BLOCK_DOTS
+#undef HP_BLOCKS_BEGIN
+#undef HP_BLOCKS_END
 #endif
 
 /* ================================================================================================================
@@ -1666,6 +1687,7 @@ static const hp_kernels hp_kernels_of_set = {
  * The heart is dot4. Its exact definition suits the machines differently:
  *   AVX-512 VNNI, AVX-VNNI   one instruction, unsigned times signed: the weights become w + 128 (their sign bit is
  *                            flipped), and a sum begins at -128 * (sum of the activations) to make up for it
+ *   AMX                      one instruction, signed, for a whole group of 16 rows; as AVX-512 VNNI for fewer rows
  *   AVX2                     unsigned times signed too, but with pairs added in 16 bits, which w + 128 would overflow:
  *                            |w| times (x with the sign of w): at most 128 * 127 * 2 = 32512 < 32767
  *   SSE2, WebAssembly        bytes are widened to 16 bits, products added in pairs to 32
@@ -2171,6 +2193,68 @@ HP_TARGET_BEGIN("avx2,f16c,avx512f,avx512bw,avx512vl,avx512vnni")
 #include HARP_IMPL_FILE
 HP_TARGET_END
 
+#if HP_AMX
+
+/* ---- AMX: AVX-512 with registers that hold matrices ("tiles"), 16 rows of up to 64 bytes. Intel servers since 2023.
+ * One instruction multiplies 16 rows of 32 activations with 32 inputs of 16 outputs; the weights of a group lie in the
+ * file as it wants them. It takes some fifty cycles, so the next group's product is begun before the floats of this one
+ * are added up ---- */
+
+HP_TARGET_BEGIN("avx2,f16c,avx512f,avx512bw,avx512vl,avx512vnni,amx-tile,amx-int8")
+#define HP_SET amx
+#define HP_REGISTERS 1
+#define HP_FLOATS __m512
+#define HP_INTEGERS __m512i
+#define HP_MM(op) HP_GLUE(_mm512, op)
+#define HP_SI si512
+#define HP_LOAD_HALF_REGISTER(p) _mm256_loadu_si256((const void *)(p))
+#define HP_LOAD_QUARTER_REGISTER(p) _mm_loadu_si128((const void *)(p))
+#define HP_DPBUSD _dpbusd_epi32
+#define HP_DOT_OFFSET 128
+#define HP_ROWS_AT_ONCE 8
+#define HP_BLOCK_ROWS 16
+#define HP_READ_X86_LANES
+#include HARP_IMPL_FILE
+
+/* The tiles used: 0 sums [16][16], 1 weights [32 / 4][16][4], 2 activations [16][32]. From byte 16 on stand the bytes of
+ * a row of each, from byte 48 on the rows; byte 0 is the palette that all such processors have. */
+static const uint8_t hp_amx_shapes[64] = {[0] = 1,
+                                          [16] = 4 * HP_LANES, [18] = 4 * HP_LANES, [20] = HP_GROUP,
+                                          [48] = HP_BLOCK_ROWS, [49] = HP_GROUP / 4, [50] = HP_BLOCK_ROWS};
+
+HP_INLINE void hp_amx_begin(void) /* each thread has tiles of its own, and other code may want them otherwise */
+{
+    _tile_loadconfig(hp_amx_shapes);
+}
+
+HP_INLINE void hp_amx_multiply(const uint8_t *w, const int8_t *x)
+{
+    _tile_zero(0);
+    _tile_loadd(1, w, 4 * HP_LANES);
+    _tile_loadd(2, x, HP_GROUP);
+    _tile_dpbssd(0, 2, 1);
+}
+
+HP_INLINE int hp_block_dots(hp_vi *sum, const uint8_t *w, const int8_t *x, int rows, int first, int more)
+{
+    __m512i product[HP_BLOCK_ROWS];
+    int r;
+    if (rows < HP_BLOCK_ROWS) return 0;
+    if (first) hp_amx_multiply(w, x);
+    _tile_stored(0, product, 4 * HP_LANES);
+    if (more) hp_amx_multiply(w + HP_TILE_GROUP_BYTES, x + HP_BLOCK_ROWS * HP_GROUP);
+    HP_UNROLL for (r = 0; r < HP_BLOCK_ROWS; r++) sum[r].r[0] = product[r];
+    return HP_BLOCK_ROWS;
+}
+
+#define HP_BLOCK_DOTS hp_block_dots
+#define HP_BLOCKS_BEGIN hp_amx_begin
+#define HP_BLOCKS_END _tile_release
+#define HP_READ_KERNELS
+#include HARP_IMPL_FILE
+HP_TARGET_END
+
+#endif /* HP_AMX */
 #endif /* HP_VNNI_X86 */
 #endif /* HP_WIDE_X86 */
 #endif /* HP_X86 */
@@ -2227,7 +2311,7 @@ HP_TARGET_BEGIN("arch=armv8.2-a+dotprod+i8mm")
 #define HP_READ_NEON_LANES
 #include HARP_IMPL_FILE
 
-HP_INLINE int hp_pair_dots(hp_vi *sum, const uint8_t *w, const int8_t *x, int rows)
+HP_INLINE int hp_block_dots(hp_vi *sum, const uint8_t *w, const int8_t *x, int rows)
 {
     int32x4_t low[HP_ROWS_AT_ONCE / 2][HP_REGISTERS], high[HP_ROWS_AT_ONCE / 2][HP_REGISTERS];
     int i, j, pair, pairs = rows / 2;
@@ -2250,14 +2334,14 @@ HP_INLINE int hp_pair_dots(hp_vi *sum, const uint8_t *w, const int8_t *x, int ro
     HP_UNROLL for (pair = 0; pair < pairs; pair++) {
         HP_EACH_REGISTER {
             int64x2_t one = vreinterpretq_s64_s32(low[pair][i]), other = vreinterpretq_s64_s32(high[pair][i]);
-            sum[2 * pair].r[i] = vaddq_s32(sum[2 * pair].r[i], vreinterpretq_s32_s64(vzip1q_s64(one, other)));
-            sum[2 * pair + 1].r[i] = vaddq_s32(sum[2 * pair + 1].r[i], vreinterpretq_s32_s64(vzip2q_s64(one, other)));
+            sum[2 * pair].r[i] = vreinterpretq_s32_s64(vzip1q_s64(one, other));
+            sum[2 * pair + 1].r[i] = vreinterpretq_s32_s64(vzip2q_s64(one, other));
         }
     }
     return 2 * pairs;
 }
 
-#define HP_PAIR_DOTS hp_pair_dots
+#define HP_BLOCK_DOTS(sum, w, x, rows, first, more) hp_block_dots(sum, w, x, rows)
 #define HP_READ_KERNELS
 #include HARP_IMPL_FILE
 HP_TARGET_END
@@ -2492,7 +2576,18 @@ static uint32_t hp_saved_registers(void)
 #endif
 }
 
-enum { HP_HAS_AVX2 = 1, HP_HAS_AVXVNNI = 2, HP_HAS_AVX512 = 4 };
+enum { HP_HAS_AVX2 = 1, HP_HAS_AVXVNNI = 2, HP_HAS_AVX512 = 4, HP_HAS_AMX = 8 };
+
+#if HP_AMX
+/* Linux gives a process the registers of tiles (8 KiB a thread) when it asks: arch_prctl(ARCH_REQ_XCOMP_PERM,
+ * XFEATURE_XTILEDATA), 0 if granted. By hand, as strict C99 has no name for it. */
+static int hp_may_use_amx(void)
+{
+    long result = 158;
+    __asm__ volatile("syscall" : "+a"(result) : "D"(0x1023), "S"(18) : "rcx", "r11", "memory");
+    return result == 0;
+}
+#endif
 
 static int hp_x86_features(void)
 {
@@ -2506,6 +2601,10 @@ static int hp_x86_features(void)
     hp_cpuid(7, 0, r);
     if ((saved & 6) == 6 && (r[1] >> 5 & 1)) has = HP_HAS_AVX2;
     if (has && (saved & 0xE0) == 0xE0 && (r[1] & avx512) == avx512 && (r[2] >> 11 & 1)) has |= HP_HAS_AVX512;
+#if HP_AMX
+    if ((has & HP_HAS_AVX512) && (saved & 0x60000) == 0x60000 && (r[3] >> 24 & 3) == 3 && hp_may_use_amx())
+        has |= HP_HAS_AMX; /* AMX-TILE, AMX-INT8 */
+#endif
     if (!has || r[0] < 1) return has;
     hp_cpuid(7, 1, r);
     return r[0] >> 4 & 1 ? has | HP_HAS_AVXVNNI : has;
@@ -2520,6 +2619,9 @@ static const hp_kernels *hp_kernels_at(int index)
 #if HP_WIDE_X86
     int has = hp_x86_features();
 #if HP_VNNI_X86
+#if HP_AMX
+    if (has & HP_HAS_AMX) sets[n++] = &hp_kernels_amx;
+#endif
     if (has & HP_HAS_AVX512) sets[n++] = &hp_kernels_avx512;
     if (has & HP_HAS_AVXVNNI) sets[n++] = &hp_kernels_avxvnni;
 #endif

@@ -1,6 +1,6 @@
-/* emulated_sets.h - AVX-512 and AVX-VNNI for machines that have neither
+/* emulated_sets.h - AMX, AVX-512 and AVX-VNNI for machines that have none of them
  *
- * SIMDe (libsimde-dev) computes their intrinsics in plain code, so that the sets avx512 and avxvnni of [CH08] can be
+ * SIMDe (libsimde-dev) computes their intrinsics in plain code, so that the sets amx, avx512 and avxvnni of [CH08] can be
  * compared with plain C bit for bit anywhere. tests/emulated_sets.sh puts this in the place of <immintrin.h>; what follows
  * is what SIMDe 0.7.4 lacks. */
 #define SIMDE_ENABLE_NATIVE_ALIASES
@@ -66,3 +66,55 @@ static simde__m512i emulated_sra_epi32(simde__m512i a, simde__m128i n)
 #define _mm512_sll_epi32 emulated_sll_epi32
 #define _mm512_sra_epi32 emulated_sra_epi32
 #define _mm256_dpbusd_avx_epi32 simde_mm256_dpbusd_epi32
+
+/* AMX, from Intel's description: tiles of 16 rows of 64 bytes, of which a configuration uses some. */
+static uint8_t tile_bytes[8][16][64], tile_shapes[64];
+
+static int tile_rows(int tile) { return tile_shapes[48 + tile]; }
+
+static int tile_row_bytes(int tile) { return tile_shapes[16 + 2 * tile] | tile_shapes[17 + 2 * tile] << 8; }
+
+static void emulated_tile_loadconfig(const void *shapes) { memcpy(tile_shapes, shapes, 64), memset(tile_bytes, 0, sizeof tile_bytes); }
+
+static void emulated_tile_release(void) { memset(tile_shapes, 0, sizeof tile_shapes); }
+
+static void emulated_tile_zero(int tile) { memset(tile_bytes[tile], 0, sizeof tile_bytes[tile]); }
+
+static void emulated_tile_loadd(int tile, const void *from, int stride)
+{
+    int r;
+    emulated_tile_zero(tile);
+    for (r = 0; r < tile_rows(tile); r++) memcpy(tile_bytes[tile][r], (const char *)from + r * stride, (size_t)tile_row_bytes(tile));
+}
+
+static void emulated_tile_stored(int tile, void *to, int stride)
+{
+    int r;
+    for (r = 0; r < tile_rows(tile); r++) memcpy((char *)to + r * stride, tile_bytes[tile][r], (size_t)tile_row_bytes(tile));
+}
+
+static void emulated_tile_dpbssd(int c, int a, int b)
+{
+    int m, k, n, i;
+    for (m = 0; m < tile_rows(c); m++)
+        for (n = 0; n < tile_row_bytes(c) / 4; n++) {
+            int32_t sum;
+            memcpy(&sum, tile_bytes[c][m] + 4 * n, 4);
+            for (k = 0; k < tile_row_bytes(a) / 4; k++)
+                for (i = 0; i < 4; i++) sum += (int8_t)tile_bytes[a][m][4 * k + i] * (int8_t)tile_bytes[b][k][4 * n + i];
+            memcpy(tile_bytes[c][m] + 4 * n, &sum, 4);
+        }
+}
+
+#undef _tile_loadconfig
+#undef _tile_release
+#undef _tile_zero
+#undef _tile_loadd
+#undef _tile_stored
+#undef _tile_dpbssd
+#define _tile_loadconfig emulated_tile_loadconfig
+#define _tile_release emulated_tile_release
+#define _tile_zero emulated_tile_zero
+#define _tile_loadd emulated_tile_loadd
+#define _tile_stored emulated_tile_stored
+#define _tile_dpbssd emulated_tile_dpbssd

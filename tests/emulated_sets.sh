@@ -1,5 +1,5 @@
 #!/bin/sh
-# The sets avx512 and avxvnni where the machine has neither: sh tests/emulated_sets.sh BUILD_FOLDER MODEL
+# The sets amx, avx512 and avxvnni where the machine has none of them: sh tests/emulated_sets.sh BUILD_FOLDER MODEL
 # A copy of the library whose intrinsics SIMDe computes (emulated_sets.h) and which believes to have every set must
 # pass the library's tests, among them the comparison of all sets with plain C, bit for bit.
 B=$1
@@ -9,9 +9,11 @@ if ! grep -q avx2 /proc/cpuinfo; then echo "skipped: emulated instruction sets: 
 mkdir -p $W/tests
 cp harp.h $W
 sed -e 's|#include <immintrin.h>|#include "../../tests/emulated_sets.h"|' -e '/^HP_TARGET_BEGIN(.*)$/d' -e '/^HP_TARGET_END$/d' \
-    -e 's/int has = hp_x86_features();/int has = HP_HAS_AVX2 | HP_HAS_AVXVNNI | HP_HAS_AVX512; (void)hp_x86_features;/' \
+    -e 's/int has = hp_x86_features();/int has = HP_HAS_AVX2 | HP_HAS_AVXVNNI | HP_HAS_AVX512 | HP_HAS_AMX; (void)hp_x86_features;/' \
     harp_impl.c > $W/harp_impl.c
 cp tests/test_library.c $W/tests
 gcc -O1 -mavx2 -mf16c -ffp-contract=off -w -Wno-psabi $W/tests/test_library.c -o $W/test_library -lm || { echo "0 passed, 1 failed"; exit 1; }
-$W/test_library $2 hash avx512 > $W/hash || { echo "FAILED avx512 is not there"; echo "0 passed, 1 failed"; exit 1; }
+for set in amx avx512 avxvnni; do
+    $W/test_library $2 hash $set > $W/hash || { echo "FAILED $set is not there"; echo "0 passed, 1 failed"; exit 1; }
+done
 $W/test_library $2

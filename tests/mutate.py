@@ -6,22 +6,26 @@
 
 An edit changes one operator, constant or bound of one line. Those taken lie evenly over all that are possible, and
 the first n of them do too, for any n; the choice depends on nothing but the file. Each is built (plain C, optimised a
-little) and run through the tests, the quick ones first, until one fails or does not end. Edits that do not compile do
-not count, nor those that give the same object: they change nothing, or what another platform compiles. An edit that
-survives is printed: either a test is missing, or the edit changes nothing that matters.
+little) and run through the tests, the quick ones first, until one fails or does not end; what they let through is
+built with this machine's instruction sets and the sanitizers and run through them again, as make test-all does. Edits
+that do not compile do not count, nor those that give the same object: they change nothing, or what another platform
+compiles. An edit that survives is printed: either a test is missing, or the edit changes nothing that matters.
 
-What was found is kept in BUILD_FOLDER/mutants/results, and a second run goes on from there; an edit that survived is
-tried again once its line is taken out of that file."""
+Each processor tries edits of its own. Each processor tries edits of its own. What was found is kept in BUILD_FOLDER/mutants/results, and a second run goes on
+from there; an edit that survived is tried again once its line is taken out of that file."""
 import os
 import re
 import resource
 import signal
 import subprocess
 import sys
+import threading
 
 SOURCE = "harp_impl.c"
 F = "tests/fixtures"
-FLAGS = ["gcc", "-std=c99", "-D_POSIX_C_SOURCE=200809L", "-O1", "-w", "-DHARP_NO_SIMD"]
+FLAGS = ["gcc", "-std=c99", "-D_POSIX_C_SOURCE=200809L", "-O1", "-w"]
+PLAIN = ["-DHARP_NO_SIMD"]
+CHECKED = ["-fsanitize=address,undefined", "-fno-sanitize=null,alignment", "-fno-sanitize-recover=all"]
 TESTS = [ # source, linked with the library (or it includes it), arguments, chapters that it is tried on first
     ("test_conformance", True, [F + "/llama_gqa/model.harp", F + "/llama_gqa/golden"], "CH05 CH06 CH07 CH13"),
     ("test_threads", True, [F + "/llama_gqa/model.harp"], "CH11"),
@@ -77,18 +81,18 @@ def edits(only):
                     yield number, chapter, text[:match.start()] + new + text[match.end():]
 
 
-def build(folder, program, linked):
+def build(folder, program, linked, how):
     out = folder + "/" + program
-    command = FLAGS + ["-I" + folder, folder + "/" + program + ".c", "-o", out, "-lm", "-pthread"]
+    command = FLAGS + how + ["-I" + folder, folder + "/" + program + ".c", "-o", out, "-lm", "-pthread"]
     if linked:
         command[-2:-2] = [folder + "/harp_impl.o"]
     return subprocess.run(command, stderr=subprocess.DEVNULL).returncode == 0
 
 
-def compile_library(folder):
+def compile_library(folder, how):
     """The object, or None if the edit does not compile."""
     name = folder + "/harp_impl.o"
-    done = subprocess.run(FLAGS + ["-c", folder + "/harp_impl.c", "-o", name], stderr=subprocess.DEVNULL)
+    done = subprocess.run(FLAGS + how + ["-c", folder + "/harp_impl.c", "-o", name], stderr=subprocess.DEVNULL)
     return open(name, "rb").read() if done.returncode == 0 else None
 
 
@@ -104,12 +108,13 @@ def run_test(command, seconds):
         return None
 
 
-def caught_by(folder, chapter, limits):
+def caught_by(folder, chapter, limits, how):
     """The test that fails, or an empty string; limits: test -> seconds, measured here if there are none yet."""
     built, measure = set(), not limits
+    compile_library(folder, how)
     for test in sorted(TESTS, key=lambda t: chapter not in t[3]):
         program, linked, arguments, _ = test
-        if program not in built and not build(folder, program, linked):
+        if program not in built and not build(folder, program, linked, how):
             return program
         built.add(program)
         name, before = program + " " + " ".join(arguments), processor_seconds()
@@ -178,24 +183,45 @@ def report(results):
 def main():
     folder = os.path.abspath(sys.argv[1]) + "/mutants"
     count = int(sys.argv[2]) if len(sys.argv) > 2 else 200
-    prepare(folder)
     lines = open(SOURCE, encoding="utf-8").read().split("\n")
-    write_source(folder, lines)
-    same, limits = compile_library(folder), {}
-    if same is None or caught_by(folder, "", limits) != "":
+    jobs, plain, checked, lock = os.cpu_count() or 1, {}, {}, threading.Lock()
+    for k in range(jobs):
+        prepare(folder + "/%d" % k)
+    write_source(folder + "/0", lines)
+    same = compile_library(folder + "/0", PLAIN)
+    if same is None or caught_by(folder + "/0", "", plain, PLAIN) or caught_by(folder + "/0", "", checked, CHECKED):
         sys.exit("the tests fail without an edit")
-    results = load_results(folder + "/results")
-    for number, chapter, text in evenly(list(edits(sys.argv[3:]))):
-        if sum(by != "-" for by in results.values()) >= count:
-            break
-        name = "%s %d: %s" % (chapter, number, text.strip())
-        if name in results:
-            continue
-        write_source(folder, lines, number, text)
-        changed = compile_library(folder)
-        results[name] = "-" if changed in (None, same) else caught_by(folder, chapter, limits) or "survived"
-        with open(folder + "/results", "a", encoding="utf-8") as f:
-            f.write("%s\t%s\n" % (results[name], name))
+    results, under_way = load_results(folder + "/results"), set()
+    left = evenly(list(edits(sys.argv[3:])))
+
+    def next_edit():
+        with lock:
+            if sum(by != "-" for by in results.values()) + len(under_way) >= count:
+                return None
+            for number, chapter, text in left:
+                name = "%s %d: %s" % (chapter, number, text.strip())
+                if name not in results and name not in under_way:
+                    under_way.add(name)
+                    return name, number, chapter, text
+            return None
+
+    def work(own):
+        for name, number, chapter, text in iter(next_edit, None):
+            write_source(own, lines, number, text)
+            changed = compile_library(own, PLAIN)
+            by = "-" if changed in (None, same) else (caught_by(own, chapter, plain, PLAIN)
+                                                      or caught_by(own, chapter, checked, CHECKED) or "survived")
+            with lock:
+                under_way.remove(name)
+                results[name] = by
+                with open(folder + "/results", "a", encoding="utf-8") as f:
+                    f.write("%s\t%s\n" % (by, name))
+
+    workers = [threading.Thread(target=work, args=(folder + "/%d" % k,)) for k in range(jobs)]
+    for t in workers:
+        t.start()
+    for t in workers:
+        t.join()
     report(results)
 
 

@@ -169,7 +169,7 @@ static void test_quantize(void)
 
 /* A product of the canonical order (rules R1, R2), written down plainly; every instruction set must give its bits. The
  * weights take all values of a byte, -128 among them, which no converter writes but a file can hold. */
-enum { ROWS = 11, TILES = 9, OUTPUTS = 133, INPUTS = 70, STRIDE = 96, GROUPS = 3, OUT_STRIDE = 144 };
+enum { ROWS = 19, TILES = 9, OUTPUTS = 133, INPUTS = 70, STRIDE = 96, GROUPS = 3, OUT_STRIDE = 144 };
 
 /* Output `row` of the inputs whose first group is q and scales; their other groups are `apart` groups away. */
 static float plain_product(const hp_matrix *m, const int8_t *q, const float *scales, size_t apart, int32_t row)
@@ -188,7 +188,7 @@ static float plain_product(const hp_matrix *m, const int8_t *q, const float *sca
     return total;
 }
 
-/* 1 to 11 rows: every number of rows at once, blocks of inputs that are full and not; 9 tiles: streams, and one alone. */
+/* 1 to 19 rows: every number of rows at once, blocks of inputs that are full and not; 9 tiles: streams, and one alone. */
 static void test_products(void)
 {
     static uint8_t tiles[TILES * (128 + GROUPS * 512)];

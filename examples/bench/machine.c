@@ -14,6 +14,11 @@
 #else
 #define ON_X86 0
 #endif
+#if ON_X86 && defined(__linux__)
+#define HAS_AMX 1
+#else
+#define HAS_AMX 0
+#endif
 
 double seconds(void)
 {
@@ -145,6 +150,29 @@ __attribute__((target("avx512f,avx512vnni"))) static uint64_t spin_avx512(long r
     SIXTEEN_OF(AVX512_TOTAL)
     return total;
 }
+
+#if HAS_AMX
+/* Four products of [16][64] with [64][16]. The library has asked for the registers by then (harp_isa). */
+__attribute__((target("amx-tile,amx-int8"))) static uint64_t spin_amx(long rounds)
+{
+    static const uint8_t shapes[64] = {[0] = 1, /* eight tiles of 16 rows of 64 bytes */
+                                       [16] = 64, [18] = 64, [20] = 64, [22] = 64, [24] = 64, [26] = 64, [28] = 64,
+                                       [30] = 64, [48] = 16, 16, 16, 16, 16, 16, 16, 16};
+    _tile_loadconfig(shapes);
+    _tile_zero(4);
+    _tile_zero(5);
+    _tile_zero(6);
+    _tile_zero(7);
+    while (rounds-- > 0) {
+        _tile_dpbssd(0, 4, 6);
+        _tile_dpbssd(1, 4, 7);
+        _tile_dpbssd(2, 5, 6);
+        _tile_dpbssd(3, 5, 7);
+    }
+    _tile_release();
+    return 0;
+}
+#endif
 #endif
 
 double int8_peak(const char *isa, int threads)
@@ -157,6 +185,9 @@ double int8_peak(const char *isa, int threads)
 #if ON_X86
     if (strcmp(isa, "avx2") == 0) spin = spin_avx2, lanes = 32.0 * 10;
     if (strcmp(isa, "avx512") == 0) spin = spin_avx512, lanes = 64.0 * 16;
+#if HAS_AMX
+    if (strcmp(isa, "amx") == 0) spin = spin_amx, lanes = 16.0 * 16 * 64 * 4;
+#endif
 #endif
     for (run = 0; run < 5 && spin; run++) {
         double s;

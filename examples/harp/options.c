@@ -123,7 +123,7 @@ static const option table[] = {
     {"--act", NULL, SIZED, KIND_CHOICE, AT(activations), 0, 0, "int8|f32", "activations [int8]"},
     {"--cache", NULL, SIZED, KIND_CHOICE, AT(cache), 0, 0, "f16|f32|int8", "keys and values [f16]"},
     {"--isa", NULL, COMPUTES, KIND_TEXT, AT(isa), 0, 0, "NAME",
-     "the instruction set: avx512, avxvnni, avx2, sse2, i8mm, dotprod, neon, simd128, c [the best there is]"},
+     "the instruction set: amx, avx512, avxvnni, avx2, sse2, i8mm, dotprod, neon, simd128, c [the best there is]"},
 
     {NULL, NULL, ALL, KIND_HEADING, 0, 0, 0, NULL, "Output"},
     {"--trace", NULL, COMMAND_RUN, KIND_TEXT, AT(trace), 0, 0, "FILE", "a JSON line for each generated token"},
