@@ -773,6 +773,7 @@ static uint16_t hp_float_to_half(float x)
 #define hp_vf_round HP_OF_SET(hp_vf_round)
 #define hp_vf_two_to HP_OF_SET(hp_vf_two_to)
 #define hp_vi_store_bytes HP_OF_SET(hp_vi_store_bytes)
+#define hp_vi_sum HP_OF_SET(hp_vi_sum)
 #define hp_block_dots HP_OF_SET(hp_block_dots)
 #define hp_vf_polynomial HP_OF_SET(hp_vf_polynomial)
 #define hp_vf_exp HP_OF_SET(hp_vf_exp)
@@ -1142,13 +1143,33 @@ HP_INLINE float hp_vf_sum(hp_vf a) /* the fixed tree of rule R3 */
     return x[0];
 }
 
-HP_INLINE float hp_vf_top(hp_vf a) /* the largest lane */
+#if HP_REGISTERS != 1 /* a set of one register has instructions for these two */
+HP_INLINE float hp_vf_top(hp_vf a) /* the largest lane; the same tree, for the sake of NaNs */
 {
-    float x[HP_LANES], top;
-    int i;
+    float x[HP_LANES];
+    int i, half;
     hp_vf_store(x, a);
-    for (i = 1, top = x[0]; i < HP_LANES; i++) top = x[i] > top ? x[i] : top;
-    return top;
+    for (half = HP_LANES / 2; half > 0; half /= 2)
+        for (i = 0; i < half; i++) x[i] = x[i] > x[i + half] ? x[i] : x[i + half];
+    return x[0];
+}
+
+HP_INLINE void hp_vi_store_bytes(int8_t *p, hp_vi a) /* the low byte of each lane */
+{
+    int32_t x[HP_LANES];
+    int i;
+    hp_vi_store(x, a);
+    for (i = 0; i < HP_LANES; i++) p[i] = (int8_t)x[i];
+}
+#endif
+
+HP_INLINE int32_t hp_vi_sum(hp_vi a)
+{
+    int32_t x[HP_LANES], sum = 0;
+    int i;
+    hp_vi_store(x, a);
+    for (i = 0; i < HP_LANES; i++) sum += x[i];
+    return sum;
 }
 
 /* To the nearest integer, ties to even, for |x| < 2^22: adding 1.5 * 2^23 leaves no bits for a fraction, and the low
@@ -1161,14 +1182,6 @@ HP_INLINE hp_vi hp_vf_round(hp_vf a)
 HP_INLINE hp_vf hp_vf_two_to(hp_vi n) /* 2^n for n in -126..127: an exponent field */
 {
     return hp_vf_of_bits(hp_vi_shift_left(hp_vi_add(n, hp_vi_set(127)), 23));
-}
-
-HP_INLINE void hp_vi_store_bytes(int8_t *p, hp_vi a) /* the low byte of each lane */
-{
-    int32_t x[HP_LANES];
-    int i;
-    hp_vi_store(x, a);
-    for (i = 0; i < HP_LANES; i++) p[i] = (int8_t)x[i];
 }
 
 /* c[0] x^(n - 1) + ... + c[n - 1], by Horner's rule. */
@@ -1263,16 +1276,17 @@ static void hp_rope(float *head, const float *turn, int32_t dims)
  * zeros with scale 0. */
 static void hp_quantize(int8_t *q, float *scales, int32_t *starts, const float *x, int32_t groups, size_t apart)
 {
-    int32_t g, i, sum;
+    int32_t g;
     for (g = 0; g < groups; g++, x += HP_GROUP, q += HP_GROUP * apart, scales += apart, starts += apart) {
         hp_vf a = hp_vf_load(x), b = hp_vf_load(x + HP_LANES);
         float top = hp_vf_top(hp_vf_max(hp_vf_abs(a), hp_vf_abs(b)));
         hp_vf inverse = hp_vf_set(top > 1e-30f ? 127.0f / top : 0.0f);
+        hp_vi sums;
         *scales = top > 1e-30f ? top / 127.0f : 0.0f;
         hp_vi_store_bytes(q, hp_vf_round(hp_vf_mul(a, inverse)));
         hp_vi_store_bytes(q + HP_LANES, hp_vf_round(hp_vf_mul(b, inverse)));
-        for (i = 0, sum = 0; i < (HP_DOT_OFFSET ? HP_GROUP : 0); i++) sum += q[i];
-        *starts = -HP_DOT_OFFSET * sum;
+        sums = hp_vi_add(hp_vi_load_bytes((const uint8_t *)q), hp_vi_load_bytes((const uint8_t *)q + HP_LANES));
+        *starts = HP_DOT_OFFSET ? -HP_DOT_OFFSET * hp_vi_sum(sums) : 0;
     }
 }
 
@@ -1828,6 +1842,22 @@ HP_INLINE hp_vi hp_vi_load_bytes(const uint8_t *p)
     int i;
     HP_EACH_REGISTER v.r[i] = HP_MM(_cvtepi8_epi32)(HP_LOAD_QUARTER_REGISTER(p + 16 / HP_REGISTERS * i));
     return v;
+}
+#endif
+
+#if HP_REGISTERS == 1 /* what [CH07] does with the help of memory */
+HP_INLINE float hp_vf_top(hp_vf a)
+{
+    __m512 x = _mm512_max_ps(a.r[0], _mm512_shuffle_f32x4(a.r[0], a.r[0], 0x4E)); /* 8 apart, 4, 2, 1 */
+    x = _mm512_max_ps(x, _mm512_shuffle_f32x4(x, x, 0xB1));
+    x = _mm512_max_ps(x, _mm512_permute_ps(x, 0x4E));
+    x = _mm512_max_ps(x, _mm512_permute_ps(x, 0xB1));
+    return _mm512_cvtss_f32(x);
+}
+
+HP_INLINE void hp_vi_store_bytes(int8_t *p, hp_vi a)
+{
+    _mm_storeu_si128((void *)p, _mm512_cvtepi32_epi8(a.r[0]));
 }
 #endif
 
@@ -6563,7 +6593,7 @@ static void hp_adjust_logits(harp_session *s, const float *logits)
     }
 }
 
-/* The heap: ranking[0..n-1] token ids, a parent ranks before its children. */
+/* The heap: n token ids, a parent ranks before its children. */
 static int hp_ranks_before(const float *x, int32_t a, int32_t b)
 {
     return x[a] > x[b] || (x[a] == x[b] && a < b);
@@ -6583,7 +6613,6 @@ static void hp_sift_down(int32_t *heap, int32_t n, const float *x, int32_t i)
 static void hp_make_heap(int32_t *heap, int32_t n, const float *x)
 {
     int32_t i;
-    for (i = 0; i < n; i++) heap[i] = i;
     for (i = n / 2 - 1; i >= 0; i--) hp_sift_down(heap, n, x, i);
 }
 
@@ -6594,6 +6623,26 @@ static int32_t hp_pop_heap(int32_t *heap, int32_t n, const float *x)
     heap[0] = heap[n - 1], heap[n - 1] = best;
     hp_sift_down(heap, n - 1, x, 0);
     return best;
+}
+
+/* A heap that has the `wanted` best of x[vocab] in it, at the end of ranking[vocab]; returns its size. Vocabularies are
+ * large and few tokens are wanted, so most are left out: x is dealt out to strips, and so many strips as tokens are
+ * wanted have something as large as the bound. */
+static int32_t hp_rank(int32_t *ranking, const float *x, int32_t vocab, int32_t wanted)
+{
+    enum { STRIPS = 256 };
+    float strip[STRIPS], bound = -HUGE_VALF;
+    int32_t i, n = 0;
+    if (wanted < STRIPS / 2 && vocab > 2 * STRIPS) {
+        for (i = 0; i < STRIPS; i++) strip[i] = x[i], ranking[i] = i;
+        for (; i < vocab; i++) strip[i % STRIPS] = x[i] > strip[i % STRIPS] ? x[i] : strip[i % STRIPS];
+        hp_make_heap(ranking, STRIPS, strip);
+        for (i = 0; i < wanted; i++) bound = strip[hp_pop_heap(ranking, STRIPS - i, strip)];
+    }
+    for (i = vocab - 1; i >= 0; i--)
+        if (!(x[i] < bound)) ranking[vocab - ++n] = i;
+    hp_make_heap(ranking + vocab - n, n, x);
+    return n;
 }
 
 static float hp_exp(float x)
@@ -6607,16 +6656,16 @@ static int32_t hp_cut_candidates(harp_session *s)
     const harp_params *p = &s->params;
     const float *x = s->adjusted;
     int32_t vocab = s->model->vocab, limit = p->top_k > 0 ? hp_min(p->top_k, vocab) : vocab, ordered, n;
+    int32_t heaped = hp_rank(s->ranking, x, vocab, limit), *heap = s->ranking + vocab - heaped;
     float top, total, reached = 0.0f;
-    hp_make_heap(s->ranking, vocab, x);
     ordered = p->top_k > 0 ? limit : 1;
-    for (n = 0; n < ordered; n++) hp_pop_heap(s->ranking, vocab - n, x);
+    for (n = 0; n < ordered; n++) hp_pop_heap(heap, heaped - n, x);
     top = x[s->ranking[vocab - 1]];
     total = s->kernels->measure_spread(x, vocab).total;
     if (p->top_k > 0)
         for (total = 0.0f, n = 0; n < ordered; n++) total = total + hp_exp(x[s->ranking[vocab - 1 - n]] - top);
     for (n = 0; n < limit; n++) {
-        int32_t token = n < ordered ? s->ranking[vocab - 1 - n] : hp_pop_heap(s->ranking, vocab - n, x);
+        int32_t token = n < ordered ? s->ranking[vocab - 1 - n] : hp_pop_heap(heap, heaped - n, x);
         float weight = hp_exp(x[token] - top), share = weight / total;
         if (n > 0 && (reached >= p->top_p || weight < p->min_p || !(x[token] >= -FLT_MAX))) break;
         reached = reached + share;
@@ -7280,16 +7329,17 @@ static harp_status hp_extend_beam(harp_session *s, const harp_beam_options *o, i
 {
     const hp_beam *from = &s->beams[parent];
     const float *logits = hp_slot(s, slot);
-    int32_t vocab = s->model->vocab, i, counted = hp_max(from->length, 1);
+    int32_t vocab = s->model->vocab, i, counted = hp_max(from->length, 1), heaped;
     hp_spread spread;
     if (!hp_logits_are_sound(logits, vocab))
         return hp_fail(err, HARP_ERR_NUMBER, "the logits of beam %d are not finite: the model is damaged",
                        (int64_t)parent);
     spread = s->kernels->measure_spread(logits, vocab);
-    hp_make_heap(s->ranking, vocab, logits);
-    for (i = 0; i < hp_min(top, vocab); i++) {
+    top = hp_min(top, vocab), heaped = hp_rank(s->ranking, logits, vocab, top);
+    for (i = 0; i < top; i++) {
         hp_beam c;
-        c.parent = parent, c.token = hp_pop_heap(s->ranking, vocab - i, logits), c.length = from->length + 1;
+        c.parent = parent, c.token = hp_pop_heap(s->ranking + vocab - heaped, heaped - i, logits);
+        c.length = from->length + 1;
         c.sum = from->sum + hp_logprob(spread, logits[c.token]);
         c.score = hp_beam_score(o, c.sum, counted);
         c.finished = from->length > 0 && hp_ends_beam(s, o, c.token); /* the first token never ends a beam */

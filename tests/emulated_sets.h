@@ -55,6 +55,48 @@ static simde__m512i emulated_sra_epi32(simde__m512i a, simde__m128i n)
     EACH_LANE(int32_t, int32_t, x >> simde_mm_cvtsi128_si32(n));
 }
 
+/* Quarters or, within quarters, floats change places: two bits of `order` for each. */
+static simde__m512 emulated_places(simde__m512 a, int order, int quarters)
+{
+    simde__m512 r;
+    float x[16], y[16];
+    int i;
+    memcpy(x, &a, 64);
+    for (i = 0; i < 16; i++) {
+        int from = order >> 2 * (quarters ? i / 4 : i % 4) & 3;
+        y[i] = quarters ? x[4 * from + i % 4] : x[i / 4 * 4 + from];
+    }
+    memcpy(&r, y, 64);
+    return r;
+}
+
+static float emulated_cvtss_f32(simde__m512 a)
+{
+    float x;
+    memcpy(&x, &a, sizeof x);
+    return x;
+}
+
+static simde__m128i emulated_cvtepi32_epi8(simde__m512i a)
+{
+    simde__m128i r;
+    int32_t x[16];
+    int8_t y[16];
+    int i;
+    memcpy(x, &a, 64);
+    for (i = 0; i < 16; i++) y[i] = (int8_t)x[i];
+    memcpy(&r, y, 16);
+    return r;
+}
+
+#undef _mm512_shuffle_f32x4
+#undef _mm512_permute_ps
+#undef _mm512_cvtss_f32
+#undef _mm512_cvtepi32_epi8
+#define _mm512_shuffle_f32x4(a, same, order) emulated_places(a, order, 1) /* the library gives the same twice */
+#define _mm512_permute_ps(a, order) emulated_places(a, order, 0)
+#define _mm512_cvtss_f32 emulated_cvtss_f32
+#define _mm512_cvtepi32_epi8 emulated_cvtepi32_epi8
 #undef _mm512_cvtepi32_ps
 #undef _mm512_cvtepi8_epi32
 #undef _mm512_cvtph_ps
