@@ -167,6 +167,26 @@ static void test_quantize(void)
     CHECK(scale == 0.0f && q[0] == 0);
 }
 
+/* All sets round alike, what is no number included: such a model is refused later, wherever it runs. */
+static void test_quantize_sets(void)
+{
+    float x[HP_GROUP], scale, plain_scale;
+    int8_t q[HP_GROUP], plain[HP_GROUP];
+    int32_t i, round, set, sum, total, bad = 0;
+    for (round = 0; round < 2000; round++) {
+        for (i = 0; i < HP_GROUP; i++) x[i] = any_float(10.0f);
+        if (round % 2) x[round / 2 % 32] = hp_float(round % 4 == 1 ? 0x7FC00000u : 0x7F800000u);
+        if (round % 8 == 7) x[round / 8 % 32] = hp_float(0xFFC12345u);
+        hp_find_kernels("c")->quantize(plain, &plain_scale, &sum, x, 1, 1);
+        for (set = 0; hp_kernels_at(set); set++) {
+            hp_kernels_at(set)->quantize(q, &scale, &sum, x, 1, 1);
+            for (i = 0, total = 0; i < HP_GROUP; i++) total += q[i];
+            bad += memcmp(q, plain, sizeof q) != 0 || hp_bits(scale) != hp_bits(plain_scale) || (sum != 0 && sum != -128 * total);
+        }
+    }
+    CHECK(bad == 0);
+}
+
 /* A product of the canonical order (rules R1, R2), written down plainly; every instruction set must give its bits. The
  * weights take all values of a byte, -128 among them, which no converter writes but a file can hold. */
 enum { ROWS = 19, TILES = 9, OUTPUTS = 133, INPUTS = 70, STRIDE = 96, GROUPS = 3, OUT_STRIDE = 144 };
@@ -304,6 +324,36 @@ static void test_entropy(void)
 }
 
 /* The sizes of everything that is asked for, at their edges. */
+/* The best tokens, in order, of vocabularies of any size, with logits that differ, that are equal, and that are banned:
+ * the same as by looking for each in turn. */
+static void test_rank(void)
+{
+    static const int32_t sizes[] = {1, 2, 300, 512, 513, 700, 3000}, wanted[] = {1, 2, 40, 127, 128, 700};
+    static float x[3000];
+    static int32_t ranking[3000];
+    static char taken[3000];
+    size_t a, b;
+    int32_t i, kind, k, n, best, bad = 0, tried = 0;
+    for (a = 0; a < sizeof sizes / sizeof *sizes; a++)
+        for (b = 0; b < sizeof wanted / sizeof *wanted; b++)
+            for (kind = 0; kind < 4; kind++, tried++) {
+                int32_t vocab = sizes[a], few = hp_min(wanted[b], vocab);
+                for (i = 0; i < vocab; i++)
+                    x[i] = kind == 0 ? any_float(20.0f) : kind == 1 ? (float)(i % 7) : kind == 2 ? (float)i
+                         : i % 100 ? -HUGE_VALF : any_float(20.0f);
+                n = hp_rank(ranking, x, vocab, few);
+                bad += n < few || n > vocab || (kind == 0 && vocab == 3000 && few == 40 && n > 200);
+                memset(taken, 0, sizeof taken);
+                for (k = 0; k < few && n >= few; k++) {
+                    for (best = -1, i = 0; i < vocab; i++)
+                        if (!taken[i] && (best < 0 || x[i] > x[best])) best = i;
+                    taken[best] = 1;
+                    bad += hp_pop_heap(ranking + vocab - n, n - k, x) != best || ranking[vocab - 1 - k] != best;
+                }
+            }
+    CHECK(bad == 0 && tried > 100);
+}
+
 static void test_checked_sizes(void)
 {
     size_t r = 7;
@@ -371,9 +421,11 @@ int main(int argc, char **argv)
     test_sine_cosine();
     test_half();
     test_quantize();
+    test_quantize_sets();
     test_products();
     test_softmax();
     test_entropy();
+    test_rank();
     test_checked_sizes();
     test_crc();
     test_utf8();
