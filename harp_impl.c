@@ -46,7 +46,8 @@
  * unless HARP_NO_MALLOC; fopen, fread, fseek, ftell, fclose unless HARP_NO_STDIO; open, fstat, mmap, munmap, close
  * unless HARP_NO_MMAP, and on Windows CreateFileW, GetFileSizeEx, CreateFileMappingW, MapViewOfFile, UnmapViewOfFile,
  * CloseHandle, MultiByteToWideChar, _wfopen in their place; threads, locks and conditions of POSIX or Windows and
- * sched_yield unless HARP_NO_THREADS; gettimeofday or QueryPerformanceCounter unless HARP_NO_CLOCK.
+ * sched_yield unless HARP_NO_THREADS; gettimeofday or QueryPerformanceCounter unless HARP_NO_CLOCK; the system call
+ * arch_prctl on Linux where the processor has AMX, unless HARP_NO_SIMD.
  */
 
 /* The compiler reads this file once as a whole, and [CH07] again for each instruction set of [CH08]. */
@@ -5337,7 +5338,8 @@ typedef struct hp_job {
 /* What the schedule auto has learned: seconds, moving averages, 0 if not measured yet. */
 typedef struct hp_costs {
     double plain, second, fused; /* a vanilla pass; the reframed one after it; both in one   */
-    float rate;                  /* share of steps that hesitated                            */
+    float rate;                  /* share of the last steps that hesitated, of so many:      */
+    int32_t steps;
     int32_t no_plain, no_fused;  /* steps since the one and the other was last measured      */
 } hp_costs;
 
@@ -6850,7 +6852,7 @@ static void hp_combine(harp_session *s)
 
 /* ---- The schedule: when H5 is computed changes what it costs, never what it gives ---- */
 
-enum { HP_PROBE_EVERY = 128, HP_MOST_LAG = 16 };
+enum { HP_PROBE_EVERY = 128, HP_MOST_LAG = 16, HP_RATE_OVER = 64 };
 
 /* How many positions before n the reframed streams have not seen. */
 static int32_t hp_reframed_lag(const harp_session *s, int32_t n)
@@ -6901,7 +6903,8 @@ static void hp_learn_costs(harp_session *s, int fused, double newest, double sec
     c->no_plain = hp_min(c->no_plain + 1, HP_PROBE_EVERY), c->no_fused = hp_min(c->no_fused + 1, HP_PROBE_EVERY);
     if (newest > 0.0) hp_learn(fused ? &c->fused : &c->plain, newest), *measured = 0;
     if (second > 0.0) hp_learn(&c->second, second);
-    c->rate += 0.0625f * ((hesitated ? 1.0f : 0.0f) - c->rate);
+    c->steps = hp_min(c->steps + 1, HP_RATE_OVER);
+    c->rate += ((hesitated ? 1.0f : 0.0f) - c->rate) / (float)c->steps;
 }
 
 /* ---- The step ---- */
