@@ -198,6 +198,9 @@ if [ "$all" = all ]; then
         command -v $cc > /dev/null || { skip "strict $cc" "no $cc"; continue; }
         check "strict $cc" $cc -std=c99 -pedantic -Wall -Wextra -Wconversion -Wshadow -Werror -O2 -c harp_impl.c -o $B/strict.o
     done
+    if gcc -march=sapphirerapids -E -x c /dev/null > /dev/null 2>&1; then # 16-bit floats change FLT_EVAL_METHOD
+        check "gcc -march=sapphirerapids" gcc -march=sapphirerapids -O1 -Wall -Wextra -Werror -c harp_impl.c -o $B/strict.o
+    fi
     same_bits "gcc -ffp-contract=fast" "" gcc -O3 -march=native -ffp-contract=fast
     same_bits "aarch64, qemu" qemu-aarch64 aarch64-linux-gnu-gcc -static -O2
     same_bits "s390x big-endian, qemu" qemu-s390x s390x-linux-gnu-gcc -static -O2
