@@ -1005,6 +1005,9 @@ HP_INLINE hp_vi hp_vi_dot4(hp_vi a, hp_vw w, const int8_t *x)
 #define HP_ROWS_AT_ONCE 2
 #define HP_BLOCK_ROWS 2
 
+/* How many registers sixteen lanes take; in plain C, none. */
+#define HP_REGISTERS 0
+
 /* ---- What kernels are given, whatever the set ---- */
 
 enum { HP_GROUP = 32, HP_TILE_GROUP_BYTES = HP_LANES * HP_GROUP, HP_QUERIES_AT_ONCE = 4 };

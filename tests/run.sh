@@ -235,7 +235,7 @@ notes
 count_lane "decoders, real models" decoders
 notes
 if [ "$all" = all ]; then
-    count_lane "AVX-512 and AVX-VNNI, emulated" emulated
+    count_lane "AMX, AVX-512 and AVX-VNNI, emulated" emulated
     count_lane "library under ASan and UBSan" library
     count_lane "models under ASan and UBSan" models
     count_lane "failures and wrong calls, sanitized" failures

@@ -210,8 +210,8 @@ static inline void fz_put_metadata(fz_file *f, const fz_shape *s)
     memcpy(&bits, &eps, 8);
     fz_store(real, bits, 8);
     fz_meta(f, 2, "norm_eps", real, 8);
-    fz_integer(f, "bos_token", 1);
-    fz_table(f, "end_tokens", ends, 1);
+    if (s->vocab > 1) fz_integer(f, "bos_token", 1);
+    if (s->vocab > 2) fz_table(f, "end_tokens", ends, 1);
     fz_put_tokenizer(f, s);
 }
 
