@@ -412,6 +412,12 @@ static void test_sampling(const harp_model *m)
     CHECK(hp_choose(s, x) == 9); /* 2 / 3 < 1, once for both */
     s->params.repeat_penalty = 1.5f;
     CHECK(hp_choose(s, x) == 5); /* 2 / 1.5 > 1: the penalty counts once */
+    for (i = 0; i < m->vocab; i++) x[i] = i == 5 || i == 9 ? 1.0f : -hp_float(0x7F800000u);
+    s->n_tokens = 0, s->params.repeat_penalty = 1.0f, s->params.temperature = 1.0f;
+    for (s->params.top_k = 0; s->params.top_k <= 40; s->params.top_k += 40) {
+        s->params.min_p = -1.0f; /* nothing but its being banned keeps a token out */
+        CHECK((hp_choose(s, x) == 5 || hp_choose(s, x) == 9) && s->n_cut == 2);
+    }
     harp_session_close(s);
 }
 
