@@ -1727,6 +1727,27 @@ static const hp_kernels hp_kernels_of_set = {
 #ifdef HP_READ_X86_LANES
 #undef HP_READ_X86_LANES
 
+#if HP_REGISTERS == 1
+#define HP_FLOATS __m512
+#define HP_INTEGERS __m512i
+#define HP_MM(op) HP_GLUE(_mm512, op)
+#define HP_SI si512
+#define HP_LOAD_HALF_REGISTER(p) _mm256_loadu_si256((const void *)(p))
+#define HP_LOAD_QUARTER_REGISTER(p) _mm_loadu_si128((const void *)(p))
+#elif HP_REGISTERS == 2
+#define HP_FLOATS __m256
+#define HP_INTEGERS __m256i
+#define HP_MM(op) HP_GLUE(_mm256, op)
+#define HP_SI si256
+#define HP_LOAD_HALF_REGISTER(p) _mm_loadu_si128((const void *)(p))
+#define HP_LOAD_QUARTER_REGISTER(p) _mm_loadl_epi64((const void *)(p))
+#else
+#define HP_FLOATS __m128
+#define HP_INTEGERS __m128i
+#define HP_MM(op) HP_GLUE(_mm, op)
+#define HP_SI si128
+#endif
+
 typedef struct hp_vf {
     HP_FLOATS r[HP_REGISTERS];
 } hp_vf;
@@ -2067,10 +2088,6 @@ HP_INLINE int32_t hp_four_bytes(const void *p)
 
 #define HP_SET sse2
 #define HP_REGISTERS 4
-#define HP_FLOATS __m128
-#define HP_INTEGERS __m128i
-#define HP_MM(op) HP_GLUE(_mm, op)
-#define HP_SI si128
 #define HP_DOT_OFFSET 0
 #define HP_ROWS_AT_ONCE 2
 #define HP_READ_X86_LANES
@@ -2144,12 +2161,6 @@ HP_INLINE hp_vi hp_vi_dot4(hp_vi a, hp_vw w, const int8_t *x)
 HP_TARGET_BEGIN("avx2,f16c")
 #define HP_SET avx2
 #define HP_REGISTERS 2
-#define HP_FLOATS __m256
-#define HP_INTEGERS __m256i
-#define HP_MM(op) HP_GLUE(_mm256, op)
-#define HP_SI si256
-#define HP_LOAD_HALF_REGISTER(p) _mm_loadu_si128((const void *)(p))
-#define HP_LOAD_QUARTER_REGISTER(p) _mm_loadl_epi64((const void *)(p))
 #define HP_DOT_OFFSET 0
 #define HP_ROWS_AT_ONCE 4
 #define HP_READ_X86_LANES
@@ -2192,12 +2203,6 @@ HP_TARGET_END
 HP_TARGET_BEGIN("avx2,f16c,avxvnni")
 #define HP_SET avxvnni
 #define HP_REGISTERS 2
-#define HP_FLOATS __m256
-#define HP_INTEGERS __m256i
-#define HP_MM(op) HP_GLUE(_mm256, op)
-#define HP_SI si256
-#define HP_LOAD_HALF_REGISTER(p) _mm_loadu_si128((const void *)(p))
-#define HP_LOAD_QUARTER_REGISTER(p) _mm_loadl_epi64((const void *)(p))
 #define HP_DPBUSD _dpbusd_avx_epi32
 #define HP_DOT_OFFSET 128
 #define HP_ROWS_AT_ONCE 4
@@ -2212,12 +2217,6 @@ HP_TARGET_END
 HP_TARGET_BEGIN("avx2,f16c,avx512f,avx512bw,avx512vl,avx512vnni")
 #define HP_SET avx512
 #define HP_REGISTERS 1
-#define HP_FLOATS __m512
-#define HP_INTEGERS __m512i
-#define HP_MM(op) HP_GLUE(_mm512, op)
-#define HP_SI si512
-#define HP_LOAD_HALF_REGISTER(p) _mm256_loadu_si256((const void *)(p))
-#define HP_LOAD_QUARTER_REGISTER(p) _mm_loadu_si128((const void *)(p))
 #define HP_DPBUSD _dpbusd_epi32
 #define HP_DOT_OFFSET 128
 #define HP_ROWS_AT_ONCE 8
@@ -2237,12 +2236,6 @@ HP_TARGET_END
 HP_TARGET_BEGIN("avx2,f16c,avx512f,avx512bw,avx512vl,avx512vnni,amx-tile,amx-int8")
 #define HP_SET amx
 #define HP_REGISTERS 1
-#define HP_FLOATS __m512
-#define HP_INTEGERS __m512i
-#define HP_MM(op) HP_GLUE(_mm512, op)
-#define HP_SI si512
-#define HP_LOAD_HALF_REGISTER(p) _mm256_loadu_si256((const void *)(p))
-#define HP_LOAD_QUARTER_REGISTER(p) _mm_loadu_si128((const void *)(p))
 #define HP_DPBUSD _dpbusd_epi32
 #define HP_DOT_OFFSET 128
 #define HP_ROWS_AT_ONCE 8
