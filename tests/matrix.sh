@@ -34,7 +34,7 @@ judge() {
         row "$1" "$2" "$3" "$sets" "\`$hash\`"
     else
         failed=$((failed + 1))
-        printf 'FAILED %s: %s\n' "$1" "$(printf '%s' "$4" | head -3)"
+        printf 'FAILED %s: %s\n' "$1" "$(printf '%s' "$4" | tail -3)"
         row "$1" "$2" "$3" "$sets" "FAILED"
     fi
 }
@@ -55,7 +55,8 @@ target() {
     exe="$W/$(printf '%s' "$name" | tr -c 'A-Za-z0-9' '_')"
     [ "${cc#*mingw}" = "$cc" ] || exe=$exe.exe
     if $cc "$@" $SOURCES -o $exe -lm > $exe.log 2>&1; then
-        judge "$name" "$cc $*" "$runner" "$(timeout 300 $runner $exe $MODEL 2>> $exe.log)"
+        judge "$name" "$cc $*" "$runner" "$(timeout 300 $runner $exe $MODEL 2>> $exe.log ||
+            printf '\nstatus %d: %s' $? "$(tail -1 $exe.log)")"
     else
         judge "$name" "$cc $*" "$runner" "does not compile: $(grep -m1 error $exe.log)"
     fi
@@ -65,7 +66,10 @@ target "x86-64, gcc" "" gcc -O2
 target "x86-64, clang" "" clang -O2
 target "x86-64, tcc" "" tcc
 target "x86-64, musl" "" musl-gcc -static -O2
-target "i386" "" i686-linux-gnu-gcc -static -O2 -msse2 -mfpmath=sse
+# Some x86-64 kernels are built without the 32-bit system calls; the emulator has its own.
+printf 'int main(void) { return 0; }\n' > $W/narrow.c
+{ i686-linux-gnu-gcc -static $W/narrow.c -o $W/narrow && $W/narrow; } 2> /dev/null && narrow= || narrow=qemu-i386
+target "i386" "$narrow" i686-linux-gnu-gcc -static -O2 -msse2 -mfpmath=sse
 target "aarch64" qemu-aarch64 aarch64-linux-gnu-gcc -static -O2
 target "armhf" qemu-arm arm-linux-gnueabihf-gcc -static -O2
 target "riscv64" qemu-riscv64 riscv64-linux-gnu-gcc -static -O2
