@@ -4381,7 +4381,7 @@ static const uint8_t *hp_match_contraction(int32_t contractions, const uint8_t *
     for (i = 0; i < sizeof tails / sizeof tails[0]; i++) {
         size_t n = strlen(tails[i]);
         if ((size_t)(end - p) <= n) continue;
-        for (k = 0; k < n && (p[k + 1] | (p[k + 1] < 0x80 ? fold : 0)) == (uint8_t)tails[i][k];) k++;
+        for (k = 0; k < n && (p[k + 1] | fold) == (uint8_t)tails[i][k];) k++; /* only letters become letters */
         if (k == n) return p + 1 + n;
     }
     return fold && end - p > 2 && p[1] == 0xC5 && p[2] == 0xBF ? p + 3 : NULL;

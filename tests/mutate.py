@@ -45,6 +45,11 @@ TESTS = [ # source, linked with the library (or it includes it), arguments, chap
     ("test_conformance", True, [F + "/gemma2/model.harp", F + "/gemma2/golden"], ""),
     ("test_conformance", True, [F + "/gpt2/model.harp", F + "/gpt2/golden"], ""),
     ("test_conformance", True, [F + "/phi3_longrope/model.harp", F + "/phi3_longrope/golden"], ""),
+    ("test_conformance", True, [F + "/qwen3/model.harp", F + "/qwen3/golden"], ""),
+    ("test_conformance", True, [F + "/olmo2/model.harp", F + "/olmo2/golden"], ""),
+    ("test_conformance", True, [F + "/qwen2_yarn/model.harp", F + "/qwen2_yarn/golden"], ""),
+    ("test_conformance", True, [F + "/phi2/model.harp", F + "/phi2/golden"], ""),
+    ("test_conformance", True, [F + "/stablelm/model.harp", F + "/stablelm/golden"], ""),
 ]
 SLOW = ("test_library", "test_numbers", "test_decoders same") # left out under the sanitizers
 EDITS = [ # pattern, replacement; patterns match code only

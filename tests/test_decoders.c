@@ -147,7 +147,7 @@ static int add_logprob(void *user, int32_t position, const float *logits)
     return 0;
 }
 
-static void test_beam_score(const harp_model *m)
+static void test_beam_score(const harp_model *m, harp_cache cache)
 {
     harp_params p = harp_defaults();
     harp_beam_options o = harp_beam_defaults();
@@ -157,7 +157,7 @@ static void test_beam_score(const harp_model *m)
     int beams;
     sum check;
     make_prompt(m, prompt, 2);
-    p.harp = 0, p.context = CONTEXT, p.beam_length = 20;
+    p.harp = 0, p.context = CONTEXT, p.beam_length = 20, p.cache = cache;
     o.max_tokens = 20, o.alpha = 0.0f, o.end = prompt, o.n_end = 0;
     for (beams = 1; beams <= 5; beams += 4) {
         p.beams = beams;
@@ -629,7 +629,8 @@ int main(int argc, char **argv)
     if (strcmp(argv[1], "beam") == 0 && argc > 3) test_beam_goldens(m, argv[3]);
     if (strcmp(argv[1], "greedy") == 0 && argc > 4) test_greedy(m, small, atoi(argv[4]));
     if (strcmp(argv[1], "same") == 0) {
-        test_beam_is_greedy(m), test_beam_score(m), test_beam_refusals(m);
+        test_beam_is_greedy(m), test_beam_refusals(m);
+        test_beam_score(m, HARP_CACHE_F16), test_beam_score(m, HARP_CACHE_F32), test_beam_score(m, HARP_CACHE_INT8);
         test_drafting(m), test_drafting_pays(m), test_draft_restore(m), test_draft_refusals(m);
         test_leviathan(m), test_score_harp(m), test_score_cancelled(m);
         test_pause(m), test_memory(m);

@@ -71,20 +71,25 @@ enum { MODEL_BYTES = 1 << 18, CONTEXT = 48 };
 
 static size_t blocks_in_use;
 
+enum { SIZE_BYTES = 64 }; /* before each block stands how long it is */
+
 static void *faulty_alloc(void *user, size_t bytes)
 {
-    void *p = its_turn() ? NULL : malloc(bytes);
+    unsigned char *p = its_turn() ? NULL : malloc(bytes + SIZE_BYTES);
     (void)user;
-    blocks_in_use += p != NULL;
-    if (p) memset(p, 0xA5, bytes); /* nothing may count on zeros */
-    return p;
+    if (!p) return NULL;
+    blocks_in_use++;
+    memcpy(p, &bytes, sizeof bytes);
+    return memset(p + SIZE_BYTES, 0xA5, bytes); /* nothing may count on zeros */
 }
 
 static void faulty_free(void *user, void *block, size_t bytes)
 {
-    (void)user, (void)bytes;
-    blocks_in_use -= block != NULL;
-    free(block);
+    (void)user;
+    if (!block) return;
+    blocks_in_use--;
+    CHECK(memcmp((unsigned char *)block - SIZE_BYTES, &bytes, sizeof bytes) == 0);
+    free((unsigned char *)block - SIZE_BYTES);
 }
 
 static size_t make_model(unsigned tokenizer, unsigned char *data)
@@ -432,7 +437,7 @@ static void test_cancelling(void)
         cancel_everywhere(s, other, try_next);
         cancel_everywhere(s, other, try_score);
         cancel_everywhere(s, other, i % 3 ? try_next : try_pause);
-        if (i % 4 == 0) cancel_everywhere(s, other, try_score_harp);
+        cancel_everywhere(s, other, try_score_harp);
         harp_session_close(s), harp_session_close(other);
     }
     harp_close(m);
@@ -443,13 +448,37 @@ static void test_cancelling_beams(void)
 {
     unsigned char *data = malloc(MODEL_BYTES);
     harp_model *m = open_model(data, make_model(0, data));
-    harp_params p = params_of();
-    harp_session *s = NULL, *other = NULL;
-    p.cancel = cancel, p.harp = 0, p.beams = 3, p.beam_length = 8, p.batch = 4;
-    CHECK(harp_session_open(&s, m, &p, NULL) == HARP_OK && harp_session_open(&other, m, &p, NULL) == HARP_OK);
+    int batch;
+    for (batch = 2; batch <= 4; batch += 2) { /* less than the beams: a step is two passes */
+        harp_params p = params_of();
+        harp_session *s = NULL, *other = NULL;
+        p.cancel = cancel, p.harp = 0, p.beams = 3, p.beam_length = 8, p.batch = batch;
+        CHECK(harp_session_open(&s, m, &p, NULL) == HARP_OK && harp_session_open(&other, m, &p, NULL) == HARP_OK);
+        CHECK(harp_feed(s, prompt, PROMPT, NULL) == HARP_OK);
+        cancel_everywhere(s, other, try_beam);
+        harp_session_close(s), harp_session_close(other);
+    }
+    harp_close(m);
+    free(data);
+}
+
+/* Cancelled while the draft session reads or makes its steps, too. */
+static void test_cancelling_drafts(void)
+{
+    unsigned char *data = malloc(MODEL_BYTES);
+    harp_model *m = open_model(data, make_model(0, data));
+    harp_params p = params_of(), q = p;
+    harp_session *s = NULL, *other = NULL, *draft = NULL, *other_draft = NULL;
+    q.cancel = cancel, q.harp = 0, q.batch = 3;
+    CHECK(harp_session_open(&draft, m, &q, NULL) == HARP_OK && harp_session_open(&other_draft, m, &q, NULL) == HARP_OK);
+    p.cancel = cancel, p.batch = 8, p.drafts = 3, p.draft = draft;
+    CHECK(harp_session_open(&s, m, &p, NULL) == HARP_OK);
+    p.draft = other_draft;
+    CHECK(harp_session_open(&other, m, &p, NULL) == HARP_OK);
     CHECK(harp_feed(s, prompt, PROMPT, NULL) == HARP_OK);
-    cancel_everywhere(s, other, try_beam);
-    harp_session_close(s), harp_session_close(other), harp_close(m);
+    cancel_everywhere(s, other, try_next);
+    harp_session_close(s), harp_session_close(other), harp_session_close(draft), harp_session_close(other_draft);
+    harp_close(m);
     free(data);
 }
 
@@ -853,6 +882,7 @@ static void test_tuning(void)
     q.delta = 0.5f, check_tuned(m, p, q, "delta"), q = p;
     q.seed = 7, check_tuned(m, p, q, "seed"), q = p;
     q.rescale = 1, check_tuned(m, p, q, "rescale"), q = p;
+    q.rescale = 1, q.delta = 1.0f, check_tuned(m, p, q, "all dropped, rescaled"), q = p;
     q.beta = 0.25f, check_tuned(m, p, q, "beta"), q = p;
     q.theta = 1e20f, check_tuned(m, p, q, "theta"), q = p;
     q.harp = 0, check_tuned(m, p, q, "harp"), q = p;
@@ -950,7 +980,7 @@ static void test_ends_of_generation(void)
     char stop[3] = "";
     const char *stops[1];
     harp_session *s = NULL;
-    int32_t begin = 0, n, all;
+    int32_t begin = 0, n, all, limit;
     size_t room = 0;
     heard whole, h;
     CHECK(harp_encode(m, "ab", 2, HARP_ENCODE_BOS, NULL, 0, &room, NULL) == HARP_ERR_MEMORY);
@@ -969,7 +999,15 @@ static void test_ends_of_generation(void)
     h = generate(m, p, 20, 0, &n);
     CHECK(n < begin + 20 && h.bytes <= 3 && strstr(whole.text, stop) == whole.text + h.bytes);
     CHECK(memcmp(h.text, whole.text, h.bytes) == 0);
+    for (n = 0, limit = 1; limit < 20; limit++) { /* the limit may fall where the stop text ends */
+        h = generate(m, p, limit, 0, &n);
+        CHECK(n <= begin + limit && strstr(h.text, stop) == NULL && memcmp(h.text, whole.text, h.bytes) == 0);
+    }
     p.n_stop = 0;
+    p.context = begin; /* full from the start */
+    h = generate(m, p, 20, 0, &n);
+    CHECK(h.calls == 0 && n == begin);
+    p.context = CONTEXT;
     CHECK(harp_session_open(&s, m, &p, NULL) == HARP_OK && harp_generate(s, "ab", 20, NULL, NULL, NULL) == HARP_OK);
     all = s->tokens[begin + 3]; /* the fourth token ends it from now on */
     harp_session_close(s);
@@ -1162,6 +1200,7 @@ int main(int argc, char **argv)
 #ifndef HARP_NO_MMAP /* what follows has nothing to do with how files are read */
     test_cancelling();
     test_cancelling_beams();
+    test_cancelling_drafts();
     test_wrong_calls();
     test_refused_changes();
     test_wrong_drafts();

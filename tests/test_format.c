@@ -167,8 +167,10 @@ static void test_header(void)
         harp_source source = harp_source_defaults();
         harp_model *m = NULL;
         harp_error err;
+        char words[96];
         source.data = file, source.bytes = file_bytes;
-        CHECK(harp_open_source(&m, &source, &err) == HARP_ERR_FORMAT && strstr(err.text, "cut off, or damaged"));
+        sprintf(words, "has %d bytes but says it has %d: cut off, or damaged", (int)(bytes - 64), (int)bytes);
+        CHECK(harp_open_source(&m, &source, &err) == HARP_ERR_FORMAT && strstr(err.text, words));
         make_file();
         file[70] ^= 1;
         source.bytes = file_bytes;
@@ -190,6 +192,28 @@ static void test_header(void)
     put(32, 0x80000000u, 4), DAMAGED(contradict);
     put(36, 0x80000000u, 4), DAMAGED(contradict);
     put(36, 0xFFFFFFFFu, 4), DAMAGED(contradict);
+}
+
+/* Metadata to the last byte of the file, whose second entry begins 8 bytes before it: nothing behind is read. */
+static void test_metadata_at_the_end(void)
+{
+    enum { BYTES = 128 };
+    harp_source source = harp_source_defaults();
+    harp_model *m = NULL;
+    harp_error err;
+    uint8_t *image = malloc(BYTES); /* of its own, so that a sanitizer sees its end */
+    if (!image) exit(2);
+    memset(image, 0, BYTES);
+    memcpy(image, file, 12);
+    fz_store(image + 16, BYTES, 8), fz_store(image + 24, 64, 8), fz_store(image + 32, 2, 4);
+    fz_store(image + 40, 64, 8), fz_store(image + 48, BYTES, 8), fz_store(image + 56, BYTES, 8);
+    fz_store(image + 64, HARP_META_BYTES, 4), fz_store(image + 68, 1, 4), fz_store(image + 72, 32, 8);
+    image[80] = 'k';
+    fz_store(image + 120, HARP_META_BYTES, 4), fz_store(image + 124, 1, 4);
+    fz_seal(image, BYTES);
+    source.data = image, source.bytes = BYTES;
+    CHECK(harp_open_source(&m, &source, &err) == HARP_ERR_FORMAT && strstr(err.text, "entry 1, at offset 120, is malformed"));
+    free(image);
 }
 
 /* The last entry, which these lines make, is malformed in one way. */
@@ -825,16 +849,21 @@ static void test_vain_search(void)
 
 static int allocations_left;
 
-static void *failing_alloc(void *user, size_t bytes)
+static void *failing_alloc(void *user, size_t bytes) /* remembers the size before the block */
 {
+    uint64_t *p = allocations_left-- > 0 ? malloc(bytes + 64) : NULL;
     (void)user;
-    return allocations_left-- > 0 ? malloc(bytes) : NULL;
+    if (p) *p = bytes;
+    return p ? p + 8 : NULL;
 }
 
 static void plain_free(void *user, void *block, size_t bytes)
 {
-    (void)user, (void)bytes;
-    free(block);
+    uint64_t *p = block;
+    (void)user;
+    if (!p) return;
+    CHECK(p[-8] == bytes);
+    free(p - 8);
 }
 
 static harp_model *open_or_exit(void)
@@ -904,8 +933,23 @@ static void test_spaces(void)
     CHECK(strcmp(tokens_of(0, "n", HARP_ENCODE_BOS), "|<s>|n") == 0);
 }
 
+/* Added tokens that take the white space before or after them: each as its own bits say. */
+static void test_stripping(void)
+{
+    uint32_t bits;
+    for (bits = 0; bits < 16; bits++) {
+        char expected[64];
+        CHECK(word_at("tokenizer.added", 0) == 79 && word_at("tokenizer.added", 2) == 2); /* "<!>", "</s>" */
+        set_word("tokenizer.added", 1, bits & 3), set_word("tokenizer.added", 3, bits >> 2);
+        sprintf(expected, "|n%s|<!>%s|n%s|</s>%s|n", bits & 1 ? "" : "| ", bits & 2 ? "" : "| ", bits & 4 ? "" : "| ",
+                bits & 8 ? "" : "| ");
+        CHECK(strcmp(tokens_of(0, "n <!> n </s> n", HARP_ENCODE_SPECIAL), expected) == 0);
+    }
+}
+
 static void test_text_calls(void)
 {
+    harp_error err;
     harp_model *m;
     harp_decoder d;
     int32_t token;
@@ -921,6 +965,9 @@ static void test_text_calls(void)
     }
     m = open_or_exit();
     CHECK(harp_encode_spans(m, NULL, NULL, 0, HARP_ENCODE_BOS, &token, 1, &n, NULL) == HARP_OK && n == 0);
+    harp_decoder_start(&d, m, 0);
+    sprintf(out, "needs room for %d bytes", (int)m->tokenizer.longest + 8);
+    CHECK(harp_decode(&d, 0, out + 32, m->tokenizer.longest + 7, &n, &err) == HARP_ERR_MEMORY && strstr(err.text, out));
     CHECK(harp_token_text(m, 78, &n) == NULL && n == 0 && harp_token_text(m, 4, &n) != NULL && n == 1);
     harp_decoder_start(&d, m, 0); /* silent tokens, then the space that encoding put first */
     CHECK(harp_decode(&d, 0, out, 64, &n, NULL) == HARP_OK && n == 0);
@@ -1093,6 +1140,7 @@ int main(void)
     make_file();
     test_header();
     test_metadata_entries();
+    test_metadata_at_the_end();
     test_tensor_records();
     test_tensor_sizes();
     test_tensors();
@@ -1111,6 +1159,7 @@ int main(void)
     test_vain_search();
     test_memory_of_a_text();
     test_spaces();
+    test_stripping();
     test_text_calls();
     test_sentences();
     test_arithmetic();

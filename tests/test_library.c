@@ -246,6 +246,26 @@ static void test_save_and_restore(const harp_model *m, harp_frame frame, harp_ca
     harp_session_close(s), harp_session_close(t);
 }
 
+/* A session that is full, of its prompt alone and then of a token more, is saved and restored like any other. */
+static void test_save_when_full(const harp_model *m)
+{
+    static unsigned char image[1 << 20];
+    harp_params p = harp_defaults();
+    harp_session *s, *t;
+    size_t bytes;
+    int32_t n = 0, more;
+    for (more = 0; more < 2; more++) {
+        p.context = PROMPT + more, p.reframe_from = HARP_FROM_PROMPT;
+        s = open_session(m, p), t = open_session(m, p);
+        CHECK(harp_feed(s, prompt, PROMPT, NULL) == HARP_OK && (!more || harp_next(s, NULL, NULL) == HARP_OK));
+        CHECK(harp_save(s, image, sizeof image, &bytes, NULL) == HARP_OK);
+        CHECK(harp_restore(t, image, bytes, NULL) == HARP_OK);
+        harp_tokens(t, &n);
+        CHECK(n == PROMPT + more && harp_next(t, NULL, NULL) == HARP_ERR_CONTEXT);
+        harp_session_close(s), harp_session_close(t);
+    }
+}
+
 static void test_rewind(const harp_model *m)
 {
     harp_params p = harp_defaults();
@@ -418,6 +438,100 @@ static void test_sampling(const harp_model *m)
         s->params.min_p = -1.0f; /* nothing but its being banned keeps a token out */
         CHECK((hp_choose(s, x) == 5 || hp_choose(s, x) == 9) && s->n_cut == 2);
     }
+    harp_session_close(s);
+}
+
+/* Leviathan's rule where the candidates are cut: the draw in place of a refused guess knows of no other tokens. */
+static void test_keep_or_replace(const harp_model *m)
+{
+    harp_params p = harp_defaults();
+    harp_session *s;
+    int32_t i, count[3] = {0, 0, 0}, others = 0;
+    p.drafts = 1, p.draft_rule = HARP_DRAFT_LEVIATHAN, p.top_k = 0, p.top_p = 2.5f / (float)m->vocab, p.min_p = 0.0f;
+    s = open_session(m, p);
+    for (i = 0; i < m->vocab; i++) s->logits[i] = 1.0f; /* all alike: the first three are kept */
+    for (i = 0; i < 9000; i++) {
+        int32_t token;
+        s->n_tokens = 1, s->params.seed = (uint64_t)i, s->tokens[1] = 1;
+        token = hp_keep_or_replace(s, s->logits);
+        if (token < 3) count[token]++;
+        else others++;
+    }
+    CHECK(others == 0 && abs(count[0] - 3000) < 200 && abs(count[1] - 3000) < 200 && abs(count[2] - 3000) < 200);
+    s->n_tokens = 0;
+    harp_session_close(s);
+}
+
+/* The longest end that stood before, at its latest place; the copy runs on into itself. */
+static void test_look_up(const harp_model *m)
+{
+    static const struct {
+        int32_t text[10], n, guess[3]; /* guess[0] < 0: none */
+    } cases[] = {{{1, 2, 3, 4, 5}, 5, {-1}},
+                 {{7}, 1, {-1}},
+                 {{1, 2, 3, 4, 1, 2}, 6, {3, 4, 1}},
+                 {{2, 9, 1, 2, 8, 2}, 6, {8, 2, 8}},          /* the latest 2 */
+                 {{1, 2, 9, 5, 2, 8, 6, 1, 2}, 9, {9, 5, 2}}, /* the longer end, though further back */
+                 {{3, 5, 5}, 3, {5, 5, 5}},
+                 {{4, 4, 4, 4}, 4, {4, 4, 4}}};
+    harp_params p = harp_defaults();
+    harp_session *s;
+    size_t c;
+    int32_t i;
+    p.drafts = 3;
+    s = open_session(m, p);
+    for (c = 0; c < sizeof cases / sizeof *cases; c++) {
+        memcpy(s->tokens, cases[c].text, sizeof cases[c].text);
+        for (i = cases[c].n; i < 16; i++) s->tokens[i] = 99;
+        s->n_tokens = cases[c].n;
+        CHECK(hp_look_up(s, 3) == (cases[c].guess[0] < 0 ? 0 : 3));
+        CHECK(cases[c].guess[0] < 0 || memcmp(s->tokens + cases[c].n, cases[c].guess, sizeof cases[c].guess) == 0);
+    }
+    s->n_tokens = 0;
+    harp_session_close(s);
+}
+
+static void test_top(const harp_model *m)
+{
+    static harp_choice top[400];
+    harp_params p = harp_defaults();
+    harp_session *s;
+    int32_t i, k, seen = 0;
+    float total = 0.0f;
+    p.theta = -1.0f, p.schedule = HARP_SCHEDULE_FUSED;
+    s = open_session(m, p);
+    CHECK(harp_feed(s, prompt, PROMPT, NULL) == HARP_OK && harp_next(s, NULL, NULL) == HARP_OK);
+    CHECK(m->vocab < 390 && harp_top(s, HARP_VANILLA, top, m->vocab + 10) == m->vocab);
+    for (i = 0; i < m->vocab; i++) {
+        const float *x = harp_logits(s, HARP_VANILLA);
+        CHECK(i == 0 || x[top[i - 1].token] > x[top[i].token]
+              || (x[top[i - 1].token] == x[top[i].token] && top[i - 1].token < top[i].token));
+        total += top[i].probability;
+        for (k = 0; k < m->vocab && top[k].token != i; k++) {}
+        seen += k < m->vocab;
+    }
+    CHECK(seen == m->vocab && fabs((double)total - 1.0) < 1e-5);
+    CHECK(harp_top(s, HARP_VANILLA, top + 1, 1) == 1 && top[1].token == top[0].token);
+    harp_session_close(s);
+}
+
+static void test_bias(const harp_model *m)
+{
+    harp_params p = harp_defaults();
+    harp_bias bias = {0, 100.0f};
+    harp_session *s;
+    harp_step step;
+    p.bias = &bias, p.n_bias = 1;
+    s = open_session(m, p); /* the first token, and the last */
+    CHECK(harp_feed(s, prompt, PROMPT, NULL) == HARP_OK && harp_next(s, &step, NULL) == HARP_OK && step.token == 0);
+    bias.token = m->vocab - 1;
+    CHECK(harp_tune(s, &p, NULL) == HARP_OK && harp_next(s, &step, NULL) == HARP_OK && step.token == m->vocab - 1);
+    bias.token = m->vocab;
+    CHECK(harp_tune(s, &p, NULL) == HARP_ERR_ARGUMENT);
+    bias.token = -1;
+    CHECK(harp_tune(s, &p, NULL) == HARP_ERR_ARGUMENT);
+    bias.token = 0, bias.add = hp_float(0x7F800000u);
+    CHECK(harp_tune(s, &p, NULL) == HARP_ERR_ARGUMENT);
     harp_session_close(s);
 }
 
@@ -738,12 +852,17 @@ int main(int argc, char **argv)
     test_save_and_restore(m, HARP_FRAME_STREAM, HARP_CACHE_INT8);
     test_save_and_restore(m, HARP_FRAME_LAST, HARP_CACHE_F32);
     test_save_and_restore(m, HARP_FRAME_REDRAW, HARP_CACHE_F16);
+    test_save_when_full(m);
     test_rewind(m);
     test_own_block(m);
     test_cancel(m);
     test_misuse(m);
     test_context_full(m);
     test_sampling(m);
+    test_keep_or_replace(m);
+    test_look_up(m);
+    test_top(m);
+    test_bias(m);
     test_auto(m);
     test_auto_in_steps(m);
     test_measures(m);

@@ -245,6 +245,153 @@ static void test_products(void)
     CHECK(bad == 0 && tried >= 2 * ROWS);
 }
 
+/* ---- Norms, rotation, attention: each by its definition, in loops that any reader can follow ---- */
+
+enum { LONGEST = 160, SUMS = 16 };
+
+static float numbers[LONGEST], others[4 * LONGEST];
+static uint8_t weights[4 * LONGEST];
+
+static void make_numbers(int32_t n)
+{
+    int32_t i;
+    memset(numbers, 0, sizeof numbers);
+    for (i = 0; i < LONGEST; i++) {
+        uint32_t bits = hp_bits(1.0f + any_float(0.5f));
+        if (i < n) numbers[i] = any_float(3.0f);
+        weights[4 * i] = (uint8_t)bits, weights[4 * i + 1] = (uint8_t)(bits >> 8);
+        weights[4 * i + 2] = (uint8_t)(bits >> 16), weights[4 * i + 3] = (uint8_t)(bits >> 24);
+    }
+    for (i = 0; i < 4 * LONGEST; i++) others[i] = any_float(2.0f);
+}
+
+/* Rule R2: element i belongs to partial sum i mod 16; the halves are added, then their halves. */
+static float sum_of_squares(const float *x, int32_t n)
+{
+    float sum[SUMS] = {0};
+    int32_t i, half;
+    for (i = 0; i < n; i++) {
+        float square = x[i] * x[i];
+        sum[i % SUMS] = sum[i % SUMS] + square;
+    }
+    for (half = SUMS / 2; half > 0; half /= 2)
+        for (i = 0; i < half; i++) sum[i] = sum[i] + sum[i + half];
+    return sum[0];
+}
+
+static int same_floats(const float *a, const float *b, int32_t n)
+{
+    return memcmp(a, b, (size_t)n * sizeof *a) == 0;
+}
+
+static void test_norms(void)
+{
+    static float expected[LONGEST], out[LONGEST];
+    int32_t n, i, set, bad = 0;
+    for (n = 1; n <= 130; n++) {
+        float mean, scale;
+        make_numbers(n);
+        mean = sum_of_squares(numbers, n) / (float)n, mean = mean + 1e-6f, scale = 1.0f / sqrtf(mean);
+        memset(expected, 0, sizeof expected);
+        for (i = 0; i < n; i++) {
+            float normed = numbers[i] * scale;
+            expected[i] = normed * hp_f32(weights + 4 * (size_t)i);
+        }
+        for (set = 0; hp_kernels_at(set); set++) {
+            memset(out, 0, sizeof out);
+            hp_kernels_at(set)->rmsnorm(out, numbers, weights, n, 1e-6f);
+            bad += !same_floats(out, expected, LONGEST);
+            memcpy(out, numbers, sizeof out);
+            hp_kernels_at(set)->rmsnorm_in_place(out, weights, n, 1e-6f);
+            bad += !same_floats(out, expected, LONGEST);
+        }
+    }
+    CHECK(bad == 0);
+}
+
+static void test_rope(void)
+{
+    float expected[LONGEST], out[LONGEST];
+    int32_t dims, i, set, bad = 0;
+    for (dims = 2; dims <= 128; dims += 2) {
+        make_numbers(LONGEST);
+        memcpy(expected, numbers, sizeof expected);
+        for (i = 0; i < dims / 2; i++) {
+            float a = numbers[i], b = numbers[i + dims / 2], cosine = others[i], sine = others[i + dims / 2];
+            float ac = a * cosine, bs = b * sine, bc = b * cosine, as = a * sine;
+            expected[i] = ac - bs, expected[i + dims / 2] = bc + as;
+        }
+        for (set = 0; hp_kernels_at(set); set++) {
+            memcpy(out, numbers, sizeof out);
+            hp_kernels_at(set)->rope(out, others, dims);
+            bad += !same_floats(out, expected, LONGEST);
+        }
+    }
+    CHECK(bad == 0);
+}
+
+/* Blocks of a cache of each type, with scales by rows or by columns where there are any. */
+static void test_unpacking(void)
+{
+    enum { BLOCK_ROWS = 5, MOST_COLS = 80 };
+    static float out[BLOCK_ROWS * MOST_COLS], aligned[BLOCK_ROWS * MOST_COLS];
+    uint8_t scales[2 * MOST_COLS], *image = (uint8_t *)aligned;
+    int32_t cols, r, c, set, by, type, bad = 0;
+    for (cols = 2; cols <= MOST_COLS; cols += 2)
+        for (type = HARP_CACHE_F16; type <= HARP_CACHE_INT8; type++)
+            for (by = 0; by < (type == HARP_CACHE_INT8 ? 2 : 1); by++) {
+                hp_packed in = {0};
+                in.type = (harp_cache)type, in.elements = image, in.rows = BLOCK_ROWS, in.cols = cols;
+                if (type == HARP_CACHE_INT8) *(by ? &in.col_scales : &in.row_scales) = scales;
+                for (c = 0; c < (int32_t)sizeof aligned; c++) image[c] = (uint8_t)(int)(any_float(128.0f) + 128.0f);
+                for (c = 1; c < (int32_t)sizeof aligned; c += 2) image[c] &= type == HARP_CACHE_INT8 ? 0xFF : 0xBB;
+                for (c = 0; c < MOST_COLS; c++) scales[2 * c] = (uint8_t)c, scales[2 * c + 1] = (uint8_t)(0x20 + c % 16);
+                for (set = 0; hp_kernels_at(set); set++) {
+                    hp_kernels_at(set)->unpack(out, MOST_COLS, &in);
+                    for (r = 0; r < BLOCK_ROWS; r++)
+                        for (c = 0; c < cols; c++) {
+                            size_t at = (size_t)(r * cols + c);
+                            float x = (float)(int8_t)image[at];
+                            if (type == HARP_CACHE_F16) x = hp_half_to_float(hp_u16(image + 2 * at));
+                            if (type == HARP_CACHE_F32) memcpy(&x, image + 4 * at, 4);
+                            if (type == HARP_CACHE_INT8) x = x * hp_half_to_float(hp_u16(scales + 2 * (by ? c : r)));
+                            bad += hp_bits(x) != hp_bits(out[r * MOST_COLS + c]);
+                        }
+                }
+            }
+    CHECK(bad == 0);
+}
+
+/* Sums of rows by weights: from the first to the last, one after another, onto what is there. */
+static void test_weighted_sums(void)
+{
+    enum { MOST_QUERIES = 13, MOST_ROWS = 20, MOST_COLS = 80 };
+    static float out[MOST_QUERIES * MOST_COLS], expected[MOST_QUERIES * MOST_COLS], a[MOST_QUERIES * MOST_ROWS];
+    static float b[MOST_ROWS * MOST_COLS];
+    int32_t queries, i, k, c, set, bad = 0;
+    for (queries = 1; queries <= MOST_QUERIES; queries++) {
+        hp_weighing w = {0};
+        for (i = 0; i < MOST_QUERIES * MOST_ROWS; i++) a[i] = any_float(1.0f);
+        for (i = 0; i < MOST_ROWS * MOST_COLS; i++) b[i] = any_float(2.0f);
+        w.out = out, w.out_stride = MOST_COLS, w.a = a, w.a_stride = MOST_ROWS, w.b = b, w.b_stride = MOST_COLS;
+        w.queries = queries, w.columns = 16 * (1 + queries % 5), w.first = queries % 4, w.last = MOST_ROWS - 1 - queries % 3;
+        for (i = 0; i < MOST_QUERIES * MOST_COLS; i++) expected[i] = any_float(1.0f);
+        for (set = 0; hp_kernels_at(set); set++) {
+            float start[MOST_QUERIES * MOST_COLS];
+            memcpy(out, expected, sizeof out), memcpy(start, expected, sizeof start);
+            hp_kernels_at(set)->weighted_sums(&w);
+            for (i = 0; i < queries; i++)
+                for (c = 0; c < w.columns; c++)
+                    for (k = w.first; k <= w.last; k++) {
+                        float term = a[i * MOST_ROWS + k] * b[k * MOST_COLS + c];
+                        start[i * MOST_COLS + c] = start[i * MOST_COLS + c] + term;
+                    }
+            bad += !same_floats(out, start, MOST_QUERIES * MOST_COLS);
+        }
+    }
+    CHECK(bad == 0);
+}
+
 /* exp(x - max) of scores that are equal, far apart, huge or -infinite: each within 2 ulp of exact, none a NaN. */
 static void test_softmax(void)
 {
@@ -423,6 +570,10 @@ int main(int argc, char **argv)
     test_quantize();
     test_quantize_sets();
     test_products();
+    test_norms();
+    test_rope();
+    test_unpacking();
+    test_weighted_sums();
     test_softmax();
     test_entropy();
     test_rank();

@@ -115,10 +115,17 @@ static void test_budget(const harp_model *m)
     harp_session *s;
     harp_step step;
     int64_t weights = harp_model_info(m).parameters, slices = 0, budget = weights / 10;
+    int done;
     p.harp = 0, p.context = 64;
     s = open_session(m, p);
     CHECK(harp_feed(s, prompt, 2, NULL) == HARP_OK && sliced(s, budget, &step, &slices) == HARP_OK);
     CHECK(slices >= 8 && slices <= 24);
+    for (budget = 0; budget >= -1; budget--) { /* of nothing: the least that can be done */
+        CHECK(harp_rewind(s, 0, NULL) == HARP_OK && harp_feed(s, prompt, 2, NULL) == HARP_OK);
+        for (slices = 0, done = 0; !done && slices < 10000; slices++)
+            if (harp_step_some(s, budget, &done, &step, NULL)) break;
+        CHECK(done && slices > 24);
+    }
     harp_session_close(s);
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Unlicense
  *
- * test_words.c - how text is cut into words and normalized, against Python's regex and unicodedata
+ * test_words.c - how text is cut into words, normalized and joined to tokens: against Python's regex and unicodedata,
+ * and against joining by its definition
  *
  *     test_words HARP_CONVERT FOLDER      FOLDER: to write into. Run in the repository's root.
  *
@@ -12,6 +13,8 @@
 #include <stdlib.h>
 
 enum { LONGEST = 1 << 14 };
+
+#define NONE 0xFFFFFFFFu /* what the library's functions return for no token */
 
 static int passed, failed;
 static const char *converter, *folder;
@@ -117,6 +120,18 @@ static void test_words(FILE *f)
     }
 }
 
+/* The end of the text: \s+$|\s|\S+ */
+static void test_end(void)
+{
+    static char stage[1][LONGEST] = {"5c732b247c5c737c5c532b"}, cuts[2][16] = {"1 2 3 4 7", "1 2 4"};
+    static const char *const texts[] = {"a  b   ", "\n cd"};
+    harp_model *m = make_tokenizer(stage, 1, "null");
+    int i;
+    for (i = 0; i < 2; i++)
+        check(m && same_cuts(m, (const uint8_t *)texts[i], strlen(texts[i]), cuts[i]), "the end of a text", texts[i]);
+    harp_close(m);
+}
+
 static void test_normalization(FILE *f)
 {
     static char line[LONGEST], stage[1][LONGEST] = {"5c532b7c5c732b"}; /* \S+|\s+ */
@@ -141,13 +156,66 @@ static void test_normalization(FILE *f)
     harp_close(m);
 }
 
+/* Joining by its definition: as long as any two neighbours can be joined, those of the lowest rank are, and of such the
+ * first. Returns how many symbols are left. */
+static size_t join_plainly(const hp_tokenizer *t, uint32_t *ids, size_t n)
+{
+    for (;;) {
+        uint32_t lowest = NONE, joined = 0, result;
+        size_t i, at = 0;
+        for (i = 0; i + 1 < n; i++) {
+            uint32_t rank = hp_find_merge(t, ids[i], ids[i + 1], &result);
+            if (rank < lowest) lowest = rank, at = i, joined = result;
+        }
+        if (lowest == NONE) return n;
+        ids[at] = joined;
+        memmove(ids + at + 1, ids + at + 2, (n - at - 2) * sizeof *ids), n--;
+    }
+}
+
+/* Words of bytes that real text has, so that much is joined, and in many orders. */
+static void test_joining(void)
+{
+    static const char letters[] = "eeeeettttaaaooiinnsshhrrdlu  wmc,.";
+    static uint32_t ids[256];
+    static int32_t tokens[256];
+    uint32_t state = 1;
+    char detail[64];
+    int word, wrong = 0, joined = 0;
+    harp_model *m = NULL;
+    hp_encoder e;
+    if (harp_open(&m, "examples/demo/demo.harp", NULL)) exit(2);
+    for (word = 0; word < 4000; word++) {
+        size_t bytes = 1 + (size_t)word % 97, n, i;
+        memset(&e, 0, sizeof e);
+        e.m = m, e.t = &m->tokenizer, e.tokens = tokens, e.capacity = 256;
+        if (hp_make_room(&e, bytes)) exit(2);
+        for (i = 0; i < bytes; i++) {
+            state = state * 1664525u + 1013904223u;
+            hp_add_byte(&e, (uint8_t)letters[(state >> 16) % (sizeof letters - 1)]);
+        }
+        n = e.n_symbols;
+        memcpy(ids, e.id, n * sizeof *ids);
+        hp_join(&e);
+        joined += n - e.n >= n / 3;
+        n = join_plainly(e.t, ids, n);
+        wrong += n != e.n || memcmp(ids, tokens, n * sizeof *ids) != 0;
+        hp_free_work(&e);
+    }
+    sprintf(detail, "%d of 4000 words wrong, %d much joined", wrong, joined);
+    check(wrong == 0 && joined > 1000, "joined as by the definition", detail);
+    harp_close(m);
+}
+
 int main(int argc, char **argv)
 {
     FILE *words = fopen("tests/fixtures/tokenizer/words.txt", "r"), *nfc = fopen("tests/fixtures/tokenizer/nfc.txt", "r");
     if (argc != 3 || !words || !nfc) return 2;
     converter = argv[1], folder = argv[2];
     test_words(words);
+    test_end();
     test_normalization(nfc);
+    test_joining();
     fclose(words), fclose(nfc);
     printf("%d passed, %d failed\n", passed, failed);
     return failed != 0;
