@@ -6754,9 +6754,8 @@ static float hp_uncertainty(const harp_session *s, const float *logits, hp_sprea
         variance = spread.mean_squares - square;
         return (float)((double)variance / (hp_ln2 * hp_ln2));
     case HARP_MEASURE_CALLER: return s->params.measure_fn(s->params.harp_user, logits, vocab);
-    case HARP_MEASURE_ENTROPY: break;
+    default: return hp_entropy_bits(spread); /* HARP_MEASURE_ENTROPY */
     }
-    return hp_entropy_bits(spread);
 }
 
 /* H4, H5: how many reframings have something to say at position n, that is, mask at least one position up to n */
@@ -7552,7 +7551,7 @@ static harp_status hp_check_tokens(const harp_session *s, const int32_t *tokens,
 
 static void hp_append(harp_session *s, const int32_t *tokens, int32_t n)
 {
-    if (s->n_tokens == 0 && n > 0) {
+    if (s->n_tokens == 0) {
         hp_forget_reframed(s);
         s->from = s->params.reframe_from == HARP_FROM_PROMPT ? n : s->params.reframe_from;
     }
@@ -7595,7 +7594,7 @@ static harp_status hp_go_on(harp_session *s, const float **logits, harp_step *no
         hp_drop_slices(s);
         s->has_step = s->step_passes = s->step_rows = 0;
         status = hp_draft(s, err);
-    } else if (p->under_way) {
+    } else {
         status = hp_flush(s, err);
     }
     if (status == HARP_OK) status = hp_combined_logits(s, logits, now, err);

@@ -391,6 +391,32 @@ static void test_context_full(const harp_model *m)
     harp_session_close(s);
 }
 
+/* A parallel-for of the caller's is not asked where there is one thread; half an allocator is none. */
+static void never_called(void *user, void (*task)(void *argument, int i), void *argument, int n)
+{
+    (void)task, (void)argument, (void)n;
+    ++*(int *)user;
+}
+
+static void *never_alloc(void *user, size_t bytes)
+{
+    (void)bytes;
+    ++*(int *)user;
+    return NULL;
+}
+
+static void test_callbacks_not_called(const harp_model *m)
+{
+    harp_params p = harp_defaults();
+    harp_session *s;
+    int calls = 0;
+    p.parallel = never_called, p.parallel_user = &calls, p.threads = 1;
+    p.allocator.alloc = never_alloc, p.allocator.user = &calls;
+    s = open_session(m, p);
+    CHECK(s && harp_feed(s, prompt, PROMPT, NULL) == HARP_OK && harp_next(s, NULL, NULL) == HARP_OK && calls == 0);
+    harp_session_close(s);
+}
+
 /* ---- Sampling ---- */
 
 static void test_sampling(const harp_model *m)
@@ -435,7 +461,7 @@ static void test_sampling(const harp_model *m)
     for (i = 0; i < m->vocab; i++) x[i] = i == 5 || i == 9 ? 1.0f : -hp_float(0x7F800000u);
     s->n_tokens = 0, s->params.repeat_penalty = 1.0f, s->params.temperature = 1.0f;
     for (s->params.top_k = 0; s->params.top_k <= 40; s->params.top_k += 40) {
-        s->params.min_p = -1.0f; /* nothing but its being banned keeps a token out */
+        s->params.min_p = -1.0f, s->params.top_p = 2.0f; /* nothing but its being banned keeps a token out */
         CHECK((hp_choose(s, x) == 5 || hp_choose(s, x) == 9) && s->n_cut == 2);
     }
     harp_session_close(s);
@@ -858,6 +884,7 @@ int main(int argc, char **argv)
     test_cancel(m);
     test_misuse(m);
     test_context_full(m);
+    test_callbacks_not_called(m);
     test_sampling(m);
     test_keep_or_replace(m);
     test_look_up(m);
