@@ -1016,10 +1016,6 @@ enum { HP_GROUP = 32, HP_TILE_GROUP_BYTES = HP_LANES * HP_GROUP, HP_QUERIES_AT_O
  * page of 4 KiB; asking this far ahead made single rows a fifth faster (Zen 3). Addresses beyond the end do no harm. */
 enum { HP_PREFETCH_AHEAD = 4096 };
 
-/* A core that reads in several places at once has more of its requests under way: four streams of weights brought
- * 16.3 GB/s where one brought 14.4 (Xeon of 2023), two threads 32.3 where 27.7. */
-enum { HP_STREAMS = 4 };
-
 /* A weight matrix [rows][cols] in the file's tiles of 16 rows (drawn in [CH09]). Float weights serve to measure what
  * int8 costs; they are multiplied with float activations whatever the session asked for. */
 typedef struct hp_matrix {
@@ -1300,6 +1296,9 @@ static void hp_quantize(int8_t *q, float *scales, int32_t *starts, const float *
 #ifndef HP_BLOCK_ROWS
 #define HP_BLOCK_ROWS HP_ROWS_AT_ONCE
 #endif
+#ifndef HP_STREAMS
+#define HP_STREAMS 2
+#endif
 #ifndef HP_BLOCK_DOTS
 #define HP_BLOCK_DOTS(sum, w, x, rows, first, more) 0
 #endif
@@ -1310,7 +1309,11 @@ static void hp_quantize(int8_t *q, float *scales, int32_t *starts, const float *
 
 /* Tiles times rows, int8: out[r][16] of each tile (rule R2). The weights are loaded once for all the rows, which are in
  * one block of inputs; tiles, one or HP_STREAMS, lie `apart` tiles from one another. Numeric contract: weights in
- * [-128, 127], activations in [-127, 127], so a group's sum is below 2^20 in size. */
+ * [-128, 127], activations in [-127, 127], so a group's sum is below 2^20 in size.
+ *
+ * A core that reads in several places at once has more of its requests under way. How many is best, it decides: four
+ * streams brought 16.3 GB/s where one brought 14.4 (Xeon of 2023); two brought 33 where one brought 26 and four 30.5,
+ * and with a second row 31 where four brought 27 (Zen 5). */
 HP_INLINE void hp_tiles_int8(const hp_matrix *m, int32_t first, int32_t apart, int tiles, const hp_inputs *in,
                              size_t row, int rows, float *out, size_t stride)
 {
@@ -1688,6 +1691,7 @@ static const hp_kernels hp_kernels_of_set = {
 #undef HP_DOT_OFFSET
 #undef HP_ROWS_AT_ONCE
 #undef HP_BLOCK_ROWS
+#undef HP_STREAMS
 #undef HP_BLOCK_DOTS
 #undef HP_BLOCKS_BEGIN
 #undef HP_BLOCKS_END
@@ -2240,6 +2244,7 @@ HP_TARGET_BEGIN("avx2,f16c,avx512f,avx512bw,avx512vl,avx512vnni,amx-tile,amx-int
 #define HP_DOT_OFFSET 128
 #define HP_ROWS_AT_ONCE 8
 #define HP_BLOCK_ROWS 16
+#define HP_STREAMS 4
 #define HP_READ_X86_LANES
 #include HARP_IMPL_FILE
 

@@ -1221,7 +1221,8 @@ int main(int argc, char **argv)
     test_small_file_wants_much();
     test_image_holds_no_old_memory();
 #else
-    (void)test_cancelling, (void)test_cancelling_beams, (void)test_wrong_calls, (void)test_forged_images;
+    (void)test_cancelling, (void)test_cancelling_beams, (void)test_cancelling_drafts, (void)test_wrong_calls;
+    (void)test_forged_images;
     (void)test_tuning_one_step, (void)test_float_matrices, (void)test_int8_extremes;
     (void)test_tuning, (void)test_ends_of_generation, (void)test_refused_changes, (void)test_wrong_drafts;
     (void)test_logits_that_are_no_numbers, (void)test_drafts_that_end, (void)test_wrong_beams;
