@@ -182,11 +182,15 @@ test-all: all $(TESTS:%=$(B)/%)
 coverage: all
 	sh tests/coverage.sh $(B)
 
-# Fuzzing with clang's libFuzzer: make fuzz MINUTES=n for each target; TARGETS="json chat" for some.
+# Fuzzing with clang's libFuzzer, or with AFL++: make fuzz MINUTES=n for each target; TARGETS="json chat" for some.
 MINUTES = 1
 fuzz:
 	sh tests/fuzz/run.sh $(B) build asan
 	sh tests/fuzz/run.sh $(B) run $$(($(MINUTES) * 60)) $(TARGETS)
+
+fuzz-afl:
+	sh tests/fuzz/run.sh $(B) build afl
+	sh tests/fuzz/run.sh $(B) afl $$(($(MINUTES) * 60)) $(TARGETS)
 
 # The web page: a folder for any plain file server. Needs clang, lld and wasi-libc.
 WASM = clang --target=wasm32-wasi -std=c99 -O3 -Wall -Wextra -Werror -DHARP_NO_STDIO -DHARP_NO_MMAP -nostartfiles -Wl,--no-entry \
@@ -209,4 +213,4 @@ clean:
 	rm -rf $(B)
 
 .PHONY: all run test test-all web matrix clean
-.PHONY: fuzz coverage
+.PHONY: fuzz fuzz-afl coverage

@@ -1,9 +1,10 @@
 #!/bin/sh
 # Fuzzing: sh tests/fuzz/run.sh BUILD_FOLDER COMMAND ...
 #
-#   build [asan|msan]...     builds the targets with libFuzzer (clang), into BUILD_FOLDER/fuzz
+#   build [asan|msan|afl]... builds the targets with libFuzzer (clang) or for AFL++, into BUILD_FOLDER/fuzz
 #   replay                   builds them with gcc and driver.c, ASan and UBSan, and runs every seed and every old finding
 #   run SECONDS [TARGET]...  fuzzes each target for so long, and prints how many inputs it ran
+#   afl SECONDS [TARGET]...  the same with AFL++, whose way of choosing and cutting inputs is another
 #
 # Findings land in BUILD_FOLDER/fuzz/found; a fixed one is kept in tests/fuzz/regressions/TARGET/ under a name that says
 # what it was.
@@ -42,6 +43,7 @@ build_kind() {
     case $1 in
     asan) build asan clang -O2 -fsanitize=fuzzer-no-link $checks ;;
     msan) build msan clang -O2 -fsanitize=fuzzer-no-link -fsanitize=memory -fno-sanitize-recover=all -DHARP_NO_SIMD ;;
+    afl) AFL_QUIET=1 build afl afl-clang-fast -O2 $checks ;;
     gcc) DRIVER=$here/driver.c LINK= FASTER=-DHARP_NO_SIMD && build gcc gcc -O1 $checks ;;
     esac
 }
@@ -60,6 +62,25 @@ fuzz() {
     n=$(sed -n 's/^stat::number_of_executed_units: *//p' $B/$1_$2.log)
     printf '%-24s %10s executions, %s\n' "$2 ($1)" "${n:-0}" "$([ $status = 0 ] && echo 'no finding' || echo "FOUND, see $B/$1_$2.log")" | tee -a $B/said
     return $status
+}
+
+# fuzz_afl TARGET SECONDS: the same. AFL++ wants one folder of inputs; what it learnt stays for the next run.
+fuzz_afl() {
+    rm -rf $B/afl_in
+    mkdir -p $B/afl_in $B/afl_out
+    for d in $here/seeds/$1 $here/regressions/$1; do [ ! -d $d ] || cp $d/* $B/afl_in; done
+    [ -n "$(ls $B/afl_in)" ] || echo seed > $B/afl_in/seed
+    dictionary=
+    [ ! -f $here/$1.dict ] || dictionary="-x $here/$1.dict"
+    AFL_NO_UI=1 AFL_SKIP_CPUFREQ=1 AFL_NO_AFFINITY=1 AFL_AUTORESUME=1 AFL_I_DONT_CARE_ABOUT_MISSING_CRASHES=1 \
+        AFL_IGNORE_SEED_PROBLEMS=1 afl-fuzz -V $2 -i $B/afl_in -o $B/afl_out/$1 -m none -t 5000 $dictionary -- $B/afl_$1 > $B/afl_$1.log 2>&1
+    stats=$B/afl_out/$1/default/fuzzer_stats
+    n=$(sed -n 's/^execs_done *: *//p' $stats)
+    found=$(sed -n 's/^saved_crashes *: *//p' $stats)
+    found=$((${found:-1} + $(sed -n 's/^saved_hangs *: *//p' $stats)))
+    printf '%-24s %10s executions, %s\n' "$1 (AFL++)" "${n:-0}" \
+        "$([ $found = 0 ] && echo 'no finding' || echo "FOUND, see $B/afl_out/$1/default")" | tee -a $B/said
+    [ $found = 0 ]
 }
 
 case $command in
@@ -92,6 +113,16 @@ run)
             [ "$k" != msan ] || case " $library " in *" $t "*) ;; *) continue ;; esac
             if fuzz $k $t $seconds; then passed=$((passed + 1)); else failed=$((failed + 1)); fi
         done
+    done
+    printf '%d passed, %d failed\n' $passed $failed
+    [ $failed = 0 ] && [ $passed -gt 0 ]
+    ;;
+afl)
+    seconds=$1
+    shift
+    passed=0 failed=0
+    for t in ${@:-$library $converter}; do
+        if fuzz_afl $t $seconds; then passed=$((passed + 1)); else failed=$((failed + 1)); fi
     done
     printf '%d passed, %d failed\n' $passed $failed
     [ $failed = 0 ] && [ $passed -gt 0 ]
