@@ -151,7 +151,7 @@
 #if defined(__clang__)
 #define HP_INLINE static inline __attribute__((always_inline, unused))
 #define HP_UNROLL HP_PRAGMA(clang loop unroll(full))
-#define HP_PREFETCH(p) __builtin_prefetch(p)
+#define HP_PREFETCH(p, level) __builtin_prefetch(p, 0, 4 - (level))
 #define HP_TARGET_BEGIN(set) HP_PRAGMA(clang attribute push(__attribute__((target(set))), apply_to = function))
 #define HP_TARGET_END HP_PRAGMA(clang attribute pop)
 #elif defined(__GNUC__)
@@ -162,13 +162,13 @@
 #define HP_INLINE static inline __attribute__((always_inline))
 #define HP_UNROLL HP_PRAGMA(GCC unroll 16)
 #endif
-#define HP_PREFETCH(p) __builtin_prefetch(p)
+#define HP_PREFETCH(p, level) __builtin_prefetch(p, 0, 4 - (level))
 #define HP_TARGET_BEGIN(set) HP_PRAGMA(GCC push_options) HP_PRAGMA(GCC target(set))
 #define HP_TARGET_END HP_PRAGMA(GCC pop_options)
 #else
 #define HP_INLINE static inline
 #define HP_UNROLL
-#define HP_PREFETCH(p) ((void)(p))
+#define HP_PREFETCH(p, level) ((void)(p))
 #define HP_TARGET_BEGIN(set)
 #define HP_TARGET_END
 #endif
@@ -1013,8 +1013,10 @@ HP_INLINE hp_vi hp_vi_dot4(hp_vi a, hp_vw w, const int8_t *x)
 enum { HP_GROUP = 32, HP_TILE_GROUP_BYTES = HP_LANES * HP_GROUP, HP_QUERIES_AT_ONCE = 4 };
 
 /* Weights, keys and values stream from memory once a pass. The processor's own prefetching stops at the end of each
- * page of 4 KiB; asking this far ahead made single rows a fifth faster (Zen 3). Addresses beyond the end do no harm. */
-enum { HP_PREFETCH_AHEAD = 4096 };
+ * page of 4 KiB, so kernels ask this far ahead. Addresses beyond the end do no harm. Weights, of which there are most,
+ * are asked into the second cache: the first can await some ten or twenty lines, too few to keep memory busy, and while
+ * it does, nothing else gets in (Zen 4: one row 1.3 times as fast, two rows 1.5). */
+enum { HP_STREAMS = 4, HP_WEIGHTS_AHEAD = 1024, HP_CACHE_AHEAD = 4096 };
 
 /* A weight matrix [rows][cols] in the file's tiles of 16 rows (drawn in [CH09]). Float weights serve to measure what
  * int8 costs; they are multiplied with float activations whatever the session asked for. */
@@ -1296,9 +1298,6 @@ static void hp_quantize(int8_t *q, float *scales, int32_t *starts, const float *
 #ifndef HP_BLOCK_ROWS
 #define HP_BLOCK_ROWS HP_ROWS_AT_ONCE
 #endif
-#ifndef HP_STREAMS
-#define HP_STREAMS 2
-#endif
 #ifndef HP_BLOCK_DOTS
 #define HP_BLOCK_DOTS(sum, w, x, rows, first, more) 0
 #endif
@@ -1311,9 +1310,8 @@ static void hp_quantize(int8_t *q, float *scales, int32_t *starts, const float *
  * one block of inputs; tiles, one or HP_STREAMS, lie `apart` tiles from one another. Numeric contract: weights in
  * [-128, 127], activations in [-127, 127], so a group's sum is below 2^20 in size.
  *
- * A core that reads in several places at once has more of its requests under way. How many is best, it decides: four
- * streams brought 16.3 GB/s where one brought 14.4 (Xeon of 2023); two brought 33 where one brought 26 and four 30.5,
- * and with a second row 31 where four brought 27 (Zen 5). */
+ * A core that reads in several places at once has more of its requests under way. On a Zen 4, one, two and four
+ * streams brought 23.3, 26.8 and 28.5 GB/s with one row; 20.6, 22.7 and 25.6 with two; 16.0, 19.9 and 24.5 with four. */
 HP_INLINE void hp_tiles_int8(const hp_matrix *m, int32_t first, int32_t apart, int tiles, const hp_inputs *in,
                              size_t row, int rows, float *out, size_t stride)
 {
@@ -1336,7 +1334,7 @@ HP_INLINE void hp_tiles_int8(const hp_matrix *m, int32_t first, int32_t apart, i
             done = HP_BLOCK_DOTS(sum, w, x, rows, g == 0, g + 1 < (size_t)m->groups);
             HP_UNROLL for (j = 0; j < HP_GROUP / 4; j++) {
                 hp_vw weights = hp_vw_load(w + 4 * HP_LANES * j);
-                if (row == 0) HP_PREFETCH(w + HP_PREFETCH_AHEAD + 4 * HP_LANES * j);
+                if (row == 0) HP_PREFETCH(w + HP_WEIGHTS_AHEAD + 4 * HP_LANES * j, 2);
                 HP_UNROLL for (r = done; r < rows; r++)
                     sum[r] = hp_vi_dot4(sum[r], weights, x + HP_GROUP * r + 4 * j);
             }
@@ -1452,7 +1450,7 @@ static void hp_unpack(float *out, size_t stride, const hp_packed *in)
     for (r = 0; r < in->rows; r++, p += (size_t)in->cols * element)
         for (c = 0; c < in->cols; c += HP_LANES) {
             hp_vf v;
-            HP_PREFETCH(p + (size_t)c * element + HP_PREFETCH_AHEAD);
+            HP_PREFETCH(p + (size_t)c * element + HP_CACHE_AHEAD, 1);
             v = hp_load_elements(in->type, p + (size_t)c * element, hp_min(in->cols - c, HP_LANES));
             if (in->row_scales) v = hp_vf_mul(v, hp_vf_set(hp_half_to_float(hp_u16(in->row_scales + 2 * r))));
             if (in->col_scales) v = hp_vf_mul(v, hp_vf_load_half(in->col_scales + 2 * c));
@@ -1691,7 +1689,6 @@ static const hp_kernels hp_kernels_of_set = {
 #undef HP_DOT_OFFSET
 #undef HP_ROWS_AT_ONCE
 #undef HP_BLOCK_ROWS
-#undef HP_STREAMS
 #undef HP_BLOCK_DOTS
 #undef HP_BLOCKS_BEGIN
 #undef HP_BLOCKS_END
@@ -2244,7 +2241,6 @@ HP_TARGET_BEGIN("avx2,f16c,avx512f,avx512bw,avx512vl,avx512vnni,amx-tile,amx-int
 #define HP_DOT_OFFSET 128
 #define HP_ROWS_AT_ONCE 8
 #define HP_BLOCK_ROWS 16
-#define HP_STREAMS 4
 #define HP_READ_X86_LANES
 #include HARP_IMPL_FILE
 
