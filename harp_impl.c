@@ -791,7 +791,7 @@ static uint16_t hp_float_to_half(float x)
 #define hp_tile_streams HP_OF_SET(hp_tile_streams)
 #define hp_matmul HP_OF_SET(hp_matmul)
 #define hp_load_elements HP_OF_SET(hp_load_elements)
-#define hp_unpack HP_OF_SET(hp_unpack)
+#define hp_load_packed HP_OF_SET(hp_load_packed)
 #define hp_weigh HP_OF_SET(hp_weigh)
 #define hp_weigh_columns HP_OF_SET(hp_weigh_columns)
 #define hp_weighted_sums HP_OF_SET(hp_weighted_sums)
@@ -1010,13 +1010,13 @@ HP_INLINE hp_vi hp_vi_dot4(hp_vi a, hp_vw w, const int8_t *x)
 
 /* ---- What kernels are given, whatever the set ---- */
 
-enum { HP_GROUP = 32, HP_TILE_GROUP_BYTES = HP_LANES * HP_GROUP, HP_QUERIES_AT_ONCE = 4 };
+enum { HP_GROUP = 32, HP_TILE_GROUP_BYTES = HP_LANES * HP_GROUP };
 
 /* Weights, keys and values stream from memory once a pass. The processor's own prefetching stops at the end of each
  * page of 4 KiB, so kernels ask this far ahead. Addresses beyond the end do no harm. Weights, of which there are most,
  * are asked into the second cache: the first can await some ten or twenty lines, too few to keep memory busy, and while
  * it does, nothing else gets in (Zen 4: one row 1.3 times as fast, two rows 1.5). */
-enum { HP_STREAMS = 4, HP_WEIGHTS_AHEAD = 1024, HP_CACHE_AHEAD = 4096 };
+enum { HP_STREAMS = 4, HP_WEIGHTS_AHEAD = 1024, HP_CACHE_AHEAD = 2048 };
 
 /* A weight matrix [rows][cols] in the file's tiles of 16 rows (drawn in [CH09]). Float weights serve to measure what
  * int8 costs; they are multiplied with float activations whatever the session asked for. */
@@ -1057,17 +1057,23 @@ typedef struct hp_packed {
     const uint8_t *elements; /* [rows][cols] */
     const uint8_t *row_scales, *col_scales; /* halves, as in the file */
     harp_cache type;
-    int32_t rows, cols;
+    int32_t cols;
 } hp_packed;
+
+static size_t hp_cache_element_bytes(harp_cache cache)
+{
+    return cache == HARP_CACHE_F32 ? 4 : cache == HARP_CACHE_F16 ? 2 : 1;
+}
 
 /* Either half of attention: out[q][c] += sum over k = first..last, in order, of a[q][k] * b[k][c]. For scores a is
  * queries, k their dimension, a column a position; for mixing a is the weights of positions k, a column a dimension of
  * the values. */
 typedef struct hp_weighing {
-    float *out;                          /* [queries][out_stride] */
-    const float *a, *b;                  /* [queries][a_stride], [last + 1][b_stride] */
-    size_t out_stride, a_stride, b_stride;
-    int32_t queries, columns, first, last; /* columns: a multiple of 16 */
+    float *out;     /* [queries][out_stride], the columns padded to a multiple of 16 */
+    const float *a; /* [queries][a_stride]                                           */
+    hp_packed b;
+    size_t out_stride, a_stride;
+    int32_t queries, first, last;
 } hp_weighing;
 
 /* What a distribution p = softmax(x[n]) is like, from sums over e = exp(d), d = x - max: with Z = sum e,
@@ -1088,7 +1094,6 @@ typedef struct hp_kernels {
     void (*quantize)(int8_t *q, float *scales, int32_t *starts, const float *x, int32_t groups, size_t apart);
     void (*matmul)(const hp_matrix *m, int32_t first, int32_t last, const hp_inputs *in, int32_t rows, float *out,
                    size_t out_stride);
-    void (*unpack)(float *out, size_t stride, const hp_packed *in);
     void (*weighted_sums)(const hp_weighing *w);
     float (*softmax_weights)(float *x, int32_t first, int32_t last, float scale);
     hp_spread (*measure_spread)(const float *x, int32_t n);
@@ -1441,59 +1446,47 @@ HP_INLINE hp_vf hp_load_elements(harp_cache type, const uint8_t *p, int32_t n)
     return hp_vf_load((const float *)(const void *)p);
 }
 
-/* A block of keys or values as floats: out[rows][stride], stride a multiple of 16 that is at least cols. */
-static void hp_unpack(float *out, size_t stride, const hp_packed *in)
+/* Sixteen columns of row k of a block, as floats. */
+HP_INLINE hp_vf hp_load_packed(const hp_packed *b, const uint8_t *row, int32_t k, int32_t column, size_t element)
 {
-    size_t element = in->type == HARP_CACHE_F32 ? 4 : in->type == HARP_CACHE_F16 ? 2 : 1;
-    const uint8_t *p = in->elements;
-    int32_t r, c;
-    for (r = 0; r < in->rows; r++, p += (size_t)in->cols * element)
-        for (c = 0; c < in->cols; c += HP_LANES) {
-            hp_vf v;
-            HP_PREFETCH(p + (size_t)c * element + HP_CACHE_AHEAD, 1);
-            v = hp_load_elements(in->type, p + (size_t)c * element, hp_min(in->cols - c, HP_LANES));
-            if (in->row_scales) v = hp_vf_mul(v, hp_vf_set(hp_half_to_float(hp_u16(in->row_scales + 2 * r))));
-            if (in->col_scales) v = hp_vf_mul(v, hp_vf_load_half(in->col_scales + 2 * c));
-            hp_vf_store(out + (size_t)r * stride + (size_t)c, v);
-        }
+    hp_vf v = hp_load_elements(b->type, row + (size_t)column * element, hp_min(b->cols - column, HP_LANES));
+    if (b->row_scales) v = hp_vf_mul(v, hp_vf_set(hp_half_to_float(hp_u16(b->row_scales + 2 * k))));
+    if (b->col_scales) v = hp_vf_mul(v, hp_vf_load_half(b->col_scales + 2 * column));
+    return v;
 }
 
-/* n queries times m times 16 columns: each load of b serves the queries, each factor the columns, and there are enough
- * sums that none waits for its last addition. */
-HP_INLINE void hp_weigh(const hp_weighing *w, int32_t query, int n, int32_t column, int m)
+/* n queries times sixteen columns: each load of b serves all the queries. */
+HP_INLINE void hp_weigh(const hp_weighing *w, int32_t query, int n, int32_t column)
 {
     float *out = w->out + (size_t)query * w->out_stride + column;
-    const float *a = w->a + (size_t)query * w->a_stride, *b = w->b + column;
-    hp_vf sum[HP_QUERIES_AT_ONCE][2], v[2];
+    const float *a = w->a + (size_t)query * w->a_stride;
+    size_t element = hp_cache_element_bytes(w->b.type), row = (size_t)w->b.cols * element;
+    hp_vf sum[8];
     int32_t k;
-    int i, c;
-    HP_UNROLL for (i = 0; i < n; i++) {
-        HP_UNROLL for (c = 0; c < m; c++) sum[i][c] = hp_vf_load(out + (size_t)i * w->out_stride + c * HP_LANES);
-    }
+    int i;
+    HP_UNROLL for (i = 0; i < n; i++) sum[i] = hp_vf_load(out + (size_t)i * w->out_stride);
     for (k = w->first; k <= w->last; k++) {
-        HP_UNROLL for (c = 0; c < m; c++) v[c] = hp_vf_load(b + (size_t)k * w->b_stride + c * HP_LANES);
-        HP_UNROLL for (i = 0; i < n; i++) {
-            hp_vf factor = hp_vf_set(a[(size_t)i * w->a_stride + (size_t)k]);
-            HP_UNROLL for (c = 0; c < m; c++) sum[i][c] = hp_vf_add(sum[i][c], hp_vf_mul(factor, v[c]));
-        }
+        const uint8_t *b = w->b.elements + (size_t)k * row;
+        hp_vf v = hp_load_packed(&w->b, b, k, column, element);
+        if (query == 0) HP_PREFETCH(b + (size_t)column * element + HP_CACHE_AHEAD, 1);
+        HP_UNROLL for (i = 0; i < n; i++)
+            sum[i] = hp_vf_add(sum[i], hp_vf_mul(hp_vf_set(a[(size_t)i * w->a_stride + (size_t)k]), v));
     }
-    HP_UNROLL for (i = 0; i < n; i++) {
-        HP_UNROLL for (c = 0; c < m; c++) hp_vf_store(out + (size_t)i * w->out_stride + c * HP_LANES, sum[i][c]);
-    }
+    HP_UNROLL for (i = 0; i < n; i++) hp_vf_store(out + (size_t)i * w->out_stride, sum[i]);
 }
 
-/* The same, the numbers being constants in each call, so that the sums stay in registers. */
+/* The same for all columns, the number of queries being a constant in each call, so that the sums stay in registers. */
 HP_INLINE void hp_weigh_columns(const hp_weighing *w, int32_t query, int n)
 {
-    int32_t c = 0;
-    for (; HP_ROWS_AT_ONCE >= 8 && c + 2 * HP_LANES <= w->columns; c += 2 * HP_LANES) hp_weigh(w, query, n, c, 2);
-    for (; c < w->columns; c += HP_LANES) hp_weigh(w, query, n, c, 1);
+    int32_t c;
+    for (c = 0; c < w->b.cols; c += HP_LANES) hp_weigh(w, query, n, c);
 }
 
 static void hp_weighted_sums(const hp_weighing *w)
 {
     int32_t q = 0;
-    for (; q + HP_QUERIES_AT_ONCE <= w->queries; q += HP_QUERIES_AT_ONCE) hp_weigh_columns(w, q, HP_QUERIES_AT_ONCE);
+    for (; HP_ROWS_AT_ONCE >= 8 && q + 8 <= w->queries; q += 8) hp_weigh_columns(w, q, 8);
+    for (; q + 4 <= w->queries; q += 4) hp_weigh_columns(w, q, 4);
     if (w->queries - q == 3) hp_weigh_columns(w, q, 3);
     if (w->queries - q == 2) hp_weigh_columns(w, q, 2);
     if (w->queries - q == 1) hp_weigh_columns(w, q, 1);
@@ -1671,7 +1664,7 @@ static void hp_activate(float *y, const float *gate, const float *up, int32_t n,
 }
 
 static const hp_kernels hp_kernels_of_set = {
-    HP_STRING(HP_SET), hp_rmsnorm, hp_add_to, hp_rope, hp_quantize, hp_matmul, hp_unpack, hp_weighted_sums,
+    HP_STRING(HP_SET), hp_rmsnorm, hp_add_to, hp_rope, hp_quantize, hp_matmul, hp_weighted_sums,
     hp_softmax_weights, hp_measure_spread, hp_layernorm, hp_rmsnorm_in_place, hp_add_bias, hp_soft_cap, hp_activate,
 };
 
@@ -5285,8 +5278,7 @@ static double hp_seconds(void)
  * = the newest position is frame "last", whose stream is a single block.
  * ============================================================================================================== */
 
-enum { HP_BLOCK = HP_LANES, HP_SCALES_BYTES = 2 * HP_BLOCK /* of a block */, HP_RUN = 4, HP_SHARES = 4,
-       HP_BLOCKS_AT_ONCE = 2 };
+enum { HP_BLOCK = HP_LANES, HP_SCALES_BYTES = 2 * HP_BLOCK /* of a block */, HP_RUN = 4, HP_SHARES = 4 };
 enum { HP_MAX_REFRAMINGS = 64, HP_MAX_THREADS = 256 };
 
 typedef struct hp_stream {
@@ -5518,11 +5510,6 @@ static harp_status hp_no_such_set(const char *name, harp_error *err)
 
 /* ---- Laying out the memory ---- */
 
-static size_t hp_cache_element_bytes(harp_cache cache)
-{
-    return cache == HARP_CACHE_F32 ? 4 : cache == HARP_CACHE_F16 ? 2 : 1;
-}
-
 static int32_t hp_blocks(int32_t positions)
 {
     return (positions + HP_BLOCK - 1) / HP_BLOCK;
@@ -5578,11 +5565,9 @@ static void hp_lay_out_scratch(harp_session *s, hp_arena *a)
     s->q = hp_carve(a, batch, widest);
     s->q_scales = hp_carve_rows(a, batch, widest / HP_GROUP, sizeof(float));
     s->q_starts = hp_carve_rows(a, batch, widest / HP_GROUP, sizeof(int32_t));
-    /* two blocks unpacked; for each query of a run: its scores, its mixed values, its sum */
+    /* for each query of a run: its scores, its mixed values, its sum */
     query_floats = (size_t)hp_blocks(s->params.context) * HP_BLOCK + head_floats + 1;
-    if (!hp_mul_size((size_t)hp_longest_run(s) * group, query_floats, &s->attention_floats)
-        || !hp_add_size(s->attention_floats, HP_BLOCKS_AT_ONCE * HP_BLOCK * head_floats, &s->attention_floats))
-        a->overflow = 1;
+    if (!hp_mul_size((size_t)hp_longest_run(s) * group, query_floats, &s->attention_floats)) a->overflow = 1;
     s->attention = hp_carve_rows(a, (size_t)s->params.threads, s->attention_floats, sizeof(float));
 }
 
@@ -5784,7 +5769,7 @@ static hp_packed hp_packed_keys(const harp_session *s, const hp_stream *t, size_
 {
     hp_packed p;
     p.elements = t->keys + block * hp_block_bytes(s), p.type = s->params.cache;
-    p.rows = s->model->info.head_dim, p.cols = HP_BLOCK;
+    p.cols = HP_BLOCK;
     p.row_scales = NULL, p.col_scales = p.type == HARP_CACHE_INT8 ? t->key_scales + block * HP_SCALES_BYTES : NULL;
     return p;
 }
@@ -5793,7 +5778,7 @@ static hp_packed hp_packed_values(const harp_session *s, const hp_stream *t, siz
 {
     hp_packed p;
     p.elements = t->values + block * hp_block_bytes(s), p.type = s->params.cache;
-    p.rows = HP_BLOCK, p.cols = s->model->info.head_dim;
+    p.cols = s->model->info.head_dim;
     p.row_scales = p.type == HARP_CACHE_INT8 ? t->value_scales + block * HP_SCALES_BYTES : NULL, p.col_scales = NULL;
     return p;
 }
@@ -6127,13 +6112,13 @@ static void hp_stage_store(harp_session *s, const hp_layer *w)
 }
 
 /* A run is a few rows of one stream at consecutive positions. With the query heads that share a key-value head they
- * make up the QUERIES of one attention task, for which each block of keys and values is unpacked once. */
+ * make up the QUERIES of one attention task, for which each block of keys and values is fetched from memory once. */
 typedef struct hp_task {
     int32_t first_row, n_rows, kv_head, layer;
     int32_t group;                         /* query heads per key-value head                     */
     int32_t window;                        /* of the layer; 0: none                              */
     int32_t first_block, last_block;       /* that any of its rows sees                          */
-    float *tile, *scores, *mixed, *totals; /* scratch: [32][head] [queries][span] [queries][head] [queries] */
+    float *scores, *mixed, *totals;        /* scratch: [queries][span] [queries][head] [queries] */
     size_t span, head;
 } hp_task;
 
@@ -6157,8 +6142,7 @@ static hp_task hp_make_task(harp_session *s, int part, int32_t item)
     t.first_block = hp_first_seen(&t, &s->rows[t.first_row]) / HP_BLOCK, t.last_block = last->position / HP_BLOCK;
     t.head = (size_t)hp_round_up(f->head_dim, HP_LANES), t.span = (size_t)hp_blocks(s->params.context) * HP_BLOCK;
     queries = (size_t)hp_longest_run(s) * (size_t)t.group;
-    t.tile = s->attention + (size_t)part * s->attention_floats;
-    t.scores = t.tile + HP_BLOCKS_AT_ONCE * HP_BLOCK * t.head, t.mixed = t.scores + queries * t.span;
+    t.scores = s->attention + (size_t)part * s->attention_floats, t.mixed = t.scores + queries * t.span;
     t.totals = t.mixed + queries * t.head;
     return t;
 }
@@ -6189,21 +6173,16 @@ static void hp_gather_queries(harp_session *s, const hp_task *t)
     }
 }
 
-/* The scores of n blocks, at most HP_BLOCKS_AT_ONCE; also for the few rows that do not see all of them. */
-static void hp_score_blocks(harp_session *s, const hp_task *t, int32_t block, int32_t n)
+/* The scores of a block; also for the few rows that do not see all of it. */
+static void hp_score_block(harp_session *s, const hp_task *t, int32_t block)
 {
     hp_weighing w = {0};
+    size_t index;
+    const hp_stream *owner = hp_owner(s, t, block, &index);
     int32_t i;
     w.out = hp_scores_in_block(t, 0, block), w.out_stride = t->span, w.a = t->mixed, w.a_stride = t->head;
-    w.b = t->tile, w.b_stride = HP_BLOCKS_AT_ONCE * HP_BLOCK;
-    w.queries = t->n_rows * t->group, w.columns = n * HP_BLOCK, w.last = s->model->info.head_dim - 1;
-    for (i = 0; i < n; i++) {
-        size_t index;
-        const hp_stream *owner = hp_owner(s, t, block + i, &index);
-        hp_packed keys = hp_packed_keys(s, owner, index);
-        s->kernels->unpack(t->tile + i * HP_BLOCK, w.b_stride, &keys);
-    }
-    for (i = 0; i < w.queries; i++) memset(w.out + (size_t)i * t->span, 0, (size_t)w.columns * sizeof(float));
+    w.b = hp_packed_keys(s, owner, index), w.queries = t->n_rows * t->group, w.last = s->model->info.head_dim - 1;
+    for (i = 0; i < w.queries; i++) memset(w.out + (size_t)i * t->span, 0, HP_BLOCK * sizeof(float));
     s->kernels->weighted_sums(&w);
 }
 
@@ -6233,9 +6212,7 @@ static void hp_mix_block(harp_session *s, const hp_task *t, int32_t block)
     int32_t i, begin = block * HP_BLOCK, rows;
     size_t index;
     const hp_stream *owner = hp_owner(s, t, block, &index);
-    hp_packed values = hp_packed_values(s, owner, index);
-    s->kernels->unpack(t->tile, t->head, &values);
-    w.out_stride = t->head, w.a_stride = t->span, w.b = t->tile, w.b_stride = t->head, w.columns = (int32_t)t->head;
+    w.out_stride = t->head, w.a_stride = t->span, w.b = hp_packed_values(s, owner, index);
     for (i = 0; i < t->n_rows; i += rows) {
         const hp_row *row = &s->rows[t->first_row + i], *last = &s->rows[t->first_row + t->n_rows - 1];
         int whole = row->position >= begin + HP_BLOCK - 1 && hp_first_seen(t, last) <= begin;
@@ -6268,8 +6245,7 @@ static void hp_work_attention(harp_session *s, int part, int32_t first, int32_t 
         hp_task t = hp_make_task(s, part, first);
         int32_t block;
         hp_gather_queries(s, &t);
-        for (block = t.first_block; block <= t.last_block; block += HP_BLOCKS_AT_ONCE)
-            hp_score_blocks(s, &t, block, hp_min(t.last_block - block + 1, HP_BLOCKS_AT_ONCE));
+        for (block = t.first_block; block <= t.last_block; block++) hp_score_block(s, &t, block);
         hp_weigh_positions(s, &t);
         for (block = t.first_block; block <= t.last_block; block++) hp_mix_block(s, &t, block);
         hp_deliver_heads(s, &t);

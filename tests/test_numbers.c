@@ -330,65 +330,52 @@ static void test_rope(void)
     CHECK(bad == 0);
 }
 
-/* Blocks of a cache of each type, with scales by rows or by columns where there are any. */
-static void test_unpacking(void)
+/* An element of a block of a cache of any type. */
+static float element_of(const hp_packed *b, int32_t k, int32_t c)
 {
-    enum { BLOCK_ROWS = 5, MOST_COLS = 80 };
-    static float out[BLOCK_ROWS * MOST_COLS], aligned[BLOCK_ROWS * MOST_COLS];
-    uint8_t scales[2 * MOST_COLS], *image = (uint8_t *)aligned;
-    int32_t cols, r, c, set, by, type, bad = 0;
-    for (cols = 2; cols <= MOST_COLS; cols += 2)
-        for (type = HARP_CACHE_F16; type <= HARP_CACHE_INT8; type++)
-            for (by = 0; by < (type == HARP_CACHE_INT8 ? 2 : 1); by++) {
-                hp_packed in = {0};
-                in.type = (harp_cache)type, in.elements = image, in.rows = BLOCK_ROWS, in.cols = cols;
-                if (type == HARP_CACHE_INT8) *(by ? &in.col_scales : &in.row_scales) = scales;
-                for (c = 0; c < (int32_t)sizeof aligned; c++) image[c] = (uint8_t)(int)(any_float(128.0f) + 128.0f);
-                for (c = 1; c < (int32_t)sizeof aligned; c += 2) image[c] &= type == HARP_CACHE_INT8 ? 0xFF : 0xBB;
-                for (c = 0; c < MOST_COLS; c++) scales[2 * c] = (uint8_t)c, scales[2 * c + 1] = (uint8_t)(0x20 + c % 16);
-                for (set = 0; hp_kernels_at(set); set++) {
-                    hp_kernels_at(set)->unpack(out, MOST_COLS, &in);
-                    for (r = 0; r < BLOCK_ROWS; r++)
-                        for (c = 0; c < cols; c++) {
-                            size_t at = (size_t)(r * cols + c);
-                            float x = (float)(int8_t)image[at];
-                            if (type == HARP_CACHE_F16) x = hp_half_to_float(hp_u16(image + 2 * at));
-                            if (type == HARP_CACHE_F32) memcpy(&x, image + 4 * at, 4);
-                            if (type == HARP_CACHE_INT8) x = x * hp_half_to_float(hp_u16(scales + 2 * (by ? c : r)));
-                            bad += hp_bits(x) != hp_bits(out[r * MOST_COLS + c]);
-                        }
-                }
-            }
-    CHECK(bad == 0);
+    size_t at = (size_t)(k * b->cols + c);
+    float x = (float)(int8_t)b->elements[at];
+    if (b->type == HARP_CACHE_F16) x = hp_half_to_float(hp_u16(b->elements + 2 * at));
+    if (b->type == HARP_CACHE_F32) memcpy(&x, b->elements + 4 * at, 4);
+    if (b->row_scales) x = x * hp_half_to_float(hp_u16(b->row_scales + 2 * k));
+    if (b->col_scales) x = x * hp_half_to_float(hp_u16(b->col_scales + 2 * c));
+    return x;
 }
 
-/* Sums of rows by weights: from the first to the last, one after another, onto what is there. */
+/* Sums of a block's rows by weights: from the first to the last, one after another, onto what is there; blocks of each
+ * type, with scales by rows or by columns where there are any. */
 static void test_weighted_sums(void)
 {
     enum { MOST_QUERIES = 13, MOST_ROWS = 20, MOST_COLS = 80 };
-    static float out[MOST_QUERIES * MOST_COLS], expected[MOST_QUERIES * MOST_COLS], a[MOST_QUERIES * MOST_ROWS];
-    static float b[MOST_ROWS * MOST_COLS];
-    int32_t queries, i, k, c, set, bad = 0;
-    for (queries = 1; queries <= MOST_QUERIES; queries++) {
-        hp_weighing w = {0};
-        for (i = 0; i < MOST_QUERIES * MOST_ROWS; i++) a[i] = any_float(1.0f);
-        for (i = 0; i < MOST_ROWS * MOST_COLS; i++) b[i] = any_float(2.0f);
-        w.out = out, w.out_stride = MOST_COLS, w.a = a, w.a_stride = MOST_ROWS, w.b = b, w.b_stride = MOST_COLS;
-        w.queries = queries, w.columns = 16 * (1 + queries % 5), w.first = queries % 4, w.last = MOST_ROWS - 1 - queries % 3;
-        for (i = 0; i < MOST_QUERIES * MOST_COLS; i++) expected[i] = any_float(1.0f);
-        for (set = 0; hp_kernels_at(set); set++) {
-            float start[MOST_QUERIES * MOST_COLS];
-            memcpy(out, expected, sizeof out), memcpy(start, expected, sizeof start);
-            hp_kernels_at(set)->weighted_sums(&w);
-            for (i = 0; i < queries; i++)
-                for (c = 0; c < w.columns; c++)
+    static float out[MOST_QUERIES * MOST_COLS], begin[MOST_QUERIES * MOST_COLS], expected[MOST_QUERIES * MOST_COLS];
+    static float a[MOST_QUERIES * MOST_ROWS], block[MOST_ROWS * MOST_COLS];
+    uint8_t scales[2 * MOST_COLS], *image = (uint8_t *)block;
+    int32_t cols, type, i, k, c, set, bad = 0;
+    for (i = 0; i < MOST_QUERIES * MOST_ROWS; i++) a[i] = any_float(1.0f);
+    for (i = 0; i < MOST_QUERIES * MOST_COLS; i++) begin[i] = any_float(1.0f);
+    for (c = 0; c < MOST_COLS; c++) scales[2 * c] = (uint8_t)c, scales[2 * c + 1] = (uint8_t)(0x20 + c % 16);
+    for (cols = 2; cols <= MOST_COLS; cols += 2)
+        for (type = HARP_CACHE_F16; type <= HARP_CACHE_INT8; type++) {
+            hp_weighing w = {0};
+            w.b.type = (harp_cache)type, w.b.elements = image, w.b.cols = cols;
+            if (type == HARP_CACHE_INT8) *(cols % 4 ? &w.b.col_scales : &w.b.row_scales) = scales;
+            for (c = 0; c < (int32_t)sizeof block; c++) image[c] = (uint8_t)(int)(any_float(128.0f) + 128.0f);
+            for (c = 1; c < (int32_t)sizeof block; c += 2) image[c] &= type == HARP_CACHE_INT8 ? 0xFF : 0xBB;
+            w.out = out, w.out_stride = MOST_COLS, w.a = a, w.a_stride = MOST_ROWS;
+            w.queries = 1 + cols / 2 % MOST_QUERIES, w.first = cols % 5, w.last = MOST_ROWS - 1 - cols % 3;
+            memcpy(expected, begin, sizeof expected);
+            for (i = 0; i < w.queries; i++)
+                for (c = 0; c < cols; c++)
                     for (k = w.first; k <= w.last; k++) {
-                        float term = a[i * MOST_ROWS + k] * b[k * MOST_COLS + c];
-                        start[i * MOST_COLS + c] = start[i * MOST_COLS + c] + term;
+                        float term = a[i * MOST_ROWS + k] * element_of(&w.b, k, c);
+                        expected[i * MOST_COLS + c] = expected[i * MOST_COLS + c] + term;
                     }
-            bad += !same_floats(out, start, MOST_QUERIES * MOST_COLS);
+            for (set = 0; hp_kernels_at(set); set++) {
+                memcpy(out, begin, sizeof out);
+                hp_kernels_at(set)->weighted_sums(&w);
+                bad += !same_floats(out, expected, MOST_QUERIES * MOST_COLS);
+            }
         }
-    }
     CHECK(bad == 0);
 }
 
@@ -572,7 +559,6 @@ int main(int argc, char **argv)
     test_products();
     test_norms();
     test_rope();
-    test_unpacking();
     test_weighted_sums();
     test_softmax();
     test_entropy();
