@@ -1013,10 +1013,10 @@ HP_INLINE hp_vi hp_vi_dot4(hp_vi a, hp_vw w, const int8_t *x)
 enum { HP_GROUP = 32, HP_TILE_GROUP_BYTES = HP_LANES * HP_GROUP };
 
 /* Weights, keys and values stream from memory once a pass. The processor's own prefetching stops at the end of each
- * page of 4 KiB, so kernels ask this far ahead. Addresses beyond the end do no harm. Weights, of which there are most,
- * are asked into the second cache: the first can await some ten or twenty lines, too few to keep memory busy, and while
- * it does, nothing else gets in (Zen 4: one row 1.3 times as fast, two rows 1.5). */
-enum { HP_STREAMS = 4, HP_WEIGHTS_AHEAD = 1024, HP_CACHE_AHEAD = 2048 };
+ * page of 4 KiB, so kernels ask this far ahead, in all streams together. Addresses beyond the end do no harm. Weights,
+ * of which there are most, are asked into the second cache: the first can await some ten or twenty lines, too few to
+ * keep memory busy, and while it does, nothing else gets in (Zen 4: one row 1.3 times as fast, two rows 1.5). */
+enum { HP_STREAMS = 4, HP_WEIGHTS_AHEAD = 4096, HP_CACHE_AHEAD = 2048 };
 
 /* A weight matrix [rows][cols] in the file's tiles of 16 rows (drawn in [CH09]). Float weights serve to measure what
  * int8 costs; they are multiplied with float activations whatever the session asked for. */
@@ -1339,7 +1339,7 @@ HP_INLINE void hp_tiles_int8(const hp_matrix *m, int32_t first, int32_t apart, i
             done = HP_BLOCK_DOTS(sum, w, x, rows, g == 0, g + 1 < (size_t)m->groups);
             HP_UNROLL for (j = 0; j < HP_GROUP / 4; j++) {
                 hp_vw weights = hp_vw_load(w + 4 * HP_LANES * j);
-                if (row == 0) HP_PREFETCH(w + HP_WEIGHTS_AHEAD + 4 * HP_LANES * j, 2);
+                if (row == 0) HP_PREFETCH(w + HP_WEIGHTS_AHEAD / tiles + 4 * HP_LANES * j, 2);
                 HP_UNROLL for (r = done; r < rows; r++)
                     sum[r] = hp_vi_dot4(sum[r], weights, x + HP_GROUP * r + 4 * j);
             }
