@@ -1482,7 +1482,7 @@ HP_INLINE void hp_weigh_columns(const hp_weighing *w, int32_t query, int n)
     for (c = 0; c < w->b.cols; c += HP_LANES) hp_weigh(w, query, n, c);
 }
 
-static void hp_weighted_sums(const hp_weighing *w)
+static void hp_weighted_sums(const hp_weighing *w) /* eight queries at once where there are 32 wide registers */
 {
     int32_t q = 0;
     for (; HP_ROWS_AT_ONCE >= 8 && q + 8 <= w->queries; q += 8) hp_weigh_columns(w, q, 8);
