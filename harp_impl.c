@@ -144,7 +144,7 @@
 
 /* Kernels profit from inlining even where the compiler's own judgement says no, and from loops over their few rows
  * being unrolled, for only then do the rows stay in registers. Under -Os, where size counts, the judgement stands: the
- * plain C kernels are a third as large. */
+ * plain C kernels are a third as large. HP_PREFETCH asks for the line at p into the cache of a level, 1 the nearest. */
 #define HP_PRAGMA(text) _Pragma(#text)
 #define HP_STRING_(text) #text
 #define HP_STRING(text) HP_STRING_(text)
