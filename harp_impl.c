@@ -784,11 +784,12 @@ static uint16_t hp_float_to_half(float x)
 #define hp_rope HP_OF_SET(hp_rope)
 #define hp_quantize HP_OF_SET(hp_quantize)
 #define hp_tiles_int8 HP_OF_SET(hp_tiles_int8)
+#define hp_tiles_few HP_OF_SET(hp_tiles_few)
 #define hp_tile_weights HP_OF_SET(hp_tile_weights)
 #define hp_tile_scale HP_OF_SET(hp_tile_scale)
 #define hp_tile_f32 HP_OF_SET(hp_tile_f32)
 #define hp_tile_rows HP_OF_SET(hp_tile_rows)
-#define hp_tile_streams HP_OF_SET(hp_tile_streams)
+#define hp_tile_places HP_OF_SET(hp_tile_places)
 #define hp_matmul HP_OF_SET(hp_matmul)
 #define hp_load_elements HP_OF_SET(hp_load_elements)
 #define hp_load_packed HP_OF_SET(hp_load_packed)
@@ -1012,11 +1013,17 @@ HP_INLINE hp_vi hp_vi_dot4(hp_vi a, hp_vw w, const int8_t *x)
 
 enum { HP_GROUP = 32, HP_TILE_GROUP_BYTES = HP_LANES * HP_GROUP };
 
-/* Weights, keys and values stream from memory once a pass. The processor's own prefetching stops at the end of each
- * page of 4 KiB, so kernels ask this far ahead, in all streams together. Addresses beyond the end do no harm. Weights,
- * of which there are most, are asked into the second cache: the first can await some ten or twenty lines, too few to
- * keep memory busy, and while it does, nothing else gets in (Zen 4: one row 1.3 times as fast, two rows 1.5). */
-enum { HP_STREAMS = 4, HP_WEIGHTS_AHEAD = 4096, HP_CACHE_AHEAD = 2048 };
+/* Weights, keys and values come from memory once a pass. The processor's own prefetching stops at the end of each page
+ * of 4 KiB, so kernels ask this many bytes ahead. Addresses beyond the end do no harm.
+ *
+ * A core that reads in several PLACES at once has more of its requests under way; the first cache can await only few
+ * lines, the second is farther away. What is best, the processor decides (GB/s of one thread with 1, 2 and 4 rows):
+ *                                                            Zen 4             Zen 5
+ *     two places, 4 KB ahead each, into the first cache       21.5 17.2 20.4    31.1 30.8 24.8
+ *     four places, 1 KB ahead each, into the second           28.5 25.6 24.5    28.5 24.2 23.6
+ * No table knows the next processor, so a session tries both ([CH13]). Places far apart meet in the same banks of the
+ * memory: 64 tiles from one another, the Zen 5's figures were 24.6 23.6 23.4 and 22.8 19.5 16.0. */
+enum { HP_FEW_PLACES = 2, HP_MANY_PLACES = 4, HP_NEAR = 32, HP_WEIGHTS_AHEAD = 4096, HP_CACHE_AHEAD = 2048 };
 
 /* A weight matrix [rows][cols] in the file's tiles of 16 rows (drawn in [CH09]). Float weights serve to measure what
  * int8 costs; they are multiplied with float activations whatever the session asked for. */
@@ -1038,7 +1045,7 @@ typedef struct hp_inputs {
     size_t stride, rows;
 } hp_inputs;
 
-enum { HP_INPUT_BLOCK = 16, HP_FEW_ROWS = 8 }; /* few: memory sets the pace, not arithmetic */
+enum { HP_INPUT_BLOCK = 16, HP_FEW_ROWS = 4 }; /* few: memory sets the pace, not arithmetic */
 
 static size_t hp_rows_in_block(size_t row, size_t rows) /* in the block of inputs that `row` belongs to */
 {
@@ -1092,8 +1099,8 @@ typedef struct hp_kernels {
     void (*add_to)(float *x, const float *y, int32_t n);
     void (*rope)(float *head, const float *turn, int32_t dims);
     void (*quantize)(int8_t *q, float *scales, int32_t *starts, const float *x, int32_t groups, size_t apart);
-    void (*matmul)(const hp_matrix *m, int32_t first, int32_t last, const hp_inputs *in, int32_t rows, float *out,
-                   size_t out_stride);
+    void (*matmul)(const hp_matrix *m, int32_t first, int32_t last, const hp_inputs *in, int32_t rows, int places,
+                   float *out, size_t out_stride);
     void (*weighted_sums)(const hp_weighing *w);
     float (*softmax_weights)(float *x, int32_t first, int32_t last, float scale);
     hp_spread (*measure_spread)(const float *x, int32_t n);
@@ -1312,11 +1319,8 @@ static void hp_quantize(int8_t *q, float *scales, int32_t *starts, const float *
 #endif
 
 /* Tiles times rows, int8: out[r][16] of each tile (rule R2). The weights are loaded once for all the rows, which are in
- * one block of inputs; tiles, one or HP_STREAMS, lie `apart` tiles from one another. Numeric contract: weights in
- * [-128, 127], activations in [-127, 127], so a group's sum is below 2^20 in size.
- *
- * A core that reads in several places at once has more of its requests under way. On a Zen 4, one, two and four
- * streams brought 23.3, 26.8 and 28.5 GB/s with one row; 20.6, 22.7 and 25.6 with two; 16.0, 19.9 and 24.5 with four. */
+ * one block of inputs; the tiles, one for each place, lie `apart` tiles from one another. Numeric contract: weights in
+ * [-128, 127], activations in [-127, 127], so a group's sum is below 2^20 in size. */
 HP_INLINE void hp_tiles_int8(const hp_matrix *m, int32_t first, int32_t apart, int tiles, const hp_inputs *in,
                              size_t row, int rows, float *out, size_t stride)
 {
@@ -1324,7 +1328,7 @@ HP_INLINE void hp_tiles_int8(const hp_matrix *m, int32_t first, int32_t apart, i
     const int8_t *x = in->q + HP_GROUP * at;
     const float *scales = in->scales + at;
     const int32_t *starts = in->starts + at;
-    hp_vf total[HP_STREAMS][HP_BLOCK_ROWS];
+    hp_vf total[HP_MANY_PLACES][HP_BLOCK_ROWS];
     int t, r, j, done;
     for (t = 0; t < tiles; t++) {
         HP_UNROLL for (r = 0; r < rows; r++) total[t][r] = hp_vf_set(0.0f);
@@ -1339,7 +1343,8 @@ HP_INLINE void hp_tiles_int8(const hp_matrix *m, int32_t first, int32_t apart, i
             done = HP_BLOCK_DOTS(sum, w, x, rows, g == 0, g + 1 < (size_t)m->groups);
             HP_UNROLL for (j = 0; j < HP_GROUP / 4; j++) {
                 hp_vw weights = hp_vw_load(w + 4 * HP_LANES * j);
-                if (row == 0) HP_PREFETCH(w + HP_WEIGHTS_AHEAD / tiles + 4 * HP_LANES * j, 2);
+                if (row == 0 && tiles == HP_FEW_PLACES) HP_PREFETCH(w + HP_WEIGHTS_AHEAD + 4 * HP_LANES * j, 1);
+                else if (row == 0) HP_PREFETCH(w + HP_WEIGHTS_AHEAD / tiles + 4 * HP_LANES * j, 2);
                 HP_UNROLL for (r = done; r < rows; r++)
                     sum[r] = hp_vi_dot4(sum[r], weights, x + HP_GROUP * r + 4 * j);
             }
@@ -1382,49 +1387,58 @@ static void hp_tile_f32(const hp_matrix *m, const uint8_t *tile, const float *x,
     hp_vf_store(out, total);
 }
 
-/* Up to HP_BLOCK_ROWS rows from `row` on times one tile; returns how many. The number is a constant in each call, so
- * that the sums of all of them stay in registers. */
+/* The same for 1 to `most` rows, HP_ROWS_AT_ONCE or fewer. The number is a constant in each call, so that the sums of
+ * all rows stay in registers. */
+HP_INLINE void hp_tiles_few(const hp_matrix *m, int32_t first, int32_t apart, int tiles, const hp_inputs *in,
+                            size_t row, int rows, int most, float *out, size_t stride)
+{
+    enum { MOST = HP_ROWS_AT_ONCE, THREE = MOST < 3 ? MOST : 3, FOUR = MOST < 4 ? MOST : 4, FIVE = MOST < 5 ? MOST : 5,
+           SIX = MOST < 6 ? MOST : 6, SEVEN = MOST < 7 ? MOST : 7 };
+    if (rows == 1) hp_tiles_int8(m, first, apart, tiles, in, row, 1, out, stride);
+    else if (rows == 2) hp_tiles_int8(m, first, apart, tiles, in, row, 2, out, stride);
+    else if (rows == 3) hp_tiles_int8(m, first, apart, tiles, in, row, THREE, out, stride);
+    else if (rows == 4 || most <= 4) hp_tiles_int8(m, first, apart, tiles, in, row, FOUR, out, stride);
+    else if (rows == 5) hp_tiles_int8(m, first, apart, tiles, in, row, FIVE, out, stride);
+    else if (rows == 6) hp_tiles_int8(m, first, apart, tiles, in, row, SIX, out, stride);
+    else if (rows == 7) hp_tiles_int8(m, first, apart, tiles, in, row, SEVEN, out, stride);
+    else hp_tiles_int8(m, first, apart, tiles, in, row, MOST, out, stride);
+}
+
+/* Up to HP_BLOCK_ROWS rows from `row` on times one tile; returns how many. */
 static int32_t hp_tile_rows(const hp_matrix *m, int32_t tile, const hp_inputs *in, int32_t row, int32_t rows,
                             float *out, size_t stride)
 {
-    enum { MOST = HP_BLOCK_ROWS, MANY = HP_ROWS_AT_ONCE, FOUR = MANY < 4 ? 2 : 4, THREE = FOUR - 1 };
-    int32_t left = rows - row, n = left >= MOST ? MOST : left >= MANY ? MANY : hp_min(left, FOUR);
+    int32_t left = rows - row, n = left >= HP_BLOCK_ROWS ? HP_BLOCK_ROWS : hp_min(left, HP_ROWS_AT_ONCE);
     if (!in->q) hp_tile_f32(m, m->tiles + (size_t)tile * m->tile_bytes, in->x + (size_t)row * in->stride, out), n = 1;
-    else if (n == 1) hp_tiles_int8(m, tile, 0, 1, in, (size_t)row, 1, out, stride);
-    else if (n == MOST) hp_tiles_int8(m, tile, 0, 1, in, (size_t)row, MOST, out, stride);
-    else if (n == MANY) hp_tiles_int8(m, tile, 0, 1, in, (size_t)row, MANY, out, stride);
-    else if (n == 2) hp_tiles_int8(m, tile, 0, 1, in, (size_t)row, 2, out, stride);
-    else if (n == THREE) hp_tiles_int8(m, tile, 0, 1, in, (size_t)row, THREE, out, stride);
-    else hp_tiles_int8(m, tile, 0, 1, in, (size_t)row, FOUR, out, stride);
+    else if (n > HP_ROWS_AT_ONCE) hp_tiles_int8(m, tile, 0, 1, in, (size_t)row, HP_BLOCK_ROWS, out, stride);
+    else hp_tiles_few(m, tile, 0, 1, in, (size_t)row, n, HP_ROWS_AT_ONCE, out, stride);
     return n;
 }
 
-/* HP_STREAMS tiles from `first` on, `apart` tiles from one another, times up to 4 rows from `row` on; returns how many
- * rows. */
-static int32_t hp_tile_streams(const hp_matrix *m, int32_t first, int32_t apart, const hp_inputs *in, int32_t row,
-                               int32_t rows, float *out, size_t stride)
+/* A tile at each of the places times up to HP_FEW_ROWS rows. */
+static void hp_tile_places(const hp_matrix *m, int32_t first, int32_t apart, int places, const hp_inputs *in,
+                           int32_t rows, float *out, size_t stride)
 {
-    enum { FOUR = HP_ROWS_AT_ONCE < 4 ? 2 : 4, THREE = FOUR - 1 };
-    int32_t n = hp_min(rows - row, FOUR);
-    if (n == 1) hp_tiles_int8(m, first, apart, HP_STREAMS, in, (size_t)row, 1, out, stride);
-    else if (n == 2) hp_tiles_int8(m, first, apart, HP_STREAMS, in, (size_t)row, 2, out, stride);
-    else if (n == THREE) hp_tiles_int8(m, first, apart, HP_STREAMS, in, (size_t)row, THREE, out, stride);
-    else hp_tiles_int8(m, first, apart, HP_STREAMS, in, (size_t)row, FOUR, out, stride);
-    return n;
+    if (places == HP_FEW_PLACES) hp_tiles_few(m, first, apart, HP_FEW_PLACES, in, 0, rows, HP_FEW_ROWS, out, stride);
+    else hp_tiles_few(m, first, apart, HP_MANY_PLACES, in, 0, rows, HP_FEW_ROWS, out, stride);
 }
 
-/* out[rows][out_stride] = inputs[rows][cols] . matrix[rows'][cols]^T, for the tiles first..last-1. With few rows memory
- * sets the pace, so the tiles are read as several streams. In any case a tile is read from memory once and stays in the
- * nearest caches while all rows of the pass are multiplied with it. */
-static void hp_matmul(const hp_matrix *m, int32_t first, int32_t last, const hp_inputs *in, int32_t rows, float *out,
-                      size_t out_stride)
+/* out[rows][out_stride] = inputs[rows][cols] . matrix[rows'][cols]^T, for the tiles first..last-1. With few rows, and
+ * registers for them, memory sets the pace, so the tiles are read in several places at once, which lie within HP_NEAR
+ * tiles. In any case a tile is read from memory once and stays in the nearest caches while all rows of the pass are
+ * multiplied with it. */
+static void hp_matmul(const hp_matrix *m, int32_t first, int32_t last, const hp_inputs *in, int32_t rows, int places,
+                      float *out, size_t out_stride)
 {
-    int32_t t = first, r, apart = in->q && rows <= HP_FEW_ROWS ? (last - first) / HP_STREAMS : 0;
+    int few = in->q && rows <= HP_FEW_ROWS && HP_ROWS_AT_ONCE >= HP_FEW_ROWS;
+    int32_t t = first, end, apart, r;
     HP_BLOCKS_BEGIN();
-    for (; t < first + apart; t++)
-        for (r = 0; r < rows;)
-            r += hp_tile_streams(m, t, apart, in, r, rows, out + (size_t)r * out_stride + t * HP_LANES, out_stride);
-    for (t = first + apart * HP_STREAMS; t < last; t++)
+    for (; few && t + places <= last; t += (places - 1) * apart) {
+        apart = hp_min(last - t, HP_NEAR) / places;
+        for (end = t + apart; t < end; t++)
+            hp_tile_places(m, t, apart, places, in, rows, out + t * HP_LANES, out_stride);
+    }
+    for (; t < last; t++)
         for (r = 0; r < rows;)
             r += hp_tile_rows(m, t, in, r, rows, out + (size_t)r * out_stride + t * HP_LANES, out_stride);
     HP_BLOCKS_END();
@@ -5316,6 +5330,7 @@ typedef struct hp_job {
     long next;          /* the first that nobody has taken */
     const hp_matrix *matrix; /* a product:  out[rows][stride] = inputs . matrix^T   */
     hp_inputs inputs;
+    int places;              /* where its weights are read at once, with few rows   */
     float *out;
     size_t stride;
     const float *source; /* preparation: float rows to be normed or rounded    */
@@ -5331,6 +5346,13 @@ typedef struct hp_costs {
     int32_t steps;
     int32_t no_plain, no_fused;  /* steps since the one and the other was last measured      */
 } hp_costs;
+
+/* In how many places the weights are read at once ([CH06], [CH13]). */
+typedef struct hp_reading {
+    double spent[2]; /* seconds in the products of a layer, by few places, and of the next, by many */
+    int32_t votes;   /* of pairs of layers: above 0 for many places                                 */
+    int32_t passes, on_trial;
+} hp_reading;
 
 /* Where a pass stands, for it may be computed in slices ([CH13]). */
 typedef struct hp_progress {
@@ -5392,6 +5414,7 @@ struct harp_session {
     hp_pool pool;         /* if the caller has no parallel-for */
     hp_worker *workers;   /* [threads - 1] */
     hp_costs costs;
+    hp_reading reading;
     harp_stats stats;
     int32_t step_passes, step_rows;
     void *block;
@@ -5905,7 +5928,43 @@ static void hp_work_round(harp_session *s, int part, int32_t first, int32_t last
 static void hp_work_product(harp_session *s, int part, int32_t first, int32_t last)
 {
     (void)part;
-    s->kernels->matmul(s->job.matrix, first, last, &s->job.inputs, s->job.rows, s->job.out, s->job.stride);
+    s->kernels->matmul(s->job.matrix, first, last, &s->job.inputs, s->job.rows, s->job.places, s->job.out,
+                       s->job.stride);
+}
+
+/* Which way of reading the weights is the faster one here, votes decide: in a pass on trial, layers take turns, and each
+ * pair of them votes. One disturbed by other work of the machine has but one vote. */
+enum { HP_FIRST_TRIALS = 4, HP_TRIAL_EVERY = 64, HP_MOST_VOTES = 32 };
+
+static void hp_begin_reading(harp_session *s)
+{
+    hp_reading *r = &s->reading;
+    r->on_trial = 0, r->spent[0] = r->spent[1] = 0.0;
+    if (s->n_rows > HP_FEW_ROWS) return;
+    r->on_trial = r->passes < HP_FIRST_TRIALS || r->passes % HP_TRIAL_EVERY == 0;
+    r->passes++;
+}
+
+static void hp_vote_on_reading(harp_session *s)
+{
+    hp_reading *r = &s->reading;
+    int32_t next = s->progress.layer;
+    if (!r->on_trial || next % 2 != 0 || next > s->model->info.layers) return;
+    r->votes += r->spent[1] < r->spent[0] ? 1 : -1;
+    r->votes = hp_max(hp_min(r->votes, HP_MOST_VOTES), -HP_MOST_VOTES);
+    r->spent[0] = r->spent[1] = 0.0;
+}
+
+/* Some tiles of a product; returns as hp_split_some does. */
+static int hp_multiply(harp_session *s, int32_t tiles, int64_t cost)
+{
+    hp_reading *r = &s->reading;
+    int many = r->on_trial ? s->progress.layer % 2 : r->votes > 0, done;
+    double begin = r->on_trial ? hp_seconds() : 0.0;
+    s->job.places = many ? HP_MANY_PLACES : HP_FEW_PLACES;
+    done = hp_split_some(s, hp_work_product, tiles, cost);
+    if (r->on_trial) r->spent[many] += hp_seconds() - begin;
+    return done;
 }
 
 /* out[rows][stride] = x[rows][width] . matrix^T: the activations are rounded once per row, then the tiles are split.
@@ -5923,7 +5982,7 @@ static int hp_product(harp_session *s, const hp_matrix *matrix, const float *x, 
         j->inputs.q = s->q, j->inputs.scales = s->q_scales, j->inputs.starts = s->q_starts;
     }
     j->matrix = matrix, j->out = out, j->stride = (size_t)stride;
-    return hp_split_some(s, hp_work_product, matrix->n_tiles, (int64_t)rows * HP_LANES * width);
+    return hp_multiply(s, matrix->n_tiles, (int64_t)rows * HP_LANES * width);
 }
 
 /* Adds a bias to each of the rows, if the model has it. */
@@ -6385,6 +6444,7 @@ static harp_status hp_begin_pass(harp_session *s, harp_error *err)
     hp_progress *p = &s->progress;
     hp_find_runs(s);
     if (hp_embed(s, err)) return HARP_ERR_CANCELLED;
+    hp_begin_reading(s);
     p->under_way = 1, p->layer = p->stage = p->item = 0, p->n_rows = s->n_rows;
     hp_spend(s, (int64_t)s->n_rows * s->model->info.hidden);
     return HARP_OK;
@@ -6401,6 +6461,7 @@ static void hp_do_stage(harp_session *s)
     else hp_compute_logits(s);
     if (p->item > 0 || ++p->stage < n_stages) return;
     p->stage = 0, p->layer++;
+    hp_vote_on_reading(s);
 }
 
 static harp_status hp_forward(harp_session *s, harp_error *err)
