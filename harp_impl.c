@@ -5292,7 +5292,7 @@ static double hp_seconds(void)
  * = the newest position is frame "last", whose stream is a single block.
  * ============================================================================================================== */
 
-enum { HP_BLOCK = HP_LANES, HP_SCALES_BYTES = 2 * HP_BLOCK /* of a block */, HP_RUN = 4, HP_SHARES = 4 };
+enum { HP_BLOCK = HP_LANES, HP_SCALES_BYTES = 2 * HP_BLOCK /* of a block */, HP_RUN = 4, HP_SHARES = 4, HP_LARGE = 32 };
 enum { HP_MAX_REFRAMINGS = 64, HP_MAX_THREADS = 256 };
 
 typedef struct hp_stream {
@@ -5326,8 +5326,9 @@ typedef void hp_work(harp_session *s, int part, int32_t first, int32_t last);
 /* What the parts of a split piece of work need to know; written by the session's thread before the split. */
 typedef struct hp_job {
     hp_work *work;
-    int32_t end, share; /* outputs begin at next, and how many a part takes at a time */
-    long next;          /* the first that nobody has taken */
+    int32_t first, end;            /* outputs, which the parts take share by share: */
+    int32_t large, n_large, small; /* so many large ones, then small ones           */
+    long taken;                    /* shares                                        */
     const hp_matrix *matrix; /* a product:  out[rows][stride] = inputs . matrix^T   */
     hp_inputs inputs;
     int places;              /* where its weights are read at once, with few rows   */
@@ -5844,21 +5845,27 @@ static void hp_begin_stream(harp_session *s, hp_stream *t, int32_t base)
 
 /* ---- Splitting work (rule R5: by outputs, so that the number of parts changes nothing) ---- */
 
-/* A part takes shares of the work until none is left: a thread that lost its core for a while does fewer. */
+/* A part takes shares of the work until none is left: a thread that lost its core for a while does fewer. The last ones
+ * are small, so that all threads end at nearly the same time. */
 static void hp_do_part(void *session, int part)
 {
     harp_session *s = (harp_session *)session;
     hp_job *j = &s->job;
-    int32_t first;
-    while ((first = (int32_t)hp_take(&j->next, j->share)) < j->end)
-        j->work(s, part, first, hp_min(first + j->share, j->end));
+    for (;;) {
+        int32_t share = (int32_t)hp_take(&j->taken, 1), large = hp_min(share, j->n_large);
+        int32_t first = j->first + large * j->large + (share - large) * j->small;
+        if (first >= j->end) return;
+        j->work(s, part, first, hp_min(first + (share < j->n_large ? j->large : j->small), j->end));
+    }
 }
 
 static void hp_split_range(harp_session *s, hp_work *work, int32_t first, int32_t count)
 {
-    int part;
-    s->job.work = work, s->job.next = first, s->job.end = first + count;
-    s->job.share = s->params.threads > 1 ? count / (s->params.threads * HP_SHARES) + 1 : count;
+    hp_job *j = &s->job;
+    int part, threads = s->params.threads;
+    j->work = work, j->first = first, j->end = first + count, j->taken = 0;
+    j->large = threads > 1 ? count / (threads * HP_SHARES) + 1 : count;
+    j->n_large = threads * (HP_SHARES - 1), j->small = j->large < HP_LARGE ? j->large : j->large / 4;
     if (HP_ATOMICS && count > 1 && s->params.parallel && s->params.threads > 1)
         s->params.parallel(s->params.parallel_user, hp_do_part, s, s->params.threads);
     else if (count > 1 && s->pool.n_workers > 0)
@@ -5925,6 +5932,8 @@ static void hp_work_round(harp_session *s, int part, int32_t first, int32_t last
     }
 }
 
+enum { HP_WORTH_SPLITTING = 8192 }; /* numbers to round: fewer are rounded sooner than a second thread begins */
+
 static void hp_work_product(harp_session *s, int part, int32_t first, int32_t last)
 {
     (void)part;
@@ -5978,7 +5987,8 @@ static int hp_product(harp_session *s, const hp_matrix *matrix, const float *x, 
     if (s->params.activations == HARP_ACT_F32 || matrix->is_float) {
         j->inputs.x = x;
     } else {
-        if (s->progress.item == 0) hp_split(s, hp_work_round, width / HP_GROUP);
+        if (s->progress.item == 0 && rows * width < HP_WORTH_SPLITTING) hp_work_round(s, 0, 0, width / HP_GROUP);
+        else if (s->progress.item == 0) hp_split(s, hp_work_round, width / HP_GROUP);
         j->inputs.q = s->q, j->inputs.scales = s->q_scales, j->inputs.starts = s->q_starts;
     }
     j->matrix = matrix, j->out = out, j->stride = (size_t)stride;
