@@ -1021,8 +1021,9 @@ enum { HP_GROUP = 32, HP_TILE_GROUP_BYTES = HP_LANES * HP_GROUP };
  *                                                            Zen 4             Zen 5
  *     two places, 4 KB ahead each, into the first cache       21.5 17.2 20.4    31.1 30.8 24.8
  *     four places, 1 KB ahead each, into the second           28.5 25.6 24.5    28.5 24.2 23.6
- * No table knows the next processor, so a session tries both ([CH13]). Places far apart meet in the same banks of the
- * memory: 64 tiles from one another, the Zen 5's figures were 24.6 23.6 23.4 and 22.8 19.5 16.0. */
+ * No table knows the next processor, so a session tries both ([CH13]). The Zen 5's places lay within 64 tiles; half a
+ * matrix or a quarter of one apart they brought 24.6 23.6 23.4 and 22.8 19.5 16.0, for places far apart can meet in the
+ * same banks of the memory. The Zen 4's lay far apart; nearer ones have not been measured there. */
 enum { HP_FEW_PLACES = 2, HP_MANY_PLACES = 4, HP_NEAR = 32, HP_WEIGHTS_AHEAD = 4096, HP_CACHE_AHEAD = 2048 };
 
 /* A weight matrix [rows][cols] in the file's tiles of 16 rows (drawn in [CH09]). Float weights serve to measure what
@@ -5932,8 +5933,6 @@ static void hp_work_round(harp_session *s, int part, int32_t first, int32_t last
     }
 }
 
-enum { HP_WORTH_SPLITTING = 8192 }; /* numbers to round: fewer are rounded sooner than a second thread begins */
-
 static void hp_work_product(harp_session *s, int part, int32_t first, int32_t last)
 {
     (void)part;
@@ -5976,6 +5975,8 @@ static int hp_multiply(harp_session *s, int32_t tiles, int64_t cost)
     return done;
 }
 
+enum { HP_WORTH_SPLITTING = 8192 }; /* numbers to round: fewer are rounded sooner than a second thread begins */
+
 /* out[rows][stride] = x[rows][width] . matrix^T: the activations are rounded once per row, then the tiles are split.
  * 0: the slice ended before the product did. */
 static int hp_product(harp_session *s, const hp_matrix *matrix, const float *x, int32_t width, int32_t rows,
@@ -5987,7 +5988,7 @@ static int hp_product(harp_session *s, const hp_matrix *matrix, const float *x, 
     if (s->params.activations == HARP_ACT_F32 || matrix->is_float) {
         j->inputs.x = x;
     } else {
-        if (s->progress.item == 0 && rows * width < HP_WORTH_SPLITTING) hp_work_round(s, 0, 0, width / HP_GROUP);
+        if (s->progress.item == 0 && (int64_t)rows * width < HP_WORTH_SPLITTING) hp_work_round(s, 0, 0, width / HP_GROUP);
         else if (s->progress.item == 0) hp_split(s, hp_work_round, width / HP_GROUP);
         j->inputs.q = s->q, j->inputs.scales = s->q_scales, j->inputs.starts = s->q_starts;
     }
