@@ -5940,8 +5940,8 @@ static void hp_work_product(harp_session *s, int part, int32_t first, int32_t la
                        s->job.stride);
 }
 
-/* Which way of reading the weights is the faster one here, votes decide: in a pass on trial, layers take turns, and each
- * pair of them votes. One disturbed by other work of the machine has but one vote. */
+/* Votes decide which way of reading the weights is the faster one here: in a pass on trial, layers take turns, and each
+ * pair of them votes, so that what else the machine does at a moment spoils one vote of many. The way changes no bit. */
 enum { HP_FIRST_TRIALS = 4, HP_TRIAL_EVERY = 64, HP_MOST_VOTES = 32 };
 
 static void hp_begin_reading(harp_session *s)
@@ -5988,8 +5988,9 @@ static int hp_product(harp_session *s, const hp_matrix *matrix, const float *x, 
     if (s->params.activations == HARP_ACT_F32 || matrix->is_float) {
         j->inputs.x = x;
     } else {
-        if (s->progress.item == 0 && (int64_t)rows * width < HP_WORTH_SPLITTING) hp_work_round(s, 0, 0, width / HP_GROUP);
-        else if (s->progress.item == 0) hp_split(s, hp_work_round, width / HP_GROUP);
+        int32_t groups = width / HP_GROUP;
+        if (s->progress.item == 0 && (int64_t)rows * width < HP_WORTH_SPLITTING) hp_work_round(s, 0, 0, groups);
+        else if (s->progress.item == 0) hp_split(s, hp_work_round, groups);
         j->inputs.q = s->q, j->inputs.scales = s->q_scales, j->inputs.starts = s->q_starts;
     }
     j->matrix = matrix, j->out = out, j->stride = (size_t)stride;
