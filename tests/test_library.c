@@ -767,6 +767,42 @@ static void test_auto_in_steps(const harp_model *m)
     harp_session_close(s);
 }
 
+/* ---- how the weights are read ---- */
+
+/* A pass on trial whose layers take so long: seconds by few places, and by many. */
+static void try_reading(harp_session *s, double few, double many)
+{
+    int32_t layer;
+    s->n_rows = 1;
+    hp_begin_reading(s);
+    for (layer = 0; layer <= s->model->info.layers; layer++) { /* and the logits, which have no partner */
+        s->reading.spent[layer % 2] += layer % 2 ? many : few;
+        s->progress.layer = layer + 1;
+        hp_vote_on_reading(s);
+    }
+}
+
+/* The way that takes less time wins the votes, can lose them again, and prompts are not asked. */
+static void test_reading(const harp_model *m)
+{
+    harp_params p = harp_defaults();
+    int32_t pairs = harp_model_info(m).layers / 2, i, trials = 0;
+    harp_session *s;
+    p.context = 64;
+    s = open_session(m, p);
+    CHECK(pairs > 0);
+    try_reading(s, 2.0, 1.0);
+    CHECK(s->reading.on_trial && s->reading.votes == pairs);
+    s->n_rows = HP_FEW_ROWS + 1;
+    hp_begin_reading(s);
+    CHECK(!s->reading.on_trial);
+    for (i = 1; i < 10 * HP_TRIAL_EVERY; i++) try_reading(s, 2.0, 1.0), trials += s->reading.on_trial;
+    CHECK(trials == HP_FIRST_TRIALS - 1 + 9 && s->reading.votes == hp_min((trials + 1) * pairs, HP_MOST_VOTES));
+    for (i = 0; i < HP_MOST_VOTES * HP_TRIAL_EVERY; i++) try_reading(s, 1.0, 2.0);
+    CHECK(s->reading.votes < 0);
+    harp_session_close(s);
+}
+
 /* ---- the parts of the method that a caller may choose ---- */
 
 /* The measure's value by its definition, in double. */
@@ -892,6 +928,7 @@ int main(int argc, char **argv)
     test_bias(m);
     test_auto(m);
     test_auto_in_steps(m);
+    test_reading(m);
     test_measures(m);
     test_own_measure_and_rule(m);
     test_damaged_files(argv[1]);
