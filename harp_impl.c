@@ -1434,7 +1434,7 @@ static void hp_matmul(const hp_matrix *m, int32_t first, int32_t last, const hp_
     int few = in->q && rows <= HP_FEW_ROWS && HP_ROWS_AT_ONCE >= HP_FEW_ROWS;
     int32_t t = first, end, apart, r;
     HP_BLOCKS_BEGIN();
-    for (; few && t + places <= last; t += (places - 1) * apart) {
+    for (; few && t + places <= last; t += (places - 1) * apart) { /* over what the other places have read */
         apart = hp_min(last - t, HP_NEAR) / places;
         for (end = t + apart; t < end; t++)
             hp_tile_places(m, t, apart, places, in, rows, out + t * HP_LANES, out_stride);

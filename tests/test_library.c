@@ -800,6 +800,12 @@ static void test_reading(const harp_model *m)
     CHECK(trials == HP_FIRST_TRIALS - 1 + 9 && s->reading.votes == hp_min((trials + 1) * pairs, HP_MOST_VOTES));
     for (i = 0; i < HP_MOST_VOTES * HP_TRIAL_EVERY; i++) try_reading(s, 1.0, 2.0);
     CHECK(s->reading.votes < 0);
+    s->n_rows = s->progress.layer = 0;
+    for (i = -1; i <= 1; i += 2) { /* and passes follow the votes */
+        s->reading.votes = i, s->reading.passes = HP_TRIAL_EVERY + 1;
+        CHECK(harp_feed(s, prompt, 1, NULL) == HARP_OK && harp_next(s, NULL, NULL) == HARP_OK);
+        CHECK(!s->reading.on_trial && s->job.places == (i > 0 ? HP_MANY_PLACES : HP_FEW_PLACES));
+    }
     harp_session_close(s);
 }
 
