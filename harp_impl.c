@@ -789,7 +789,6 @@ static uint16_t hp_float_to_half(float x)
 #define hp_tile_scale HP_OF_SET(hp_tile_scale)
 #define hp_tile_f32 HP_OF_SET(hp_tile_f32)
 #define hp_tile_rows HP_OF_SET(hp_tile_rows)
-#define hp_tile_places HP_OF_SET(hp_tile_places)
 #define hp_matmul HP_OF_SET(hp_matmul)
 #define hp_load_elements HP_OF_SET(hp_load_elements)
 #define hp_load_packed HP_OF_SET(hp_load_packed)
@@ -1016,15 +1015,14 @@ enum { HP_GROUP = 32, HP_TILE_GROUP_BYTES = HP_LANES * HP_GROUP };
 /* Weights, keys and values come from memory once a pass. The processor's own prefetching stops at the end of each page
  * of 4 KiB, so kernels ask this many bytes ahead. Addresses beyond the end do no harm.
  *
- * A core that reads in several PLACES at once has more of its requests under way; the first cache can await only few
- * lines, the second is farther away. What is best, the processor decides (GB/s of one thread with 1, 2 and 4 rows):
- *                                                            Zen 4             Zen 5
- *     two places, 4 KB ahead each, into the first cache       21.5 17.2 20.4    31.1 30.8 24.8
- *     four places, 1 KB ahead each, into the second           28.5 25.6 24.5    28.5 24.2 23.6
- * No table knows the next processor, so a session tries both ([CH13]). The Zen 5's places lay within 64 tiles; half a
- * matrix or a quarter of one apart they brought 24.6 23.6 23.4 and 22.8 19.5 16.0, for places far apart can meet in the
- * same banks of the memory. The Zen 4's lay far apart; nearer ones have not been measured there. */
-enum { HP_FEW_PLACES = 2, HP_MANY_PLACES = 4, HP_NEAR = 32, HP_WEIGHTS_AHEAD = 4096, HP_CACHE_AHEAD = 2048 };
+ * A core whose first cache can await many lines reads fastest from front to back. One whose first cache awaits few does
+ * better to ask for lines in the second, which is farther away, and in several PLACES at once. What is best, the
+ * processor decides (GB/s of one thread with 1, 2 and 4 rows of a model of 1.1 billion weights):
+ *                                                          Zen 5               Zen 4
+ *     one place, 8 KB ahead, into the first cache          35.1 32.9 31.8      (two places, 4 KB each: 21.5 17.2 20.4)
+ *     four places, 1 KB ahead each, into the second        29.2 25.6 24.9      28.5 25.6 24.5
+ * No table knows the next processor, so a session tries both ([CH13]). */
+enum { HP_PLACES = 4, HP_WEIGHTS_AHEAD = 8192, HP_PLACES_AHEAD = 1024, HP_CACHE_AHEAD = 2048 };
 
 /* A weight matrix [rows][cols] in the file's tiles of 16 rows (drawn in [CH09]). Float weights serve to measure what
  * int8 costs; they are multiplied with float activations whatever the session asked for. */
@@ -1329,7 +1327,7 @@ HP_INLINE void hp_tiles_int8(const hp_matrix *m, int32_t first, int32_t apart, i
     const int8_t *x = in->q + HP_GROUP * at;
     const float *scales = in->scales + at;
     const int32_t *starts = in->starts + at;
-    hp_vf total[HP_MANY_PLACES][HP_BLOCK_ROWS];
+    hp_vf total[HP_PLACES][HP_BLOCK_ROWS];
     int t, r, j, done;
     for (t = 0; t < tiles; t++) {
         HP_UNROLL for (r = 0; r < rows; r++) total[t][r] = hp_vf_set(0.0f);
@@ -1344,8 +1342,8 @@ HP_INLINE void hp_tiles_int8(const hp_matrix *m, int32_t first, int32_t apart, i
             done = HP_BLOCK_DOTS(sum, w, x, rows, g == 0, g + 1 < (size_t)m->groups);
             HP_UNROLL for (j = 0; j < HP_GROUP / 4; j++) {
                 hp_vw weights = hp_vw_load(w + 4 * HP_LANES * j);
-                if (row == 0 && tiles == HP_FEW_PLACES) HP_PREFETCH(w + HP_WEIGHTS_AHEAD + 4 * HP_LANES * j, 1);
-                else if (row == 0) HP_PREFETCH(w + HP_WEIGHTS_AHEAD / tiles + 4 * HP_LANES * j, 2);
+                if (row == 0 && tiles == 1) HP_PREFETCH(w + HP_WEIGHTS_AHEAD + 4 * HP_LANES * j, 1);
+                else if (row == 0) HP_PREFETCH(w + HP_PLACES_AHEAD + 4 * HP_LANES * j, 2);
                 HP_UNROLL for (r = done; r < rows; r++)
                     sum[r] = hp_vi_dot4(sum[r], weights, x + HP_GROUP * r + 4 * j);
             }
@@ -1416,30 +1414,18 @@ static int32_t hp_tile_rows(const hp_matrix *m, int32_t tile, const hp_inputs *i
     return n;
 }
 
-/* A tile at each of the places times up to HP_FEW_ROWS rows. */
-static void hp_tile_places(const hp_matrix *m, int32_t first, int32_t apart, int places, const hp_inputs *in,
-                           int32_t rows, float *out, size_t stride)
-{
-    if (places == HP_FEW_PLACES) hp_tiles_few(m, first, apart, HP_FEW_PLACES, in, 0, rows, HP_FEW_ROWS, out, stride);
-    else hp_tiles_few(m, first, apart, HP_MANY_PLACES, in, 0, rows, HP_FEW_ROWS, out, stride);
-}
-
-/* out[rows][out_stride] = inputs[rows][cols] . matrix[rows'][cols]^T, for the tiles first..last-1. With few rows, and
- * registers for them, memory sets the pace, so the tiles are read in several places at once, which lie within HP_NEAR
- * tiles. In any case a tile is read from memory once and stays in the nearest caches while all rows of the pass are
- * multiplied with it. */
+/* out[rows][out_stride] = inputs[rows][cols] . matrix[rows'][cols]^T, for the tiles first..last-1. A tile is read from
+ * memory once and stays in the nearest caches while all rows of the pass are multiplied with it. With few rows memory
+ * sets the pace, and tiles may be read in several places at once, if there are registers for it. */
 static void hp_matmul(const hp_matrix *m, int32_t first, int32_t last, const hp_inputs *in, int32_t rows, int places,
                       float *out, size_t out_stride)
 {
     int few = in->q && rows <= HP_FEW_ROWS && HP_ROWS_AT_ONCE >= HP_FEW_ROWS;
-    int32_t t = first, end, apart, r;
+    int32_t apart = few && places > 1 ? (last - first) / HP_PLACES : 0, t = first, r;
     HP_BLOCKS_BEGIN();
-    for (; few && t + places <= last; t += (places - 1) * apart) { /* over what the other places have read */
-        apart = hp_min(last - t, HP_NEAR) / places;
-        for (end = t + apart; t < end; t++)
-            hp_tile_places(m, t, apart, places, in, rows, out + t * HP_LANES, out_stride);
-    }
-    for (; t < last; t++)
+    for (; t < first + apart; t++)
+        hp_tiles_few(m, t, apart, HP_PLACES, in, 0, rows, HP_FEW_ROWS, out + t * HP_LANES, out_stride);
+    for (t = first + HP_PLACES * apart; t < last; t++)
         for (r = 0; r < rows;)
             r += hp_tile_rows(m, t, in, r, rows, out + (size_t)r * out_stride + t * HP_LANES, out_stride);
     HP_BLOCKS_END();
@@ -5332,7 +5318,7 @@ typedef struct hp_job {
     long taken;                    /* shares                                        */
     const hp_matrix *matrix; /* a product:  out[rows][stride] = inputs . matrix^T   */
     hp_inputs inputs;
-    int places;              /* where its weights are read at once, with few rows   */
+    int places;              /* in how many its weights are read, with few rows     */
     float *out;
     size_t stride;
     const float *source; /* preparation: float rows to be normed or rounded    */
@@ -5349,10 +5335,10 @@ typedef struct hp_costs {
     int32_t no_plain, no_fused;  /* steps since the one and the other was last measured      */
 } hp_costs;
 
-/* In how many places the weights are read at once ([CH06], [CH13]). */
+/* Whether the weights are read in one place or in several at once ([CH06], [CH13]). */
 typedef struct hp_reading {
-    double spent[2]; /* seconds in the products of a layer, by few places, and of the next, by many */
-    int32_t votes;   /* of pairs of layers: above 0 for many places                                 */
+    double spent[2]; /* seconds in the products of a layer, in one place, and of the next, in several */
+    int32_t votes;   /* of pairs of layers: above 0 for several places                                */
     int32_t passes, on_trial;
 } hp_reading;
 
@@ -5967,11 +5953,11 @@ static void hp_vote_on_reading(harp_session *s)
 static int hp_multiply(harp_session *s, int32_t tiles, int64_t cost)
 {
     hp_reading *r = &s->reading;
-    int many = r->on_trial ? s->progress.layer % 2 : r->votes > 0, done;
+    int several = r->on_trial ? s->progress.layer % 2 : r->votes > 0, done;
     double begin = r->on_trial ? hp_seconds() : 0.0;
-    s->job.places = many ? HP_MANY_PLACES : HP_FEW_PLACES;
+    s->job.places = several ? HP_PLACES : 1;
     done = hp_split_some(s, hp_work_product, tiles, cost);
-    if (r->on_trial) r->spent[many] += hp_seconds() - begin;
+    if (r->on_trial) r->spent[several] += hp_seconds() - begin;
     return done;
 }
 

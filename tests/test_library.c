@@ -769,14 +769,14 @@ static void test_auto_in_steps(const harp_model *m)
 
 /* ---- how the weights are read ---- */
 
-/* A pass on trial whose layers take so long: seconds by few places, and by many. */
-static void try_reading(harp_session *s, double few, double many)
+/* A pass on trial whose layers take so long: seconds in one place, and in several. */
+static void try_reading(harp_session *s, double one, double several)
 {
     int32_t layer;
     s->n_rows = 1;
     hp_begin_reading(s);
     for (layer = 0; layer <= s->model->info.layers; layer++) { /* and the logits, which have no partner */
-        s->reading.spent[layer % 2] += layer % 2 ? many : few;
+        s->reading.spent[layer % 2] += layer % 2 ? several : one;
         s->progress.layer = layer + 1;
         hp_vote_on_reading(s);
     }
@@ -804,7 +804,7 @@ static void test_reading(const harp_model *m)
     for (i = -1; i <= 1; i += 2) { /* and passes follow the votes */
         s->reading.votes = i, s->reading.passes = HP_TRIAL_EVERY + 1;
         CHECK(harp_feed(s, prompt, 1, NULL) == HARP_OK && harp_next(s, NULL, NULL) == HARP_OK);
-        CHECK(!s->reading.on_trial && s->job.places == (i > 0 ? HP_MANY_PLACES : HP_FEW_PLACES));
+        CHECK(!s->reading.on_trial && s->job.places == (i > 0 ? HP_PLACES : 1));
     }
     harp_session_close(s);
 }

@@ -208,8 +208,8 @@ static float plain_product(const hp_matrix *m, const int8_t *q, const float *sca
     return total;
 }
 
-/* 1 to 19 rows: every number of rows at once, blocks of inputs that are full and not; 9 tiles: at two or four
- * places, and one alone. */
+/* 1 to 19 rows: every number of rows at once, blocks of inputs that are full and not; 9 tiles: one after another,
+ * or at four places and one alone. */
 static void test_products(void)
 {
     static uint8_t tiles[TILES * (128 + GROUPS * 512)];
@@ -220,7 +220,7 @@ static void test_products(void)
     int32_t i, r, o, bad = 0, round, set, tried = 0;
     for (round = 0; round < 2 * ROWS; round++) {
         size_t rows = (size_t)(round % ROWS) + 1;
-        int places = round < ROWS ? HP_FEW_PLACES : HP_MANY_PLACES;
+        int places = round < ROWS ? 1 : HP_PLACES;
         for (i = 0; i < (int32_t)sizeof tiles; i++) tiles[i] = round == 0 ? 0x80 : (uint8_t)(any_float(128.0f) + 128.0f);
         for (o = 0; o < TILES; o++)
             for (i = 0; i < 64; i++) /* scales: halves of any size, finite */
