@@ -791,9 +791,9 @@ static uint16_t hp_float_to_half(float x)
 #define hp_tile_rows HP_OF_SET(hp_tile_rows)
 #define hp_matmul HP_OF_SET(hp_matmul)
 #define hp_load_elements HP_OF_SET(hp_load_elements)
-#define hp_load_packed HP_OF_SET(hp_load_packed)
+#define hp_unpack_rows HP_OF_SET(hp_unpack_rows)
+#define hp_unpack HP_OF_SET(hp_unpack)
 #define hp_weigh HP_OF_SET(hp_weigh)
-#define hp_weigh_columns HP_OF_SET(hp_weigh_columns)
 #define hp_weighted_sums HP_OF_SET(hp_weighted_sums)
 #define hp_softmax_weights HP_OF_SET(hp_softmax_weights)
 #define hp_measure_spread HP_OF_SET(hp_measure_spread)
@@ -1022,7 +1022,7 @@ enum { HP_GROUP = 32, HP_TILE_GROUP_BYTES = HP_LANES * HP_GROUP };
  *     one place, 8 KB ahead, into the first cache          35.1 32.9 31.8      (two places, 4 KB each: 21.5 17.2 20.4)
  *     four places, 1 KB ahead each, into the second        29.2 25.6 24.9      28.5 25.6 24.5
  * No table knows the next processor, so a session tries both ([CH13]). */
-enum { HP_PLACES = 4, HP_WEIGHTS_AHEAD = 8192, HP_PLACES_AHEAD = 1024, HP_CACHE_AHEAD = 2048 };
+enum { HP_PLACES = 4, HP_WEIGHTS_AHEAD = 8192, HP_PLACES_AHEAD = 1024, HP_CACHE_AHEAD = 4096 };
 
 /* A weight matrix [rows][cols] in the file's tiles of 16 rows (drawn in [CH09]). Float weights serve to measure what
  * int8 costs; they are multiplied with float activations whatever the session asked for. */
@@ -1447,50 +1447,68 @@ HP_INLINE hp_vf hp_load_elements(harp_cache type, const uint8_t *p, int32_t n)
     return hp_vf_load((const float *)(const void *)p);
 }
 
-/* Sixteen columns of row k of a block, as floats. */
-HP_INLINE hp_vf hp_load_packed(const hp_packed *b, const uint8_t *row, int32_t k, int32_t column, size_t element)
+/* Rows k.. of a block as floats, sixteen columns of each, of which the cache has `width`. */
+HP_INLINE void hp_unpack_rows(const hp_packed *b, harp_cache type, int32_t k, int32_t rows, int32_t column,
+                              int32_t width, hp_vf *to)
 {
-    hp_vf v = hp_load_elements(b->type, row + (size_t)column * element, hp_min(b->cols - column, HP_LANES));
-    if (b->row_scales) v = hp_vf_mul(v, hp_vf_set(hp_half_to_float(hp_u16(b->row_scales + 2 * k))));
-    if (b->col_scales) v = hp_vf_mul(v, hp_vf_load_half(b->col_scales + 2 * column));
-    return v;
+    size_t element = hp_cache_element_bytes(type), row = (size_t)b->cols * element;
+    const uint8_t *from = b->elements + (size_t)k * row + (size_t)column * element;
+    hp_vf scale = hp_vf_set(1.0f);
+    int32_t i;
+    if (type == HARP_CACHE_INT8 && b->col_scales) scale = hp_vf_load_half(b->col_scales + 2 * column);
+    for (i = 0; i < rows; i++, from += row) {
+        HP_PREFETCH(from + HP_CACHE_AHEAD, 1);
+        to[i] = hp_load_elements(type, from, width);
+        if (type != HARP_CACHE_INT8) continue;
+        if (b->row_scales) scale = hp_vf_set(hp_half_to_float(hp_u16(b->row_scales + 2 * (k + i))));
+        to[i] = hp_vf_mul(to[i], scale);
+    }
+}
+
+static void hp_unpack(const hp_packed *b, int32_t k, int32_t rows, int32_t column, hp_vf *to)
+{
+    int32_t width = hp_min(b->cols - column, HP_LANES);
+    if (width < HP_LANES) hp_unpack_rows(b, b->type, k, rows, column, width, to);
+    else if (b->type == HARP_CACHE_F16) hp_unpack_rows(b, HARP_CACHE_F16, k, rows, column, HP_LANES, to);
+    else if (b->type == HARP_CACHE_INT8) hp_unpack_rows(b, HARP_CACHE_INT8, k, rows, column, HP_LANES, to);
+    else hp_unpack_rows(b, HARP_CACHE_F32, k, rows, column, HP_LANES, to);
 }
 
 /* n queries times sixteen columns: each load of b serves all the queries. */
-HP_INLINE void hp_weigh(const hp_weighing *w, int32_t query, int n, int32_t column)
+HP_INLINE void hp_weigh(const hp_vf *b, int32_t rows, const float *a, size_t a_stride, int n, float *out,
+                        size_t out_stride)
 {
-    float *out = w->out + (size_t)query * w->out_stride + column;
-    const float *a = w->a + (size_t)query * w->a_stride;
-    size_t element = hp_cache_element_bytes(w->b.type), row = (size_t)w->b.cols * element;
     hp_vf sum[8];
     int32_t k;
     int i;
-    HP_UNROLL for (i = 0; i < n; i++) sum[i] = hp_vf_load(out + (size_t)i * w->out_stride);
-    for (k = w->first; k <= w->last; k++) {
-        const uint8_t *b = w->b.elements + (size_t)k * row;
-        hp_vf v = hp_load_packed(&w->b, b, k, column, element);
-        if (query == 0) HP_PREFETCH(b + (size_t)column * element + HP_CACHE_AHEAD, 1);
+    HP_UNROLL for (i = 0; i < n; i++) sum[i] = hp_vf_load(out + (size_t)i * out_stride);
+    for (k = 0; k < rows; k++)
         HP_UNROLL for (i = 0; i < n; i++)
-            sum[i] = hp_vf_add(sum[i], hp_vf_mul(hp_vf_set(a[(size_t)i * w->a_stride + (size_t)k]), v));
-    }
-    HP_UNROLL for (i = 0; i < n; i++) hp_vf_store(out + (size_t)i * w->out_stride, sum[i]);
+            sum[i] = hp_vf_add(sum[i], hp_vf_mul(hp_vf_set(a[(size_t)i * a_stride + (size_t)k]), b[k]));
+    HP_UNROLL for (i = 0; i < n; i++) hp_vf_store(out + (size_t)i * out_stride, sum[i]);
 }
 
-/* The same for all columns, the number of queries being a constant in each call, so that the sums stay in registers. */
-HP_INLINE void hp_weigh_columns(const hp_weighing *w, int32_t query, int n)
+/* In squares of 16 x 16, unpacked once for all the queries. The number of queries at once is a constant in each call,
+ * so that the sums stay in registers: eight where there are 32 wide ones. */
+static void hp_weighted_sums(const hp_weighing *w)
 {
-    int32_t c;
-    for (c = 0; c < w->b.cols; c += HP_LANES) hp_weigh(w, query, n, c);
-}
-
-static void hp_weighted_sums(const hp_weighing *w) /* eight queries at once where there are 32 wide registers */
-{
-    int32_t q = 0;
-    for (; HP_ROWS_AT_ONCE >= 8 && q + 8 <= w->queries; q += 8) hp_weigh_columns(w, q, 8);
-    for (; q + 4 <= w->queries; q += 4) hp_weigh_columns(w, q, 4);
-    if (w->queries - q == 3) hp_weigh_columns(w, q, 3);
-    if (w->queries - q == 2) hp_weigh_columns(w, q, 2);
-    if (w->queries - q == 1) hp_weigh_columns(w, q, 1);
+    hp_vf b[HP_LANES];
+    int32_t c, k, q, n, rows;
+    for (c = 0; c < w->b.cols; c += HP_LANES)
+        for (k = w->first; k <= w->last; k += rows) {
+            rows = hp_min(w->last - k + 1, HP_LANES);
+            hp_unpack(&w->b, k, rows, c, b);
+            for (q = 0; q < w->queries; q += n) {
+                const float *a = w->a + (size_t)q * w->a_stride + k;
+                float *out = w->out + (size_t)q * w->out_stride + c;
+                n = w->queries - q >= 8 && HP_ROWS_AT_ONCE >= 8 ? 8 : hp_min(w->queries - q, 4);
+                if (n == 8) hp_weigh(b, rows, a, w->a_stride, 8, out, w->out_stride);
+                else if (n == 4) hp_weigh(b, rows, a, w->a_stride, 4, out, w->out_stride);
+                else if (n == 3) hp_weigh(b, rows, a, w->a_stride, 3, out, w->out_stride);
+                else if (n == 2) hp_weigh(b, rows, a, w->a_stride, 2, out, w->out_stride);
+                else hp_weigh(b, rows, a, w->a_stride, 1, out, w->out_stride);
+            }
+        }
 }
 
 /* x[first..last] = exp(x * scale - max), and returns their sum. x is a whole number of blocks of 16; what lies outside
@@ -5279,7 +5297,7 @@ static double hp_seconds(void)
  * = the newest position is frame "last", whose stream is a single block.
  * ============================================================================================================== */
 
-enum { HP_BLOCK = HP_LANES, HP_SCALES_BYTES = 2 * HP_BLOCK /* of a block */, HP_RUN = 4, HP_SHARES = 4, HP_LARGE = 32 };
+enum { HP_BLOCK = HP_LANES, HP_SCALES_BYTES = 2 * HP_BLOCK /* of a block */, HP_RUN = 4, HP_SHARES = 4 };
 enum { HP_MAX_REFRAMINGS = 64, HP_MAX_THREADS = 256 };
 
 typedef struct hp_stream {
@@ -5852,7 +5870,7 @@ static void hp_split_range(harp_session *s, hp_work *work, int32_t first, int32_
     int part, threads = s->params.threads;
     j->work = work, j->first = first, j->end = first + count, j->taken = 0;
     j->large = threads > 1 ? count / (threads * HP_SHARES) + 1 : count;
-    j->n_large = threads * (HP_SHARES - 1), j->small = j->large < HP_LARGE ? j->large : j->large / 4;
+    j->n_large = threads * (HP_SHARES - 1), j->small = (j->large + 3) / 4;
     if (HP_ATOMICS && count > 1 && s->params.parallel && s->params.threads > 1)
         s->params.parallel(s->params.parallel_user, hp_do_part, s, s->params.threads);
     else if (count > 1 && s->pool.n_workers > 0)
@@ -6153,19 +6171,27 @@ static void hp_stage_rope(harp_session *s, const hp_layer *w)
     }
 }
 
+/* Split by key-value heads, for rows share blocks. */
+static void hp_work_store(harp_session *s, int part, int32_t first, int32_t last)
+{
+    const harp_info *f = &s->model->info;
+    int32_t i, h;
+    (void)part;
+    for (h = first; h < last; h++)
+        for (i = 0; i < s->n_rows; i++) {
+            const float *keys = s->qkv + (size_t)i * (size_t)s->qkv_stride + f->heads * f->head_dim;
+            const float *values = keys + f->kv_heads * f->head_dim;
+            hp_store_key_value(s, &s->streams[s->rows[i].stream], s->job.layer, h, s->rows[i].position,
+                               keys + h * f->head_dim, values + h * f->head_dim);
+        }
+}
+
 /* Stores the new keys and values before any row attends, so that rows of one pass see one another as they would have in
  * passes of their own. */
 static void hp_stage_store(harp_session *s, const hp_layer *w)
 {
-    const harp_info *f = &s->model->info;
-    int32_t i, h, layer = (int32_t)(w - s->model->layers);
-    for (i = 0; i < s->n_rows; i++) {
-        const float *keys = s->qkv + (size_t)i * (size_t)s->qkv_stride + f->heads * f->head_dim;
-        const float *values = keys + f->kv_heads * f->head_dim;
-        for (h = 0; h < f->kv_heads; h++)
-            hp_store_key_value(s, &s->streams[s->rows[i].stream], layer, h, s->rows[i].position,
-                               keys + h * f->head_dim, values + h * f->head_dim);
-    }
+    s->job.layer = (int32_t)(w - s->model->layers);
+    hp_split(s, hp_work_store, s->model->info.kv_heads);
 }
 
 /* A run is a few rows of one stream at consecutive positions. With the query heads that share a key-value head they
