@@ -1500,9 +1500,10 @@ HP_INLINE void hp_weigh(const hp_vf *b, int32_t rows, const float *a, size_t a_s
     int32_t k;
     int i;
     HP_UNROLL for (i = 0; i < n; i++) sum[i] = hp_vf_load(out + (size_t)i * out_stride);
-    for (k = 0; k < rows; k++)
+    for (k = 0; k < rows; k++) {
         HP_UNROLL for (i = 0; i < n; i++)
             sum[i] = hp_vf_add(sum[i], hp_vf_mul(hp_vf_set(a[(size_t)i * a_stride + (size_t)k]), b[k]));
+    }
     HP_UNROLL for (i = 0; i < n; i++) hp_vf_store(out + (size_t)i * out_stride, sum[i]);
 }
 
