@@ -1015,7 +1015,6 @@ HP_INLINE hp_vi hp_vi_dot4(hp_vi a, hp_vw w, const int8_t *x)
 /* ---- What kernels are given, whatever the set ---- */
 
 enum { HP_GROUP = 32, HP_TILE_GROUP_BYTES = HP_LANES * HP_GROUP };
-enum { HP_GROUP_BYTES = HP_TILE_GROUP_BYTES + 2 * HP_LANES /* with its scales */ };
 
 /* Weights, keys and values come from memory once a pass. The processor's own prefetching stops at the end of each page
  * of 4 KiB, so kernels ask this many bytes ahead. Addresses beyond the end do no harm.
@@ -1024,14 +1023,15 @@ enum { HP_GROUP_BYTES = HP_TILE_GROUP_BYTES + 2 * HP_LANES /* with its scales */
  * better to ask for lines in the second, which is farther away, and in several PLACES at once. What is best, the
  * processor decides (GB/s of one thread with 1, 2 and 4 rows of a model of 1.1 billion weights):
  *                                                          Zen 5               Zen 4
- *     one place, 8 KB ahead, into the first cache          35.1 32.9 31.8      (two places, 4 KB each: 21.5 17.2 20.4)
- *     four places, 1 KB ahead each, into the second        29.2 25.6 24.9      28.5 25.6 24.5
- * No table knows the next processor, so a session tries both ([CH13]). */
-enum { HP_PLACES = 4, HP_WEIGHTS_AHEAD = 8192, HP_PLACES_AHEAD = 1024, HP_CACHE_AHEAD = 4096 };
+ *     one place, 8 KB ahead, into the first cache          34.5 33.5 32.6      (two places, 4 KB each: 21.5 17.2 20.4)
+ *     four places, 1 KB ahead each, into the second        27.7 25.8 25.8      28.5 25.6 24.5
+ * No table knows the next processor, so a session tries both ([CH13]). The Zen 5's four places lay within HP_NEAR tiles,
+ * those of the Zen 4 a quarter of a matrix apart, which the Zen 5 likes less. */
+enum { HP_PLACES = 4, HP_NEAR = 32, HP_WEIGHTS_AHEAD = 8192, HP_PLACES_AHEAD = 1024, HP_CACHE_AHEAD = 4096 };
 
 /* Asks for the line at p. Lines are asked for at the pace of a tile as a whole, scales and weights: at the pace of the
  * weights alone, those behind the next tile's scales came unasked, and 135M took 1.24 times as long. And in rising
- * order, or the processor's own prefetching is led astray (1.15 times as long). */
+ * order, or the processor's own prefetching is led astray (1.15 times as long). Both on the Zen 5. */
 HP_INLINE void hp_ask(const uint8_t *p, int places)
 {
     if (places > 1) HP_PREFETCH(p, 2);
@@ -1353,7 +1353,7 @@ HP_INLINE void hp_tiles_int8(const hp_matrix *m, int32_t first, int32_t apart, i
         for (t = 0; t < tiles; t++) {
             const uint8_t *tile = first_tile + (size_t)t * distance;
             const uint8_t *w = tile + scale_bytes + HP_TILE_GROUP_BYTES * g;
-            const uint8_t *ahead = tile + HP_GROUP_BYTES * g + (tiles > 1 ? HP_PLACES_AHEAD : HP_WEIGHTS_AHEAD);
+            const uint8_t *ahead = w + 2 * HP_LANES * g + (tiles > 1 ? HP_PLACES_AHEAD : HP_WEIGHTS_AHEAD);
             hp_vf scale = hp_vf_load_half(tile + 2 * HP_LANES * g);
             hp_vi sum[HP_BLOCK_ROWS];
             HP_UNROLL for (r = 0; r < rows; r++) sum[r] = hp_vi_set(HP_DOT_OFFSET ? starts[r] : 0);
@@ -1434,16 +1434,19 @@ static int32_t hp_tile_rows(const hp_matrix *m, int32_t tile, const hp_inputs *i
 
 /* out[rows][out_stride] = inputs[rows][cols] . matrix[rows'][cols]^T, for the tiles first..last-1. A tile is read from
  * memory once and stays in the nearest caches while all rows of the pass are multiplied with it. With few rows memory
- * sets the pace, and tiles may be read in several places at once, if there are registers for it. */
+ * sets the pace, and tiles may be read in several places, within HP_NEAR tiles, if there are registers for it. */
 static void hp_matmul(const hp_matrix *m, int32_t first, int32_t last, const hp_inputs *in, int32_t rows, int places,
                       float *out, size_t out_stride)
 {
     int few = in->q && rows <= HP_FEW_ROWS && HP_ROWS_AT_ONCE >= HP_FEW_ROWS;
-    int32_t apart = few && places > 1 ? (last - first) / HP_PLACES : 0, t = first, r;
+    int32_t t = first, end, apart, r;
     HP_BLOCKS_BEGIN();
-    for (; t < first + apart; t++)
-        hp_tiles_few(m, t, apart, HP_PLACES, in, 0, rows, HP_FEW_ROWS, out + t * HP_LANES, out_stride);
-    for (t = first + HP_PLACES * apart; t < last; t++)
+    for (; few && places > 1 && t + HP_PLACES <= last; t += (HP_PLACES - 1) * apart) { /* what the others have read */
+        apart = hp_min(last - t, HP_NEAR) / HP_PLACES;
+        for (end = t + apart; t < end; t++)
+            hp_tiles_few(m, t, apart, HP_PLACES, in, 0, rows, HP_FEW_ROWS, out + t * HP_LANES, out_stride);
+    }
+    for (; t < last; t++)
         for (r = 0; r < rows;)
             r += hp_tile_rows(m, t, in, r, rows, out + (size_t)r * out_stride + t * HP_LANES, out_stride);
     HP_BLOCKS_END();
