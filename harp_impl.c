@@ -1486,6 +1486,8 @@ HP_INLINE void hp_unpack_rows(const hp_packed *b, harp_cache type, int32_t k, in
     }
 }
 
+/* The type is a constant in each call but that for the last columns of an odd head size: a loop that asks for it, and
+ * for scales, at every element takes longer than the sums. */
 static void hp_unpack(const hp_packed *b, int32_t k, int32_t rows, int32_t column, hp_vf *to)
 {
     int32_t width = hp_min(b->cols - column, HP_LANES);
@@ -1495,7 +1497,7 @@ static void hp_unpack(const hp_packed *b, int32_t k, int32_t rows, int32_t colum
     else hp_unpack_rows(b, HARP_CACHE_F32, k, rows, column, HP_LANES, to);
 }
 
-/* n queries times sixteen columns: each load of b serves all the queries. */
+/* out[n][16] += a[n][rows] . b[rows][16]: each load of b serves all the queries. */
 HP_INLINE void hp_weigh(const hp_vf *b, int32_t rows, const float *a, size_t a_stride, int n, float *out,
                         size_t out_stride)
 {
