@@ -1004,8 +1004,8 @@ HP_INLINE hp_vi hp_vi_dot4(hp_vi a, hp_vw w, const int8_t *x)
     return a;
 }
 
-/* How many rows a set multiplies with a tile at once: as many as its registers hold, or as an instruction for whole
- * blocks of rows takes (HP_BLOCK_DOTS). */
+/* How many rows a set multiplies with a tile at once: any number whose sums and totals its registers hold, or a block
+ * of as many as its registers hold sums of, or as an instruction for whole blocks takes (HP_BLOCK_DOTS). */
 #define HP_ROWS_AT_ONCE 2
 #define HP_BLOCK_ROWS 2
 
@@ -1052,8 +1052,8 @@ typedef struct hp_matrix {
  * blocks of sixteen, fewer in the last, and within a block all rows' first groups come first, then their second groups,
  * and so on: what is multiplied with the same weights is found side by side. */
 typedef struct hp_inputs {
-    const float *x;        /* [rows][stride]: used if q is NULL                                                    */
-    const int8_t *q;       /* [blocks][groups][rows of the block][32]                                              */
+    const float *x;        /* [rows][stride]                                                                       */
+    const int8_t *q;       /* [blocks][groups][rows of the block][32], or NULL                                     */
     const float *scales;   /* [blocks][groups][rows of the block]                                                  */
     const int32_t *starts; /* the same: where the sum of a group's products starts (sets with a HP_DOT_OFFSET)     */
     size_t stride, rows;
@@ -1113,8 +1113,8 @@ typedef struct hp_kernels {
     void (*add_to)(float *x, const float *y, int32_t n);
     void (*rope)(float *head, const float *turn, int32_t dims);
     void (*quantize)(int8_t *q, float *scales, int32_t *starts, const float *x, int32_t groups, size_t apart);
-    void (*matmul)(const hp_matrix *m, int32_t first, int32_t last, const hp_inputs *in, int32_t rows, int places,
-                   float *out, size_t out_stride);
+    void (*matmul)(const hp_matrix *m, int32_t first, int32_t last, const hp_inputs *in, int places, float *out,
+                   size_t out_stride);
     void (*weighted_sums)(const hp_weighing *w);
     float (*softmax_weights)(float *x, int32_t first, int32_t last, float scale);
     hp_spread (*measure_spread)(const float *x, int32_t n);
@@ -1338,8 +1338,8 @@ static void hp_quantize(int8_t *q, float *scales, int32_t *starts, const float *
 HP_INLINE void hp_tiles_int8(const hp_matrix *m, int32_t first, int32_t apart, int tiles, const hp_inputs *in,
                              size_t row, int rows, float *out, size_t stride)
 {
-    size_t at = hp_first_group(row, in->stride / HP_GROUP), next = hp_rows_in_block(row, in->rows), g;
-    size_t groups = (size_t)m->groups, scale_bytes = m->scale_bytes, distance = (size_t)apart * m->tile_bytes;
+    size_t groups = (size_t)m->groups, at = hp_first_group(row, groups), next = hp_rows_in_block(row, in->rows), g;
+    size_t scale_bytes = m->scale_bytes, distance = (size_t)apart * m->tile_bytes;
     const uint8_t *first_tile = m->tiles + (size_t)first * m->tile_bytes;
     const int8_t *x = in->q + HP_GROUP * at;
     const float *scales = in->scales + at;
@@ -1435,11 +1435,11 @@ static int32_t hp_tile_rows(const hp_matrix *m, int32_t tile, const hp_inputs *i
 /* out[rows][out_stride] = inputs[rows][cols] . matrix[rows'][cols]^T, for the tiles first..last-1. A tile is read from
  * memory once and stays in the nearest caches while all rows of the pass are multiplied with it. With few rows memory
  * sets the pace, and tiles may be read in several places, within HP_NEAR tiles, if there are registers for it. */
-static void hp_matmul(const hp_matrix *m, int32_t first, int32_t last, const hp_inputs *in, int32_t rows, int places,
-                      float *out, size_t out_stride)
+static void hp_matmul(const hp_matrix *m, int32_t first, int32_t last, const hp_inputs *in, int places, float *out,
+                      size_t out_stride)
 {
+    int32_t rows = (int32_t)in->rows, t = first, end, apart, r;
     int few = in->q && rows <= HP_FEW_ROWS && HP_ROWS_AT_ONCE >= HP_FEW_ROWS;
-    int32_t t = first, end, apart, r;
     HP_BLOCKS_BEGIN();
     for (; few && places > 1 && t + HP_PLACES <= last; t += (HP_PLACES - 1) * apart) { /* what the others have read */
         apart = hp_min(last - t, HP_NEAR) / HP_PLACES;
@@ -2257,6 +2257,7 @@ HP_TARGET_BEGIN("avx2,f16c,avx512f,avx512bw,avx512vl,avx512vnni")
 #define HP_DPBUSD _dpbusd_epi32
 #define HP_DOT_OFFSET 128
 #define HP_ROWS_AT_ONCE 8
+#define HP_BLOCK_ROWS 16
 #define HP_READ_X86_LANES
 #include HARP_IMPL_FILE
 #define HP_READ_KERNELS
@@ -5363,10 +5364,10 @@ typedef struct hp_job {
     int places;              /* in how many its weights are read, with few rows     */
     float *out;
     size_t stride;
-    const float *source; /* preparation: float rows to be normed or rounded    */
-    float *normed;       /* where normed rows go                               */
+    const float *source; /* rows to be normed, and where they go                       */
+    float *normed;
     const hp_norm_of *norm;
-    int32_t rows, width, layer;
+    int32_t layer;
 } hp_job;
 
 /* What the schedule auto has learned: seconds, moving averages, 0 if not measured yet. */
@@ -5594,18 +5595,25 @@ static int32_t hp_longest_run(const harp_session *s)
     return hp_min(HP_RUN, s->params.batch);
 }
 
-/* Strides are padded to 16 outputs or to 32 inputs, whichever role a buffer has. */
+/* From one row of n numbers to the next. Products read whole groups of 32 and write whole tiles of 16. Rows a power of
+ * two apart would fall into the same few places of the caches, where the results of a tile, one line of each row, drive
+ * one another out: hence an odd number of lines (2 to 5 % of a product of 256 rows, on a Xeon). */
+static int32_t hp_stride(int32_t n)
+{
+    return hp_round_up(n, HP_GROUP) + HP_LANES;
+}
+
 static void hp_lay_out_scratch(harp_session *s, hp_arena *a)
 {
     const harp_info *f = &s->model->info;
-    size_t batch = (size_t)s->params.batch, group = (size_t)(f->heads / f->kv_heads), widest;
+    size_t batch = (size_t)s->params.batch, group = (size_t)(f->heads / f->kv_heads);
+    size_t widest = (size_t)hp_round_up(hp_max(hp_max(f->hidden, f->heads * f->head_dim), f->ffn), HP_GROUP);
     size_t head_floats = (size_t)hp_round_up(f->head_dim, HP_LANES), query_floats;
-    s->hidden_stride = hp_round_up(f->hidden, HP_GROUP);
-    s->heads_stride = hp_round_up(f->heads * f->head_dim, HP_GROUP);
-    s->qkv_stride = hp_round_up((f->heads + 2 * f->kv_heads) * f->head_dim, HP_LANES);
-    s->gate_up_stride = hp_round_up(s->model->recipe.ffn_kind == HP_GATED ? 2 * f->ffn : f->ffn, HP_LANES);
-    s->inner_stride = hp_round_up(f->ffn, HP_GROUP);
-    widest = (size_t)hp_max(hp_max(s->hidden_stride, s->heads_stride), s->inner_stride);
+    s->hidden_stride = hp_stride(f->hidden);
+    s->heads_stride = hp_stride(f->heads * f->head_dim);
+    s->qkv_stride = hp_stride((f->heads + 2 * f->kv_heads) * f->head_dim);
+    s->gate_up_stride = hp_stride(s->model->recipe.ffn_kind == HP_GATED ? 2 * f->ffn : f->ffn);
+    s->inner_stride = hp_stride(f->ffn);
     s->x = hp_carve_rows(a, batch, (size_t)s->hidden_stride, sizeof(float));
     s->normed = hp_carve_rows(a, batch, (size_t)s->hidden_stride, sizeof(float));
     s->change = hp_carve_rows(a, batch, (size_t)s->hidden_stride, sizeof(float));
@@ -5951,21 +5959,21 @@ static void hp_norm(harp_session *s, const hp_norm_of *norm, const float *from, 
 /* Groups first..last-1 of every row: rows of a block lie side by side, and threads must not write to the same lines. */
 static void hp_work_round(harp_session *s, int part, int32_t first, int32_t last)
 {
-    size_t width = (size_t)s->job.width, rows = (size_t)s->job.rows, row;
+    const hp_inputs *in = &s->job.inputs;
+    size_t row;
     (void)part;
-    for (row = 0; row < rows; row++) {
-        size_t apart = hp_rows_in_block(row, rows);
-        size_t at = hp_first_group(row, width / HP_GROUP) + (size_t)first * apart;
+    for (row = 0; row < in->rows; row++) {
+        size_t apart = hp_rows_in_block(row, in->rows);
+        size_t at = hp_first_group(row, (size_t)s->job.matrix->groups) + (size_t)first * apart;
         s->kernels->quantize(s->q + HP_GROUP * at, s->q_scales + at, s->q_starts + at,
-                             s->job.source + row * width + (size_t)first * HP_GROUP, last - first, apart);
+                             in->x + row * in->stride + (size_t)first * HP_GROUP, last - first, apart);
     }
 }
 
 static void hp_work_product(harp_session *s, int part, int32_t first, int32_t last)
 {
     (void)part;
-    s->kernels->matmul(s->job.matrix, first, last, &s->job.inputs, s->job.rows, s->job.places, s->job.out,
-                       s->job.stride);
+    s->kernels->matmul(s->job.matrix, first, last, &s->job.inputs, s->job.places, s->job.out, s->job.stride);
 }
 
 /* Votes decide which way of reading the weights is the faster one here: in a pass on trial, layers take turns, and each
@@ -6003,26 +6011,24 @@ static int hp_multiply(harp_session *s, int32_t tiles, int64_t cost)
     return done;
 }
 
-enum { HP_WORTH_SPLITTING = 8192 }; /* numbers to round: fewer are rounded sooner than a second thread begins */
+enum { HP_WORTH_SPLITTING = 256 }; /* groups to round: fewer are rounded sooner than a second thread begins */
 
-/* out[rows][stride] = x[rows][width] . matrix^T: the activations are rounded once per row, then the tiles are split.
+/* out[rows][out_stride] = x[rows][x_stride] . matrix^T: the activations are rounded once per row, then the tiles are split.
  * 0: the slice ended before the product did. */
-static int hp_product(harp_session *s, const hp_matrix *matrix, const float *x, int32_t width, int32_t rows,
-                      float *out, int32_t stride)
+static int hp_product(harp_session *s, const hp_matrix *matrix, const float *x, int32_t x_stride, int32_t rows,
+                      float *out, int32_t out_stride)
 {
     hp_job *j = &s->job;
+    int32_t groups = matrix->groups;
     memset(&j->inputs, 0, sizeof j->inputs);
-    j->source = x, j->width = width, j->rows = rows, j->inputs.stride = (size_t)width, j->inputs.rows = (size_t)rows;
-    if (s->params.activations == HARP_ACT_F32 || matrix->is_float) {
-        j->inputs.x = x;
-    } else {
-        int32_t groups = width / HP_GROUP;
-        if (s->progress.item == 0 && (int64_t)rows * width < HP_WORTH_SPLITTING) hp_work_round(s, 0, 0, groups);
+    j->inputs.x = x, j->inputs.stride = (size_t)x_stride, j->inputs.rows = (size_t)rows;
+    j->matrix = matrix, j->out = out, j->stride = (size_t)out_stride;
+    if (s->params.activations != HARP_ACT_F32 && !matrix->is_float) {
+        if (s->progress.item == 0 && (int64_t)rows * groups < HP_WORTH_SPLITTING) hp_work_round(s, 0, 0, groups);
         else if (s->progress.item == 0) hp_split(s, hp_work_round, groups);
         j->inputs.q = s->q, j->inputs.scales = s->q_scales, j->inputs.starts = s->q_starts;
     }
-    j->matrix = matrix, j->out = out, j->stride = (size_t)stride;
-    return hp_multiply(s, matrix->n_tiles, (int64_t)rows * HP_LANES * width);
+    return hp_multiply(s, matrix->n_tiles, (int64_t)rows * HP_LANES * HP_GROUP * groups);
 }
 
 /* Adds a bias to each of the rows, if the model has it. */
@@ -6036,10 +6042,10 @@ static void hp_add_bias_to_rows(const harp_session *s, float *out, const uint8_t
 /* x += norm(inputs . matrix^T + bias), with what of bias and norm there is: how a block's result joins the residual
  * stream. */
 static void hp_product_onto_x(harp_session *s, const hp_matrix *matrix, const uint8_t *bias, const hp_norm_of *norm,
-                              const float *inputs, int32_t width)
+                              const float *inputs, int32_t stride)
 {
     int32_t i;
-    if (!hp_product(s, matrix, inputs, width, s->n_rows, s->change, s->hidden_stride)) return;
+    if (!hp_product(s, matrix, inputs, stride, s->n_rows, s->change, s->hidden_stride)) return;
     hp_add_bias_to_rows(s, s->change, bias, s->model->info.hidden, s->n_rows, s->hidden_stride);
     if (norm->weight) hp_norm(s, norm, s->change, s->change);
     for (i = 0; i < s->n_rows; i++)

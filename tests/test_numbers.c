@@ -234,7 +234,7 @@ static void test_products(void)
                 k->quantize(q + 32 * at, scales + at, starts + at, x + r * STRIDE, GROUPS,
                             hp_rows_in_block((size_t)r, rows));
             }
-            k->matmul(&m, 0, TILES, &in, (int32_t)rows, places, out, OUT_STRIDE);
+            k->matmul(&m, 0, TILES, &in, places, out, OUT_STRIDE);
             for (r = 0; r < (int32_t)rows; r++)
                 for (o = 0; o < OUTPUTS; o++) {
                     size_t at = hp_first_group((size_t)r, GROUPS);
