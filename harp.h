@@ -372,8 +372,8 @@ HARP_API float harp_logprob(const float *logits, int32_t n, int32_t token);
 
 /* Changes parameters of an open session. Those that determine memory must be as they were: context, batch,
  * logit_rows, activations, cache, frame, reframings, threads, memory, allocator, the stop texts, those of the other
- * decoders; switching HARP on needs a session that was opened with it on. If a change alters the masks, the reframed
- * streams start anew. */
+ * decoders; nor may a parallel function come or go. Switching HARP on needs a session that was opened with it on. If a
+ * change alters the masks, the reframed streams start anew. */
 HARP_API harp_status harp_tune(harp_session *session, const harp_params *params, harp_error *err);
 
 typedef struct harp_stats {

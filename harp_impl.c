@@ -2899,7 +2899,7 @@ struct harp_model {
     const uint8_t *image;
     uint64_t image_bytes;
     harp_info info;
-    int32_t vocab, bos; /* = info's, for the tokenizer */
+    int32_t vocab; /* = info.vocab */
     float norm_eps;
     hp_recipe recipe;
     hp_stage *stages[HP_MAX_STAGES]; /* what a layer does, in order ([CH13]) */
@@ -2916,7 +2916,7 @@ struct harp_model {
     harp_allocator allocator;
     void *block; /* what holds this structure; block_bytes 0: the caller's */
     size_t block_bytes;
-    int mapped, image_is_ours;
+    int image_is_ours;
 };
 
 /* CRC-32 as in zip and PNG. Four bits at a time: a table of 16 fits any device and is read at a glance. */
@@ -2961,7 +2961,7 @@ static harp_status hp_check_header(harp_model *m, harp_error *err)
     table_end = m->table_offset + (uint64_t)hp_u32(h + 36) * HP_RECORD_BYTES;
     if (hp_u64(h + 24) != HP_HEADER_BYTES || meta_bytes > m->image_bytes || m->table_offset > m->image_bytes
         || m->table_offset < meta_end || m->table_offset % 8 != 0 || m->data_offset < table_end
-        || m->data_offset > m->image_bytes || m->data_offset % 64 != 0 || m->data_offset > SIZE_MAX
+        || m->data_offset > m->image_bytes || m->data_offset % 64 != 0
         || hp_u32(h + 32) > INT32_MAX || hp_u32(h + 36) > INT32_MAX)
         return hp_fail(err, HARP_ERR_FORMAT, "the offsets in the header contradict each other");
     crc = hp_crc32(hp_crc32(0, h, 12), zero, 4);
@@ -2976,7 +2976,7 @@ static harp_status hp_check_header(harp_model *m, harp_error *err)
 static int hp_read_meta(const harp_model *m, uint64_t *offset, uint64_t end, harp_meta *meta)
 {
     const uint8_t *p = m->image + *offset;
-    uint64_t key_bytes, value_bytes, value_at, used;
+    uint64_t key_bytes, value_bytes, value_at, used, bits;
     if (end - *offset < 16) return 0;
     key_bytes = hp_u32(p + 4), value_bytes = hp_u64(p + 8);
     if (key_bytes < 1 || key_bytes > 63 || value_bytes > end - *offset) return 0;
@@ -2990,10 +2990,9 @@ static int hp_read_meta(const harp_model *m, uint64_t *offset, uint64_t end, har
     if (meta->type == HARP_META_TEXT) return p[value_at + value_bytes] == 0;
     if (meta->type == HARP_META_BYTES) return 1;
     if (value_bytes != 8) return 0;
-    meta->integer = (int64_t)hp_u64(p + value_at);
-    memcpy(&meta->real, &meta->integer, sizeof meta->real);
-    if (meta->type == HARP_META_INTEGER) meta->real = (double)meta->integer;
-    else meta->integer = 0;
+    bits = hp_u64(p + value_at);
+    if (meta->type == HARP_META_REAL) memcpy(&meta->real, &bits, sizeof bits);
+    else meta->integer = (int64_t)bits, meta->real = (double)meta->integer;
     return meta->type == HARP_META_INTEGER || meta->type == HARP_META_REAL;
 }
 
@@ -3002,10 +3001,11 @@ static harp_status hp_check_metadata(const harp_model *m, harp_error *err)
     uint64_t offset = HP_HEADER_BYTES, end = HP_HEADER_BYTES + hp_u64(m->image + 40);
     harp_meta meta;
     int32_t i;
-    for (i = 0; i < m->n_meta; i++)
+    for (i = 0; i < m->n_meta; i++) {
+        int64_t at = (int64_t)offset;
         if (!hp_read_meta(m, &offset, end, &meta))
-            return hp_fail(err, HARP_ERR_FORMAT, "metadata entry %d, at offset %d, is malformed", (int64_t)i,
-                           (int64_t)offset);
+            return hp_fail(err, HARP_ERR_FORMAT, "metadata entry %d, at offset %d, is malformed", (int64_t)i, at);
+    }
     return HARP_OK;
 }
 
@@ -3028,11 +3028,6 @@ HARP_API int harp_meta_find(const harp_model *m, const char *key, harp_meta *met
         if (strcmp(meta->key, key) == 0) return 1; /* NOLINT: so meta->key is always set */
     }
     return 0;
-}
-
-static int hp_meta(const harp_model *m, const char *key, harp_meta *meta)
-{
-    return harp_meta_find(m, key, meta);
 }
 
 /* ---- Tensors ---- */
@@ -3112,37 +3107,28 @@ static int hp_is_next(const hp_binder *b, int32_t layer, const char *part)
 }
 
 /* The tensor of this name and shape; on failure one without bytes. */
-static hp_tensor hp_bind(hp_binder *b, int32_t layer, const char *part, int32_t rows, int32_t cols)
+static hp_tensor hp_bind(hp_binder *b, int32_t layer, const char *part, int is_vector, int32_t rows, int32_t cols)
 {
     char name[48];
-    hp_tensor t;
-    memset(&t, 0, sizeof t);
-    if (b->status) return t;
+    hp_tensor t, none = {0};
+    if (b->status) return none;
     hp_tensor_name(name, layer, part);
     if (!hp_is_next(b, layer, part)) {
         b->status = hp_fail(b->err, HARP_ERR_FORMAT, "tensor %s is missing or misplaced", name);
-        return t;
+        return none;
     }
     t = hp_tensor_at(b->m, b->next++);
-    if (t.rows == (uint64_t)rows && t.cols == (uint64_t)cols) return t;
-    b->status = hp_fail(b->err, HARP_ERR_FORMAT, "tensor %s is %d x %d; the model needs %d x %d", name,
-                        (int64_t)t.rows, (int64_t)t.cols, (int64_t)rows, (int64_t)cols);
-    memset(&t, 0, sizeof t);
-    return t;
-}
-
-static void hp_refuse_type(hp_binder *b, int32_t layer, const char *part)
-{
-    char name[48];
-    hp_tensor_name(name, layer, part);
-    b->status = hp_fail(b->err, HARP_ERR_FORMAT, "tensor %s has the wrong type", name);
+    if (t.rows != (uint64_t)rows || t.cols != (uint64_t)cols)
+        b->status = hp_fail(b->err, HARP_ERR_FORMAT, "tensor %s is %d x %d; the model needs %d x %d", name,
+                            (int64_t)t.rows, (int64_t)t.cols, (int64_t)rows, (int64_t)cols);
+    else if ((t.type == HP_TENSOR_F32) != is_vector)
+        b->status = hp_fail(b->err, HARP_ERR_FORMAT, "tensor %s has the wrong type", name);
+    return b->status ? none : t;
 }
 
 static const uint8_t *hp_bind_vector(hp_binder *b, int32_t layer, const char *part, int32_t n)
 {
-    hp_tensor t = hp_bind(b, layer, part, 1, n);
-    if (t.bytes && t.type != HP_TENSOR_F32) hp_refuse_type(b, layer, part);
-    return b->m->image + t.offset;
+    return b->m->image + hp_bind(b, layer, part, 1, 1, n).offset;
 }
 
 /* A vector that may be there: NULL if it is not. */
@@ -3161,9 +3147,8 @@ static hp_norm_of hp_bind_norm(hp_binder *b, int32_t layer, const char *weight, 
 
 static hp_matrix hp_bind_matrix(hp_binder *b, int32_t layer, const char *part, int32_t rows, int32_t cols)
 {
-    hp_tensor t = hp_bind(b, layer, part, rows, cols);
+    hp_tensor t = hp_bind(b, layer, part, 0, rows, cols);
     hp_matrix w;
-    if (t.bytes && t.type == HP_TENSOR_F32) hp_refuse_type(b, layer, part);
     w.tiles = b->m->image + t.offset;
     w.rows = rows, w.cols = cols, w.is_float = t.type == HP_TENSOR_F32_MATRIX;
     w.groups = hp_round_up(cols, HP_GROUP) / HP_GROUP, w.n_tiles = hp_round_up(rows, HP_LANES) / HP_LANES;
@@ -3254,7 +3239,7 @@ static harp_status hp_read_integer(const harp_model *m, const char *key, int32_t
                                    harp_error *err)
 {
     harp_meta meta;
-    if (!hp_meta(m, key, &meta) || meta.type != HARP_META_INTEGER)
+    if (!harp_meta_find(m, key, &meta) || meta.type != HARP_META_INTEGER)
         return hp_fail(err, HARP_ERR_FORMAT, "the integer %s is missing from the file", key);
     if (meta.integer < least || meta.integer > most)
         return hp_fail(err, HARP_ERR_FORMAT, "%s is %d; it must be between %d and %d", key, meta.integer,
@@ -3273,13 +3258,12 @@ static harp_status hp_read_dimensions(harp_model *m, harp_error *err)
                  {"layers", 1, HP_MAX_LAYERS, &f->layers}, {"heads", 1, 4096, &f->heads},
                  {"kv_heads", 1, 4096, &f->kv_heads},  {"head_dim", 2, HP_MAX_HEAD_DIM, &f->head_dim},
                  {"ffn", 1, 1 << 20, &f->ffn},         {"context", 1, 1 << 28, &f->context},
-                 {"window", 0, 1 << 28, &f->window},   {"tied", 0, 1, &f->tied},
-                 {"rope_dims", 0, f->head_dim, &m->rope_dims}};
+                 {"window", 0, 1 << 28, &f->window},   {"tied", 0, 1, &f->tied}};
     size_t i;
-    for (i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
-        int32_t most = sizes[i].value == &m->rope_dims ? f->head_dim : sizes[i].most;
-        if (hp_read_integer(m, sizes[i].key, sizes[i].least, most, sizes[i].value, err)) return HARP_ERR_FORMAT;
-    }
+    for (i = 0; i < sizeof sizes / sizeof sizes[0]; i++)
+        if (hp_read_integer(m, sizes[i].key, sizes[i].least, sizes[i].most, sizes[i].value, err))
+            return HARP_ERR_FORMAT;
+    if (hp_read_integer(m, "rope_dims", 0, f->head_dim, &m->rope_dims, err)) return HARP_ERR_FORMAT;
     if (f->layers > m->n_tensors / 4) /* before memory is asked for: a layer has more than four tensors */
         return hp_fail(err, HARP_ERR_FORMAT, "%d layers cannot be made of %d tensors", (int64_t)f->layers,
                        (int64_t)m->n_tensors);
@@ -3293,12 +3277,11 @@ static harp_status hp_read_ends(harp_model *m, harp_error *err)
 {
     harp_meta meta;
     int32_t i;
-    m->bos = m->info.bos = -1;
-    if (hp_meta(m, "bos_token", &meta)) {
-        if (hp_read_integer(m, "bos_token", 0, m->info.vocab - 1, &m->info.bos, err)) return HARP_ERR_FORMAT;
-        m->bos = m->info.bos;
-    }
-    if (!hp_meta(m, "end_tokens", &meta)) return HARP_OK;
+    m->info.bos = -1;
+    if (harp_meta_find(m, "bos_token", &meta)
+        && hp_read_integer(m, "bos_token", 0, m->info.vocab - 1, &m->info.bos, err))
+        return HARP_ERR_FORMAT;
+    if (!harp_meta_find(m, "end_tokens", &meta)) return HARP_OK;
     if (meta.type != HARP_META_BYTES || meta.bytes % 4 != 0 || meta.bytes / 4 > sizeof m->info.end / sizeof(int32_t))
         return hp_fail(err, HARP_ERR_FORMAT, "end_tokens must be at most 16 ids of four bytes");
     m->info.n_end = (int32_t)(meta.bytes / 4);
@@ -3320,7 +3303,7 @@ static harp_status hp_read_word(const harp_model *m, const char *key, const char
     harp_meta meta;
     int32_t i;
     *value = 0;
-    if (!hp_meta(m, key, &meta)) return HARP_OK;
+    if (!harp_meta_find(m, key, &meta)) return HARP_OK;
     if (meta.type != HARP_META_TEXT) return hp_fail(err, HARP_ERR_FORMAT, "%s must be a text", key);
     for (i = 0; i < n; i++)
         if (strcmp(meta.data, words[i]) == 0) {
@@ -3355,23 +3338,10 @@ static harp_status hp_read_factor(const harp_model *m, const char *key, float ot
 {
     harp_meta meta;
     *value = otherwise;
-    if (!hp_meta(m, key, &meta)) return HARP_OK;
+    if (!harp_meta_find(m, key, &meta)) return HARP_OK;
     if (meta.type != HARP_META_REAL || !(meta.real >= 1e-6 && meta.real <= 1e6))
         return hp_fail(err, HARP_ERR_FORMAT, "%s must be a real between 1e-6 and 1e6", key);
     *value = (float)meta.real;
-    return HARP_OK;
-}
-
-static harp_status hp_read_factors(harp_model *m, harp_error *err)
-{
-    hp_recipe *r = &m->recipe;
-    float root = sqrtf((float)m->info.head_dim);
-    if (hp_read_factor(m, "attention_scale", 1.0f / root, &r->attention_scale, err)
-        || hp_read_factor(m, "attention_cap", 0.0f, &r->attention_cap, err)
-        || hp_read_factor(m, "logit_cap", 0.0f, &r->logit_cap, err)
-        || hp_read_factor(m, "embedding_scale", 1.0f, &r->embedding_scale, err)
-        || hp_read_factor(m, "rope_scale", 1.0f, &r->rope_scale, err))
-        return HARP_ERR_FORMAT;
     return HARP_OK;
 }
 
@@ -3381,7 +3351,7 @@ static harp_status hp_read_layer_bits(const harp_model *m, const char *key, cons
     harp_meta meta;
     int32_t i;
     *bits = NULL;
-    if (!hp_meta(m, key, &meta)) return HARP_OK;
+    if (!harp_meta_find(m, key, &meta)) return HARP_OK;
     *bits = (const uint8_t *)meta.data;
     if (meta.type != HARP_META_BYTES || meta.bytes != (size_t)m->info.layers)
         return hp_fail(err, HARP_ERR_FORMAT, "%s must be bytes, one for each of %d layers", key,
@@ -3398,10 +3368,15 @@ static harp_status hp_read_recipe(harp_model *m, harp_error *err)
     harp_status status = hp_read_words(m, err);
     if (status) return status;
     r->rope_original = INT32_MAX;
-    if (hp_read_factors(m, err) || hp_read_layer_bits(m, "window_layers", &r->window_layers, err)
+    if (hp_read_factor(m, "attention_scale", 1.0f / sqrtf((float)m->info.head_dim), &r->attention_scale, err)
+        || hp_read_factor(m, "attention_cap", 0.0f, &r->attention_cap, err)
+        || hp_read_factor(m, "logit_cap", 0.0f, &r->logit_cap, err)
+        || hp_read_factor(m, "embedding_scale", 1.0f, &r->embedding_scale, err)
+        || hp_read_factor(m, "rope_scale", 1.0f, &r->rope_scale, err)
+        || hp_read_layer_bits(m, "window_layers", &r->window_layers, err)
         || hp_read_layer_bits(m, "local_layers", &r->local_layers, err))
         return HARP_ERR_FORMAT;
-    if (hp_meta(m, "rope_original", &meta)
+    if (harp_meta_find(m, "rope_original", &meta)
         && hp_read_integer(m, "rope_original", 1, m->info.context, &r->rope_original, err))
         return HARP_ERR_FORMAT;
     if (m->rope_dims == 0 && (r->rope_original != INT32_MAX || r->local_layers))
@@ -3412,11 +3387,11 @@ static harp_status hp_read_recipe(harp_model *m, harp_error *err)
 static harp_status hp_read_architecture(harp_model *m, harp_error *err)
 {
     harp_meta meta;
-    if (!hp_meta(m, "architecture", &meta) || meta.type != HARP_META_TEXT)
+    if (!harp_meta_find(m, "architecture", &meta) || meta.type != HARP_META_TEXT)
         return hp_fail(err, HARP_ERR_FORMAT, "the text architecture is missing from the file");
     m->info.architecture = meta.data;
     if (hp_read_dimensions(m, err) || hp_read_ends(m, err)) return HARP_ERR_FORMAT;
-    if (!hp_meta(m, "norm_eps", &meta) || meta.type != HARP_META_REAL || !(meta.real >= 0.0 && meta.real < 1.0))
+    if (!harp_meta_find(m, "norm_eps", &meta) || meta.type != HARP_META_REAL || !(meta.real >= 0.0 && meta.real < 1.0))
         return hp_fail(err, HARP_ERR_FORMAT, "the real norm_eps is missing from the file, or not in 0..1");
     m->norm_eps = (float)meta.real;
     m->vocab = m->info.vocab;
@@ -3437,7 +3412,7 @@ static int64_t hp_count_parameters(const harp_model *m)
 static harp_status hp_tokenizer_open(hp_tokenizer *t, const harp_model *m, harp_error *err);
 static void hp_choose_stages(harp_model *m);
 
-/* Everything between an image in memory and a model that may be trusted, the layer table excepted. */
+/* What must be known before the model gets its memory: all but the tensors' places and the tokenizer. */
 static harp_status hp_read_head(harp_model *m, harp_error *err)
 {
     harp_status status;
@@ -3446,7 +3421,6 @@ static harp_status hp_read_head(harp_model *m, harp_error *err)
         return status;
     m->info.bytes = (int64_t)m->image_bytes;
     m->info.parameters = hp_count_parameters(m);
-    m->info.mapped = m->mapped;
     return HARP_OK;
 }
 
@@ -3482,7 +3456,7 @@ static harp_status hp_get_file(harp_model *m, const char *path, harp_error *err)
     hp_file_answer answer = hp_map(path, &image, &bytes);
     harp_status status;
     if (answer == HP_FILE_FINE) {
-        m->image = (const uint8_t *)image, m->image_bytes = bytes, m->mapped = 1;
+        m->image = (const uint8_t *)image, m->image_bytes = bytes, m->info.mapped = 1;
         return HARP_OK;
     }
     if (answer == HP_FILE_UNMAPPABLE) answer = hp_file_open(path, &file, &bytes);
@@ -3505,9 +3479,8 @@ static harp_status hp_get_image(harp_model *m, const harp_source *source, harp_e
 
 static void hp_release_image(harp_model *m)
 {
-    if (m->mapped) hp_unmap(m->image, m->image_bytes);
+    if (m->info.mapped) hp_unmap(m->image, m->image_bytes);
     if (m->image_is_ours) m->allocator.free(m->allocator.user, (void *)(uintptr_t)m->image, (size_t)m->image_bytes);
-    m->image = NULL, m->mapped = m->image_is_ours = 0;
 }
 
 /* ---- Opening and closing ---- */
@@ -3522,7 +3495,7 @@ HARP_API harp_source harp_source_defaults(void)
 HARP_API size_t harp_source_memory(int32_t layers)
 {
     if (layers < 1 || layers > HP_MAX_LAYERS) return 0;
-    return HP_ALIGN + (sizeof(harp_model) + HP_ALIGN - 1) / HP_ALIGN * HP_ALIGN + (size_t)layers * sizeof(hp_layer);
+    return HP_ALIGN + sizeof(harp_model) + (size_t)layers * sizeof(hp_layer);
 }
 
 /* The head is read into a model on the stack; once the number of layers is known, the real one gets its memory. */
@@ -3538,19 +3511,17 @@ static harp_status hp_place_model(harp_model **out, harp_model *head, const harp
     if (!block) return hp_fail(err, HARP_ERR_MEMORY, "no memory for the model's tables, %d bytes", (int64_t)bytes);
     m = (harp_model *)(void *)hp_aligned(block);
     *m = *head;
-    m->layers = (hp_layer *)(void *)((uint8_t *)m + (sizeof(harp_model) + HP_ALIGN - 1) / HP_ALIGN * HP_ALIGN);
+    m->layers = (hp_layer *)(void *)(m + 1);
     m->block = block, m->block_bytes = source->memory ? 0 : bytes;
     *out = m;
     return HARP_OK;
 }
 
-static void hp_release_model(harp_model *m)
+HARP_API void harp_close(harp_model *model)
 {
-    harp_allocator a = m->allocator;
-    void *block = m->block;
-    size_t bytes = m->block_bytes;
-    hp_release_image(m);
-    if (bytes) a.free(a.user, block, bytes);
+    if (!model) return;
+    hp_release_image(model);
+    if (model->block_bytes) model->allocator.free(model->allocator.user, model->block, model->block_bytes);
 }
 
 HARP_API harp_status harp_open_source(harp_model **model, const harp_source *source, harp_error *err)
@@ -3573,7 +3544,7 @@ HARP_API harp_status harp_open_source(harp_model **model, const harp_source *sou
     }
     if ((status = hp_bind_tensors(m, err)) != HARP_OK
         || (status = hp_tokenizer_open(&m->tokenizer, m, err)) != HARP_OK) {
-        hp_release_model(m);
+        harp_close(m);
         return status;
     }
     m->info.tokenizer = m->tokenizer.kind, m->info.longest_token = m->tokenizer.longest;
@@ -3585,15 +3556,8 @@ HARP_API harp_status harp_open_source(harp_model **model, const harp_source *sou
 HARP_API harp_status harp_open(harp_model **model, const char *path, harp_error *err)
 {
     harp_source source = harp_source_defaults();
-    if (model) *model = NULL;
-    if (!path) return hp_fail(err, HARP_ERR_ARGUMENT, "path must not be NULL");
     source.path = path;
     return harp_open_source(model, &source, err);
-}
-
-HARP_API void harp_close(harp_model *model)
-{
-    if (model) hp_release_model(model);
 }
 
 HARP_API harp_info harp_model_info(const harp_model *model)
@@ -3952,7 +3916,7 @@ static harp_status hp_open_rule(const harp_model *m, const char *key, int32_t le
                                 harp_error *err)
 {
     harp_meta meta;
-    if (!hp_meta(m, key, &meta)) return HARP_OK; /* *value keeps what it holds */
+    if (!harp_meta_find(m, key, &meta)) return HARP_OK; /* *value keeps what it holds */
     if (meta.type != HARP_META_INTEGER || meta.integer < least || meta.integer > most)
         return hp_fail(err, HARP_ERR_FORMAT, "%s must be an integer between %d and %d", key, (int64_t)least,
                        (int64_t)most);
@@ -3988,7 +3952,7 @@ static harp_status hp_open_table(const harp_model *m, const char *key, size_t un
                                  const uint8_t **table, harp_error *err)
 {
     harp_meta meta;
-    if (!hp_meta(m, key, &meta) || meta.type != HARP_META_BYTES || meta.bytes % unit != 0
+    if (!harp_meta_find(m, key, &meta) || meta.type != HARP_META_BYTES || meta.bytes % unit != 0
         || meta.bytes / unit > 0x3FFFFFFFu || (*count >= 0 && meta.bytes / unit != (size_t)*count))
         return hp_bad_table(key, err);
     *count = (int32_t)(meta.bytes / unit);
@@ -4116,14 +4080,14 @@ static harp_status hp_open_more_tables(hp_tokenizer *t, const harp_model *m, har
     harp_meta meta;
     int32_t n_sets = -1;
     t->n_items = t->n_ranges = t->n_decompose = t->n_compose = t->n_marks = -1;
-    if (hp_meta(m, "tokenizer.words", &meta)) {
+    if (harp_meta_find(m, "tokenizer.words", &meta)) {
         if (hp_open_table(m, "tokenizer.words", 16, &t->n_items, &t->items, err)
             || hp_open_table(m, "tokenizer.set_first", 4, &n_sets, &t->sets, err)
             || hp_open_table(m, "tokenizer.sets", 8, &t->n_ranges, &t->ranges, err))
             return HARP_ERR_FORMAT;
         t->n_sets = n_sets - 1;
     }
-    if (hp_meta(m, "tokenizer.decompose", &meta)
+    if (harp_meta_find(m, "tokenizer.decompose", &meta)
         && (hp_open_table(m, "tokenizer.decompose", 20, &t->n_decompose, &t->decompose, err)
             || hp_open_table(m, "tokenizer.compose", 12, &t->n_compose, &t->compose, err)
             || hp_open_table(m, "tokenizer.marks", 12, &t->n_marks, &t->marks, err)))
@@ -4195,7 +4159,7 @@ static harp_status hp_tokenizer_open(hp_tokenizer *t, const harp_model *m, harp_
     harp_meta meta;
     harp_status status;
     memset(t, 0, sizeof *t);
-    if (!hp_meta(m, "tokenizer.kind", &meta)) return HARP_OK;
+    if (!harp_meta_find(m, "tokenizer.kind", &meta)) return HARP_OK;
     if (meta.type != HARP_META_INTEGER) return hp_bad_table("tokenizer.kind", err);
     if (meta.integer != HP_SENTENCEPIECE && meta.integer != HP_BYTE_LEVEL)
         return hp_fail(err, HARP_ERR_UNSUPPORTED, "tokenizers of kind %d are not known to this version", meta.integer);
@@ -4963,7 +4927,7 @@ HARP_API harp_status harp_encode_spans(const harp_model *model, const char *text
     e.spans = n_spans ? spans : &no_span, e.n_spans = n_spans, e.span_end = e.text + e.spans->bytes;
     e.tokens = tokens, e.capacity = capacity;
     hp_note_starts(&e);
-    if ((flags & HARP_ENCODE_BOS) && e.t->add_bos && model->bos >= 0) hp_put_token(&e, (uint32_t)model->bos);
+    if ((flags & HARP_ENCODE_BOS) && e.t->add_bos && model->info.bos >= 0) hp_put_token(&e, (uint32_t)model->info.bos);
     status = hp_encode_text(&e);
     hp_free_work(&e);
     hp_free_normal(&e);
@@ -5118,19 +5082,19 @@ typedef DWORD hp_thread_result;
 #endif
 
 /* Numbers that threads watch without a lock. */
+#if defined(__GNUC__) && (HP_THREADS || __GCC_ATOMIC_LONG_LOCK_FREE == 2) /* else a call to libatomic: Cortex-M0 */
 #define HP_ATOMICS 1
-#if defined(__GNUC__)
 #define hp_watch(p) __atomic_load_n(p, __ATOMIC_ACQUIRE)
 #define hp_publish(p, x) __atomic_store_n(p, x, __ATOMIC_RELEASE)
 #define hp_count_down(p) __atomic_sub_fetch(p, 1, __ATOMIC_ACQ_REL)
 #define hp_take(p, n) __atomic_fetch_add(p, n, __ATOMIC_RELAXED)
 #elif HP_WIN32_THREADS
+#define HP_ATOMICS 1
 #define hp_watch(p) InterlockedCompareExchange(p, 0, 0)
 #define hp_publish(p, x) InterlockedExchange(p, x)
 #define hp_count_down(p) InterlockedDecrement(p)
 #define hp_take(p, n) InterlockedExchangeAdd(p, n)
 #else
-#undef HP_ATOMICS
 #define HP_ATOMICS 0 /* parts are then run one after another, whatever the caller offers */
 #define hp_take(p, n) (*(p) += (n), *(p) - (n))
 #endif
@@ -5147,14 +5111,6 @@ typedef DWORD hp_thread_result;
 
 enum { HP_SPINS = 2000 }; /* some tens of microseconds */
 
-/* Between two looks at a number that another thread will change: lets the processor rest, and after a while lets the
- * system run somebody else, for that other thread may be waiting for this very core. */
-static void hp_pause(int spins)
-{
-    if (spins >= HP_SPINS) hp_thread_yield();
-    else HP_PAUSE();
-}
-
 typedef struct hp_worker {
     struct hp_pool *pool;
     hp_thread thread;
@@ -5164,8 +5120,7 @@ typedef struct hp_worker {
 typedef struct hp_pool {
     void (*task)(void *argument, int i); /* the work: written before round is published, at rest until left is 0 */
     void *argument;
-    int n;
-    long round;   /* counts pieces of work: a worker that has done round 7 waits for round 8; odd numbers only end it */
+    long round;   /* 0 or 1: changes with every piece of work, which each worker waits for                            */
     long left;    /* parts of this round that workers have not finished */
     long asleep;  /* workers that wait for the signal; written under the lock */
     long ending;
@@ -5179,8 +5134,10 @@ typedef struct hp_pool {
 static void hp_await_round(hp_pool *p, long seen)
 {
     int spins;
-    for (spins = 0; spins < HP_SPINS && hp_watch(&p->round) == seen; spins++) hp_pause(spins);
-    if (hp_watch(&p->round) != seen) return;
+    for (spins = 0; spins < HP_SPINS; spins++) {
+        if (hp_watch(&p->round) != seen) return;
+        HP_PAUSE();
+    }
     hp_lock_take(&p->lock);
     p->asleep++;
     while (hp_watch(&p->round) == seen) hp_signal_wait(&p->work_there, &p->lock);
@@ -5193,10 +5150,10 @@ static hp_thread_result HP_THREAD_CALL hp_work_for_pool(void *argument)
     hp_worker *w = (hp_worker *)argument;
     hp_pool *p = w->pool;
     long seen;
-    for (seen = 0;; seen++) {
+    for (seen = 0;; seen = !seen) {
         hp_await_round(p, seen);
         if (p->ending) return 0;
-        if (w->index < p->n) p->task(p->argument, w->index);
+        p->task(p->argument, w->index);
         hp_count_down(&p->left);
     }
 }
@@ -5207,20 +5164,22 @@ static void hp_begin_round(hp_pool *p)
 {
     hp_publish(&p->left, (long)p->n_workers);
     hp_lock_take(&p->lock);
-    hp_publish(&p->round, p->round + 1);
+    hp_publish(&p->round, !p->round);
     if (p->asleep > 0) hp_signal_all(&p->work_there);
     hp_lock_give(&p->lock);
 }
 
-/* A harp_parallel_fn. The caller waits by watching: its own part was as long as theirs. */
-static void hp_pool_run(void *pool, void (*task)(void *argument, int i), void *argument, int n)
+/* The caller waits by watching: its own part was as long as theirs. After a while it lets the system run somebody else,
+ * for a worker may be waiting for this very core. */
+static void hp_pool_run(hp_pool *p, void (*task)(void *argument, int i), void *argument)
 {
-    hp_pool *p = (hp_pool *)pool;
     int spins;
-    p->task = task, p->argument = argument, p->n = n;
+    p->task = task, p->argument = argument;
     hp_begin_round(p);
     task(argument, 0);
-    for (spins = 0; hp_watch(&p->left) > 0; spins = hp_min(spins + 1, HP_SPINS)) hp_pause(spins);
+    for (spins = HP_SPINS; hp_watch(&p->left) > 0;)
+        if (spins > 0) spins--, HP_PAUSE();
+        else hp_thread_yield();
 }
 
 static void hp_pool_end(hp_pool *p)
@@ -5263,11 +5222,10 @@ typedef struct hp_pool {
     int n_workers;
 } hp_pool;
 
-static void hp_pool_run(void *pool, void (*task)(void *argument, int i), void *argument, int n)
+static void hp_pool_run(hp_pool *p, void (*task)(void *argument, int i), void *argument)
 {
-    int i;
-    (void)pool;
-    for (i = 0; i < n; i++) task(argument, i);
+    (void)p;
+    task(argument, 0);
 }
 
 static void hp_pool_end(hp_pool *p)
@@ -5322,7 +5280,7 @@ static double hp_seconds(void)
  * = the newest position is frame "last", whose stream is a single block.
  * ============================================================================================================== */
 
-enum { HP_BLOCK = HP_LANES, HP_SCALES_BYTES = 2 * HP_BLOCK /* of a block */, HP_RUN = 4, HP_SHARES = 4 };
+enum { HP_BLOCK = HP_LANES, HP_SCALES_BYTES = 2 * HP_BLOCK /* of a block */, HP_RUN = 4 };
 enum { HP_MAX_REFRAMINGS = 64, HP_MAX_THREADS = 256 };
 
 typedef struct hp_stream {
@@ -5356,18 +5314,17 @@ typedef void hp_work(harp_session *s, int part, int32_t first, int32_t last);
 /* What the parts of a split piece of work need to know; written by the session's thread before the split. */
 typedef struct hp_job {
     hp_work *work;
-    int32_t first, end;            /* outputs, which the parts take share by share: */
-    int32_t large, n_large, small; /* so many large ones, then small ones           */
-    long taken;                    /* shares                                        */
-    const hp_matrix *matrix; /* a product:  out[rows][stride] = inputs . matrix^T   */
+    int32_t first, count;    /* outputs, which the parts take share by share      */
+    long taken;              /* shares                                            */
+    const hp_matrix *matrix; /* a product: out[rows][stride] = inputs . matrix^T  */
     hp_inputs inputs;
-    int places;              /* in how many its weights are read, with few rows     */
+    int places;              /* in how many its weights are read, with few rows   */
     float *out;
     size_t stride;
-    const float *source; /* rows to be normed, and where they go                       */
+    const float *source;     /* rows to be normed, and where they go              */
     float *normed;
     const hp_norm_of *norm;
-    int32_t layer;
+    int32_t layer;           /* whose keys are stored or attended to              */
 } hp_job;
 
 /* What the schedule auto has learned: seconds, moving averages, 0 if not measured yet. */
@@ -5382,7 +5339,8 @@ typedef struct hp_costs {
 typedef struct hp_reading {
     double spent[2]; /* seconds in the products of a layer, in one place, and of the next, in several */
     int32_t votes;   /* of pairs of layers: above 0 for several places                                */
-    int32_t passes, on_trial;
+    uint32_t passes;
+    int32_t on_trial;
 } hp_reading;
 
 /* Where a pass stands, for it may be computed in slices ([CH13]). */
@@ -5452,11 +5410,13 @@ struct harp_session {
     size_t block_bytes; /* 0: the block is the caller's */
 };
 
+#define HP_STAMP 0x48415250u /* "HARP": parameters that harp_defaults has filled */
+
 HARP_API harp_params harp_defaults(void)
 {
     harp_params p;
     memset(&p, 0, sizeof p);
-    p.stamp = 0x48415250u;
+    p.stamp = HP_STAMP;
     p.batch = 64, p.logit_rows = 1, p.activations = HARP_ACT_INT8, p.cache = HARP_CACHE_F16;
     p.harp = 1, p.theta = 1.0f, p.delta = 0.2f, p.beta = 0.5f, p.reframings = 1;
     p.frame = HARP_FRAME_STREAM, p.schedule = HARP_SCHEDULE_AUTO, p.measure = HARP_MEASURE_ENTROPY;
@@ -5544,7 +5504,7 @@ static harp_status hp_check_draft(const harp_model *m, const harp_params *p, har
 static harp_status hp_resolve_params(const harp_model *m, const harp_params *given, harp_params *p, harp_error *err)
 {
     if (!m || !given) return hp_fail(err, HARP_ERR_ARGUMENT, "model and params must not be NULL");
-    if (given->stamp != 0x48415250u)
+    if (given->stamp != HP_STAMP)
         return hp_fail(err, HARP_ERR_ARGUMENT, "these parameters were not made by harp_defaults()");
     *p = *given;
     if (hp_check_ranges(p, err) || hp_check_param_lists(m, p, err)) return HARP_ERR_ARGUMENT;
@@ -5569,11 +5529,15 @@ static int32_t hp_blocks(int32_t positions)
     return (positions + HP_BLOCK - 1) / HP_BLOCK;
 }
 
+static size_t hp_block_bytes(const harp_session *s)
+{
+    return HP_BLOCK * (size_t)s->model->info.head_dim * hp_cache_element_bytes(s->params.cache);
+}
+
 static void hp_lay_out_streams(harp_session *s, hp_arena *a)
 {
     const harp_params *p = &s->params;
     size_t heads = (size_t)s->model->info.layers * (size_t)s->model->info.kv_heads;
-    size_t block_bytes = HP_BLOCK * (size_t)s->model->info.head_dim * hp_cache_element_bytes(p->cache);
     int32_t r, all = hp_blocks(p->context), shared = hp_min(hp_max(p->reframe_from, 0) / HP_BLOCK, all - 1);
     int32_t first_last = s->n_streams + p->beams; /* the first of frame last's extra ones */
     for (r = 0; r < s->all_streams; r++) {
@@ -5583,8 +5547,8 @@ static void hp_lay_out_streams(harp_session *s, hp_arena *a)
         if (r >= s->n_streams && r < first_last) t->blocks = hp_min(hp_blocks(p->beam_length) + 1, all);
         if (!hp_mul_size(heads, (size_t)t->blocks, &blocks)) a->overflow = 1;
         scales = p->cache == HARP_CACHE_INT8 ? blocks : 0;
-        t->keys = hp_carve(a, blocks, block_bytes);
-        t->values = hp_carve(a, blocks, block_bytes);
+        t->keys = hp_carve(a, blocks, hp_block_bytes(s));
+        t->values = hp_carve(a, blocks, hp_block_bytes(s));
         t->key_scales = hp_carve(a, scales, HP_SCALES_BYTES);
         t->value_scales = hp_carve(a, scales, HP_SCALES_BYTES);
     }
@@ -5706,8 +5670,9 @@ HARP_API harp_status harp_session_memory(const harp_model *model, const harp_par
     return status ? status : hp_ok(err);
 }
 
-static void hp_release_session(harp_session *s)
+HARP_API void harp_session_close(harp_session *s)
 {
+    if (!s) return;
     if (s->pool.n_workers > 0) hp_pool_end(&s->pool);
     if (s->block_bytes) s->params.allocator.free(s->params.allocator.user, s->block, s->block_bytes);
 }
@@ -5737,16 +5702,11 @@ HARP_API harp_status harp_session_open(harp_session **session, const harp_model 
     s->from = hp_max(s->params.reframe_from, 0), s->draft_goal = s->params.drafts;
     s->progress.budget = INT64_MAX;
     if (s->params.threads > 1 && !s->params.parallel && !hp_pool_begin(&s->pool, s->workers, s->params.threads)) {
-        hp_release_session(s);
+        harp_session_close(s);
         return hp_fail(err, HARP_ERR_MEMORY, "the system refuses %d threads", (int64_t)params->threads);
     }
     *session = s;
     return hp_ok(err);
-}
-
-HARP_API void harp_session_close(harp_session *session)
-{
-    if (session) hp_release_session(session);
 }
 
 /* ---- Keys and values in their blocks ---- */
@@ -5756,11 +5716,6 @@ static size_t hp_block_index(const harp_session *s, const hp_stream *t, int32_t 
 {
     size_t head = (size_t)layer * (size_t)s->model->info.kv_heads + (size_t)kv_head;
     return head * (size_t)t->blocks + (size_t)(block - t->base / HP_BLOCK);
-}
-
-static size_t hp_block_bytes(const harp_session *s)
-{
-    return HP_BLOCK * (size_t)s->model->info.head_dim * hp_cache_element_bytes(s->params.cache);
 }
 
 static void hp_store_half(uint8_t *p, uint16_t h)
@@ -5844,23 +5799,27 @@ static hp_packed hp_packed_values(const harp_session *s, const hp_stream *t, siz
     return p;
 }
 
-/* Begins a reframed stream at `base`: what lies before it in its first block is the vanilla stream's. */
-static void hp_begin_stream(harp_session *s, hp_stream *t, int32_t base)
+/* Copies n blocks of every layer and head, from block `first` on, from one stream to another. */
+static void hp_copy_blocks(const harp_session *s, hp_stream *to, const hp_stream *from, int32_t first, size_t n)
 {
-    const hp_stream *vanilla = &s->streams[0];
     size_t bytes = hp_block_bytes(s), scales = HP_SCALES_BYTES;
-    int32_t layer, head, block = base / HP_BLOCK;
-    t->base = base, t->length = base;
-    if (base % HP_BLOCK == 0) return;
+    int32_t layer, head;
     for (layer = 0; layer < s->model->info.layers; layer++)
         for (head = 0; head < s->model->info.kv_heads; head++) {
-            size_t to = hp_block_index(s, t, layer, head, block), of = hp_block_index(s, vanilla, layer, head, block);
-            memcpy(t->keys + to * bytes, vanilla->keys + of * bytes, bytes);
-            memcpy(t->values + to * bytes, vanilla->values + of * bytes, bytes);
+            size_t a = hp_block_index(s, to, layer, head, first), b = hp_block_index(s, from, layer, head, first);
+            memcpy(to->keys + a * bytes, from->keys + b * bytes, n * bytes);
+            memcpy(to->values + a * bytes, from->values + b * bytes, n * bytes);
             if (s->params.cache != HARP_CACHE_INT8) continue;
-            memcpy(t->key_scales + to * HP_SCALES_BYTES, vanilla->key_scales + of * HP_SCALES_BYTES, scales);
-            memcpy(t->value_scales + to * HP_SCALES_BYTES, vanilla->value_scales + of * HP_SCALES_BYTES, scales);
+            memcpy(to->key_scales + a * scales, from->key_scales + b * scales, n * scales);
+            memcpy(to->value_scales + a * scales, from->value_scales + b * scales, n * scales);
         }
+}
+
+/* Begins a stream at `base`: what lies before it in its first block is the vanilla stream's. */
+static void hp_begin_stream(harp_session *s, hp_stream *t, int32_t base)
+{
+    t->base = t->length = base;
+    if (base % HP_BLOCK != 0) hp_copy_blocks(s, t, &s->streams[0], base / HP_BLOCK, 1);
 }
 
 /* ================================================================================================================
@@ -5882,33 +5841,34 @@ static void hp_begin_stream(harp_session *s, hp_stream *t, int32_t base)
 
 /* ---- Splitting work (rule R5: by outputs, so that the number of parts changes nothing) ---- */
 
-/* A part takes shares of the work until none is left: a thread that lost its core for a while does fewer. The last ones
- * are small, so that all threads end at nearly the same time. */
+/* A part takes shares of the work until none is left: a thread that lost its core for a while does fewer. Half of what
+ * is left makes one share for each thread, then half of the rest, and so on: the last are single outputs, so that all
+ * threads end at nearly the same time. */
 static void hp_do_part(void *session, int part)
 {
     harp_session *s = (harp_session *)session;
     hp_job *j = &s->job;
     for (;;) {
-        int32_t share = (int32_t)hp_take(&j->taken, 1), large = hp_min(share, j->n_large);
-        int32_t first = j->first + large * j->large + (share - large) * j->small;
-        if (first >= j->end) return;
-        j->work(s, part, first, hp_min(first + (share < j->n_large ? j->large : j->small), j->end));
+        int32_t share = (int32_t)hp_take(&j->taken, 1), threads = s->params.threads;
+        int32_t left = j->count >> share / threads, half = left - left / 2, size = (half + threads - 1) / threads;
+        int32_t first = hp_min(share % threads * size, half), last = hp_min(first + size, half);
+        if (left == 0) return;
+        j->work(s, part, j->first + j->count - left + first, j->first + j->count - left + last);
     }
 }
 
 static void hp_split_range(harp_session *s, hp_work *work, int32_t first, int32_t count)
 {
     hp_job *j = &s->job;
-    int part, threads = s->params.threads;
-    j->work = work, j->first = first, j->end = first + count, j->taken = 0;
-    j->large = threads > 1 ? count / (threads * HP_SHARES) + 1 : count;
-    j->n_large = threads * (HP_SHARES - 1), j->small = (j->large + 3) / 4;
-    if (HP_ATOMICS && count > 1 && s->params.parallel && s->params.threads > 1)
+    j->work = work, j->first = first, j->count = count, j->taken = 0;
+    if (count == 1 || s->params.threads == 1)
+        work(s, 0, first, first + count);
+    else if (HP_ATOMICS && s->params.parallel)
         s->params.parallel(s->params.parallel_user, hp_do_part, s, s->params.threads);
-    else if (count > 1 && s->pool.n_workers > 0)
-        hp_pool_run(&s->pool, hp_do_part, s, s->params.threads);
+    else if (s->pool.n_workers > 0)
+        hp_pool_run(&s->pool, hp_do_part, s);
     else
-        for (part = 0; part < s->params.threads; part++) hp_do_part(s, part);
+        hp_do_part(s, 0); /* one part takes all shares */
 }
 
 static void hp_split(harp_session *s, hp_work *work, int32_t count)
@@ -5956,7 +5916,8 @@ static void hp_norm(harp_session *s, const hp_norm_of *norm, const float *from, 
     hp_split(s, hp_work_norm, s->n_rows);
 }
 
-/* Groups first..last-1 of every row: rows of a block lie side by side, and threads must not write to the same lines. */
+/* Groups first..last-1 of every row: rows of a block of inputs ([CH06]) lie side by side, and threads must not write to
+ * the same lines. */
 static void hp_work_round(harp_session *s, int part, int32_t first, int32_t last)
 {
     const hp_inputs *in = &s->job.inputs;
@@ -6013,13 +5974,13 @@ static int hp_multiply(harp_session *s, int32_t tiles, int64_t cost)
 
 enum { HP_WORTH_SPLITTING = 256 }; /* groups to round: fewer are rounded sooner than a second thread begins */
 
-/* out[rows][out_stride] = x[rows][x_stride] . matrix^T: the activations are rounded once per row, then the tiles are split.
- * 0: the slice ended before the product did. */
-static int hp_product(harp_session *s, const hp_matrix *matrix, const float *x, int32_t x_stride, int32_t rows,
+/* out[rows][out_stride] = x[rows][x_stride] . matrix^T + bias, if there is one: the activations are rounded once per row,
+ * then the tiles are split. 0: the slice ended before the product did. */
+static int hp_product(harp_session *s, const hp_matrix *matrix, const uint8_t *bias, const float *x, int32_t x_stride,
                       float *out, int32_t out_stride)
 {
     hp_job *j = &s->job;
-    int32_t groups = matrix->groups;
+    int32_t i, groups = matrix->groups, rows = s->n_rows;
     memset(&j->inputs, 0, sizeof j->inputs);
     j->inputs.x = x, j->inputs.stride = (size_t)x_stride, j->inputs.rows = (size_t)rows;
     j->matrix = matrix, j->out = out, j->stride = (size_t)out_stride;
@@ -6028,15 +5989,9 @@ static int hp_product(harp_session *s, const hp_matrix *matrix, const float *x, 
         else if (s->progress.item == 0) hp_split(s, hp_work_round, groups);
         j->inputs.q = s->q, j->inputs.scales = s->q_scales, j->inputs.starts = s->q_starts;
     }
-    return hp_multiply(s, matrix->n_tiles, (int64_t)rows * HP_LANES * HP_GROUP * groups);
-}
-
-/* Adds a bias to each of the rows, if the model has it. */
-static void hp_add_bias_to_rows(const harp_session *s, float *out, const uint8_t *bias, int32_t n, int32_t rows,
-                                int32_t stride)
-{
-    int32_t i;
-    for (i = 0; bias && i < rows; i++) s->kernels->add_bias(out + (size_t)i * (size_t)stride, bias, n);
+    if (!hp_multiply(s, matrix->n_tiles, (int64_t)rows * HP_LANES * HP_GROUP * groups)) return 0;
+    for (i = 0; bias && i < rows; i++) s->kernels->add_bias(out + (size_t)i * j->stride, bias, matrix->rows);
+    return 1;
 }
 
 /* x += norm(inputs . matrix^T + bias), with what of bias and norm there is: how a block's result joins the residual
@@ -6045,8 +6000,7 @@ static void hp_product_onto_x(harp_session *s, const hp_matrix *matrix, const ui
                               const float *inputs, int32_t stride)
 {
     int32_t i;
-    if (!hp_product(s, matrix, inputs, stride, s->n_rows, s->change, s->hidden_stride)) return;
-    hp_add_bias_to_rows(s, s->change, bias, s->model->info.hidden, s->n_rows, s->hidden_stride);
+    if (!hp_product(s, matrix, bias, inputs, stride, s->change, s->hidden_stride)) return;
     if (norm->weight) hp_norm(s, norm, s->change, s->change);
     for (i = 0; i < s->n_rows; i++)
         s->kernels->add_to(s->x + (size_t)i * (size_t)s->hidden_stride,
@@ -6119,13 +6073,13 @@ static int hp_is_long(const harp_model *m, int32_t n_tokens)
     return n_tokens > m->recipe.rope_original;
 }
 
-/* What is masked is the token's own embedding; positions are added to what is left of it. */
-static void hp_add_position(harp_session *s, const hp_row *row, float *x)
+/* What is masked is the token's own embedding: what is left of it is scaled, and the position's added. */
+static void hp_finish_embedding(harp_session *s, const hp_row *row, float *x)
 {
     float *embedding = s->normed; /* free until the first norm */
+    float scale = s->model->recipe.embedding_scale;
     int32_t d;
-    for (d = 0; d < s->model->info.hidden && s->model->recipe.embedding_scale != 1.0f; d++)
-        x[d] = x[d] * s->model->recipe.embedding_scale;
+    for (d = 0; d < s->model->info.hidden; d++) x[d] = x[d] * scale;
     if (!s->model->position_embedding.tiles) return;
     hp_matrix_row(&s->model->position_embedding, row->position, embedding);
     s->kernels->add_to(x, embedding, s->model->info.hidden);
@@ -6141,7 +6095,7 @@ static harp_status hp_embed(harp_session *s, harp_error *err)
         float *x = s->x + (size_t)i * (size_t)s->hidden_stride, *turn = s->turn + (size_t)i * (size_t)s->turn_stride;
         hp_matrix_row(&m->embedding, row->token, x);
         if (row->reframing >= 0 && hp_apply_mask(s, row, x, err)) return HARP_ERR_CANCELLED;
-        hp_add_position(s, row, x);
+        hp_finish_embedding(s, row, x);
         if (m->rope_frequencies) hp_set_turn(m, frequencies, row->position, turn);
         if (m->rope_local) hp_set_turn(m, m->rope_local, row->position, turn + m->rope_dims);
     }
@@ -6163,30 +6117,22 @@ static const float *hp_branch_input(const harp_session *s)
 
 static void hp_stage_qkv(harp_session *s, const hp_layer *w)
 {
-    if (!hp_product(s, &w->qkv, hp_branch_input(s), s->hidden_stride, s->n_rows, s->qkv, s->qkv_stride)) return;
-    hp_add_bias_to_rows(s, s->qkv, w->qkv_bias, w->qkv.rows, s->n_rows, s->qkv_stride);
+    hp_product(s, &w->qkv, w->qkv_bias, hp_branch_input(s), s->hidden_stride, s->qkv, s->qkv_stride);
 }
 
-static void hp_stage_head_norm(harp_session *s, const hp_layer *w)
+/* Each head by itself, or all heads as one vector. */
+static void hp_stage_qk_norm(harp_session *s, const hp_layer *w)
 {
     const harp_info *f = &s->model->info;
-    int32_t i, h;
+    int whole = s->model->recipe.qk_norm == HP_QK_ALL;
+    int32_t queries = f->heads * f->head_dim, keys = f->kv_heads * f->head_dim, i, at;
+    int32_t query_width = whole ? queries : f->head_dim, key_width = whole ? keys : f->head_dim;
     for (i = 0; i < s->n_rows; i++) {
         float *qkv = s->qkv + (size_t)i * (size_t)s->qkv_stride;
-        for (h = 0; h < f->heads + f->kv_heads; h++)
-            s->kernels->rmsnorm_in_place(qkv + h * f->head_dim, h < f->heads ? w->q_norm : w->k_norm, f->head_dim,
-                                s->model->norm_eps);
-    }
-}
-
-static void hp_stage_heads_norm(harp_session *s, const hp_layer *w)
-{
-    int32_t queries = s->model->info.heads * s->model->info.head_dim;
-    int32_t keys = s->model->info.kv_heads * s->model->info.head_dim, i;
-    for (i = 0; i < s->n_rows; i++) {
-        float *qkv = s->qkv + (size_t)i * (size_t)s->qkv_stride;
-        s->kernels->rmsnorm_in_place(qkv, w->q_norm, queries, s->model->norm_eps);
-        s->kernels->rmsnorm_in_place(qkv + queries, w->k_norm, keys, s->model->norm_eps);
+        for (at = 0; at < queries; at += query_width)
+            s->kernels->rmsnorm_in_place(qkv + at, w->q_norm, query_width, s->model->norm_eps);
+        for (; at < queries + keys; at += key_width)
+            s->kernels->rmsnorm_in_place(qkv + at, w->k_norm, key_width, s->model->norm_eps);
     }
 }
 
@@ -6385,9 +6331,7 @@ static void hp_stage_ffn_norm(harp_session *s, const hp_layer *w)
 
 static void hp_stage_gate_up(harp_session *s, const hp_layer *w)
 {
-    if (!hp_product(s, &w->gate_up, hp_branch_input(s), s->hidden_stride, s->n_rows, s->gate_up, s->gate_up_stride))
-        return;
-    hp_add_bias_to_rows(s, s->gate_up, w->gate_up_bias, w->gate_up.rows, s->n_rows, s->gate_up_stride);
+    hp_product(s, &w->gate_up, w->gate_up_bias, hp_branch_input(s), s->hidden_stride, s->gate_up, s->gate_up_stride);
 }
 
 static void hp_work_activate(harp_session *s, int part, int32_t first, int32_t last)
@@ -6420,21 +6364,19 @@ static void hp_stage_down(harp_session *s, const hp_layer *w)
 static void hp_choose_stages(harp_model *m)
 {
     const hp_recipe *r = &m->recipe;
-    int none = r->norm_place == HP_AFTER;
-    int early = r->residual == HP_PARALLEL, shared = r->residual == HP_PARALLEL_SHARED;
+    int before = r->norm_place != HP_AFTER;
     const struct {
         int wanted;
         hp_stage *stage;
-    } all[] = {{!none, hp_stage_attention_norm},
+    } all[] = {{before, hp_stage_attention_norm},
                {1, hp_stage_qkv},
-               {r->qk_norm == HP_QK_HEAD, hp_stage_head_norm},
-               {r->qk_norm == HP_QK_ALL, hp_stage_heads_norm},
+               {r->qk_norm != HP_QK_NONE, hp_stage_qk_norm},
                {m->rope_dims > 0, hp_stage_rope},
                {1, hp_stage_store},
                {1, hp_stage_attention},
-               {early, hp_stage_ffn_norm},
+               {r->residual == HP_PARALLEL, hp_stage_ffn_norm},
                {1, hp_stage_attention_out},
-               {!none && !early && !shared, hp_stage_ffn_norm},
+               {before && r->residual == HP_SEQUENTIAL, hp_stage_ffn_norm},
                {1, hp_stage_gate_up},
                {1, hp_stage_activate},
                {1, hp_stage_down}};
@@ -6464,34 +6406,25 @@ static void hp_compute_logits(harp_session *s)
     const harp_model *m = s->model;
     int32_t i, n = s->n_rows;
     float *out = s->logits + (size_t)s->progress.first_slot * (size_t)s->logits_stride;
-    if (n == 0 || !hp_product(s, &m->output, s->normed, s->hidden_stride, n, out, s->logits_stride)) return;
-    hp_add_bias_to_rows(s, out, m->output_bias, m->vocab, n, s->logits_stride);
+    if (n == 0) return;
+    if (!hp_product(s, &m->output, m->output_bias, s->normed, s->hidden_stride, out, s->logits_stride)) return;
     for (i = 0; i < n && m->recipe.logit_cap > 0.0f; i++)
         s->kernels->soft_cap(out + (size_t)i * (size_t)s->logits_stride, s->logits_stride, 1.0f, m->recipe.logit_cap);
 }
 
 /* ---- The pass itself ---- */
 
-static int hp_is_cancelled(const harp_session *s)
-{
-    return s->params.cancel && s->params.cancel(s->params.cancel_user);
-}
-
 static void hp_find_runs(harp_session *s)
 {
-    int32_t i, length = 0;
+    int32_t i;
     s->n_runs = 0;
-    for (i = 0; i < s->n_rows; i++) {
-        if (i == 0 || length == HP_RUN || s->rows[i].stream != s->rows[i - 1].stream) {
+    for (i = 0; i < s->n_rows; i++)
+        if (i == 0 || i - s->runs[s->n_runs - 1] == HP_RUN || s->rows[i].stream != s->rows[i - 1].stream)
             s->runs[s->n_runs++] = i;
-            length = 0;
-        }
-        length++;
-    }
     s->runs[s->n_runs] = s->n_rows;
 }
 
-enum { HP_PAUSED = 100 }; /* a status that no caller sees: the slice ended, nothing failed */
+#define HP_PAUSED ((harp_status)100) /* a status that no caller sees: the slice ended, nothing failed */
 
 static harp_status hp_begin_pass(harp_session *s, harp_error *err)
 {
@@ -6522,8 +6455,9 @@ static harp_status hp_forward(harp_session *s, harp_error *err)
 {
     hp_progress *p = &s->progress;
     while (p->layer <= s->model->info.layers) {
-        if (hp_is_cancelled(s)) return hp_fail(err, HARP_ERR_CANCELLED, "cancelled by the caller");
-        if (p->budget <= 0) return (harp_status)HP_PAUSED;
+        if (s->params.cancel && s->params.cancel(s->params.cancel_user))
+            return hp_fail(err, HARP_ERR_CANCELLED, "cancelled by the caller");
+        if (p->budget <= 0) return HP_PAUSED;
         hp_do_stage(s);
     }
     return HARP_OK;
@@ -6552,7 +6486,7 @@ static harp_status hp_flush(harp_session *s, harp_error *err)
     if (!p->under_way && s->n_rows == 0) return HARP_OK;
     if (!p->under_way) status = hp_begin_pass(s, err);
     if (status == HARP_OK) status = hp_forward(s, err);
-    if (status == (harp_status)HP_PAUSED) return status;
+    if (status == HP_PAUSED) return status;
     if (status == HARP_OK) hp_note_rows(s);
     s->n_rows = p->under_way = p->item = 0;
     return status;
@@ -6598,7 +6532,7 @@ static void hp_drop_slices(harp_session *s)
 static harp_status hp_abandon(harp_session *s, harp_status status)
 {
     int32_t r;
-    if (status == (harp_status)HP_PAUSED) return status;
+    if (status == HP_PAUSED) return status;
     for (r = 1; r < s->n_streams; r++)
         if (s->streams[r].length <= s->streams[r].base) s->streams[r].length = s->streams[r].base = 0;
     hp_drop_slices(s);
@@ -6894,7 +6828,7 @@ static harp_status hp_redraw(harp_session *s, int32_t k, int32_t n, harp_error *
     if (status == HARP_OK) *r = 0;
     s->mask_step = 0;
     t->length = 0;
-    if (status != (harp_status)HP_PAUSED) t->base = 0; /* a pause goes on from there */
+    if (status != HP_PAUSED) t->base = 0; /* a pause goes on from there */
     return status;
 }
 
@@ -7442,19 +7376,9 @@ static harp_status hp_extend_beam(harp_session *s, const harp_beam_options *o, i
 static void hp_copy_beam(harp_session *s, int32_t to, int32_t from)
 {
     hp_stream *a = &s->streams[s->n_streams + to], *b = &s->streams[s->n_streams + from];
-    size_t bytes = hp_block_bytes(s), scales = HP_SCALES_BYTES;
-    int32_t first = b->base / HP_BLOCK, layer, head;
-    size_t n = (size_t)(hp_blocks(b->length) - first);
+    int32_t first = b->base / HP_BLOCK;
     a->base = b->base, a->length = b->length;
-    for (layer = 0; layer < s->model->info.layers; layer++)
-        for (head = 0; head < s->model->info.kv_heads; head++) {
-            size_t at = hp_block_index(s, b, layer, head, first);
-            memcpy(a->keys + at * bytes, b->keys + at * bytes, n * bytes);
-            memcpy(a->values + at * bytes, b->values + at * bytes, n * bytes);
-            if (s->params.cache != HARP_CACHE_INT8) continue;
-            memcpy(a->key_scales + at * HP_SCALES_BYTES, b->key_scales + at * HP_SCALES_BYTES, n * scales);
-            memcpy(a->value_scales + at * HP_SCALES_BYTES, b->value_scales + at * HP_SCALES_BYTES, n * scales);
-        }
+    hp_copy_blocks(s, a, b, first, (size_t)(hp_blocks(b->length) - first));
 }
 
 /* Which of the next beams continues `parent` first; -1: none does. */
@@ -7690,7 +7614,7 @@ static harp_status hp_go_on(harp_session *s, const float **logits, harp_step *no
         status = hp_flush(s, err);
     }
     if (status == HARP_OK) status = hp_combined_logits(s, logits, now, err);
-    p->resuming = status == (harp_status)HP_PAUSED;
+    p->resuming = status == HP_PAUSED;
     if (status && !p->resuming) hp_forget_drafts(s);
     return status;
 }
@@ -7727,7 +7651,7 @@ HARP_API harp_status harp_step_some(harp_session *s, int64_t budget, int *done, 
     s->progress.budget = budget > 0 ? budget : 1;
     status = hp_go_on(s, &logits, &now, err);
     s->progress.budget = INT64_MAX; /* all other calls are whole */
-    if (status == (harp_status)HP_PAUSED) return hp_ok(err);
+    if (status == HP_PAUSED) return hp_ok(err);
     if (status) return status;
     hp_finish_step(s, logits, &now);
     *done = 1;
@@ -7870,7 +7794,7 @@ static int hp_same_memory(const harp_params *a, const harp_params *b)
         || a->memory_bytes != b->memory_bytes || a->allocator.alloc != b->allocator.alloc
         || a->allocator.free != b->allocator.free || a->allocator.user != b->allocator.user || a->n_stop != b->n_stop
         || a->beams != b->beams || a->beam_length != b->beam_length || a->drafts != b->drafts || a->draft != b->draft
-        || a->draft_rule != b->draft_rule)
+        || a->draft_rule != b->draft_rule || !a->parallel != !b->parallel)
         return 0;
     for (i = 0; i < a->n_stop; i++)
         if (a->stop[i] != b->stop[i]) return 0;
@@ -7889,7 +7813,7 @@ HARP_API harp_status harp_tune(harp_session *s, const harp_params *params, harp_
     old = &s->params;
     if (!hp_same_memory(old, &next) || (next.harp && s->n_streams == 1)
         || hp_max(next.reframe_from, 0) / HP_BLOCK < hp_max(old->reframe_from, 0) / HP_BLOCK)
-        return hp_fail(err, HARP_ERR_ARGUMENT, "a parameter that determines the session's memory cannot change");
+        return hp_fail(err, HARP_ERR_ARGUMENT, "a parameter that determines the session's memory or threads cannot change");
     kernels = hp_find_kernels(next.isa);
     if (!kernels) return hp_no_such_set(next.isa, err);
     if (next.delta != old->delta || next.seed != old->seed || next.rescale != old->rescale

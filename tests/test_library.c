@@ -414,6 +414,8 @@ static void test_callbacks_not_called(const harp_model *m)
     p.allocator.alloc = never_alloc, p.allocator.user = &calls;
     s = open_session(m, p);
     CHECK(s && harp_feed(s, prompt, PROMPT, NULL) == HARP_OK && harp_next(s, NULL, NULL) == HARP_OK && calls == 0);
+    p.parallel = NULL;
+    CHECK(harp_tune(s, &p, NULL) == HARP_ERR_ARGUMENT); /* whose threads, a session knows once and for all */
     harp_session_close(s);
 }
 
