@@ -1025,8 +1025,9 @@ enum { HP_GROUP = 32, HP_TILE_GROUP_BYTES = HP_LANES * HP_GROUP };
  *                                                          Zen 5               Zen 4
  *     one place, 8 KB ahead, into the first cache          34.5 33.5 32.6      (two places, 4 KB each: 21.5 17.2 20.4)
  *     four places, 1 KB ahead each, into the second        27.7 25.8 25.8      28.5 25.6 24.5
- * No table knows the next processor, so a session tries both ([CH13]). The Zen 5's four places lay within HP_NEAR tiles,
- * those of the Zen 4 a quarter of a matrix apart, which the Zen 5 likes less. */
+ * A Xeon (Emerald Rapids) likes four places, too: 1.04 to 1.14 times as fast as one, with 1 row and one or two threads. No
+ * table knows the next processor, so a session tries both ([CH13]). The four places lie within HP_NEAR tiles, but those
+ * measured on the Zen 4 lay a quarter of a matrix apart, which the Zen 5 likes less. */
 enum { HP_PLACES = 4, HP_NEAR = 32, HP_WEIGHTS_AHEAD = 8192, HP_PLACES_AHEAD = 1024, HP_CACHE_AHEAD = 4096 };
 
 /* Asks for the line at p. Lines are asked for at the pace of a tile as a whole, scales and weights: at the pace of the
@@ -2281,8 +2282,8 @@ HP_TARGET_BEGIN("avx2,f16c,avx512f,avx512bw,avx512vl,avx512vnni,amx-tile,amx-int
 #define HP_READ_X86_LANES
 #include HARP_IMPL_FILE
 
-/* The tiles used: 0 sums [16][16], 1 weights [32 / 4][16][4], 2 activations [16][32]. From byte 16 on stand the bytes of
- * a row of each, from byte 48 on the rows; byte 0 is the palette that all such processors have. */
+/* The tiles used: 0 sums [16][16], 1 weights [32 / 4][16][4], 2 activations [16][32]. From byte 16 on stand the bytes
+ * of a row of each, from byte 48 on the rows; byte 0 is the palette that all such processors have. */
 static const uint8_t hp_amx_shapes[64] = {[0] = 1,
                                           [16] = 4 * HP_LANES, [18] = 4 * HP_LANES, [20] = HP_GROUP,
                                           [48] = HP_BLOCK_ROWS, [49] = HP_GROUP / 4, [50] = HP_BLOCK_ROWS};
@@ -3235,17 +3236,26 @@ static harp_status hp_bind_tensors(harp_model *m, harp_error *err)
 
 /* ---- What the model is ---- */
 
-static harp_status hp_read_integer(const harp_model *m, const char *key, int32_t least, int32_t most, int32_t *value,
-                                   harp_error *err)
+/* An integer that may be missing: then *value keeps what it holds. */
+static harp_status hp_read_optional(const harp_model *m, const char *key, int32_t least, int32_t most, int32_t *value,
+                                    harp_error *err)
 {
     harp_meta meta;
-    if (!harp_meta_find(m, key, &meta) || meta.type != HARP_META_INTEGER)
-        return hp_fail(err, HARP_ERR_FORMAT, "the integer %s is missing from the file", key);
+    if (!harp_meta_find(m, key, &meta)) return HARP_OK;
+    if (meta.type != HARP_META_INTEGER) return hp_fail(err, HARP_ERR_FORMAT, "%s must be an integer", key);
     if (meta.integer < least || meta.integer > most)
         return hp_fail(err, HARP_ERR_FORMAT, "%s is %d; it must be between %d and %d", key, meta.integer,
                        (int64_t)least, (int64_t)most);
     *value = (int32_t)meta.integer;
     return HARP_OK;
+}
+
+static harp_status hp_read_integer(const harp_model *m, const char *key, int32_t least, int32_t most, int32_t *value,
+                                   harp_error *err)
+{
+    harp_meta meta;
+    if (harp_meta_find(m, key, &meta)) return hp_read_optional(m, key, least, most, value, err);
+    return hp_fail(err, HARP_ERR_FORMAT, "the integer %s is missing from the file", key);
 }
 
 static harp_status hp_read_dimensions(harp_model *m, harp_error *err)
@@ -3278,9 +3288,7 @@ static harp_status hp_read_ends(harp_model *m, harp_error *err)
     harp_meta meta;
     int32_t i;
     m->info.bos = -1;
-    if (harp_meta_find(m, "bos_token", &meta)
-        && hp_read_integer(m, "bos_token", 0, m->info.vocab - 1, &m->info.bos, err))
-        return HARP_ERR_FORMAT;
+    if (hp_read_optional(m, "bos_token", 0, m->info.vocab - 1, &m->info.bos, err)) return HARP_ERR_FORMAT;
     if (!harp_meta_find(m, "end_tokens", &meta)) return HARP_OK;
     if (meta.type != HARP_META_BYTES || meta.bytes % 4 != 0 || meta.bytes / 4 > sizeof m->info.end / sizeof(int32_t))
         return hp_fail(err, HARP_ERR_FORMAT, "end_tokens must be at most 16 ids of four bytes");
@@ -3364,7 +3372,6 @@ static harp_status hp_read_layer_bits(const harp_model *m, const char *key, cons
 static harp_status hp_read_recipe(harp_model *m, harp_error *err)
 {
     hp_recipe *r = &m->recipe;
-    harp_meta meta;
     harp_status status = hp_read_words(m, err);
     if (status) return status;
     r->rope_original = INT32_MAX;
@@ -3374,10 +3381,8 @@ static harp_status hp_read_recipe(harp_model *m, harp_error *err)
         || hp_read_factor(m, "embedding_scale", 1.0f, &r->embedding_scale, err)
         || hp_read_factor(m, "rope_scale", 1.0f, &r->rope_scale, err)
         || hp_read_layer_bits(m, "window_layers", &r->window_layers, err)
-        || hp_read_layer_bits(m, "local_layers", &r->local_layers, err))
-        return HARP_ERR_FORMAT;
-    if (harp_meta_find(m, "rope_original", &meta)
-        && hp_read_integer(m, "rope_original", 1, m->info.context, &r->rope_original, err))
+        || hp_read_layer_bits(m, "local_layers", &r->local_layers, err)
+        || hp_read_optional(m, "rope_original", 1, m->info.context, &r->rope_original, err))
         return HARP_ERR_FORMAT;
     if (m->rope_dims == 0 && (r->rope_original != INT32_MAX || r->local_layers))
         return hp_fail(err, HARP_ERR_FORMAT, "rope_dims is 0, but rope_original or local_layers is there");
@@ -3640,11 +3645,15 @@ HARP_API harp_status harp_verify(const harp_model *m, harp_error *err)
  *                            token; 4 but not where there is one; 8 decoding drops the first space
  *   tokenizer.ignore_merges  integer: 1 if a word that is a normal token is that token, whatever the merges say
  *   tokenizer.contractions .any_lead .number_lead .number_digits .lone_digits .sign_newlines .newline_runs
- *                            integers, kind 2: the rules for words, see hp_word_end
- *   tokenizer.words .set_first .sets
- *                            kind 2, optional: words that those rules cannot say, see hp_match_items
- *   tokenizer.decompose .compose .marks
- *                            kind 2, optional: a text is put into Unicode's form NFC, see hp_normalize
+ *                            integers, kind 2: the rules for words, see "words by rules" below
+ *   tokenizer.words          u32 [][4], kind 2, optional: words that those rules cannot say, see "words by a program":
+ *                            items, each its kind, set, least, most
+ *   tokenizer.set_first      u32 [sets + 1]: set i is ranges set_first[i] up to set_first[i + 1] of ...
+ *   tokenizer.sets           u32 [][2]: first and last character, those of a set ascending
+ *   tokenizer.decompose      u32 [][5], kind 2, optional: a text is put into Unicode's form NFC, see "form NFC"; a
+ *                            character, up to four that it is made of; by character
+ *   tokenizer.compose        u32 [][3], by the first two: two characters, and what they make
+ *   tokenizer.marks          u32 [][3], ascending: first and last character, their combining class
  *
  * An integer that is absent is 0, tokenizer.unknown -1.
  * ============================================================================================================== */
@@ -3655,14 +3664,27 @@ enum { HP_SPACE_FIRST = 1, HP_SPACE_EACH = 2, HP_SPACE_UNLESS = 4, HP_SPACE_STRI
 enum { HP_ADDED_LSTRIP = 1, HP_ADDED_RSTRIP = 2 };
 
 enum { HP_ITEM_SET, HP_ITEM_CONTRACTION, HP_ITEM_NOT_BEFORE, HP_ITEM_AT_END, HP_ITEM_KIND = 15,
-       HP_ITEM_ALTERNATIVE = 16, HP_ITEM_STAGE = 32, HP_ITEM_KEEPS = 64, HP_MOST_STAGES = 8, HP_MOST_ITEMS = 8,
-       HP_ALL_ITEMS = 1024 };
+       HP_ITEM_ALTERNATIVE = 16, HP_ITEM_STAGE = 32, HP_ITEM_KEEPS = 64, HP_MOST_STAGES = 8, HP_MOST_IN_ALTERNATIVE = 8,
+       HP_MOST_ITEMS = 1024 };
 
 #define HP_NO_TOKEN 0xFFFFFFFFu /* also: no neighbour, no rank */
+#define HP_NO_CHARACTER 0x110000u /* a byte that is no part of a character; that byte may be added */
 
 static uint32_t hp_u32_at(const uint8_t *table, size_t i)
 {
     return hp_u32(table + 4 * i);
+}
+
+/* In a table of u32, `width` to a row, by the first column: the last row whose first is not above x, or NULL. */
+static const uint8_t *hp_row_below(const uint8_t *table, size_t rows, size_t width, uint32_t x)
+{
+    size_t low = 0, high = rows;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (hp_u32_at(table, middle * width) <= x) low = middle + 1;
+        else high = middle;
+    }
+    return low ? table + 4 * (low - 1) * width : NULL;
 }
 
 static const uint8_t *hp_token(const hp_tokenizer *t, uint32_t id, size_t *bytes)
@@ -3700,19 +3722,11 @@ static uint32_t hp_find_token(const hp_tokenizer *t, const uint8_t *text, size_t
 /* The rank of joining two tokens, or HP_NO_TOKEN; *result is what they become. */
 static uint32_t hp_find_merge(const hp_tokenizer *t, uint32_t left, uint32_t right, uint32_t *result)
 {
-    uint32_t low = hp_u32_at(t->first, left), high = hp_u32_at(t->first, left + 1);
-    while (low < high) {
-        uint32_t middle = low + (high - low) / 2;
-        const uint8_t *merge = t->merges + 12 * (size_t)middle;
-        uint32_t other = hp_u32(merge);
-        if (other == right) {
-            *result = hp_u32(merge + 8);
-            return hp_u32(merge + 4);
-        }
-        if (other > right) high = middle;
-        else low = middle + 1;
-    }
-    return HP_NO_TOKEN;
+    uint32_t first = hp_u32_at(t->first, left), end = hp_u32_at(t->first, left + 1);
+    const uint8_t *merge = hp_row_below(t->merges + 12 * (size_t)first, end - first, 3, right);
+    if (!merge || hp_u32(merge) != right) return HP_NO_TOKEN;
+    *result = hp_u32_at(merge, 2);
+    return hp_u32_at(merge, 1);
 }
 
 /* ---- Characters ---- */
@@ -3741,7 +3755,7 @@ static size_t hp_character(const uint8_t *p, size_t bytes, uint32_t *c)
     int state = 0;
     for (n = 0; n < bytes && state == 0;) state = hp_utf8_state(p, ++n);
     if (state != 1) {
-        *c = 0x110000;
+        *c = HP_NO_CHARACTER;
         return 1;
     }
     *c = p[0] & mask[n];
@@ -3912,18 +3926,6 @@ static harp_status hp_bad_table(const char *key, harp_error *err)
     return hp_fail(err, HARP_ERR_FORMAT, "the table %s of the tokenizer is damaged or missing", key);
 }
 
-static harp_status hp_open_rule(const harp_model *m, const char *key, int32_t least, int32_t most, int32_t *value,
-                                harp_error *err)
-{
-    harp_meta meta;
-    if (!harp_meta_find(m, key, &meta)) return HARP_OK; /* *value keeps what it holds */
-    if (meta.type != HARP_META_INTEGER || meta.integer < least || meta.integer > most)
-        return hp_fail(err, HARP_ERR_FORMAT, "%s must be an integer between %d and %d", key, (int64_t)least,
-                       (int64_t)most);
-    *value = (int32_t)meta.integer;
-    return HARP_OK;
-}
-
 static harp_status hp_open_rules(hp_tokenizer *t, const harp_model *m, harp_error *err)
 {
     const struct {
@@ -3943,7 +3945,8 @@ static harp_status hp_open_rules(hp_tokenizer *t, const harp_model *m, harp_erro
     size_t i;
     t->unknown = -1;
     for (i = 0; i < sizeof rules / sizeof rules[0]; i++)
-        if (hp_open_rule(m, rules[i].key, rules[i].least, rules[i].most, rules[i].value, err)) return HARP_ERR_FORMAT;
+        if (hp_read_optional(m, rules[i].key, rules[i].least, rules[i].most, rules[i].value, err))
+            return HARP_ERR_FORMAT;
     return HARP_OK;
 }
 
@@ -3983,11 +3986,12 @@ static size_t hp_shown_bytes(const uint8_t *p, size_t bytes)
     uint32_t c;
     for (; bytes > 0; p += length, bytes -= length) {
         length = hp_character(p, bytes, &c);
-        shown += c > 0x10FFFF ? 3 : length;
+        shown += c >= HP_NO_CHARACTER ? 3 : length;
     }
     return shown;
 }
 
+/* Finds the longest one, too. */
 static harp_status hp_check_texts(hp_tokenizer *t, int32_t text_bytes, harp_error *err)
 {
     uint32_t before = hp_u32(t->offsets), i;
@@ -4103,7 +4107,7 @@ static int hp_is_ascending(const uint8_t *table, int32_t rows, int32_t width)
         const uint8_t *row = table + (size_t)i * (size_t)width * 4;
         if (i > 0 && hp_u32(row - 4 * width) > hp_u32(row)) return 0;
         for (k = 0; k < width; k++)
-            if (hp_u32_at(row, (size_t)k) > 0x10FFFF) return 0;
+            if (hp_u32_at(row, (size_t)k) >= HP_NO_CHARACTER) return 0;
     }
     return 1;
 }
@@ -4111,7 +4115,7 @@ static int hp_is_ascending(const uint8_t *table, int32_t rows, int32_t width)
 static int hp_item_is_sound(const hp_tokenizer *t, const uint8_t *item, int32_t place)
 {
     uint32_t kind = hp_u32(item) & HP_ITEM_KIND, least = hp_u32(item + 8), most = hp_u32(item + 12);
-    if (hp_u32(item) > 127 || kind > HP_ITEM_AT_END || place >= HP_MOST_ITEMS) return 0;
+    if (hp_u32(item) > 127 || kind > HP_ITEM_AT_END || place >= HP_MOST_IN_ALTERNATIVE) return 0;
     if ((kind == HP_ITEM_SET || kind == HP_ITEM_NOT_BEFORE) && hp_u32(item + 4) >= (uint32_t)t->n_sets) return 0;
     return least <= 1u << 20 && most <= 1u << 20 && (most == 0 || least <= most);
 }
@@ -4120,23 +4124,23 @@ static harp_status hp_check_words(const hp_tokenizer *t, harp_error *err)
 {
     int32_t i, place = 0, stages = 0;
     if (t->n_items < 0) return HARP_OK;
-    if (t->n_sets < 0 || t->n_items == 0 || t->n_items > HP_ALL_ITEMS || !(hp_u32(t->items) & HP_ITEM_STAGE))
+    if (t->n_sets < 0 || t->n_items == 0 || t->n_items > HP_MOST_ITEMS || !(hp_u32(t->items) & HP_ITEM_STAGE))
         return hp_bad_table("tokenizer.words", err);
     for (i = 0; i < t->n_items; i++) {
         const uint8_t *item = t->items + 16 * (size_t)i;
         uint32_t flags = hp_u32(item);
         stages += (flags & HP_ITEM_STAGE) != 0;
         if (flags & HP_ITEM_ALTERNATIVE) place = 0;
-        else if (i == 0 || flags & HP_ITEM_STAGE) return hp_bad_table("tokenizer.words", err);
+        else if (flags & HP_ITEM_STAGE) return hp_bad_table("tokenizer.words", err);
         if (stages > HP_MOST_STAGES || !hp_item_is_sound(t, item, place++)) return hp_bad_table("tokenizer.words", err);
     }
     for (i = 0; i <= t->n_sets; i++) {
         uint32_t first = hp_u32_at(t->sets, (size_t)i), before = i ? hp_u32_at(t->sets, (size_t)i - 1) : 0;
         if (first < before || first > (uint32_t)t->n_ranges) return hp_bad_table("tokenizer.set_first", err);
     }
-    for (i = 0; i < t->n_ranges; i++) { /* 0x110000 stands for a byte that is no character */
+    for (i = 0; i < t->n_ranges; i++) {
         uint32_t first = hp_u32_at(t->ranges, 2 * (size_t)i), last = hp_u32_at(t->ranges, 2 * (size_t)i + 1);
-        if (first > last || last > 0x110000) return hp_bad_table("tokenizer.sets", err);
+        if (first > last || last > HP_NO_CHARACTER) return hp_bad_table("tokenizer.sets", err);
     }
     return HARP_OK;
 }
@@ -4178,6 +4182,16 @@ static harp_status hp_tokenizer_open(hp_tokenizer *t, const harp_model *m, harp_
  * rank of a symbol is that of joining it with its right neighbour. winner[] is a tournament: node k of 1..n-1 names the
  * symbol with the lowest rank among those of its children 2k and 2k + 1; nodes n..2n-1 are the symbols themselves. */
 
+typedef struct hp_symbol {
+    uint32_t id, rank, before, after; /* before, after: HP_NO_TOKEN at the ends */
+    uint32_t winner;                  /* of node k, in symbol k                 */
+} hp_symbol;
+
+typedef struct hp_room {
+    void *block;
+    size_t bytes;
+} hp_room;
+
 typedef struct hp_encoder {
     const harp_model *m;
     const hp_tokenizer *t;
@@ -4189,49 +4203,39 @@ typedef struct hp_encoder {
     size_t n_spans;
     const uint8_t *span_end;
     uint8_t starts[32]; /* bit set: bytes with which an added token begins */
-    uint32_t *normal;   /* [2][normal_room] the segment in form NFC, where the tokenizer wants it */
-    size_t normal_room;
-    uint32_t *work;     /* [room] of each of the five below */
-    size_t room;
+    hp_room normal, word; /* the segment in form NFC, where the tokenizer wants it, and as much scratch; the symbols */
     uint32_t n_symbols;
-    uint32_t *id, *before, *after, *rank, *winner; /* [n_symbols]; before, after: HP_NO_TOKEN at the ends */
+    hp_symbol *symbol; /* [n_symbols] = word.block */
     harp_error *err;
 } hp_encoder;
 
-enum { HP_WORK_ARRAYS = 5, HP_WORK_LEAST = 64 };
-
-static void hp_free_work(hp_encoder *e)
+static void hp_free_room(const hp_encoder *e, hp_room *r)
 {
-    const harp_allocator *a = &e->m->allocator;
-    if (e->work) a->free(a->user, e->work, e->room * HP_WORK_ARRAYS * sizeof *e->work);
-    e->work = NULL, e->room = 0;
+    if (r->block) e->m->allocator.free(e->m->allocator.user, r->block, r->bytes);
+    r->block = NULL, r->bytes = 0;
 }
 
-static void hp_free_normal(hp_encoder *e)
+/* Room for n things of `size` bytes. The old block goes first: its contents are done with, and a device's allocator may
+ * only know how to start over. Growing to twice the size keeps the number of requests small. */
+static harp_status hp_make_room(const hp_encoder *e, hp_room *r, size_t n, size_t size)
 {
-    const harp_allocator *a = &e->m->allocator;
-    if (e->normal) a->free(a->user, e->normal, e->normal_room * 2 * sizeof *e->normal);
-    e->normal = NULL, e->normal_room = 0;
-}
-
-/* Makes room for a word of n symbols. The old block goes first: its contents are done with, and a device's allocator
- * may only know how to start over. Growing to twice the size keeps the number of requests small. */
-static harp_status hp_make_room(hp_encoder *e, size_t n)
-{
-    const harp_allocator *a = &e->m->allocator;
-    size_t room = e->room * 2 < n ? n : e->room * 2, bytes;
-    e->n_symbols = 0;
-    if (n > e->room) {
-        hp_free_work(e);
-        if (room < HP_WORK_LEAST) room = HP_WORK_LEAST;
-        if (!hp_mul_size(room, HP_WORK_ARRAYS * sizeof *e->work, &bytes)
-            || !(e->work = (uint32_t *)a->alloc(a->user, bytes)))
-            return hp_fail(e->err, HARP_ERR_MEMORY, "no memory to encode a word of %d bytes", (int64_t)n);
-        e->room = room;
-    }
-    e->id = e->work, e->before = e->id + e->room, e->after = e->before + e->room;
-    e->rank = e->after + e->room, e->winner = e->rank + e->room;
+    size_t bytes, twice = r->bytes * 2;
+    if (n > INT32_MAX || !hp_mul_size(n, size, &bytes))
+        return hp_fail(e->err, HARP_ERR_MEMORY, "no memory to encode %d characters", (int64_t)n);
+    if (bytes <= r->bytes) return HARP_OK;
+    hp_free_room(e, r);
+    if (bytes < twice) bytes = twice;
+    r->block = e->m->allocator.alloc(e->m->allocator.user, bytes);
+    if (!r->block) return hp_fail(e->err, HARP_ERR_MEMORY, "no memory to encode %d characters", (int64_t)n);
+    r->bytes = bytes;
     return HARP_OK;
+}
+
+static harp_status hp_begin_word(hp_encoder *e, size_t n)
+{
+    harp_status status = hp_make_room(e, &e->word, n, sizeof *e->symbol);
+    e->symbol = (hp_symbol *)e->word.block, e->n_symbols = 0;
+    return status;
 }
 
 static void hp_put_token(hp_encoder *e, uint32_t id)
@@ -4242,11 +4246,11 @@ static void hp_put_token(hp_encoder *e, uint32_t id)
 
 static void hp_add_symbol(hp_encoder *e, uint32_t id)
 {
-    e->id[e->n_symbols++] = id;
+    e->symbol[e->n_symbols++].id = id;
 }
 
-/* A byte without a token (SmolLM2 has none for some control characters) is left out, as it was when the model was
- * trained. */
+/* A byte without a token becomes the unknown token; where there is none (-1, which is HP_NO_TOKEN) it is left out, as
+ * when the model was trained: SmolLM2 has no token for some control characters. */
 static void hp_add_byte(hp_encoder *e, uint8_t byte)
 {
     uint32_t id = hp_u32_at(e->t->bytes, byte);
@@ -4258,13 +4262,13 @@ static void hp_add_byte(hp_encoder *e, uint8_t byte)
 
 static uint32_t hp_contestant(const hp_encoder *e, uint32_t node)
 {
-    return node < e->n_symbols ? e->winner[node] : node - e->n_symbols;
+    return node < e->n_symbols ? e->symbol[node].winner : node - e->n_symbols;
 }
 
 static uint32_t hp_contest(const hp_encoder *e, uint32_t node)
 {
     uint32_t a = hp_contestant(e, 2 * node), b = hp_contestant(e, 2 * node + 1);
-    if (e->rank[a] != e->rank[b]) return e->rank[a] < e->rank[b] ? a : b;
+    if (e->symbol[a].rank != e->symbol[b].rank) return e->symbol[a].rank < e->symbol[b].rank ? a : b;
     return a < b ? a : b;
 }
 
@@ -4274,40 +4278,45 @@ static void hp_replay(hp_encoder *e, uint32_t i)
     uint32_t node;
     for (node = (i + e->n_symbols) / 2; node > 0; node /= 2) {
         uint32_t winner = hp_contest(e, node);
-        if (winner == e->winner[node] && winner != i) return;
-        e->winner[node] = winner;
+        if (winner == e->symbol[node].winner && winner != i) return;
+        e->symbol[node].winner = winner;
     }
 }
 
 static void hp_rank_symbol(hp_encoder *e, uint32_t i)
 {
+    hp_symbol *s = &e->symbol[i];
     uint32_t result;
-    e->rank[i] = e->after[i] == HP_NO_TOKEN ? HP_NO_TOKEN : hp_find_merge(e->t, e->id[i], e->id[e->after[i]], &result);
+    s->rank = s->after == HP_NO_TOKEN ? HP_NO_TOKEN : hp_find_merge(e->t, s->id, e->symbol[s->after].id, &result);
 }
 
 static void hp_link_symbols(hp_encoder *e)
 {
     uint32_t i, n = e->n_symbols;
-    for (i = 0; i < n; i++) e->before[i] = i == 0 ? HP_NO_TOKEN : i - 1, e->after[i] = i + 1 == n ? HP_NO_TOKEN : i + 1;
+    for (i = 0; i < n; i++) {
+        e->symbol[i].before = i > 0 ? i - 1 : HP_NO_TOKEN;
+        e->symbol[i].after = i + 1 < n ? i + 1 : HP_NO_TOKEN;
+    }
     for (i = 0; i < n; i++) hp_rank_symbol(e, i);
-    for (i = n; i-- > 1;) e->winner[i] = hp_contest(e, i);
+    for (i = n; i-- > 1;) e->symbol[i].winner = hp_contest(e, i);
 }
 
-/* Symbol i swallows its right neighbour. Three ranks change: its own, the neighbour's and that of the one before. */
+/* Symbol i swallows its right neighbour: its rank says that there is one, and a merge for the two. Three ranks change:
+ * its own, the neighbour's and that of the one before. */
 static void hp_join_pair(hp_encoder *e, uint32_t i)
 {
-    uint32_t gone = e->after[i], before = e->before[i], result;
-    hp_find_merge(e->t, e->id[i], e->id[gone], &result);
-    e->id[i] = result;
-    e->after[i] = e->after[gone];
-    if (e->after[i] != HP_NO_TOKEN) e->before[e->after[i]] = i;
-    e->rank[gone] = HP_NO_TOKEN;
-    hp_replay(e, gone);
+    hp_symbol *s = &e->symbol[i], *gone = &e->symbol[s->after];
+    uint32_t right = s->after;
+    hp_find_merge(e->t, s->id, gone->id, &s->id);
+    s->after = gone->after;
+    if (s->after != HP_NO_TOKEN) e->symbol[s->after].before = i;
+    gone->rank = HP_NO_TOKEN;
+    hp_replay(e, right);
     hp_rank_symbol(e, i);
     hp_replay(e, i);
-    if (before == HP_NO_TOKEN) return;
-    hp_rank_symbol(e, before);
-    hp_replay(e, before);
+    if (s->before == HP_NO_TOKEN) return;
+    hp_rank_symbol(e, s->before);
+    hp_replay(e, s->before);
 }
 
 /* Joins what can be joined and puts out the rest. */
@@ -4316,8 +4325,8 @@ static void hp_join(hp_encoder *e)
     uint32_t i;
     if (e->n_symbols == 0) return;
     hp_link_symbols(e);
-    while (e->n_symbols > 1 && e->rank[e->winner[1]] != HP_NO_TOKEN) hp_join_pair(e, e->winner[1]);
-    for (i = 0; i != HP_NO_TOKEN; i = e->after[i]) hp_put_token(e, e->id[i]);
+    while (e->n_symbols > 1 && e->symbol[e->symbol[1].winner].rank != HP_NO_TOKEN) hp_join_pair(e, e->symbol[1].winner);
+    for (i = 0; i != HP_NO_TOKEN; i = e->symbol[i].after) hp_put_token(e, e->symbol[i].id);
 }
 
 /* ---- Encoding, kind 1: the text is one word ---- */
@@ -4331,7 +4340,7 @@ static size_t hp_space_at(const uint8_t *p, const uint8_t *end)
 
 static int hp_wants_space(const hp_encoder *e, const uint8_t *p, const uint8_t *end)
 {
-    int bit = p == e->text && !(e->flags & HARP_ENCODE_CONTINUE) ? HP_SPACE_FIRST : p > e->text ? HP_SPACE_EACH : 0;
+    int bit = p > e->text ? HP_SPACE_EACH : e->flags & HARP_ENCODE_CONTINUE ? 0 : HP_SPACE_FIRST;
     return (e->t->spaces & bit) && !((e->t->spaces & HP_SPACE_UNLESS) && hp_space_at(p, end));
 }
 
@@ -4348,13 +4357,13 @@ static harp_status hp_encode_sentence(hp_encoder *e, const uint8_t *p, const uin
     static const uint8_t space[1] = {' '};
     uint32_t c;
     size_t length;
-    harp_status status = hp_make_room(e, (size_t)(end - p) + 1);
+    harp_status status = hp_begin_word(e, (size_t)(end - p) + 1);
     if (status) return status;
     if (hp_wants_space(e, p, end)) hp_add_character(e, space, 1);
     for (; p < end; p += length) {
-        size_t blank = hp_space_at(p, end);
-        length = blank ? blank : hp_character(p, (size_t)(end - p), &c);
-        hp_add_character(e, blank ? space : p, blank ? 1 : length);
+        length = hp_space_at(p, end);
+        if (length > 0) hp_add_character(e, space, 1);
+        else hp_add_character(e, p, length = hp_character(p, (size_t)(end - p), &c));
     }
     hp_join(e);
     return HARP_OK;
@@ -4371,7 +4380,16 @@ static harp_status hp_encode_sentence(hp_encoder *e, const uint8_t *p, const uin
  *      (?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*
  *      |\s*[\r\n]+|\s+(?!\S)|\s+
  *
- * The functions below are the alternatives, in order; each gives the end of its match, or NULL. */
+ * What a tokenizer chooses:
+ *
+ *      contractions   1: the first alternatives of GPT-2, 2: of Llama 3; 0: none
+ *      any_lead       [^\r\n\p{L}\p{N}]? before letters, not only a space
+ *      number_lead    " ?" before \p{N}
+ *      number_digits  k: \p{N}{1,k}; 0: \p{N}+
+ *      sign_newlines  [\r\n]* behind signs
+ *      newline_runs   the alternative \s*[\r\n]+
+ *      lone_digits    \p{N} is cut out before all else
+ */
 
 /* Under (?i) the s also matches U+017F, the long s; no other letter of these has such a relative. */
 static const uint8_t *hp_match_contraction(int32_t contractions, const uint8_t *p, const uint8_t *end)
@@ -4389,55 +4407,57 @@ static const uint8_t *hp_match_contraction(int32_t contractions, const uint8_t *
     return fold && end - p > 2 && p[1] == 0xC5 && p[2] == 0xBF ? p + 3 : NULL;
 }
 
-static const uint8_t *hp_match_letters(const hp_tokenizer *t, const uint8_t *p, const uint8_t *end)
-{
-    size_t length, next;
-    int class = hp_class_at(p, end, &length);
-    int leads = t->any_lead ? class != HP_NUMBER && *p != '\r' && *p != '\n' : *p == ' ';
-    if (class == HP_LETTER) return hp_run_end(p, end, HP_LETTER, 0);
-    if (!leads || hp_class_at(p + length, end, &next) != HP_LETTER) return NULL;
-    return hp_run_end(p + length, end, HP_LETTER, 0);
-}
-
-static const uint8_t *hp_match_number(const hp_tokenizer *t, const uint8_t *p, const uint8_t *end)
+/* One character that leads, if it does, then one or more of a class. */
+static const uint8_t *hp_match_run(const uint8_t *p, const uint8_t *end, int leads, int class, int32_t most)
 {
     size_t length;
-    if (t->number_lead && *p == ' ') p++;
-    if (hp_class_at(p, end, &length) != HP_NUMBER) return NULL;
-    return hp_run_end(p, end, HP_NUMBER, t->number_digits);
+    const uint8_t *q;
+    if (leads) hp_class_at(p, end, &length), p += length;
+    q = hp_run_end(p, end, class, most);
+    return q > p ? q : NULL;
 }
 
-static const uint8_t *hp_match_signs(const hp_tokenizer *t, const uint8_t *p, const uint8_t *end)
-{
-    size_t length;
-    if (*p == ' ') p++;
-    if (hp_class_at(p, end, &length) != HP_SIGN) return NULL;
-    p = hp_run_end(p, end, HP_SIGN, 0);
-    while (t->sign_newlines && p < end && (*p == '\r' || *p == '\n')) p++;
-    return p;
-}
-
-/* White space: up to its last newline, if the rules say so; else all but the character that leads the next word. */
+/* White space, the last three alternatives: up to its last newline, if the rules say so; else all but the character
+ * that leads the next word, if one follows and this is not all there is. */
 static const uint8_t *hp_match_white(const hp_tokenizer *t, const uint8_t *p, const uint8_t *end)
 {
-    const uint8_t *run = hp_run_end(p, end, HP_WHITE, 0), *q = p, *last = p, *newline = NULL;
+    const uint8_t *q = p, *last = p, *newline = NULL;
     size_t length;
-    while (q < run) {
-        hp_class_at(q, run, &length);
+    for (; hp_class_at(q, end, &length) == HP_WHITE; q += length) {
         if (*q == '\r' || *q == '\n') newline = q + 1;
-        last = q, q += length;
+        last = q;
     }
     if (t->newline_runs && newline) return newline;
-    return run == end || last == p ? run : last;
+    return q == end || last == p ? q : last;
 }
 
 static const uint8_t *hp_word_end(const hp_tokenizer *t, const uint8_t *p, const uint8_t *end)
 {
-    const uint8_t *q;
-    if ((q = hp_match_contraction(t->contractions, p, end)) != NULL || (q = hp_match_letters(t, p, end)) != NULL
-        || (q = hp_match_number(t, p, end)) != NULL || (q = hp_match_signs(t, p, end)) != NULL)
-        return q;
-    return hp_match_white(t, p, end);
+    size_t length;
+    int class = hp_class_at(p, end, &length), space = *p == ' ';
+    int sign = (class == HP_SIGN || class == HP_WHITE) && *p != '\r' && *p != '\n';
+    const uint8_t *q = hp_match_contraction(t->contractions, p, end);
+    if (!q) q = hp_match_run(p, end, t->any_lead ? sign : space, HP_LETTER, 0);
+    if (!q) q = hp_match_run(p, end, t->number_lead && space, HP_NUMBER, t->number_digits);
+    if (q) return q;
+    q = hp_match_run(p, end, space, HP_SIGN, 0);
+    if (!q) return hp_match_white(t, p, end);
+    while (t->sign_newlines && q < end && (*q == '\r' || *q == '\n')) q++;
+    return q;
+}
+
+/* With lone_digits, each digit is a text of its own, and so is what stands between two: ends[1] is where that at p
+ * ends, ends[0] the text's end. */
+static const uint8_t *hp_rule_word(const hp_tokenizer *t, const uint8_t **ends, const uint8_t *p)
+{
+    size_t length;
+    const uint8_t *q = t->lone_digits ? p : ends[0];
+    if (ends[1] <= p) {
+        if (q == p && hp_class_at(p, ends[0], &length) == HP_NUMBER) q = p + length;
+        else while (q < ends[0] && hp_class_at(q, ends[0], &length) != HP_NUMBER) q += length;
+        ends[1] = q;
+    }
+    return hp_word_end(t, p, ends[1]);
 }
 
 /* ---- Encoding, kind 2: words by a program ----
@@ -4451,10 +4471,13 @@ static const uint8_t *hp_word_end(const hp_tokenizer *t, const uint8_t *p, const
  *   kind 2   nothing, but no character of a set may follow
  *   kind 3   nothing, at the end of the piece
  *
- * Bit 16 in the kind begins an alternative, bit 32 a stage; with bit 64 an item gives back nothing. As in the regular
+ * 16 added to the kind begins an alternative, 32 a stage; with 64 an item gives back nothing. As in the regular
  * expressions that the converter made this from, an item that cannot match makes the ones before it give back
- * characters, the nearest first, one by one. A stage begins with an alternative; there are at most 8 stages, 8 items in
- * an alternative, 1024 in all. */
+ * characters, the nearest first, one by one (a contraction is kept). A stage begins with an alternative; there are at
+ * most 8 stages, 8 items in an alternative, 1024 in all.
+ *
+ * PATIENCE is for all the steps of the search in a text: a program that people wrote takes some tens for a character,
+ * and where a hostile one has used it up, what is left of the text is one word, but for contractions. */
 
 static uint32_t hp_item(const hp_tokenizer *t, int32_t item, int32_t field)
 {
@@ -4463,14 +4486,9 @@ static uint32_t hp_item(const hp_tokenizer *t, int32_t item, int32_t field)
 
 static int hp_is_in_set(const hp_tokenizer *t, uint32_t set, uint32_t c)
 {
-    uint32_t low = hp_u32_at(t->sets, set), high = hp_u32_at(t->sets, (size_t)set + 1);
-    while (low < high) {
-        uint32_t middle = low + (high - low) / 2;
-        if (c < hp_u32_at(t->ranges, 2 * (size_t)middle)) high = middle;
-        else if (c > hp_u32_at(t->ranges, 2 * (size_t)middle + 1)) low = middle + 1;
-        else return 1;
-    }
-    return 0;
+    uint32_t first = hp_u32_at(t->sets, set), end = hp_u32_at(t->sets, (size_t)set + 1);
+    const uint8_t *range = hp_row_below(t->ranges + 8 * (size_t)first, end - first, 2, c);
+    return range && c <= hp_u32_at(range, 1);
 }
 
 /* Item i at p, greedily: the end of the match, or NULL; *count is how many characters it could give back. */
@@ -4513,8 +4531,8 @@ static const uint8_t *hp_step_back(const uint8_t *begin, const uint8_t *p)
 static const uint8_t *hp_match_items(const hp_tokenizer *t, int32_t first, const uint8_t *p, const uint8_t *end,
                                      size_t *patience)
 {
-    const uint8_t *at[HP_MOST_ITEMS + 1];
-    uint32_t spare[HP_MOST_ITEMS];
+    const uint8_t *at[HP_MOST_IN_ALTERNATIVE + 1];
+    uint32_t spare[HP_MOST_IN_ALTERNATIVE];
     int32_t k = 0;
     at[0] = p;
     for (;;) {
@@ -4576,16 +4594,14 @@ static harp_status hp_encode_word(hp_encoder *e, const uint8_t *p, const uint8_t
         hp_put_token(e, whole);
         return HARP_OK;
     }
-    status = hp_make_room(e, (size_t)(end - p));
+    status = hp_begin_word(e, (size_t)(end - p));
     if (status) return status;
     while (p < end) hp_add_byte(e, *p++);
     hp_join(e);
     return HARP_OK;
 }
 
-/* Patience is for all the steps of the search in a text: a program that people wrote takes some tens for a character,
- * and where a hostile one has used it up, what is left of the text is one word. */
-static harp_status hp_encode_program(hp_encoder *e, const uint8_t *p, const uint8_t *end)
+static harp_status hp_encode_words(hp_encoder *e, const uint8_t *p, const uint8_t *end)
 {
     size_t patience = (size_t)(end - p) < SIZE_MAX / 512 ? 512 * (size_t)(end - p) : SIZE_MAX;
     const uint8_t *ends[HP_MOST_STAGES + 1], *word_end;
@@ -4593,30 +4609,8 @@ static harp_status hp_encode_program(hp_encoder *e, const uint8_t *p, const uint
     int32_t s;
     for (s = 0; s <= HP_MOST_STAGES; s++) ends[s] = s ? p : end;
     for (; status == HARP_OK && p < end; p = word_end) {
-        word_end = hp_program_word(e->t, ends, p, &patience);
+        word_end = e->t->n_items > 0 ? hp_program_word(e->t, ends, p, &patience) : hp_rule_word(e->t, ends, p);
         status = hp_encode_word(e, p, word_end);
-    }
-    return status;
-}
-
-/* With lone_digits, what stands between digits is a text of its own: `limit` is where the next digit cuts. */
-static harp_status hp_encode_words(hp_encoder *e, const uint8_t *p, const uint8_t *end)
-{
-    const uint8_t *limit = e->t->lone_digits ? p : end, *word_end;
-    harp_status status = HARP_OK;
-    size_t length;
-    while (status == HARP_OK && p < end) {
-        if (p == limit && hp_class_at(p, end, &length) == HP_NUMBER) {
-            word_end = limit = p + length;
-        } else {
-            while (limit == p || (limit < end && hp_class_at(limit, end, &length) != HP_NUMBER)) {
-                hp_class_at(limit, end, &length);
-                limit += length;
-            }
-            word_end = hp_word_end(e->t, p, limit);
-        }
-        status = hp_encode_word(e, p, word_end);
-        p = word_end;
     }
     return status;
 }
@@ -4628,23 +4622,9 @@ static harp_status hp_encode_words(hp_encoder *e, const uint8_t *p, const uint8_
  * they go, the marks behind each letter sorted by their class, and then letter and mark put together again where that
  * is possible. The tables stand in the file; Hangul syllables go by arithmetic. A byte that is no character stays. */
 
-#define HP_NO_CHARACTER 0x110000u
-
-/* The row of a table of `width` columns with the largest first column not above c, or NULL. */
-static const uint8_t *hp_row_below(const uint8_t *table, int32_t rows, int32_t width, uint32_t c)
-{
-    int32_t low = 0, high = rows;
-    while (low < high) {
-        int32_t middle = low + (high - low) / 2;
-        if (hp_u32(table + 4 * (size_t)middle * (size_t)width) <= c) low = middle + 1;
-        else high = middle;
-    }
-    return low ? table + 4 * (size_t)(low - 1) * (size_t)width : NULL;
-}
-
 static uint32_t hp_combining_class(const hp_tokenizer *t, uint32_t c)
 {
-    const uint8_t *row = hp_row_below(t->marks, t->n_marks, 3, c);
+    const uint8_t *row = hp_row_below(t->marks, (size_t)t->n_marks, 3, c);
     return row && c <= hp_u32_at(row, 1) ? hp_u32_at(row, 2) : 0;
 }
 
@@ -4658,7 +4638,7 @@ static size_t hp_decompose(const hp_tokenizer *t, uint32_t c, uint32_t *parts)
         parts[0] = 0x1100 + syllable / 588, parts[1] = 0x1161 + syllable % 588 / 28, parts[2] = 0x11A7 + syllable % 28;
         return syllable % 28 ? 3 : 2;
     }
-    row = hp_row_below(t->decompose, t->n_decompose, 5, c);
+    row = hp_row_below(t->decompose, (size_t)t->n_decompose, 5, c);
     if (row && hp_u32(row) == c)
         while (n < 4 && hp_u32_at(row, n + 1)) parts[n] = hp_u32_at(row, n + 1), n++;
     if (n == 0) parts[n++] = c;
@@ -4743,49 +4723,44 @@ static int hp_is_normal(const hp_tokenizer *t, const uint8_t *p, const uint8_t *
     return p == end;
 }
 
-static harp_status hp_make_normal_room(hp_encoder *e, const uint8_t *p, const uint8_t *end)
+/* What the characters of a text are made of, into out[], or just counted if that is NULL. */
+static size_t hp_take_apart(const hp_tokenizer *t, const uint8_t *p, const uint8_t *end, uint32_t *out)
 {
-    const harp_allocator *a = &e->m->allocator;
     uint32_t c, parts[4];
-    size_t n = 0, bytes;
-    while (p < end) {
-        p += hp_character(p, (size_t)(end - p), &c);
-        n += hp_decompose(e->t, c, parts);
+    size_t n = 0, length, n_parts;
+    for (; p < end; p += length, n += n_parts) {
+        length = hp_character(p, (size_t)(end - p), &c);
+        if (c == HP_NO_CHARACTER) c += *p;
+        n_parts = hp_decompose(t, c, parts);
+        if (out) memcpy(out + n, parts, n_parts * sizeof *parts);
     }
-    if (n <= e->normal_room) return HARP_OK;
-    hp_free_normal(e);
-    if (!hp_mul_size(n, 2 * sizeof *e->normal, &bytes) || !(e->normal = (uint32_t *)a->alloc(a->user, bytes)))
-        return hp_fail(e->err, HARP_ERR_MEMORY, "no memory to normalize a text of %d characters", (int64_t)n);
-    e->normal_room = n;
-    return HARP_OK;
+    return n;
 }
 
 /* Replaces the text *p .. *end by its form NFC, where the tokenizer wants it. */
 static harp_status hp_normalize(hp_encoder *e, const uint8_t **p, const uint8_t **end)
 {
-    uint32_t *c, *spare, parts[4], x;
-    size_t n = 0, bytes = 0, length, n_parts, i;
+    uint32_t *c, *spare;
+    uint8_t *out;
+    size_t n, i;
     harp_status status;
     if (hp_is_normal(e->t, *p, *end)) return HARP_OK;
-    status = hp_make_normal_room(e, *p, *end);
+    n = hp_take_apart(e->t, *p, *end, NULL);
+    status = hp_make_room(e, &e->normal, n, 2 * sizeof *c);
     if (status) return status;
-    c = e->normal, spare = c + e->normal_room;
-    for (; *p < *end; *p += length) {
-        length = hp_character(*p, (size_t)(*end - *p), &x);
-        if (x == HP_NO_CHARACTER) x += **p;
-        n_parts = hp_decompose(e->t, x, parts);
-        for (i = 0; i < n_parts; i++) c[n++] = parts[i];
-    }
+    c = (uint32_t *)e->normal.block, spare = c + n, out = (uint8_t *)spare;
+    hp_take_apart(e->t, *p, *end, c);
     hp_order_marks(e->t, c, spare, n);
     n = hp_join_marks(e->t, c, n);
-    for (i = 0; i < n; i++) bytes += hp_put_utf8((uint8_t *)spare + bytes, c[i]);
-    *p = (uint8_t *)spare, *end = *p + bytes;
+    for (i = 0, *p = out; i < n; i++) out += hp_put_utf8(out, c[i]);
+    *end = out;
     return HARP_OK;
 }
 
 /* ---- Encoding: added tokens in raw text ---- */
 
-/* Control tokens only where the span says so, and only whole: the other side must not complete what one wrote. */
+/* Control tokens only where the span says so, and only within it: what a person typed must not complete what a template
+ * began. */
 static int hp_is_sought(const hp_encoder *e, int32_t added, const uint8_t *p, size_t bytes)
 {
     uint32_t id = hp_u32_at(e->t->added, 2 * (size_t)added);
@@ -4850,7 +4825,7 @@ static harp_status hp_encode_segment(hp_encoder *e, const uint8_t *p, const uint
     if (e->t->kind == HP_SENTENCEPIECE) return hp_encode_sentence(e, p, end);
     status = hp_normalize(e, &p, &end);
     if (status) return status;
-    return e->t->n_items > 0 ? hp_encode_program(e, p, end) : hp_encode_words(e, p, end);
+    return hp_encode_words(e, p, end);
 }
 
 static const uint8_t *hp_without_white_end(const uint8_t *p, const uint8_t *end)
@@ -4929,8 +4904,8 @@ HARP_API harp_status harp_encode_spans(const harp_model *model, const char *text
     hp_note_starts(&e);
     if ((flags & HARP_ENCODE_BOS) && e.t->add_bos && model->info.bos >= 0) hp_put_token(&e, (uint32_t)model->info.bos);
     status = hp_encode_text(&e);
-    hp_free_work(&e);
-    hp_free_normal(&e);
+    hp_free_room(&e, &e.word);
+    hp_free_room(&e, &e.normal);
     if (status) return status;
     *n = e.n;
     if (e.n > capacity)
@@ -5938,7 +5913,7 @@ static void hp_work_product(harp_session *s, int part, int32_t first, int32_t la
 }
 
 /* Votes decide which way of reading the weights is the faster one here: in a pass on trial, layers take turns, and each
- * pair of them votes, so that what else the machine does at a moment spoils one vote of many. The way changes no bit. */
+ * pair of them votes, so that what else the machine does at a moment spoils one vote of many. Either way, same bits. */
 enum { HP_FIRST_TRIALS = 4, HP_TRIAL_EVERY = 64, HP_MOST_VOTES = 32 };
 
 static void hp_begin_reading(harp_session *s)
@@ -5974,8 +5949,8 @@ static int hp_multiply(harp_session *s, int32_t tiles, int64_t cost)
 
 enum { HP_WORTH_SPLITTING = 256 }; /* groups to round: fewer are rounded sooner than a second thread begins */
 
-/* out[rows][out_stride] = x[rows][x_stride] . matrix^T + bias, if there is one: the activations are rounded once per row,
- * then the tiles are split. 0: the slice ended before the product did. */
+/* out[rows][out_stride] = x[rows][x_stride] . matrix^T + bias, if there is one: the activations are rounded once per
+ * row, then the tiles are split. 0: the slice ended before the product did. */
 static int hp_product(harp_session *s, const hp_matrix *matrix, const uint8_t *bias, const float *x, int32_t x_stride,
                       float *out, int32_t out_stride)
 {
@@ -7813,7 +7788,7 @@ HARP_API harp_status harp_tune(harp_session *s, const harp_params *params, harp_
     old = &s->params;
     if (!hp_same_memory(old, &next) || (next.harp && s->n_streams == 1)
         || hp_max(next.reframe_from, 0) / HP_BLOCK < hp_max(old->reframe_from, 0) / HP_BLOCK)
-        return hp_fail(err, HARP_ERR_ARGUMENT, "a parameter that determines the session's memory or threads cannot change");
+        return hp_fail(err, HARP_ERR_ARGUMENT, "a parameter that determines memory or threads cannot change");
     kernels = hp_find_kernels(next.isa);
     if (!kernels) return hp_no_such_set(next.isa, err);
     if (next.delta != old->delta || next.seed != old->seed || next.rescale != old->rescale

@@ -356,6 +356,7 @@ static void test_integers(void)
     for (i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         snprintf(words, sizeof words, "the integer %s is missing", sizes[i].key);
         set_meta(sizes[i].key, 0, NULL, 0), DAMAGED(words);
+        snprintf(words, sizeof words, "%s must be an integer", sizes[i].key);
         set_real(sizes[i].key, 8.0), DAMAGED(words);
         snprintf(words, sizeof words, "%s is %ld; it must be between %ld and %ld",
                  sizes[i].key, (long)sizes[i].least - 1,
@@ -387,7 +388,7 @@ static void test_ends(void)
     set_integer("bos_token", 79), OPENS();
     set_integer("bos_token", 80), DAMAGED("bos_token is 80");
     set_integer("bos_token", -1), DAMAGED("bos_token is -1");
-    set_text("bos_token", "<s>"), DAMAGED("the integer bos_token");
+    set_text("bos_token", "<s>"), DAMAGED("bos_token must be an integer");
     set_meta("end_tokens", 0, NULL, 0), OPENS();
     set_meta("end_tokens", HARP_META_BYTES, ids, 0), OPENS();
     set_meta("end_tokens", HARP_META_BYTES, ids, 64), OPENS();
@@ -456,7 +457,7 @@ static void test_recipe(void)
     set_integer("rope_original", 64), DAMAGED("tensor rope_long is missing");
     set_integer("rope_original", 65), DAMAGED("rope_original is 65; it must be between 1 and 64");
     set_integer("rope_original", 0), DAMAGED("rope_original is 0");
-    set_real("rope_original", 8.0), DAMAGED("the integer rope_original");
+    set_real("rope_original", 8.0), DAMAGED("rope_original must be an integer");
     set_integer("rope_dims", 0), set_integer("rope_original", 8), DAMAGED("rope_dims is 0, but");
     set_integer("rope_dims", 0), set_meta("local_layers", HARP_META_BYTES, "\1\0", 2), DAMAGED("rope_dims is 0, but");
     set_integer("rope_dims", 0), DAMAGED("tensor 0.attn_norm is missing"); /* rope_frequencies is there */
@@ -516,11 +517,13 @@ static void test_tables(void)
     }
     for (i = 0; i < sizeof flags / sizeof *flags; i++) {
         snprintf(key, sizeof key, "tokenizer.%s", flags[i]);
-        snprintf(words, sizeof words, "%s must be an integer between 0 and 1", key);
+        snprintf(words, sizeof words, "%s is 2; it must be between 0 and 1", key);
         set_integer(key, 0), OPENS();
         set_integer(key, 1), OPENS();
         set_integer(key, 2), DAMAGED(words);
+        snprintf(words, sizeof words, "%s is -1; it must be between 0 and 1", key);
         set_integer(key, -1), DAMAGED(words);
+        snprintf(words, sizeof words, "%s must be an integer", key);
         set_text(key, "yes"), DAMAGED(words);
         set_meta(key, 0, NULL, 0), OPENS();
     }
@@ -529,12 +532,12 @@ static void test_tables(void)
     set_integer("tokenizer.kind", 3), UNSUPPORTED("tokenizers of kind 3");
     set_integer("tokenizer.kind", 0), UNSUPPORTED("tokenizers of kind 0");
     set_integer("tokenizer.spaces", 15), OPENS();
-    set_integer("tokenizer.spaces", 16), DAMAGED("tokenizer.spaces must be");
+    set_integer("tokenizer.spaces", 16), DAMAGED("tokenizer.spaces is 16");
     set_integer("tokenizer.unknown", -1), OPENS();
     set_integer("tokenizer.unknown", 79), OPENS();
-    set_integer("tokenizer.unknown", 80), DAMAGED("tokenizer.unknown must be");
-    set_integer("tokenizer.contractions", 3), DAMAGED("tokenizer.contractions must be");
-    set_integer("tokenizer.number_digits", (1 << 20) + 1), DAMAGED("tokenizer.number_digits must be");
+    set_integer("tokenizer.unknown", 80), DAMAGED("tokenizer.unknown is 80");
+    set_integer("tokenizer.contractions", 3), DAMAGED("tokenizer.contractions is 3");
+    set_integer("tokenizer.number_digits", (1 << 20) + 1), DAMAGED("tokenizer.number_digits is 1048577");
 }
 
 static void test_texts(void)

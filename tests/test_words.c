@@ -189,18 +189,18 @@ static void test_joining(void)
         size_t bytes = 1 + (size_t)word % 97, n, i;
         memset(&e, 0, sizeof e);
         e.m = m, e.t = &m->tokenizer, e.tokens = tokens, e.capacity = 256;
-        if (hp_make_room(&e, bytes)) exit(2);
+        if (hp_begin_word(&e, bytes)) exit(2);
         for (i = 0; i < bytes; i++) {
             state = state * 1664525u + 1013904223u;
             hp_add_byte(&e, (uint8_t)letters[(state >> 16) % (sizeof letters - 1)]);
         }
         n = e.n_symbols;
-        memcpy(ids, e.id, n * sizeof *ids);
+        for (i = 0; i < n; i++) ids[i] = e.symbol[i].id;
         hp_join(&e);
         joined += n - e.n >= n / 3;
         n = join_plainly(e.t, ids, n);
         wrong += n != e.n || memcmp(ids, tokens, n * sizeof *ids) != 0;
-        hp_free_work(&e);
+        hp_free_room(&e, &e.word);
     }
     sprintf(detail, "%d of 4000 words wrong, %d much joined", wrong, joined);
     check(wrong == 0 && joined > 1000, "joined as by the definition", detail);
