@@ -92,10 +92,10 @@ extern "C" {
 typedef enum harp_status {
     HARP_OK = 0,
     HARP_ERR_ARGUMENT,    /* a NULL, a value out of range, parameters not made by harp_defaults()          */
-    HARP_ERR_MEMORY,      /* the allocator returned NULL, or the block handed in is too small              */
+    HARP_ERR_MEMORY,      /* the allocator returned NULL, or an array or block handed in is too small      */
     HARP_ERR_IO,          /* a file could not be opened or read                                            */
-    HARP_ERR_FORMAT,      /* not a .harp file, or a damaged one                                            */
-    HARP_ERR_UNSUPPORTED, /* a valid file of a kind that this version does not run                         */
+    HARP_ERR_FORMAT,      /* not a .harp file or a saved session, or a damaged one                         */
+    HARP_ERR_UNSUPPORTED, /* a file, an instruction set or a use that this version or machine does not run */
     HARP_ERR_CONTEXT,     /* the context is full: rewind, or open a session with a longer one              */
     HARP_ERR_CANCELLED,   /* a callback of yours asked to stop                                             */
     HARP_ERR_NUMBER,      /* the model produced logits that are not finite: its weights are damaged        */
@@ -116,7 +116,11 @@ HARP_API const char *harp_status_name(harp_status status);
 typedef struct harp_model harp_model;     /* a loaded model: immutable, shareable between threads        */
 typedef struct harp_session harp_session; /* one timeline of tokens on a model: one thread at a time     */
 
-/* Memory of the caller's. alloc returns memory aligned like malloc's, or NULL; free gets the size asked for. */
+/* Your callbacks are called on the thread that made the call, before it returns; only the tasks of a harp_parallel_fn
+ * may run elsewhere. None may make a call that changes the session it is called for.
+ *
+ * Memory of the caller's. alloc returns memory aligned like malloc's, or NULL; free gets the size asked for. A model's
+ * allocator also serves harp_encode: it must bear several threads if they share the model. */
 typedef struct harp_allocator {
     void *(*alloc)(void *user, size_t bytes);
     void (*free)(void *user, void *block, size_t bytes);
@@ -137,8 +141,8 @@ typedef int harp_cancel_fn(void *user);
 typedef float harp_measure_fn(void *user, const float *logits, int32_t vocab);
 
 /* Which elements of an embedding are kept: writes 1 (keep) or 0 (drop) to keep[hidden]. `position` is the token's
- * own, `step` the newest position known when the reframing was asked for (only frame redraw depends on it),
- * `reframing` counts 0..reframings-1. Must be a pure function of its arguments, or schedules and rewinding would
+ * own; `step` is the same, but in frame redraw the newest position known when the reframing was asked for; `reframing`
+ * counts 0..reframings-1. Must be a pure function of its arguments, or schedules and rewinding would
  * change results. Non-zero cancels the call. */
 typedef int harp_mask_fn(void *user, int32_t reframing, int32_t step, int32_t position, unsigned char *keep,
                          int32_t hidden);
@@ -159,7 +163,8 @@ typedef enum harp_cache {
     HARP_CACHE_INT8 /* int8 with one scale per head and position, a half                                    */
 } harp_cache;
 
-/* What the second pass sees (DESIGN: "the cache, the paper's open problem"). */
+/* What the second pass sees. The paper runs without a cache; with one, a mask that changes at each step would make all
+ * of it anew (frame redraw), so the masks are made a function of the position. */
 typedef enum harp_frame {
     HARP_FRAME_STREAM, /* masks are keyed by position, so the reframed prefix has a KV cache of its own      */
     HARP_FRAME_REDRAW, /* the paper to the letter: new masks for the whole prefix at each hesitation         */
@@ -199,9 +204,10 @@ typedef struct harp_bias {
 typedef struct harp_params {
     uint32_t stamp; /* set by harp_defaults(): catches memory that was never initialised                     */
 
-    /* Size. These, and frame and reframings, determine the session's memory. */
+    /* Size. These determine the session's memory, with harp, frame, reframings, reframe_from, threads, the stop texts
+     * and the other decoders' parameters. */
     int32_t context;    /* most positions held; 0: the model's own, at most 4096                  [0]        */
-    int32_t batch;      /* most rows in one pass over the weights                                 [64]       */
+    int32_t batch;      /* most rows in one pass over the weights, 1..4096                        [64]       */
     int32_t logit_rows; /* positions whose logits harp_score and harp_score_harp compute at once  [1]        */
     harp_activations activations; /*                                                         [HARP_ACT_INT8] */
     harp_cache cache;             /*                                                        [HARP_CACHE_F16] */
@@ -233,11 +239,11 @@ typedef struct harp_params {
     int32_t n_bias;
     uint64_t seed; /* of masks and of sampling; every value is as good as any                     [0]        */
 
-    /* Other decoders (tier 4). All but draft_rule determine the session's memory. */
-    int32_t beams;       /* beams of harp_beam, 0: no beam search                                 [0]        */
+    /* Other decoders. All but lookup determine the session's memory. */
+    int32_t beams;       /* beams of harp_beam, up to 64; 0: no beam search                       [0]        */
     int32_t beam_length; /* most tokens of a beam                                                 [256]      */
-    int32_t drafts;      /* most drafted tokens verified in one pass; 0: no drafting              [0]        */
-    int32_t lookup;      /* drafts are what followed the same `lookup` or fewer tokens before     [3]        */
+    int32_t drafts;      /* most drafted tokens verified in one pass, up to 64; 0: no drafting    [0]        */
+    int32_t lookup;      /* drafts are what followed the same `lookup` (1..16) or fewer tokens before [3]    */
     harp_session *draft; /* a session of a smaller model, harp = 0, that drafts instead; yours    [NULL]     */
     harp_draft_rule draft_rule; /*                                                        [HARP_DRAFT_EXACT] */
 
@@ -248,8 +254,9 @@ typedef struct harp_params {
 
     /* Resources. */
     const char *isa;            /* the instruction set, one that harp_isa names; NULL: the best   [NULL]     */
-    int threads;                /* how many parts work is split into; 1: the calling thread alone [1]        */
-    harp_parallel_fn *parallel; /* runs those parts; NULL: threads of the session's own           [NULL]     */
+    int threads;                /* parts work is split into, 1..256; 1: the calling thread alone  [1]        */
+    harp_parallel_fn *parallel; /* runs those parts (a build without atomic instructions runs them one after another */
+                                /* itself); NULL: threads of the session's own                    [NULL]     */
     void *parallel_user;
     harp_cancel_fn *cancel; /*                                                                    [NULL]     */
     void *cancel_user;
@@ -483,7 +490,8 @@ typedef struct harp_info {
 
 HARP_API harp_info harp_model_info(const harp_model *model);
 
-/* The text of a token, its bytes in *bytes (any byte is possible); NULL if there is none. A special token's is its name. */
+/* The text of a token, its bytes in *bytes (any byte is possible, and no zero follows); valid as long as the model. NULL
+ * if there is none. A special token's is its name. */
 HARP_API const char *harp_token_text(const harp_model *model, int32_t token, size_t *bytes);
 
 typedef enum harp_meta_type {

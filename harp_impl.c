@@ -32,8 +32,10 @@
  *   R2  int8 products are added exactly, in int32, within a group of 32 inputs; the integer is converted to float (it
  *       is below 2^24, so exactly), multiplied by weight scale * activation scale, and added in group order.
  *   R3  A sum along a vector itself (norms, softmax, entropy) runs in 16 interleaved partial sums, element i in partial
- *       sum i mod 16, which are then added in one fixed tree: 8 apart, 4, 2, 1.
- *   R4  Multiply and add round separately. Division and square root are IEEE. exp, log2, sin and cos are those below.
+ *       sum i mod 16, which are then added in one fixed tree: 8 apart, 4, 2, 1. Over ranked candidates a sum runs in
+ *       the order of their ranks, over reframings in their own.
+ *   R4  Multiply and add round separately. Division and square root are IEEE. exp, tanh, erf, log2, sin and cos are
+ *       those below.
  *       Rounding to an integer is to nearest, ties to even.
  *   R5  Work is split over threads by outputs (matrix rows, heads, batch rows), never across a sum.
  *
@@ -47,7 +49,7 @@
  * unless HARP_NO_MMAP, and on Windows CreateFileW, GetFileSizeEx, CreateFileMappingW, MapViewOfFile, UnmapViewOfFile,
  * CloseHandle, MultiByteToWideChar, _wfopen in their place; threads, locks and conditions of POSIX or Windows and
  * sched_yield unless HARP_NO_THREADS; gettimeofday or QueryPerformanceCounter unless HARP_NO_CLOCK; the system call
- * arch_prctl on Linux where the processor has AMX, unless HARP_NO_SIMD.
+ * arch_prctl on Linux where the processor has AMX, and getauxval on Linux for ARM, unless HARP_NO_SIMD.
  */
 
 /* The compiler reads this file once as a whole, and [CH07] again for each instruction set of [CH08]. */
@@ -1025,9 +1027,9 @@ enum { HP_GROUP = 32, HP_TILE_GROUP_BYTES = HP_LANES * HP_GROUP };
  *                                                          Zen 5               Zen 4
  *     one place, 8 KB ahead, into the first cache          34.5 33.5 32.6      (two places, 4 KB each: 21.5 17.2 20.4)
  *     four places, 1 KB ahead each, into the second        27.7 25.8 25.8      28.5 25.6 24.5
- * A Xeon (Emerald Rapids) likes four places, too: 1.04 to 1.14 times as fast as one, with 1 row and one or two threads. No
- * table knows the next processor, so a session tries both ([CH13]). The four places lie within HP_NEAR tiles, but those
- * measured on the Zen 4 lay a quarter of a matrix apart, which the Zen 5 likes less. */
+ * A Xeon (Emerald Rapids) likes four places, too: 1.04 to 1.14 times as fast as one, with one row. No table knows the
+ * next processor, so a session tries both ([CH13]). The four places lie within HP_NEAR tiles, but those measured on the
+ * Zen 4 lay a quarter of a matrix apart, which the Zen 5 likes less. */
 enum { HP_PLACES = 4, HP_NEAR = 32, HP_WEIGHTS_AHEAD = 8192, HP_PLACES_AHEAD = 1024, HP_CACHE_AHEAD = 4096 };
 
 /* Asks for the line at p. Lines are asked for at the pace of a tile as a whole, scales and weights: at the pace of the
@@ -5258,9 +5260,10 @@ static double hp_seconds(void)
 enum { HP_BLOCK = HP_LANES, HP_SCALES_BYTES = 2 * HP_BLOCK /* of a block */, HP_RUN = 4 };
 enum { HP_MAX_REFRAMINGS = 64, HP_MAX_THREADS = 256 };
 
+enum { HP_KEYS, HP_VALUES, HP_KEY_SCALES, HP_VALUE_SCALES, HP_PARTS }; /* scales: cache int8 */
+
 typedef struct hp_stream {
-    uint8_t *keys, *values;
-    uint8_t *key_scales, *value_scales; /* cache int8 */
+    uint8_t *part[HP_PARTS];          /* [layers][kv_heads][blocks][hp_part_bytes]                                */
     int32_t blocks;                   /* capacity                                                                 */
     int32_t base;                     /* first position of its own                                                */
     int32_t length;                   /* positions below it are computed; 0: nothing is, base means nothing        */
@@ -5375,7 +5378,7 @@ struct harp_session {
 
     hp_job job;
     hp_progress progress;
-    hp_pool pool;         /* if the caller has no parallel-for */
+    hp_pool *pool;        /* if the caller has no parallel-for; apart, for restoring works on a copy of the session */
     hp_worker *workers;   /* [threads - 1] */
     hp_costs costs;
     hp_reading reading;
@@ -5504,9 +5507,12 @@ static int32_t hp_blocks(int32_t positions)
     return (positions + HP_BLOCK - 1) / HP_BLOCK;
 }
 
-static size_t hp_block_bytes(const harp_session *s)
+/* Bytes of one block of a part; 0: this cache has no such part. */
+static size_t hp_part_bytes(const harp_session *s, int part)
 {
-    return HP_BLOCK * (size_t)s->model->info.head_dim * hp_cache_element_bytes(s->params.cache);
+    harp_cache cache = s->params.cache;
+    if (part >= HP_KEY_SCALES) return cache == HARP_CACHE_INT8 ? HP_SCALES_BYTES : 0;
+    return HP_BLOCK * (size_t)s->model->info.head_dim * hp_cache_element_bytes(cache);
 }
 
 static void hp_lay_out_streams(harp_session *s, hp_arena *a)
@@ -5517,15 +5523,12 @@ static void hp_lay_out_streams(harp_session *s, hp_arena *a)
     int32_t first_last = s->n_streams + p->beams; /* the first of frame last's extra ones */
     for (r = 0; r < s->all_streams; r++) {
         hp_stream none = {0}, *t = s->streams ? &s->streams[r] : &none;
-        size_t blocks = 0, scales;
+        size_t blocks = 0;
+        int part;
         t->blocks = r == 0 ? all : p->frame == HARP_FRAME_LAST ? 1 : all - shared;
         if (r >= s->n_streams && r < first_last) t->blocks = hp_min(hp_blocks(p->beam_length) + 1, all);
         if (!hp_mul_size(heads, (size_t)t->blocks, &blocks)) a->overflow = 1;
-        scales = p->cache == HARP_CACHE_INT8 ? blocks : 0;
-        t->keys = hp_carve(a, blocks, hp_block_bytes(s));
-        t->values = hp_carve(a, blocks, hp_block_bytes(s));
-        t->key_scales = hp_carve(a, scales, HP_SCALES_BYTES);
-        t->value_scales = hp_carve(a, scales, HP_SCALES_BYTES);
+        for (part = 0; part < HP_PARTS; part++) t->part[part] = hp_carve(a, blocks, hp_part_bytes(s, part));
     }
 }
 
@@ -5606,6 +5609,7 @@ static void hp_lay_out(harp_session *s, hp_arena *a)
     s->rows = hp_carve(a, batch, sizeof(hp_row));
     s->runs = hp_carve(a, batch + 1, sizeof(int32_t));
     s->keep = hp_carve(a, (size_t)s->model->info.hidden, 1);
+    s->pool = hp_carve(a, 1, sizeof(hp_pool));
     s->workers = hp_carve(a, (size_t)p->threads - 1, sizeof(hp_worker));
     s->combined = hp_carve(a, (size_t)s->logits_stride, sizeof(float));
     s->adjusted = hp_carve(a, (size_t)s->logits_stride, sizeof(float));
@@ -5648,7 +5652,7 @@ HARP_API harp_status harp_session_memory(const harp_model *model, const harp_par
 HARP_API void harp_session_close(harp_session *s)
 {
     if (!s) return;
-    if (s->pool.n_workers > 0) hp_pool_end(&s->pool);
+    if (s->pool->n_workers > 0) hp_pool_end(s->pool);
     if (s->block_bytes) s->params.allocator.free(s->params.allocator.user, s->block, s->block_bytes);
 }
 
@@ -5676,7 +5680,8 @@ HARP_API harp_status harp_session_open(harp_session **session, const harp_model 
     s->block = block, s->block_bytes = params->memory ? 0 : bytes;
     s->from = hp_max(s->params.reframe_from, 0), s->draft_goal = s->params.drafts;
     s->progress.budget = INT64_MAX;
-    if (s->params.threads > 1 && !s->params.parallel && !hp_pool_begin(&s->pool, s->workers, s->params.threads)) {
+    s->pool->n_workers = 0;
+    if (s->params.threads > 1 && !s->params.parallel && !hp_pool_begin(s->pool, s->workers, s->params.threads)) {
         harp_session_close(s);
         return hp_fail(err, HARP_ERR_MEMORY, "the system refuses %d threads", (int64_t)params->threads);
     }
@@ -5691,6 +5696,12 @@ static size_t hp_block_index(const harp_session *s, const hp_stream *t, int32_t 
 {
     size_t head = (size_t)layer * (size_t)s->model->info.kv_heads + (size_t)kv_head;
     return head * (size_t)t->blocks + (size_t)(block - t->base / HP_BLOCK);
+}
+
+/* A part of a block. */
+static uint8_t *hp_part(const harp_session *s, const hp_stream *t, int part, size_t block)
+{
+    return t->part[part] + block * hp_part_bytes(s, part);
 }
 
 static void hp_store_half(uint8_t *p, uint16_t h)
@@ -5730,12 +5741,8 @@ static void hp_store_elements(harp_cache cache, uint8_t *p, size_t step, const f
  * the block, and must not be what the memory held before. */
 static void hp_clear_block(const harp_session *s, hp_stream *t, size_t block)
 {
-    size_t bytes = hp_block_bytes(s);
-    memset(t->keys + block * bytes, 0, bytes);
-    memset(t->values + block * bytes, 0, bytes);
-    if (s->params.cache != HARP_CACHE_INT8) return;
-    memset(t->key_scales + block * HP_SCALES_BYTES, 0, HP_SCALES_BYTES);
-    memset(t->value_scales + block * HP_SCALES_BYTES, 0, HP_SCALES_BYTES);
+    int part;
+    for (part = 0; part < HP_PARTS; part++) memset(hp_part(s, t, part, block), 0, hp_part_bytes(s, part));
 }
 
 static void hp_store_key_value(harp_session *s, hp_stream *t, int32_t layer, int32_t kv_head, int32_t position,
@@ -5744,13 +5751,11 @@ static void hp_store_key_value(harp_session *s, hp_stream *t, int32_t layer, int
     int32_t dim = s->model->info.head_dim;
     size_t b = hp_block_index(s, t, layer, kv_head, position / HP_BLOCK), lane = (size_t)(position % HP_BLOCK);
     size_t element = hp_cache_element_bytes(s->params.cache);
-    uint8_t *keys = t->keys + b * hp_block_bytes(s), *values = t->values + b * hp_block_bytes(s);
+    uint8_t *keys = hp_part(s, t, HP_KEYS, b), *values = hp_part(s, t, HP_VALUES, b);
     uint8_t *ks = NULL, *vs = NULL;
+    if (s->params.cache == HARP_CACHE_INT8)
+        ks = hp_part(s, t, HP_KEY_SCALES, b) + 2 * lane, vs = hp_part(s, t, HP_VALUE_SCALES, b) + 2 * lane;
     if (lane == 0) hp_clear_block(s, t, b);
-    if (s->params.cache == HARP_CACHE_INT8) {
-        ks = t->key_scales + b * HP_SCALES_BYTES + 2 * lane;
-        vs = t->value_scales + b * HP_SCALES_BYTES + 2 * lane;
-    }
     hp_store_elements(s->params.cache, keys + lane * element, HP_BLOCK, key, dim, ks);
     hp_store_elements(s->params.cache, values + lane * (size_t)dim * element, 1, value, dim, vs);
 }
@@ -5759,35 +5764,31 @@ static void hp_store_key_value(harp_session *s, hp_stream *t, int32_t layer, int
 static hp_packed hp_packed_keys(const harp_session *s, const hp_stream *t, size_t block)
 {
     hp_packed p;
-    p.elements = t->keys + block * hp_block_bytes(s), p.type = s->params.cache;
+    p.elements = hp_part(s, t, HP_KEYS, block), p.type = s->params.cache;
     p.cols = HP_BLOCK;
-    p.row_scales = NULL, p.col_scales = p.type == HARP_CACHE_INT8 ? t->key_scales + block * HP_SCALES_BYTES : NULL;
+    p.row_scales = NULL, p.col_scales = p.type == HARP_CACHE_INT8 ? hp_part(s, t, HP_KEY_SCALES, block) : NULL;
     return p;
 }
 
 static hp_packed hp_packed_values(const harp_session *s, const hp_stream *t, size_t block)
 {
     hp_packed p;
-    p.elements = t->values + block * hp_block_bytes(s), p.type = s->params.cache;
+    p.elements = hp_part(s, t, HP_VALUES, block), p.type = s->params.cache;
     p.cols = s->model->info.head_dim;
-    p.row_scales = p.type == HARP_CACHE_INT8 ? t->value_scales + block * HP_SCALES_BYTES : NULL, p.col_scales = NULL;
+    p.row_scales = p.type == HARP_CACHE_INT8 ? hp_part(s, t, HP_VALUE_SCALES, block) : NULL, p.col_scales = NULL;
     return p;
 }
 
 /* Copies n blocks of every layer and head, from block `first` on, from one stream to another. */
 static void hp_copy_blocks(const harp_session *s, hp_stream *to, const hp_stream *from, int32_t first, size_t n)
 {
-    size_t bytes = hp_block_bytes(s), scales = HP_SCALES_BYTES;
-    int32_t layer, head;
+    int32_t layer, head, part;
     for (layer = 0; layer < s->model->info.layers; layer++)
-        for (head = 0; head < s->model->info.kv_heads; head++) {
-            size_t a = hp_block_index(s, to, layer, head, first), b = hp_block_index(s, from, layer, head, first);
-            memcpy(to->keys + a * bytes, from->keys + b * bytes, n * bytes);
-            memcpy(to->values + a * bytes, from->values + b * bytes, n * bytes);
-            if (s->params.cache != HARP_CACHE_INT8) continue;
-            memcpy(to->key_scales + a * scales, from->key_scales + b * scales, n * scales);
-            memcpy(to->value_scales + a * scales, from->value_scales + b * scales, n * scales);
-        }
+        for (head = 0; head < s->model->info.kv_heads; head++)
+            for (part = 0; part < HP_PARTS; part++)
+                memcpy(hp_part(s, to, part, hp_block_index(s, to, layer, head, first)),
+                       hp_part(s, from, part, hp_block_index(s, from, layer, head, first)),
+                       n * hp_part_bytes(s, part));
 }
 
 /* Begins a stream at `base`: what lies before it in its first block is the vanilla stream's. */
@@ -5840,8 +5841,8 @@ static void hp_split_range(harp_session *s, hp_work *work, int32_t first, int32_
         work(s, 0, first, first + count);
     else if (HP_ATOMICS && s->params.parallel)
         s->params.parallel(s->params.parallel_user, hp_do_part, s, s->params.threads);
-    else if (s->pool.n_workers > 0)
-        hp_pool_run(&s->pool, hp_do_part, s);
+    else if (s->pool->n_workers > 0)
+        hp_pool_run(s->pool, hp_do_part, s);
     else
         hp_do_part(s, 0); /* one part takes all shares */
 }
@@ -6502,14 +6503,23 @@ static void hp_drop_slices(harp_session *s)
     s->n_rows = s->progress.under_way = s->progress.resuming = s->progress.item = s->progress.redrawn = 0;
 }
 
+/* Shortens what is computed to `length` positions. A reframed stream that loses its base begins anew. */
+static void hp_truncate(harp_session *s, int32_t length)
+{
+    int32_t r;
+    for (r = 0; r < s->n_streams; r++) {
+        hp_stream *t = &s->streams[r];
+        t->length = hp_min(t->length, length);
+        if (r > 0 && t->length <= t->base) t->length = t->base = 0;
+    }
+}
+
 /* Abandons a pass that was being put together when something failed; a pause is no failure. A stream that was begun for
  * it has nothing yet. */
 static harp_status hp_abandon(harp_session *s, harp_status status)
 {
-    int32_t r;
     if (status == HP_PAUSED) return status;
-    for (r = 1; r < s->n_streams; r++)
-        if (s->streams[r].length <= s->streams[r].base) s->streams[r].length = s->streams[r].base = 0;
+    hp_truncate(s, INT32_MAX);
     hp_drop_slices(s);
     return status;
 }
@@ -6654,17 +6664,13 @@ static int32_t hp_cut_candidates(harp_session *s)
 {
     const harp_params *p = &s->params;
     const float *x = s->adjusted;
-    int32_t vocab = s->model->vocab, limit = p->top_k > 0 ? hp_min(p->top_k, vocab) : vocab, ordered, n;
+    int32_t vocab = s->model->vocab, limit = p->top_k > 0 ? hp_min(p->top_k, vocab) : vocab, n;
     int32_t heaped = hp_rank(s->ranking, x, vocab, limit), *heap = s->ranking + vocab - heaped;
-    float top, total, reached = 0.0f;
-    ordered = p->top_k > 0 ? limit : 1;
-    for (n = 0; n < ordered; n++) hp_pop_heap(heap, heaped - n, x);
-    top = x[s->ranking[vocab - 1]];
-    total = s->kernels->measure_spread(x, vocab).total;
-    if (p->top_k > 0)
-        for (total = 0.0f, n = 0; n < ordered; n++) total = total + hp_exp(x[s->ranking[vocab - 1 - n]] - top);
+    float top = x[heap[0]], total = 0.0f, reached = 0.0f;
+    if (p->top_k == 0) total = s->kernels->measure_spread(x, vocab).total;
+    else for (n = 0; n < limit; n++) total = total + hp_exp(x[hp_pop_heap(heap, heaped - n, x)] - top);
     for (n = 0; n < limit; n++) {
-        int32_t token = n < ordered ? s->ranking[vocab - 1 - n] : hp_pop_heap(heap, heaped - n, x);
+        int32_t token = p->top_k > 0 ? s->ranking[vocab - 1 - n] : hp_pop_heap(heap, heaped - n, x);
         float weight = hp_exp(x[token] - top), share = weight / total;
         if (n > 0 && (reached >= p->top_p || weight < p->min_p || !(x[token] >= -FLT_MAX))) break;
         reached = reached + share;
@@ -7073,11 +7079,8 @@ static harp_status hp_deliver_judged(harp_session *s, int32_t first, int32_t i, 
 static harp_status hp_judge_batch(harp_session *s, int32_t first, int32_t m, harp_score_harp_fn *on_step, void *user,
                                   harp_error *err)
 {
-    harp_status status = hp_push_stream(s, 0, -1, first + m - 1, m, 0, err);
+    harp_status status = HARP_OK;
     int32_t i;
-    if (status == HARP_OK) status = hp_flush(s, err);
-    if (status) return hp_abandon(s, status);
-    s->streams[0].length = first + m;
     memset(s->judged, 0, (size_t)m * sizeof *s->judged);
     for (i = 0; i < m && status == HARP_OK; i++)
         status = hp_measure_hesitation(s, hp_slot(s, i), first + i, &s->judged[i], err);
@@ -7117,9 +7120,8 @@ static void hp_forget_drafts(harp_session *s)
  * not of the way in which they came; which table its streams follow need not be kept, for their number says it. */
 static void hp_set_token_count(harp_session *s, int32_t n)
 {
-    int32_t r;
     if (hp_is_long(s->model, n) != hp_is_long(s->model, s->n_tokens)) {
-        for (r = 0; r < s->n_streams; r++) s->streams[r].length = s->streams[r].base = 0;
+        hp_truncate(s, 0);
         hp_forget_drafts(s);
     }
     s->n_tokens = n;
@@ -7293,13 +7295,18 @@ static harp_status hp_check_beam(const harp_session *s, const harp_beam_options 
     return HARP_OK;
 }
 
+static int hp_is_among(const int32_t *tokens, int32_t n, int32_t token)
+{
+    int32_t i;
+    for (i = 0; i < n; i++)
+        if (tokens[i] == token) return 1;
+    return 0;
+}
+
 static int hp_ends_beam(const harp_session *s, const harp_beam_options *o, int32_t token)
 {
-    const int32_t *end = o->end ? o->end : s->model->info.end;
-    int32_t i, n = o->end ? o->n_end : s->model->info.n_end;
-    for (i = 0; i < n; i++)
-        if (end[i] == token) return 1;
-    return token == o->pad;
+    const harp_info *f = &s->model->info;
+    return token == o->pad || hp_is_among(o->end ? o->end : f->end, o->end ? o->n_end : f->n_end, token);
 }
 
 static float hp_beam_score(const harp_beam_options *o, float sum, int32_t length)
@@ -7462,7 +7469,6 @@ HARP_API harp_status harp_beam(harp_session *s, const harp_beam_options *options
     if (status) return status;
     most = hp_min(options->max_tokens, s->params.context - s->n_tokens);
     s->has_step = 0;
-    hp_drop_slices(s);
     status = hp_begin_beams(s, options, err);
     for (i = 1; i < most && status == HARP_OK && !hp_all_finished(s); i++) status = hp_advance_beams(s, options, err);
     hp_forget_drafts(s);
@@ -7475,49 +7481,13 @@ HARP_API harp_status harp_beam(harp_session *s, const harp_beam_options *options
     return hp_ok(err);
 }
 
-HARP_API harp_status harp_pause(harp_session *s, int32_t token, int32_t count, harp_error *err)
-{
-    int32_t i, begin, from;
-    harp_status status = HARP_OK;
-    if (!s || count < 0) return hp_fail(err, HARP_ERR_ARGUMENT, "session is NULL or count negative");
-    if (count > s->params.context - s->n_tokens)
-        return hp_fail(err, HARP_ERR_CONTEXT, "%d tokens do not fit: %d of %d positions are taken", (int64_t)count,
-                       (int64_t)s->n_tokens, (int64_t)s->params.context);
-    if (count > 0 && (token < 0 || token >= s->model->vocab))
-        return hp_fail(err, HARP_ERR_ARGUMENT, "token %d is not in the vocabulary of %d", (int64_t)token,
-                       (int64_t)s->model->vocab);
-    begin = s->n_tokens, from = s->from;
-    for (i = 0; i < count && status == HARP_OK; i++) status = harp_feed(s, &token, 1, err);
-    if (status) harp_rewind(s, begin, NULL), s->from = from;
-    return status;
-}
-
 /* ================================================================================================================
  * [CH17] Driving
  *
  * The public calls on a session. What they promise is in harp.h; how they keep "a failed call leaves the session as it
- * was" is simple: tokens and lengths are only moved forward when everything has succeeded, and what a failed pass left
- * in the caches lies beyond every length, where nothing reads.
+ * was" is simple: what a call appended it takes back, tokens and lengths, when something fails, and what a failed pass
+ * left in the caches then lies beyond every length, where nothing reads.
  * ============================================================================================================== */
-
-static int hp_is_end(const harp_model *m, int32_t token)
-{
-    int32_t i;
-    for (i = 0; i < m->info.n_end; i++)
-        if (m->info.end[i] == token) return 1;
-    return 0;
-}
-
-/* Shortens what is computed to `length` positions. A reframed stream that loses its base begins anew. */
-static void hp_truncate(harp_session *s, int32_t length)
-{
-    int32_t r;
-    for (r = 0; r < s->n_streams; r++) {
-        hp_stream *t = &s->streams[r];
-        t->length = hp_min(t->length, length);
-        if (r > 0 && t->length <= t->base) t->length = t->base = 0;
-    }
-}
 
 static void hp_forget_reframed(harp_session *s)
 {
@@ -7525,14 +7495,19 @@ static void hp_forget_reframed(harp_session *s)
     for (r = 1; r < s->n_streams; r++) s->streams[r].length = s->streams[r].base = 0;
 }
 
+static harp_status hp_check_room(const harp_session *s, int32_t n, harp_error *err)
+{
+    if (n <= s->params.context - s->n_tokens) return HARP_OK;
+    return hp_fail(err, HARP_ERR_CONTEXT, "%d tokens do not fit: %d of %d positions are taken", (int64_t)n,
+                   (int64_t)s->n_tokens, (int64_t)s->params.context);
+}
+
 static harp_status hp_check_tokens(const harp_session *s, const int32_t *tokens, int32_t n, harp_error *err)
 {
     int32_t i;
     if (!s || n < 0 || (n > 0 && !tokens))
         return hp_fail(err, HARP_ERR_ARGUMENT, "session or tokens are NULL, or n is negative");
-    if (n > s->params.context - s->n_tokens)
-        return hp_fail(err, HARP_ERR_CONTEXT, "%d tokens do not fit: %d of %d positions are taken", (int64_t)n,
-                       (int64_t)s->n_tokens, (int64_t)s->params.context);
+    if (hp_check_room(s, n, err)) return HARP_ERR_CONTEXT;
     for (i = 0; i < n; i++)
         if (tokens[i] < 0 || tokens[i] >= s->model->vocab)
             return hp_fail(err, HARP_ERR_ARGUMENT, "token %d is %d; the vocabulary has %d", (int64_t)i,
@@ -7542,10 +7517,7 @@ static harp_status hp_check_tokens(const harp_session *s, const int32_t *tokens,
 
 static void hp_append(harp_session *s, const int32_t *tokens, int32_t n)
 {
-    if (s->n_tokens == 0) {
-        hp_forget_reframed(s);
-        s->from = s->params.reframe_from == HARP_FROM_PROMPT ? n : s->params.reframe_from;
-    }
+    if (s->n_tokens == 0) s->from = s->params.reframe_from == HARP_FROM_PROMPT ? n : s->params.reframe_from;
     hp_forget_drafts(s);
     memmove(s->tokens + s->n_tokens, tokens, (size_t)n * sizeof(int32_t));
     hp_set_token_count(s, s->n_tokens + n);
@@ -7576,6 +7548,17 @@ HARP_API harp_status harp_queue(harp_session *s, const int32_t *tokens, int32_t 
     return hp_ok(err);
 }
 
+HARP_API harp_status harp_pause(harp_session *s, int32_t token, int32_t count, harp_error *err)
+{
+    int32_t i;
+    harp_status status = hp_check_tokens(s, &token, hp_min(count, 1), err);
+    if (status == HARP_OK) status = hp_check_room(s, count, err);
+    if (status) return status;
+    hp_forget_drafts(s); /* the guesses stand where these tokens go */
+    for (i = 0; i < count; i++) s->tokens[s->n_tokens + i] = token;
+    return harp_feed(s, s->tokens + s->n_tokens, count, err);
+}
+
 /* The logits that the step chooses from, or HP_PAUSED. */
 static harp_status hp_go_on(harp_session *s, const float **logits, harp_step *now, harp_error *err)
 {
@@ -7601,7 +7584,7 @@ static void hp_finish_step(harp_session *s, const float *logits, harp_step *now)
     now->vanilla_token = now->reframed ? hp_choose_next(s, hp_slot(s, s->vanilla_slot)) : -1;
     now->token = hp_choose_next(s, logits); /* last: a session that drafts for another is asked what it drew from */
     if (!now->reframed) now->vanilla_token = now->token;
-    now->end = hp_is_end(s->model, now->token);
+    now->end = hp_is_among(s->model->info.end, s->model->info.n_end, now->token);
     now->logprob = hp_logprob(s->kernels->measure_spread(logits, s->model->vocab), logits[now->token]);
     now->passes = s->step_passes, now->rows = s->step_rows;
     s->stats.steps++, s->stats.hesitations += now->hesitated, s->stats.changed += now->token != now->vanilla_token;
@@ -7688,66 +7671,57 @@ HARP_API int32_t harp_top(const harp_session *s, harp_which which, harp_choice *
     return have;
 }
 
-/* Computes the rows gathered, whose logits go to slots 0..n-1, and hands them over; `first` is the first's position. */
+/* Hands over the logits of n positions, which are in slots 0..n-1. */
 static harp_status hp_deliver_scores(harp_session *s, int32_t first, int32_t n, harp_score_fn *on_logits, void *user,
                                      harp_error *err)
 {
-    harp_status status = hp_flush(s, err);
     int32_t i;
-    for (i = 0; i < n && status == HARP_OK; i++)
+    for (i = 0; i < n; i++) {
         if (!hp_logits_are_sound(hp_slot(s, i), s->model->vocab))
-            status = hp_fail(err, HARP_ERR_NUMBER, "the logits of position %d are not finite", (int64_t)(first + i));
-        else if (on_logits(user, first + i, hp_slot(s, i)))
-            status = hp_fail(err, HARP_ERR_CANCELLED, "cancelled by the caller");
-    return status;
+            return hp_fail(err, HARP_ERR_NUMBER, "the logits of position %d are not finite", (int64_t)(first + i));
+        if (on_logits(user, first + i, hp_slot(s, i)))
+            return hp_fail(err, HARP_ERR_CANCELLED, "cancelled by the caller");
+    }
+    return HARP_OK;
+}
+
+/* Appends tokens and hands over their logits, `most` positions at a time, to the one of the two that is not NULL. */
+static harp_status hp_score(harp_session *s, const int32_t *tokens, int32_t n, harp_score_fn *on_logits,
+                            harp_score_harp_fn *on_step, void *user, harp_error *err)
+{
+    harp_status status = hp_check_tokens(s, tokens, n, err);
+    int32_t begin, from, i, m, most;
+    if (status) return status;
+    if (!on_logits && !on_step) return hp_fail(err, HARP_ERR_ARGUMENT, "the callback must not be NULL");
+    if (n == 0) return hp_ok(err);
+    begin = s->n_tokens, from = s->from, most = on_step ? s->positions : hp_min(s->slots, s->params.batch);
+    hp_append(s, tokens, n);
+    if (begin > 0) status = hp_compute_vanilla(s, begin - 1, err);
+    for (i = begin; i < s->n_tokens && status == HARP_OK; i += m) {
+        m = hp_min(most, s->n_tokens - i);
+        status = hp_push_stream(s, 0, -1, i + m - 1, m, 0, err);
+        if (status == HARP_OK) status = hp_flush(s, err);
+        if (status) break;
+        s->streams[0].length = i + m;
+        if (on_step) status = hp_judge_batch(s, i, m, on_step, user, err);
+        else status = hp_deliver_scores(s, i, m, on_logits, user, err);
+    }
+    if (status == HARP_OK) return hp_ok(err);
+    hp_set_token_count(s, begin), s->from = from;
+    hp_truncate(s, begin);
+    return hp_abandon(s, status);
 }
 
 HARP_API harp_status harp_score(harp_session *s, const int32_t *tokens, int32_t n, harp_score_fn *on_logits, void *user,
                                 harp_error *err)
 {
-    harp_status status = hp_check_tokens(s, tokens, n, err);
-    int32_t begin, from, i, waiting = 0, most;
-    if (status) return status;
-    if (!on_logits) return hp_fail(err, HARP_ERR_ARGUMENT, "on_logits must not be NULL");
-    if (n == 0) return hp_ok(err);
-    begin = s->n_tokens, from = s->from, most = hp_min(s->slots, s->params.batch);
-    hp_append(s, tokens, n);
-    if (begin > 0) status = hp_compute_vanilla(s, begin - 1, err);
-    for (i = begin; i < s->n_tokens && status == HARP_OK; i++) {
-        status = hp_push(s, i, 0, -1, waiting++, err);
-        if (status || (waiting < most && i + 1 < s->n_tokens)) continue;
-        status = hp_deliver_scores(s, i + 1 - waiting, waiting, on_logits, user, err);
-        waiting = 0;
-    }
-    if (status) {
-        hp_set_token_count(s, begin), s->from = from;
-        return hp_abandon(s, status);
-    }
-    s->streams[0].length = s->n_tokens;
-    return hp_ok(err);
+    return hp_score(s, tokens, n, on_logits, NULL, user, err);
 }
 
 HARP_API harp_status harp_score_harp(harp_session *s, const int32_t *tokens, int32_t n, harp_score_harp_fn *on_step,
                                      void *user, harp_error *err)
 {
-    harp_status status = hp_check_tokens(s, tokens, n, err);
-    int32_t begin, from, i, m;
-    if (status) return status;
-    if (!on_step) return hp_fail(err, HARP_ERR_ARGUMENT, "on_step must not be NULL");
-    if (n == 0) return hp_ok(err);
-    begin = s->n_tokens, from = s->from;
-    hp_append(s, tokens, n);
-    if (begin > 0) status = hp_compute_vanilla(s, begin - 1, err);
-    for (i = begin; i < s->n_tokens && status == HARP_OK; i += m) {
-        m = hp_min(s->positions, s->n_tokens - i);
-        status = hp_judge_batch(s, i, m, on_step, user, err);
-    }
-    if (status) {
-        hp_set_token_count(s, begin), s->from = from;
-        hp_truncate(s, begin);
-        return status;
-    }
-    return hp_ok(err);
+    return hp_score(s, tokens, n, NULL, on_step, user, err);
 }
 
 HARP_API harp_stats harp_statistics(const harp_session *s)
@@ -7828,18 +7802,12 @@ static void hp_visit(hp_walk *w, void *piece, size_t bytes)
 
 static void hp_visit_stream(harp_session *s, hp_stream *t, hp_walk *w)
 {
-    size_t bytes = hp_block_bytes(s), scales = HP_SCALES_BYTES;
-    int32_t first = t->base / HP_BLOCK, layer, head;
+    int32_t first = t->base / HP_BLOCK, layer, head, part;
     size_t n = t->length > t->base ? (size_t)(hp_blocks(t->length) - first) : 0;
-    for (layer = 0; layer < s->model->info.layers && n > 0; layer++)
-        for (head = 0; head < s->model->info.kv_heads; head++) {
-            size_t b = hp_block_index(s, t, layer, head, first);
-            hp_visit(w, t->keys + b * bytes, n * bytes);
-            hp_visit(w, t->values + b * bytes, n * bytes);
-            if (s->params.cache != HARP_CACHE_INT8) continue;
-            hp_visit(w, t->key_scales + b * HP_SCALES_BYTES, n * scales);
-            hp_visit(w, t->value_scales + b * HP_SCALES_BYTES, n * scales);
-        }
+    for (layer = 0; layer < s->model->info.layers; layer++)
+        for (head = 0; head < s->model->info.kv_heads; head++)
+            for (part = 0; part < HP_PARTS; part++)
+                hp_visit(w, hp_part(s, t, part, hp_block_index(s, t, layer, head, first)), n * hp_part_bytes(s, part));
 }
 
 static void hp_visit_bounds(harp_session *s, hp_walk *w)
@@ -7875,17 +7843,17 @@ static hp_saved_head hp_describe(const harp_session *s)
 
 HARP_API harp_status harp_save(const harp_session *session, void *out, size_t capacity, size_t *bytes, harp_error *err)
 {
-    harp_session copy; /* the walk also reads images, so its pieces are not const; of this one it only reads */
+    harp_session *s = (harp_session *)(uintptr_t)session; /* the walk can also read images; here it changes nothing */
     hp_saved_head head;
     hp_walk w = {0};
     uint32_t crc;
     int pass;
     if (!session || !bytes) return hp_fail(err, HARP_ERR_ARGUMENT, "session and bytes must not be NULL");
-    copy = *session, head = hp_describe(session);
+    head = hp_describe(session);
     for (pass = 0;; pass++) {
         hp_visit(&w, &head, sizeof head);
-        hp_visit_bounds(&copy, &w);
-        hp_visit_contents(&copy, &w);
+        hp_visit_bounds(s, &w);
+        hp_visit_contents(s, &w);
         *bytes = w.used + sizeof crc;
         if (pass == 1 || !out) break;
         if (capacity < *bytes)
