@@ -5154,9 +5154,10 @@ static void hp_pool_run(hp_pool *p, void (*task)(void *argument, int i), void *a
     p->task = task, p->argument = argument;
     hp_begin_round(p);
     task(argument, 0);
-    for (spins = HP_SPINS; hp_watch(&p->left) > 0;)
-        if (spins > 0) spins--, HP_PAUSE();
+    for (spins = 0; hp_watch(&p->left) > 0; spins = hp_min(spins + 1, HP_SPINS)) {
+        if (spins < HP_SPINS) HP_PAUSE();
         else hp_thread_yield();
+    }
 }
 
 static void hp_pool_end(hp_pool *p)
