@@ -30,7 +30,9 @@
  *   R1  An output (a row of a matrix product, the score of a position, a dimension of a mixed value) is one lane of a
  *       vector. Its terms are added one after another, in order. Lanes never mix, so their number does not matter.
  *   R2  int8 products are added exactly, in int32, within a group of 32 inputs; the integer is converted to float (it
- *       is below 2^24, so exactly), multiplied by weight scale * activation scale, and added in group order.
+ *       is below 2^24, so exactly), multiplied by weight scale * activation scale, and added in group order. Products
+ *       with float activations are added in order within such a group, too, and their sum is multiplied by the weight
+ *       scale (1 for float weights).
  *   R3  A sum along a vector itself (norms, softmax, entropy) runs in 16 interleaved partial sums, element i in partial
  *       sum i mod 16, which are then added in one fixed tree: 8 apart, 4, 2, 1. Over ranked candidates a sum runs in
  *       the order of their ranks, over reframings in their own.
@@ -39,7 +41,7 @@
  *       Rounding to an integer is to nearest, ties to even.
  *   R5  Work is split over threads by outputs (matrix rows, heads, batch rows), never across a sum.
  *
- * What the platform or the compiler decides (#if) stands in [CH01], [CH08] and [CH11] alone.
+ * What the platform or the compiler decides (#if) stands in [CH01], [CH08] and [CH11] alone; [CH07] asks what a set has.
  *
  * SHAPES are written [rows][columns], last index fastest. "Row" alone means one token of one stream in a pass.
  * Everything private begins with hp_ or HP_, for this file may be included into one of yours.
@@ -790,7 +792,7 @@ static uint16_t hp_float_to_half(float x)
 #define hp_rope HP_OF_SET(hp_rope)
 #define hp_quantize HP_OF_SET(hp_quantize)
 #define hp_tiles_int8 HP_OF_SET(hp_tiles_int8)
-#define hp_tiles_few HP_OF_SET(hp_tiles_few)
+#define hp_tiles_rows HP_OF_SET(hp_tiles_rows)
 #define hp_tile_weights HP_OF_SET(hp_tile_weights)
 #define hp_tile_scale HP_OF_SET(hp_tile_scale)
 #define hp_tile_f32 HP_OF_SET(hp_tile_f32)
@@ -804,7 +806,8 @@ static uint16_t hp_float_to_half(float x)
 #define hp_softmax_weights HP_OF_SET(hp_softmax_weights)
 #define hp_measure_spread HP_OF_SET(hp_measure_spread)
 #define hp_layernorm HP_OF_SET(hp_layernorm)
-#define hp_rmsnorm_in_place HP_OF_SET(hp_rmsnorm_in_place)
+#define hp_scale HP_OF_SET(hp_scale)
+#define hp_inverse_root HP_OF_SET(hp_inverse_root)
 #define hp_add_bias HP_OF_SET(hp_add_bias)
 #define hp_vf_tanh HP_OF_SET(hp_vf_tanh)
 #define hp_soft_cap HP_OF_SET(hp_soft_cap)
@@ -1006,10 +1009,10 @@ HP_INLINE hp_vi hp_vi_dot4(hp_vi a, hp_vw w, const int8_t *x)
     return a;
 }
 
-/* How many rows a set multiplies with a tile at once: any number whose sums and totals its registers hold, or a block
- * of as many as its registers hold sums of, or as an instruction for whole blocks takes (HP_BLOCK_DOTS). */
+/* Up to so many rows share a tile's weights, their sums and totals in registers. Whole blocks of HP_BLOCK_ROWS, which
+ * divides HP_INPUT_BLOCK, are taken first, where a set's registers hold the sums of as many, or an instruction takes a
+ * block (HP_BLOCK_DOTS). */
 #define HP_ROWS_AT_ONCE 2
-#define HP_BLOCK_ROWS 2
 
 /* How many registers sixteen lanes take; in plain C, none. */
 #define HP_REGISTERS 0
@@ -1019,22 +1022,25 @@ HP_INLINE hp_vi hp_vi_dot4(hp_vi a, hp_vw w, const int8_t *x)
 enum { HP_GROUP = 32, HP_TILE_GROUP_BYTES = HP_LANES * HP_GROUP };
 
 /* Weights, keys and values come from memory once a pass. The processor's own prefetching stops at the end of each page
- * of 4 KiB, so kernels ask this many bytes ahead. Addresses beyond the end do no harm.
+ * of 4 KiB, so kernels ask ahead: HP_WEIGHTS_AHEAD bytes for weights in one place, HP_PLACES_AHEAD in several,
+ * HP_CACHE_AHEAD for keys and values. Addresses beyond the end do no harm.
  *
  * A core whose first cache can await many lines reads fastest from front to back. One whose first cache awaits few does
  * better to ask for lines in the second, which is farther away, and in several PLACES at once. What is best, the
  * processor decides (GB/s of one thread with 1, 2 and 4 rows of a model of 1.1 billion weights):
  *                                                          Zen 5               Zen 4
- *     one place, 8 KB ahead, into the first cache          34.5 33.5 32.6      (two places, 4 KB each: 21.5 17.2 20.4)
+ *     one place, 8 KB ahead, into the first cache          34.5 33.5 32.6
+ *     two places, 4 KB ahead each, into the first                              21.5 17.2 20.4
  *     four places, 1 KB ahead each, into the second        27.7 25.8 25.8      28.5 25.6 24.5
  * A Xeon (Emerald Rapids) likes four places, too: 1.04 to 1.14 times as fast as one, with one row. No table knows the
  * next processor, so a session tries both ([CH13]). The four places lie within HP_NEAR tiles, but those measured on the
  * Zen 4 lay a quarter of a matrix apart, which the Zen 5 likes less. */
 enum { HP_PLACES = 4, HP_NEAR = 32, HP_WEIGHTS_AHEAD = 8192, HP_PLACES_AHEAD = 1024, HP_CACHE_AHEAD = 4096 };
 
-/* Asks for the line at p. Lines are asked for at the pace of a tile as a whole, scales and weights: at the pace of the
- * weights alone, those behind the next tile's scales came unasked, and 135M took 1.24 times as long. And in rising
- * order, or the processor's own prefetching is led astray (1.15 times as long). Both on the Zen 5. */
+/* Asks for the line at p. Lines are asked for at the pace of a tile as a whole, scales and weights, 544 bytes a group:
+ * at the pace of the weights alone, as many bytes of each tile as it has scales came unasked, and a model of 135
+ * million weights took 1.24 times as long. And in rising order, which HP_KEEP_ORDER keeps, or the processor's own
+ * prefetching is led astray (1.15 times as long). Both on the Zen 5. */
 HP_INLINE void hp_ask(const uint8_t *p, int places)
 {
     if (places > 1) HP_PREFETCH(p, 2);
@@ -1122,7 +1128,6 @@ typedef struct hp_kernels {
     float (*softmax_weights)(float *x, int32_t first, int32_t last, float scale);
     hp_spread (*measure_spread)(const float *x, int32_t n);
     void (*layernorm)(float *y, const float *x, const uint8_t *weight, const uint8_t *bias, int32_t n, float eps);
-    void (*rmsnorm_in_place)(float *x, const uint8_t *weight, int32_t n, float eps);
     void (*add_bias)(float *x, const uint8_t *bias, int32_t n);
     void (*soft_cap)(float *x, int32_t n, float scale, float cap);
     void (*activate)(float *y, const float *gate, const float *up, int32_t n, hp_activation f);
@@ -1135,10 +1140,10 @@ typedef struct hp_kernels {
  * [CH07] Kernels
  *
  * The arithmetic of a transformer over the sixteen lanes. Vectors that belong to the session are padded with zeros to
- * a multiple of 32, so that most loops need no end case; zeros add nothing to any sum. What comes from outside
- * (logits of the caller's) may have any length.
+ * a multiple of 16 or 32, so that many loops need no end case; zeros add nothing to any sum. What comes from outside
+ * (logits of the caller's), a head, or a row with neighbours may have any length.
  *
- * This chapter is read once for each set, and speaks of none.
+ * This chapter is read once for each set, and asks only what its set has defined.
  * ============================================================================================================== */
 
 /* ---- Operations made of others ---- */
@@ -1250,28 +1255,40 @@ static hp_vf hp_vf_exp(hp_vf x)
 
 /* ---- Norms, activations, rotation ---- */
 
-/* y[n] = x[n] / rms(x) * weight[n], rms(x) = sqrt(mean of squares + eps) [Zhang and Sennrich 2019]. weight is
- * little-endian in the file, of exactly n floats; x and y are padded. */
+/* y[n] = x[n] * scale * weight[n], + bias[n] if there is one: how norms end. y may be x, neither need be padded; weight
+ * and bias are little-endian in the file, of exactly n floats. */
+static void hp_scale(float *y, const float *x, float scale, const uint8_t *weight, const uint8_t *bias, int32_t n)
+{
+    int32_t i;
+    for (i = 0; i + HP_LANES <= n; i += HP_LANES) {
+        hp_vf v = hp_vf_mul(hp_vf_mul(hp_vf_load(x + i), hp_vf_set(scale)), hp_vf_load_file(weight + 4 * (size_t)i));
+        hp_vf_store(y + i, bias ? hp_vf_add(v, hp_vf_load_file(bias + 4 * (size_t)i)) : v);
+    }
+    for (; i < n; i++) {
+        float v = x[i] * scale;
+        v = v * hp_f32(weight + 4 * (size_t)i);
+        y[i] = bias ? v + hp_f32(bias + 4 * (size_t)i) : v;
+    }
+}
+
+static float hp_inverse_root(hp_vf squares, int32_t n, float eps) /* 1 / sqrt(their mean + eps) */
+{
+    float mean = hp_vf_sum(squares) / (float)n, root;
+    mean = mean + eps;
+    root = sqrtf(mean);
+    return 1.0f / root;
+}
+
+/* y[n] = x[n] / rms(x) * weight[n], rms(x) = sqrt(mean of squares + eps) [Zhang and Sennrich 2019]. */
 static void hp_rmsnorm(float *y, const float *x, const uint8_t *weight, int32_t n, float eps)
 {
     hp_vf squares = hp_vf_set(0.0f);
-    float mean, root, scale;
     int32_t i;
     for (i = 0; i < n; i += HP_LANES) {
-        hp_vf v = hp_vf_load(x + i);
+        hp_vf v = hp_vf_load_first(x + i, n - i);
         squares = hp_vf_add(squares, hp_vf_mul(v, v));
     }
-    mean = hp_vf_sum(squares) / (float)n;
-    mean = mean + eps;
-    root = sqrtf(mean);
-    scale = 1.0f / root;
-    for (i = 0; i + HP_LANES <= n; i += HP_LANES)
-        hp_vf_store(y + i, hp_vf_mul(hp_vf_mul(hp_vf_load(x + i), hp_vf_set(scale)),
-                                       hp_vf_load_file(weight + 4 * (size_t)i)));
-    for (; i < n; i++) {
-        float normed = x[i] * scale;
-        y[i] = normed * hp_f32(weight + 4 * (size_t)i);
-    }
+    hp_scale(y, x, hp_inverse_root(squares, n, eps), weight, NULL, n);
 }
 
 /* x[n] += y[n], padded. */
@@ -1303,7 +1320,7 @@ static void hp_rope(float *head, const float *turn, int32_t dims)
 /* ---- Products of matrices ---- */
 
 /* Rounds x[groups * 32] to int8 in groups, the results `apart` groups from one another (hp_inputs): scale = largest
- * size / 127, q = round(x / scale) in [-127, 127]. A group of zeros (or so small that 1 / scale would overflow) becomes
+ * size / 127, q = round(x * (127 / largest size)) in [-127, 127]. A group of zeros, or of numbers below 1e-30, becomes
  * zeros with scale 0. */
 static void hp_quantize(int8_t *q, float *scales, int32_t *starts, const float *x, int32_t groups, size_t apart)
 {
@@ -1363,7 +1380,7 @@ HP_INLINE void hp_tiles_int8(const hp_matrix *m, int32_t first, int32_t apart, i
             done = HP_BLOCK_DOTS(sum, w, x, rows, g == 0, g + 1 < groups);
             HP_UNROLL for (j = 0; j < HP_GROUP / 4; j++) {
                 hp_vw weights = hp_vw_load(w + 4 * HP_LANES * j);
-                if (row == 0) hp_ask(ahead + 4 * HP_LANES * j, tiles);
+                if (row == 0) hp_ask(ahead + 4 * HP_LANES * j, tiles); /* later rows find the tile in a cache */
                 HP_UNROLL for (r = done; r < rows; r++)
                     sum[r] = hp_vi_dot4(sum[r], weights, x + HP_GROUP * r + 4 * j);
             }
@@ -1377,6 +1394,25 @@ HP_INLINE void hp_tiles_int8(const hp_matrix *m, int32_t first, int32_t apart, i
             hp_vf_store(out + (size_t)r * stride + (size_t)(t * apart) * HP_LANES, total[t][r]);
     }
 }
+
+/* The same for 1 to `most` rows, HP_ROWS_AT_ONCE or fewer. The number is a constant in each call, so that the sums of
+ * all rows stay in registers; `most` is one, too, so that no more kernels are made than it says. */
+#define HP_IF_ROWS(n) \
+    if (n <= most && rows == n) \
+        hp_tiles_int8(m, first, apart, tiles, in, row, n <= HP_ROWS_AT_ONCE ? n : 1, out, stride)
+HP_INLINE void hp_tiles_rows(const hp_matrix *m, int32_t first, int32_t apart, int tiles, const hp_inputs *in,
+                             size_t row, int rows, int most, float *out, size_t stride)
+{
+    HP_IF_ROWS(1);
+    else HP_IF_ROWS(2);
+    else HP_IF_ROWS(3);
+    else HP_IF_ROWS(4);
+    else HP_IF_ROWS(5);
+    else HP_IF_ROWS(6);
+    else HP_IF_ROWS(7);
+    else HP_IF_ROWS(8);
+}
+#undef HP_IF_ROWS
 
 /* The sixteen weights of input c, and what they are to be scaled with in the end (floats: 1, which changes nothing). */
 HP_INLINE hp_vf hp_tile_weights(const hp_matrix *m, const uint8_t *w, int32_t c)
@@ -1392,7 +1428,7 @@ HP_INLINE hp_vf hp_tile_scale(const hp_matrix *m, const uint8_t *tile, int32_t g
     return m->is_float ? hp_vf_set(1.0f) : hp_vf_load_half(tile + 2 * HP_LANES * (size_t)group);
 }
 
-/* The same for one row of float activations: within a group weight * x is summed in input order, then scaled. */
+/* A tile times one row of float activations: within a group weight * x is summed in input order, then scaled. */
 static void hp_tile_f32(const hp_matrix *m, const uint8_t *tile, const float *x, float *out)
 {
     const uint8_t *w = tile + m->scale_bytes;
@@ -1407,23 +1443,6 @@ static void hp_tile_f32(const hp_matrix *m, const uint8_t *tile, const float *x,
     hp_vf_store(out, total);
 }
 
-/* The same for 1 to `most` rows, HP_ROWS_AT_ONCE or fewer. The number is a constant in each call, so that the sums of
- * all rows stay in registers. */
-HP_INLINE void hp_tiles_few(const hp_matrix *m, int32_t first, int32_t apart, int tiles, const hp_inputs *in,
-                            size_t row, int rows, int most, float *out, size_t stride)
-{
-    enum { MOST = HP_ROWS_AT_ONCE, THREE = MOST < 3 ? MOST : 3, FOUR = MOST < 4 ? MOST : 4, FIVE = MOST < 5 ? MOST : 5,
-           SIX = MOST < 6 ? MOST : 6, SEVEN = MOST < 7 ? MOST : 7 };
-    if (rows == 1) hp_tiles_int8(m, first, apart, tiles, in, row, 1, out, stride);
-    else if (rows == 2) hp_tiles_int8(m, first, apart, tiles, in, row, 2, out, stride);
-    else if (rows == 3) hp_tiles_int8(m, first, apart, tiles, in, row, THREE, out, stride);
-    else if (rows == 4 || most <= 4) hp_tiles_int8(m, first, apart, tiles, in, row, FOUR, out, stride);
-    else if (rows == 5) hp_tiles_int8(m, first, apart, tiles, in, row, FIVE, out, stride);
-    else if (rows == 6) hp_tiles_int8(m, first, apart, tiles, in, row, SIX, out, stride);
-    else if (rows == 7) hp_tiles_int8(m, first, apart, tiles, in, row, SEVEN, out, stride);
-    else hp_tiles_int8(m, first, apart, tiles, in, row, MOST, out, stride);
-}
-
 /* Up to HP_BLOCK_ROWS rows from `row` on times one tile; returns how many. */
 static int32_t hp_tile_rows(const hp_matrix *m, int32_t tile, const hp_inputs *in, int32_t row, int32_t rows,
                             float *out, size_t stride)
@@ -1431,7 +1450,7 @@ static int32_t hp_tile_rows(const hp_matrix *m, int32_t tile, const hp_inputs *i
     int32_t left = rows - row, n = left >= HP_BLOCK_ROWS ? HP_BLOCK_ROWS : hp_min(left, HP_ROWS_AT_ONCE);
     if (!in->q) hp_tile_f32(m, m->tiles + (size_t)tile * m->tile_bytes, in->x + (size_t)row * in->stride, out), n = 1;
     else if (n > HP_ROWS_AT_ONCE) hp_tiles_int8(m, tile, 0, 1, in, (size_t)row, HP_BLOCK_ROWS, out, stride);
-    else hp_tiles_few(m, tile, 0, 1, in, (size_t)row, n, HP_ROWS_AT_ONCE, out, stride);
+    else hp_tiles_rows(m, tile, 0, 1, in, (size_t)row, n, HP_ROWS_AT_ONCE, out, stride);
     return n;
 }
 
@@ -1441,13 +1460,14 @@ static int32_t hp_tile_rows(const hp_matrix *m, int32_t tile, const hp_inputs *i
 static void hp_matmul(const hp_matrix *m, int32_t first, int32_t last, const hp_inputs *in, int places, float *out,
                       size_t out_stride)
 {
-    int32_t rows = (int32_t)in->rows, t = first, end, apart, r;
-    int few = in->q && rows <= HP_FEW_ROWS && HP_ROWS_AT_ONCE >= HP_FEW_ROWS;
+    int32_t rows = (int32_t)in->rows, t = first, apart, i, r;
+    int several = places > 1 && in->q && rows <= HP_FEW_ROWS && HP_ROWS_AT_ONCE >= HP_FEW_ROWS;
     HP_BLOCKS_BEGIN();
-    for (; few && places > 1 && t + HP_PLACES <= last; t += (HP_PLACES - 1) * apart) { /* what the others have read */
+    while (several && last - t >= HP_PLACES) {
         apart = hp_min(last - t, HP_NEAR) / HP_PLACES;
-        for (end = t + apart; t < end; t++)
-            hp_tiles_few(m, t, apart, HP_PLACES, in, 0, rows, HP_FEW_ROWS, out + t * HP_LANES, out_stride);
+        for (i = t; i < t + apart; i++)
+            hp_tiles_rows(m, i, apart, HP_PLACES, in, 0, rows, HP_FEW_ROWS, out + i * HP_LANES, out_stride);
+        t += HP_PLACES * apart;
     }
     for (; t < last; t++)
         for (r = 0; r < rows;)
@@ -1461,10 +1481,10 @@ static void hp_matmul(const hp_matrix *m, int32_t first, int32_t last, const hp_
  * little-endian. */
 HP_INLINE hp_vf hp_load_elements(harp_cache type, const uint8_t *p, int32_t n)
 {
-    uint8_t end[HP_LANES * 4] = {0};
+    float end[HP_LANES] = {0};
     if (n < HP_LANES) {
-        memcpy(end, p, (size_t)n * (type == HARP_CACHE_F32 ? 4 : type == HARP_CACHE_F16 ? 2 : 1));
-        p = end;
+        memcpy(end, p, (size_t)n * hp_cache_element_bytes(type));
+        p = (const uint8_t *)end;
     }
     if (type == HARP_CACHE_F16) return hp_vf_load_half(p);
     if (type == HARP_CACHE_INT8) return hp_vf_from_vi(hp_vi_load_bytes(p));
@@ -1587,51 +1607,16 @@ static hp_spread hp_measure_spread(const float *x, int32_t n)
  * be x, and x are padded; the padding must not count as elements that lie a mean away from the mean. */
 static void hp_layernorm(float *y, const float *x, const uint8_t *weight, const uint8_t *bias, int32_t n, float eps)
 {
-    hp_vf sum = hp_vf_set(0.0f), squares = sum, mean, scale;
-    float variance, root;
+    hp_vf sum = hp_vf_set(0.0f), squares = sum, mean;
     int32_t i;
     for (i = 0; i < n; i += HP_LANES) sum = hp_vf_add(sum, hp_vf_load(x + i));
     mean = hp_vf_set(hp_vf_sum(sum) / (float)n);
     for (i = 0; i < n; i += HP_LANES) {
-        hp_vf d = hp_vf_first(hp_vf_sub(hp_vf_load(x + i), mean), hp_min(n - i, HP_LANES));
+        hp_vf d = hp_vf_first(hp_vf_sub(hp_vf_load(x + i), mean), n - i);
         squares = hp_vf_add(squares, hp_vf_mul(d, d));
         hp_vf_store(y + i, d);
     }
-    variance = hp_vf_sum(squares) / (float)n;
-    variance = variance + eps;
-    root = sqrtf(variance);
-    scale = hp_vf_set(1.0f / root);
-    for (i = 0; i + HP_LANES <= n; i += HP_LANES) {
-        hp_vf normed = hp_vf_mul(hp_vf_mul(hp_vf_load(y + i), scale), hp_vf_load_file(weight + 4 * (size_t)i));
-        hp_vf_store(y + i, bias ? hp_vf_add(normed, hp_vf_load_file(bias + 4 * (size_t)i)) : normed);
-    }
-    for (; i < n; i++) {
-        float normed = y[i] * (1.0f / root);
-        normed = normed * hp_f32(weight + 4 * (size_t)i);
-        y[i] = bias ? normed + hp_f32(bias + 4 * (size_t)i) : normed;
-    }
-}
-
-/* hp_rmsnorm of x[n] in place, for an x that is not padded, such as a head among heads. */
-static void hp_rmsnorm_in_place(float *x, const uint8_t *weight, int32_t n, float eps)
-{
-    hp_vf squares = hp_vf_set(0.0f), scale;
-    float mean, root;
-    int32_t i;
-    for (i = 0; i < n; i += HP_LANES) {
-        hp_vf v = hp_vf_load_first(x + i, hp_min(n - i, HP_LANES));
-        squares = hp_vf_add(squares, hp_vf_mul(v, v));
-    }
-    mean = hp_vf_sum(squares) / (float)n;
-    mean = mean + eps;
-    root = sqrtf(mean);
-    scale = hp_vf_set(1.0f / root);
-    for (i = 0; i + HP_LANES <= n; i += HP_LANES)
-        hp_vf_store(x + i, hp_vf_mul(hp_vf_mul(hp_vf_load(x + i), scale), hp_vf_load_file(weight + 4 * (size_t)i)));
-    for (; i < n; i++) {
-        float normed = x[i] * (1.0f / root);
-        x[i] = normed * hp_f32(weight + 4 * (size_t)i);
-    }
+    hp_scale(y, y, hp_inverse_root(squares, n, eps), weight, bias, n);
 }
 
 /* x[n] += bias[n], little-endian in the file; neither is padded. */
@@ -1711,7 +1696,7 @@ static void hp_activate(float *y, const float *gate, const float *up, int32_t n,
 
 static const hp_kernels hp_kernels_of_set = {
     HP_STRING(HP_SET), hp_rmsnorm, hp_add_to, hp_rope, hp_quantize, hp_matmul, hp_weighted_sums,
-    hp_softmax_weights, hp_measure_spread, hp_layernorm, hp_rmsnorm_in_place, hp_add_bias, hp_soft_cap, hp_activate,
+    hp_softmax_weights, hp_measure_spread, hp_layernorm, hp_add_bias, hp_soft_cap, hp_activate,
 };
 
 #undef HP_READ_KERNELS
@@ -1721,6 +1706,16 @@ static const hp_kernels hp_kernels_of_set = {
 #undef HP_INTEGERS
 #undef HP_MM
 #undef HP_SI
+#undef HP_LOAD_FLOATS
+#undef HP_LOAD_INTEGERS
+#undef HP_LOAD_WEIGHTS
+#undef HP_LOAD_HALVES
+#undef HP_LOAD_BYTES
+#undef HP_STORE_INTEGERS
+#undef HP_SHIFT_LEFT
+#undef HP_SHIFT_RIGHT
+#undef HP_MAX
+#undef HP_MIN
 #undef HP_LOAD_HALF_REGISTER
 #undef HP_LOAD_QUARTER_REGISTER
 #undef HP_DPBUSD
@@ -1754,11 +1749,56 @@ static const hp_kernels hp_kernels_of_set = {
  * ============================================================================================================== */
 
 #define HP_EACH_REGISTER HP_UNROLL for (i = 0; i < HP_REGISTERS; i++)
+
+/* Of these a set's table is made: `op`, mostly one instruction, for each register, of two vectors, of one, of a number,
+ * from `count` numbers of type `of` in memory, to sixteen there, or of a vector and a distance. */
 #define HP_IN_REGISTERS(name, type, op)                                                                               \
     HP_INLINE type name(type a, type b)                                                                               \
     {                                                                                                                 \
         int i;                                                                                                        \
         HP_EACH_REGISTER a.r[i] = op(a.r[i], b.r[i]);                                                                 \
+        return a;                                                                                                     \
+    }
+
+#define HP_FROM_REGISTERS(name, to, from, op)                                                                         \
+    HP_INLINE to name(from a)                                                                                         \
+    {                                                                                                                 \
+        to v;                                                                                                         \
+        int i;                                                                                                        \
+        HP_EACH_REGISTER v.r[i] = op(a.r[i]);                                                                         \
+        return v;                                                                                                     \
+    }
+
+#define HP_TO_REGISTERS(name, type, of, op)                                                                           \
+    HP_INLINE type name(of x)                                                                                         \
+    {                                                                                                                 \
+        type v;                                                                                                       \
+        int i;                                                                                                        \
+        HP_EACH_REGISTER v.r[i] = op(x);                                                                              \
+        return v;                                                                                                     \
+    }
+
+#define HP_LOAD_REGISTERS(name, type, of, count, op)                                                                  \
+    HP_INLINE type name(const of *p)                                                                                  \
+    {                                                                                                                 \
+        type v;                                                                                                       \
+        int i;                                                                                                        \
+        HP_EACH_REGISTER v.r[i] = op(p + i * count / HP_REGISTERS);                                                   \
+        return v;                                                                                                     \
+    }
+
+#define HP_STORE_REGISTERS(name, type, of, op)                                                                        \
+    HP_INLINE void name(of *p, type v)                                                                                \
+    {                                                                                                                 \
+        int i;                                                                                                        \
+        HP_EACH_REGISTER op(p + i * HP_LANES / HP_REGISTERS, v.r[i]);                                                 \
+    }
+
+#define HP_SHIFT_REGISTERS(name, op)                                                                                  \
+    HP_INLINE hp_vi name(hp_vi a, int n)                                                                              \
+    {                                                                                                                 \
+        int i;                                                                                                        \
+        HP_EACH_REGISTER a.r[i] = op(a.r[i], n);                                                                      \
         return a;                                                                                                     \
     }
 
@@ -1805,109 +1845,29 @@ HP_IN_REGISTERS(hp_vf_min, hp_vf, HP_MM(_min_ps))
 HP_IN_REGISTERS(hp_vi_add, hp_vi, HP_MM(_add_epi32))
 HP_IN_REGISTERS(hp_vi_sub, hp_vi, HP_MM(_sub_epi32))
 
-HP_INLINE hp_vf hp_vf_set(float x)
-{
-    hp_vf v;
-    int i;
-    HP_EACH_REGISTER v.r[i] = HP_MM(_set1_ps)(x);
-    return v;
-}
-
-HP_INLINE hp_vf hp_vf_load(const float *p)
-{
-    hp_vf v;
-    int i;
-    HP_EACH_REGISTER v.r[i] = HP_MM(_loadu_ps)(p + i * HP_LANES / HP_REGISTERS);
-    return v;
-}
-
-HP_INLINE hp_vf hp_vf_load_file(const uint8_t *p)
-{
-    return hp_vf_load((const float *)(const void *)p); /* little-endian machines, and loads may be unaligned */
-}
-
-HP_INLINE void hp_vf_store(float *p, hp_vf v)
-{
-    int i;
-    HP_EACH_REGISTER HP_MM(_storeu_ps)(p + i * HP_LANES / HP_REGISTERS, v.r[i]);
-}
-
-HP_INLINE hp_vf hp_vf_from_vi(hp_vi a)
-{
-    hp_vf v;
-    int i;
-    HP_EACH_REGISTER v.r[i] = HP_MM(_cvtepi32_ps)(a.r[i]);
-    return v;
-}
-
-HP_INLINE hp_vf hp_vf_of_bits(hp_vi a)
-{
-    hp_vf v;
-    int i;
-    HP_EACH_REGISTER v.r[i] = HP_MM(HP_GLUE(HP_GLUE(_cast, HP_SI), _ps))(a.r[i]);
-    return v;
-}
-
-HP_INLINE hp_vi hp_vi_of_bits(hp_vf a)
-{
-    hp_vi v;
-    int i;
-    HP_EACH_REGISTER v.r[i] = HP_MM(HP_GLUE(_castps_, HP_SI))(a.r[i]);
-    return v;
-}
-
-HP_INLINE hp_vi hp_vi_set(int32_t x)
-{
-    hp_vi v;
-    int i;
-    HP_EACH_REGISTER v.r[i] = HP_MM(_set1_epi32)(x);
-    return v;
-}
-
-HP_INLINE hp_vi hp_vi_shift_left(hp_vi a, int n)
-{
-    int i;
-    HP_EACH_REGISTER a.r[i] = HP_MM(_sll_epi32)(a.r[i], _mm_cvtsi32_si128(n));
-    return a;
-}
-
-HP_INLINE hp_vi hp_vi_shift_right(hp_vi a, int n)
-{
-    int i;
-    HP_EACH_REGISTER a.r[i] = HP_MM(_sra_epi32)(a.r[i], _mm_cvtsi32_si128(n));
-    return a;
-}
-
-HP_INLINE hp_vi hp_vi_load_file(const uint8_t *p)
-{
-    hp_vi v;
-    int i;
-    HP_EACH_REGISTER v.r[i] = HP_MM(HP_GLUE(_loadu_, HP_SI))((const void *)(p + i * 64 / HP_REGISTERS));
-    return v;
-}
-
-HP_INLINE void hp_vi_store(int32_t *p, hp_vi v)
-{
-    int i;
-    HP_EACH_REGISTER HP_MM(HP_GLUE(_storeu_, HP_SI))((void *)(p + i * HP_LANES / HP_REGISTERS), v.r[i]);
-}
+#define HP_LOAD_FLOATS(p) HP_MM(_loadu_ps)((const void *)(p))
+#define HP_LOAD_INTEGERS(p) HP_MM(HP_GLUE(_loadu_, HP_SI))((const void *)(p))
+#define HP_STORE_INTEGERS(p, v) HP_MM(HP_GLUE(_storeu_, HP_SI))((void *)(p), v)
+#define HP_SHIFT_LEFT(a, n) HP_MM(_sll_epi32)(a, _mm_cvtsi32_si128(n))
+#define HP_SHIFT_RIGHT(a, n) HP_MM(_sra_epi32)(a, _mm_cvtsi32_si128(n))
+HP_TO_REGISTERS(hp_vf_set, hp_vf, float, HP_MM(_set1_ps))
+HP_TO_REGISTERS(hp_vi_set, hp_vi, int32_t, HP_MM(_set1_epi32))
+HP_LOAD_REGISTERS(hp_vf_load, hp_vf, float, 16, HP_LOAD_FLOATS)
+HP_LOAD_REGISTERS(hp_vf_load_file, hp_vf, uint8_t, 64, HP_LOAD_FLOATS) /* little-endian machines; may be unaligned */
+HP_LOAD_REGISTERS(hp_vi_load_file, hp_vi, uint8_t, 64, HP_LOAD_INTEGERS)
+HP_STORE_REGISTERS(hp_vf_store, hp_vf, float, HP_MM(_storeu_ps))
+HP_STORE_REGISTERS(hp_vi_store, hp_vi, int32_t, HP_STORE_INTEGERS)
+HP_FROM_REGISTERS(hp_vf_from_vi, hp_vf, hp_vi, HP_MM(_cvtepi32_ps))
+HP_FROM_REGISTERS(hp_vf_of_bits, hp_vf, hp_vi, HP_MM(HP_GLUE(HP_GLUE(_cast, HP_SI), _ps)))
+HP_FROM_REGISTERS(hp_vi_of_bits, hp_vi, hp_vf, HP_MM(HP_GLUE(_castps_, HP_SI)))
+HP_SHIFT_REGISTERS(hp_vi_shift_left, HP_SHIFT_LEFT)
+HP_SHIFT_REGISTERS(hp_vi_shift_right, HP_SHIFT_RIGHT)
 
 #if HP_REGISTERS < 4 /* from AVX2 on there are instructions that convert while they load */
-HP_INLINE hp_vf hp_vf_load_half(const uint8_t *p)
-{
-    hp_vf v;
-    int i;
-    HP_EACH_REGISTER v.r[i] = HP_MM(_cvtph_ps)(HP_LOAD_HALF_REGISTER(p + 32 / HP_REGISTERS * i));
-    return v;
-}
-
-HP_INLINE hp_vi hp_vi_load_bytes(const uint8_t *p)
-{
-    hp_vi v;
-    int i;
-    HP_EACH_REGISTER v.r[i] = HP_MM(_cvtepi8_epi32)(HP_LOAD_QUARTER_REGISTER(p + 16 / HP_REGISTERS * i));
-    return v;
-}
+#define HP_LOAD_HALVES(p) HP_MM(_cvtph_ps)(HP_LOAD_HALF_REGISTER(p))
+#define HP_LOAD_BYTES(p) HP_MM(_cvtepi8_epi32)(HP_LOAD_QUARTER_REGISTER(p))
+HP_LOAD_REGISTERS(hp_vf_load_half, hp_vf, uint8_t, 32, HP_LOAD_HALVES)
+HP_LOAD_REGISTERS(hp_vi_load_bytes, hp_vi, uint8_t, 16, HP_LOAD_BYTES)
 #endif
 
 #if HP_REGISTERS == 1 /* what [CH07] does with the help of memory */
@@ -1973,111 +1933,30 @@ HP_IN_REGISTERS(hp_vf_div, hp_vf, vdivq_f32)
 HP_IN_REGISTERS(hp_vi_add, hp_vi, vaddq_s32)
 HP_IN_REGISTERS(hp_vi_sub, hp_vi, vsubq_s32)
 
-HP_INLINE hp_vf hp_vf_max(hp_vf a, hp_vf b) /* vmaxq would let a NaN win */
-{
-    int i;
-    HP_EACH_REGISTER a.r[i] = vbslq_f32(vcgtq_f32(a.r[i], b.r[i]), a.r[i], b.r[i]);
-    return a;
-}
-
-HP_INLINE hp_vf hp_vf_min(hp_vf a, hp_vf b)
-{
-    int i;
-    HP_EACH_REGISTER a.r[i] = vbslq_f32(vcltq_f32(a.r[i], b.r[i]), a.r[i], b.r[i]);
-    return a;
-}
-
-HP_INLINE hp_vf hp_vf_set(float x)
-{
-    hp_vf v;
-    int i;
-    HP_EACH_REGISTER v.r[i] = vdupq_n_f32(x);
-    return v;
-}
-
-HP_INLINE hp_vf hp_vf_load(const float *p)
-{
-    hp_vf v;
-    int i;
-    HP_EACH_REGISTER v.r[i] = vld1q_f32(p + 4 * i);
-    return v;
-}
-
-HP_INLINE hp_vf hp_vf_load_file(const uint8_t *p)
-{
-    hp_vf v;
-    int i;
-    HP_EACH_REGISTER v.r[i] = vreinterpretq_f32_u8(vld1q_u8(p + 16 * i));
-    return v;
-}
-
-HP_INLINE hp_vf hp_vf_load_half(const uint8_t *p)
-{
-    hp_vf v;
-    int i;
-    HP_EACH_REGISTER v.r[i] = vcvt_f32_f16(vreinterpret_f16_u8(vld1_u8(p + 8 * i)));
-    return v;
-}
-
-HP_INLINE void hp_vf_store(float *p, hp_vf v)
-{
-    int i;
-    HP_EACH_REGISTER vst1q_f32(p + 4 * i, v.r[i]);
-}
-
-HP_INLINE hp_vf hp_vf_from_vi(hp_vi a)
-{
-    hp_vf v;
-    int i;
-    HP_EACH_REGISTER v.r[i] = vcvtq_f32_s32(a.r[i]);
-    return v;
-}
-
-HP_INLINE hp_vf hp_vf_of_bits(hp_vi a)
-{
-    hp_vf v;
-    int i;
-    HP_EACH_REGISTER v.r[i] = vreinterpretq_f32_s32(a.r[i]);
-    return v;
-}
-
-HP_INLINE hp_vi hp_vi_of_bits(hp_vf a)
-{
-    hp_vi v;
-    int i;
-    HP_EACH_REGISTER v.r[i] = vreinterpretq_s32_f32(a.r[i]);
-    return v;
-}
-
-HP_INLINE hp_vi hp_vi_set(int32_t x)
-{
-    hp_vi v;
-    int i;
-    HP_EACH_REGISTER v.r[i] = vdupq_n_s32(x);
-    return v;
-}
-
-HP_INLINE hp_vi hp_vi_shift_left(hp_vi a, int n)
-{
-    int i;
-    HP_EACH_REGISTER a.r[i] = vshlq_s32(a.r[i], vdupq_n_s32(n));
-    return a;
-}
-
-HP_INLINE hp_vi hp_vi_shift_right(hp_vi a, int n)
-{
-    int i;
-    HP_EACH_REGISTER a.r[i] = vshlq_s32(a.r[i], vdupq_n_s32(-n));
-    return a;
-}
-
-HP_INLINE hp_vi hp_vi_load_file(const uint8_t *p)
-{
-    hp_vi v;
-    int i;
-    HP_EACH_REGISTER v.r[i] = vreinterpretq_s32_u8(vld1q_u8(p + 16 * i));
-    return v;
-}
+#define HP_MAX(a, b) vbslq_f32(vcgtq_f32(a, b), a, b) /* vmaxq would let a NaN win */
+#define HP_MIN(a, b) vbslq_f32(vcltq_f32(a, b), a, b)
+#define HP_LOAD_FLOATS(p) vreinterpretq_f32_u8(vld1q_u8(p))
+#define HP_LOAD_INTEGERS(p) vreinterpretq_s32_u8(vld1q_u8(p))
+#define HP_LOAD_WEIGHTS(p) vreinterpretq_s8_u8(vld1q_u8(p))
+#define HP_LOAD_HALVES(p) vcvt_f32_f16(vreinterpret_f16_u8(vld1_u8(p)))
+#define HP_SHIFT_LEFT(a, n) vshlq_s32(a, vdupq_n_s32(n))
+#define HP_SHIFT_RIGHT(a, n) vshlq_s32(a, vdupq_n_s32(-(n)))
+HP_IN_REGISTERS(hp_vf_max, hp_vf, HP_MAX)
+HP_IN_REGISTERS(hp_vf_min, hp_vf, HP_MIN)
+HP_TO_REGISTERS(hp_vf_set, hp_vf, float, vdupq_n_f32)
+HP_TO_REGISTERS(hp_vi_set, hp_vi, int32_t, vdupq_n_s32)
+HP_LOAD_REGISTERS(hp_vf_load, hp_vf, float, 16, vld1q_f32)
+HP_LOAD_REGISTERS(hp_vf_load_file, hp_vf, uint8_t, 64, HP_LOAD_FLOATS)
+HP_LOAD_REGISTERS(hp_vi_load_file, hp_vi, uint8_t, 64, HP_LOAD_INTEGERS)
+HP_LOAD_REGISTERS(hp_vw_load, hp_vw, uint8_t, 64, HP_LOAD_WEIGHTS)
+HP_LOAD_REGISTERS(hp_vf_load_half, hp_vf, uint8_t, 32, HP_LOAD_HALVES)
+HP_STORE_REGISTERS(hp_vf_store, hp_vf, float, vst1q_f32)
+HP_STORE_REGISTERS(hp_vi_store, hp_vi, int32_t, vst1q_s32)
+HP_FROM_REGISTERS(hp_vf_from_vi, hp_vf, hp_vi, vcvtq_f32_s32)
+HP_FROM_REGISTERS(hp_vf_of_bits, hp_vf, hp_vi, vreinterpretq_f32_s32)
+HP_FROM_REGISTERS(hp_vi_of_bits, hp_vi, hp_vf, vreinterpretq_s32_f32)
+HP_SHIFT_REGISTERS(hp_vi_shift_left, HP_SHIFT_LEFT)
+HP_SHIFT_REGISTERS(hp_vi_shift_right, HP_SHIFT_RIGHT)
 
 HP_INLINE hp_vi hp_vi_load_bytes(const uint8_t *p)
 {
@@ -2087,20 +1966,6 @@ HP_INLINE hp_vi hp_vi_load_bytes(const uint8_t *p)
     v.r[0] = vmovl_s16(vget_low_s16(low)), v.r[1] = vmovl_s16(vget_high_s16(low));
     v.r[2] = vmovl_s16(vget_low_s16(high)), v.r[3] = vmovl_s16(vget_high_s16(high));
     return v;
-}
-
-HP_INLINE void hp_vi_store(int32_t *p, hp_vi v)
-{
-    int i;
-    HP_EACH_REGISTER vst1q_s32(p + 4 * i, v.r[i]);
-}
-
-HP_INLINE hp_vw hp_vw_load(const uint8_t *p)
-{
-    hp_vw w;
-    int i;
-    HP_EACH_REGISTER w.r[i] = vreinterpretq_s8_u8(vld1q_u8(p + 16 * i));
-    return w;
 }
 
 HP_INLINE hp_vi hp_vi_dot4(hp_vi a, hp_vw w, const int8_t *x)
@@ -2443,43 +2308,25 @@ HP_IN_REGISTERS(hp_vf_div, hp_vf, wasm_f32x4_div)
 HP_IN_REGISTERS(hp_vi_add, hp_vi, wasm_i32x4_add)
 HP_IN_REGISTERS(hp_vi_sub, hp_vi, wasm_i32x4_sub)
 
-HP_INLINE hp_vf hp_vf_max(hp_vf a, hp_vf b) /* pmax(x, y) is x < y ? y : x */
-{
-    int i;
-    HP_EACH_REGISTER a.r[i] = wasm_f32x4_pmax(b.r[i], a.r[i]);
-    return a;
-}
-
-HP_INLINE hp_vf hp_vf_min(hp_vf a, hp_vf b) /* pmin(x, y) is y < x ? y : x */
-{
-    int i;
-    HP_EACH_REGISTER a.r[i] = wasm_f32x4_pmin(b.r[i], a.r[i]);
-    return a;
-}
-
-HP_INLINE hp_vf hp_vf_set(float x)
-{
-    hp_vf v;
-    int i;
-    HP_EACH_REGISTER v.r[i] = wasm_f32x4_splat(x);
-    return v;
-}
-
-HP_INLINE hp_vf hp_vf_load(const float *p)
-{
-    hp_vf v;
-    int i;
-    HP_EACH_REGISTER v.r[i] = wasm_v128_load(p + 4 * i);
-    return v;
-}
-
-HP_INLINE hp_vf hp_vf_load_file(const uint8_t *p)
-{
-    hp_vf v;
-    int i;
-    HP_EACH_REGISTER v.r[i] = wasm_v128_load(p + 16 * i);
-    return v;
-}
+#define HP_MAX(a, b) wasm_f32x4_pmax(b, a) /* pmax(x, y) is x < y ? y : x */
+#define HP_MIN(a, b) wasm_f32x4_pmin(b, a) /* pmin(x, y) is y < x ? y : x */
+#define HP_SAME(a) a
+#define HP_SHIFT_LEFT(a, n) wasm_i32x4_shl(a, (uint32_t)(n))
+#define HP_SHIFT_RIGHT(a, n) wasm_i32x4_shr(a, (uint32_t)(n))
+HP_IN_REGISTERS(hp_vf_max, hp_vf, HP_MAX)
+HP_IN_REGISTERS(hp_vf_min, hp_vf, HP_MIN)
+HP_TO_REGISTERS(hp_vf_set, hp_vf, float, wasm_f32x4_splat)
+HP_TO_REGISTERS(hp_vi_set, hp_vi, int32_t, wasm_i32x4_splat)
+HP_LOAD_REGISTERS(hp_vf_load, hp_vf, float, 16, wasm_v128_load)
+HP_LOAD_REGISTERS(hp_vf_load_file, hp_vf, uint8_t, 64, wasm_v128_load)
+HP_LOAD_REGISTERS(hp_vi_load_file, hp_vi, uint8_t, 64, wasm_v128_load)
+HP_STORE_REGISTERS(hp_vf_store, hp_vf, float, wasm_v128_store)
+HP_STORE_REGISTERS(hp_vi_store, hp_vi, int32_t, wasm_v128_store)
+HP_FROM_REGISTERS(hp_vf_from_vi, hp_vf, hp_vi, wasm_f32x4_convert_i32x4)
+HP_FROM_REGISTERS(hp_vf_of_bits, hp_vf, hp_vi, HP_SAME)
+HP_FROM_REGISTERS(hp_vi_of_bits, hp_vi, hp_vf, HP_SAME)
+HP_SHIFT_REGISTERS(hp_vi_shift_left, HP_SHIFT_LEFT)
+HP_SHIFT_REGISTERS(hp_vi_shift_right, HP_SHIFT_RIGHT)
 
 HP_INLINE hp_vf hp_vf_load_half(const uint8_t *p) /* as in SSE2 */
 {
@@ -2497,66 +2344,6 @@ HP_INLINE hp_vf hp_vf_load_half(const uint8_t *p) /* as in SSE2 */
     return v;
 }
 
-HP_INLINE void hp_vf_store(float *p, hp_vf v)
-{
-    int i;
-    HP_EACH_REGISTER wasm_v128_store(p + 4 * i, v.r[i]);
-}
-
-HP_INLINE hp_vf hp_vf_from_vi(hp_vi a)
-{
-    hp_vf v;
-    int i;
-    HP_EACH_REGISTER v.r[i] = wasm_f32x4_convert_i32x4(a.r[i]);
-    return v;
-}
-
-HP_INLINE hp_vf hp_vf_of_bits(hp_vi a)
-{
-    hp_vf v;
-    int i;
-    HP_EACH_REGISTER v.r[i] = a.r[i];
-    return v;
-}
-
-HP_INLINE hp_vi hp_vi_of_bits(hp_vf a)
-{
-    hp_vi v;
-    int i;
-    HP_EACH_REGISTER v.r[i] = a.r[i];
-    return v;
-}
-
-HP_INLINE hp_vi hp_vi_set(int32_t x)
-{
-    hp_vi v;
-    int i;
-    HP_EACH_REGISTER v.r[i] = wasm_i32x4_splat(x);
-    return v;
-}
-
-HP_INLINE hp_vi hp_vi_shift_left(hp_vi a, int n)
-{
-    int i;
-    HP_EACH_REGISTER a.r[i] = wasm_i32x4_shl(a.r[i], (uint32_t)n);
-    return a;
-}
-
-HP_INLINE hp_vi hp_vi_shift_right(hp_vi a, int n)
-{
-    int i;
-    HP_EACH_REGISTER a.r[i] = wasm_i32x4_shr(a.r[i], (uint32_t)n);
-    return a;
-}
-
-HP_INLINE hp_vi hp_vi_load_file(const uint8_t *p)
-{
-    hp_vi v;
-    int i;
-    HP_EACH_REGISTER v.r[i] = wasm_v128_load(p + 16 * i);
-    return v;
-}
-
 HP_INLINE hp_vi hp_vi_load_bytes(const uint8_t *p)
 {
     hp_vi v;
@@ -2564,12 +2351,6 @@ HP_INLINE hp_vi hp_vi_load_bytes(const uint8_t *p)
     v.r[0] = wasm_i32x4_extend_low_i16x8(low), v.r[1] = wasm_i32x4_extend_high_i16x8(low);
     v.r[2] = wasm_i32x4_extend_low_i16x8(high), v.r[3] = wasm_i32x4_extend_high_i16x8(high);
     return v;
-}
-
-HP_INLINE void hp_vi_store(int32_t *p, hp_vi v)
-{
-    int i;
-    HP_EACH_REGISTER wasm_v128_store(p + 4 * i, v.r[i]);
 }
 
 HP_INLINE hp_vw hp_vw_load(const uint8_t *p)
@@ -2603,8 +2384,10 @@ static int hp_has_dotprod(void)
 {
 #if defined(__linux__)
     return getauxval(AT_HWCAP) >> 20 & 1; /* HWCAP_ASIMDDP */
+#elif defined(__ARM_FEATURE_DOTPROD) || defined(__ENVIRONMENT_MAC_OS_X_VERSION_MIN_REQUIRED__)
+    return 1; /* every 64-bit ARM Mac has it; telephones only since 2019 */
 #else
-    return 1; /* all of Apple's 64-bit machines since 2020 */
+    return 0;
 #endif
 }
 
@@ -6107,9 +5890,9 @@ static void hp_stage_qk_norm(harp_session *s, const hp_layer *w)
     for (i = 0; i < s->n_rows; i++) {
         float *qkv = s->qkv + (size_t)i * (size_t)s->qkv_stride;
         for (at = 0; at < queries; at += query_width)
-            s->kernels->rmsnorm_in_place(qkv + at, w->q_norm, query_width, s->model->norm_eps);
+            s->kernels->rmsnorm(qkv + at, qkv + at, w->q_norm, query_width, s->model->norm_eps);
         for (; at < queries + keys; at += key_width)
-            s->kernels->rmsnorm_in_place(qkv + at, w->k_norm, key_width, s->model->norm_eps);
+            s->kernels->rmsnorm(qkv + at, qkv + at, w->k_norm, key_width, s->model->norm_eps);
     }
 }
 

@@ -111,7 +111,7 @@ static void run_kernels(const hp_kernels *k, sample *s, int32_t n)
     memset(s, 0, sizeof *s);
     k->layernorm(s->layer, input, weight, n % 2 ? bias : NULL, n, 1e-5f);
     memcpy(s->head, input, sizeof input);
-    k->rmsnorm_in_place(s->head, weight, n, 1e-6f);
+    k->rmsnorm(s->head, s->head, weight, n, 1e-6f);
     memcpy(s->biased, gate, sizeof gate);
     k->add_bias(s->biased, bias, n);
     memcpy(s->capped, gate, sizeof gate);
