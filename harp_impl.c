@@ -41,7 +41,8 @@
  *       Rounding to an integer is to nearest, ties to even.
  *   R5  Work is split over threads by outputs (matrix rows, heads, batch rows), never across a sum.
  *
- * What the platform or the compiler decides (#if) stands in [CH01], [CH08] and [CH11] alone; [CH07] asks what a set has.
+ * What the platform or the compiler decides (#if) stands in [CH01], [CH08] and [CH11] alone; [CH07] asks what its set
+ * has.
  *
  * SHAPES are written [rows][columns], last index fastest. "Row" alone means one token of one stream in a pass.
  * Everything private begins with hp_ or HP_, for this file may be included into one of yours.
@@ -147,9 +148,9 @@
 #endif
 
 /* Kernels profit from inlining even where the compiler's own judgement says no, and from loops over their few rows
- * being unrolled, for only then do the rows stay in registers. Under -Os, where size counts, the judgement stands: the
- * plain C kernels are a third as large. HP_PREFETCH asks for the line at p into the cache of a level, 1 the nearest;
- * HP_KEEP_ORDER lets the compiler move no access to memory past it. */
+ * being unrolled, for only then do the rows stay in registers. Under gcc's -Os, where size counts, the judgement
+ * stands: the plain C kernels are a third as large. HP_PREFETCH asks for the line at p into the cache of a level, 1 the
+ * nearest; HP_KEEP_ORDER lets the compiler move no access to memory past it. */
 #define HP_PRAGMA(text) _Pragma(#text)
 #define HP_STRING_(text) #text
 #define HP_STRING(text) HP_STRING_(text)
@@ -1509,8 +1510,8 @@ HP_INLINE void hp_unpack_rows(const hp_packed *b, harp_cache type, int32_t k, in
     }
 }
 
-/* The type is a constant in each call but that for the last columns of an odd head size: a loop that asks for it, and
- * for scales, at every element takes longer than the sums. */
+/* The type is a constant in each call but that for the last columns of a head size that is no multiple of 16: a loop
+ * that asks for it at every element takes longer than the sums. */
 static void hp_unpack(const hp_packed *b, int32_t k, int32_t rows, int32_t column, hp_vf *to)
 {
     int32_t width = hp_min(b->cols - column, HP_LANES);
@@ -1587,7 +1588,7 @@ static hp_spread hp_measure_spread(const float *x, int32_t n)
     for (i = 0; i + HP_LANES <= n; i += HP_LANES) top = hp_vf_max(top, hp_vf_load(x + i));
     s.top = hp_vf_top(top);
     for (; i < n; i++) s.top = x[i] > s.top ? x[i] : s.top;
-    for (i = 0; i < n; i += HP_LANES) {
+    for (i = 0; i < n; i += HP_LANES) { /* d ends at -87 as hp_vf_exp does, for 0 times -infinity is no number */
         int32_t m = hp_min(n - i, HP_LANES);
         hp_vf d = hp_vf_max(hp_vf_sub(hp_vf_load_first(x + i, m), hp_vf_set(s.top)), hp_vf_set(-87.0f));
         hp_vf e = hp_vf_first(hp_vf_exp(d), m), ed = hp_vf_mul(e, d);
@@ -2403,7 +2404,7 @@ static int hp_has_i8mm(void)
 }
 #endif
 
-#define HP_SET c /* for the rest of the file, which needs a single number now and then */
+#define HP_SET c /* from here on a kernel's bare name is plain C's: for functions that know no session */
 
 #if HP_WIDE_X86
 static void hp_cpuid(uint32_t leaf, uint32_t sub, uint32_t r[4])
