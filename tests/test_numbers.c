@@ -4,7 +4,8 @@
  *
  * Functions of one float are compared with long double over every float of interest, or a dense part of them; integer
  * ones with exact arithmetic. Bounds are those that the comments in harp_impl.c state. What is printed as "note" is what
- * was found. With the argument "all", every float is tried instead of one in 251. */
+ * was found. With the argument "all", every float is tried instead of one in 251; with "kernels", kernels alone are,
+ * which takes an emulator seconds. */
 #include "../harp_impl.c"
 
 #include <stdio.h>
@@ -549,14 +550,8 @@ static void test_utf8(void)
     CHECK(bad == 0);
 }
 
-int main(int argc, char **argv)
+static void test_kernels(void)
 {
-    if (argc > 1 && strcmp(argv[1], "all") == 0) stride = 1;
-    test_exp();
-    test_log2();
-    test_sine_cosine();
-    test_half();
-    test_quantize();
     test_quantize_sets();
     test_products();
     test_norms();
@@ -564,10 +559,26 @@ int main(int argc, char **argv)
     test_weighted_sums();
     test_softmax();
     test_entropy();
+}
+
+static void test_functions(void)
+{
+    test_exp();
+    test_log2();
+    test_sine_cosine();
+    test_half();
+    test_quantize();
     test_rank();
     test_checked_sizes();
     test_crc();
     test_utf8();
+}
+
+int main(int argc, char **argv)
+{
+    if (argc > 1 && strcmp(argv[1], "all") == 0) stride = 1;
+    if (argc < 2 || strcmp(argv[1], "kernels") != 0) test_functions();
+    test_kernels();
     printf("%d passed, %d failed\n", passed, failed);
     return failed > 0 || passed == 0;
 }
