@@ -1999,8 +1999,8 @@ HP_INLINE int32_t hp_four_bytes(const void *p)
 #define HP_READ_X86_LANES
 #include HARP_IMPL_FILE
 
-typedef struct hp_vw { /* as 16-bit integers */
-    __m128i low[4], high[4];
+typedef struct hp_vw { /* as 16-bit integers: the first and the third weight of each lane, the second and the fourth */
+    __m128i even[4], odd[4];
 } hp_vw;
 
 HP_INLINE hp_vf hp_vf_load_half(const uint8_t *p) /* a half's bits, shifted to a float's place, are off by 2^112 */
@@ -2036,23 +2036,19 @@ HP_INLINE hp_vw hp_vw_load(const uint8_t *p)
     int i;
     HP_EACH_REGISTER {
         __m128i b = _mm_loadu_si128((const void *)(p + 16 * i));
-        w.low[i] = _mm_srai_epi16(_mm_unpacklo_epi8(b, b), 8);
-        w.high[i] = _mm_srai_epi16(_mm_unpackhi_epi8(b, b), 8);
+        w.even[i] = _mm_srai_epi16(_mm_slli_epi16(b, 8), 8), w.odd[i] = _mm_srai_epi16(b, 8);
     }
     return w;
 }
 
 HP_INLINE hp_vi hp_vi_dot4(hp_vi a, hp_vw w, const int8_t *x)
 {
-    __m128i b = _mm_cvtsi32_si128(hp_four_bytes(x)), x16 = _mm_srai_epi16(_mm_unpacklo_epi8(b, b), 8);
+    __m128i four = _mm_set1_epi32(hp_four_bytes(x));
+    __m128i even = _mm_srai_epi16(_mm_slli_epi16(four, 8), 8), odd = _mm_srai_epi16(four, 8);
     int i;
-    x16 = _mm_unpacklo_epi64(x16, x16);
     HP_EACH_REGISTER {
-        __m128 low = _mm_castsi128_ps(_mm_madd_epi16(w.low[i], x16)); /* lanes 0 0 1 1: two sums of two products */
-        __m128 high = _mm_castsi128_ps(_mm_madd_epi16(w.high[i], x16));
-        __m128i even = _mm_castps_si128(_mm_shuffle_ps(low, high, 0x88));
-        __m128i odd = _mm_castps_si128(_mm_shuffle_ps(low, high, 0xDD));
-        a.r[i] = _mm_add_epi32(a.r[i], _mm_add_epi32(even, odd));
+        __m128i sums = _mm_add_epi32(_mm_madd_epi16(w.even[i], even), _mm_madd_epi16(w.odd[i], odd));
+        a.r[i] = _mm_add_epi32(a.r[i], sums);
     }
     return a;
 }
@@ -2298,8 +2294,8 @@ typedef struct hp_vi {
     v128_t r[HP_REGISTERS];
 } hp_vi;
 
-typedef struct hp_vw { /* as 16-bit integers */
-    v128_t low[HP_REGISTERS], high[HP_REGISTERS];
+typedef struct hp_vw { /* as in SSE2 */
+    v128_t even[HP_REGISTERS], odd[HP_REGISTERS];
 } hp_vw;
 
 HP_IN_REGISTERS(hp_vf_add, hp_vf, wasm_f32x4_add)
@@ -2358,18 +2354,21 @@ HP_INLINE hp_vw hp_vw_load(const uint8_t *p)
 {
     hp_vw w;
     int i;
-    HP_EACH_REGISTER w.low[i] = wasm_i16x8_load8x8(p + 16 * i), w.high[i] = wasm_i16x8_load8x8(p + 16 * i + 8);
+    HP_EACH_REGISTER {
+        v128_t b = wasm_v128_load(p + 16 * i);
+        w.even[i] = wasm_i16x8_shr(wasm_i16x8_shl(b, 8), 8), w.odd[i] = wasm_i16x8_shr(b, 8);
+    }
     return w;
 }
 
 HP_INLINE hp_vi hp_vi_dot4(hp_vi a, hp_vw w, const int8_t *x)
 {
-    v128_t four = wasm_i16x8_extend_low_i8x16(wasm_i32x4_splat(hp_four_bytes(x)));
+    v128_t four = wasm_i32x4_splat(hp_four_bytes(x));
+    v128_t even = wasm_i16x8_shr(wasm_i16x8_shl(four, 8), 8), odd = wasm_i16x8_shr(four, 8);
     int i;
     HP_EACH_REGISTER {
-        v128_t low = wasm_i32x4_dot_i16x8(w.low[i], four), high = wasm_i32x4_dot_i16x8(w.high[i], four);
-        v128_t even = wasm_i32x4_shuffle(low, high, 0, 2, 4, 6), odd = wasm_i32x4_shuffle(low, high, 1, 3, 5, 7);
-        a.r[i] = wasm_i32x4_add(a.r[i], wasm_i32x4_add(even, odd));
+        v128_t sums = wasm_i32x4_add(wasm_i32x4_dot_i16x8(w.even[i], even), wasm_i32x4_dot_i16x8(w.odd[i], odd));
+        a.r[i] = wasm_i32x4_add(a.r[i], sums);
     }
     return a;
 }
