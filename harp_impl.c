@@ -5135,7 +5135,7 @@ struct harp_session {
     int32_t *q_starts; /* [batch][widest / 32] */
     float *attention; /* [threads][attention_floats] */
     size_t attention_floats;
-    int32_t hidden_stride, qkv_stride, heads_stride, gate_up_stride, inner_stride, turn_stride, logits_stride;
+    size_t hidden_stride, qkv_stride, heads_stride, gate_up_stride, inner_stride, turn_stride, logits_stride;
 
     float *logits;    /* [slots][logits_stride]: of the newest step, vanilla_slot, and, K of them, reframed_slot, */
                       /* reframed_slot + slot_gap, ...                                                        */
@@ -5324,9 +5324,9 @@ static int32_t hp_longest_run(const harp_session *s)
 /* From one row of n numbers to the next. Products read whole groups of 32 and write whole tiles of 16. Rows a power of
  * two apart would fall into the same few places of the caches, where the results of a tile, one line of each row, drive
  * one another out: hence an odd number of lines (2 to 5 % of a product of 256 rows, on a Xeon). */
-static int32_t hp_stride(int32_t n)
+static size_t hp_stride(int32_t n)
 {
-    return hp_round_up(n, HP_GROUP) + HP_LANES;
+    return (size_t)hp_round_up(n, HP_GROUP) + HP_LANES;
 }
 
 static void hp_lay_out_scratch(harp_session *s, hp_arena *a)
@@ -5340,15 +5340,15 @@ static void hp_lay_out_scratch(harp_session *s, hp_arena *a)
     s->qkv_stride = hp_stride((f->heads + 2 * f->kv_heads) * f->head_dim);
     s->gate_up_stride = hp_stride(s->model->recipe.ffn_kind == HP_GATED ? 2 * f->ffn : f->ffn);
     s->inner_stride = hp_stride(f->ffn);
-    s->x = hp_carve_rows(a, batch, (size_t)s->hidden_stride, sizeof(float));
-    s->normed = hp_carve_rows(a, batch, (size_t)s->hidden_stride, sizeof(float));
-    s->change = hp_carve_rows(a, batch, (size_t)s->hidden_stride, sizeof(float));
-    s->qkv = hp_carve_rows(a, batch, (size_t)s->qkv_stride, sizeof(float));
-    s->heads = hp_carve_rows(a, batch, (size_t)s->heads_stride, sizeof(float));
-    s->gate_up = hp_carve_rows(a, batch, (size_t)s->gate_up_stride, sizeof(float));
-    s->inner = hp_carve_rows(a, batch, (size_t)s->inner_stride, sizeof(float));
-    s->turn_stride = s->model->rope_local ? 2 * s->model->rope_dims : s->model->rope_dims;
-    s->turn = hp_carve_rows(a, batch, (size_t)s->turn_stride, sizeof(float));
+    s->x = hp_carve_rows(a, batch, s->hidden_stride, sizeof(float));
+    s->normed = hp_carve_rows(a, batch, s->hidden_stride, sizeof(float));
+    s->change = hp_carve_rows(a, batch, s->hidden_stride, sizeof(float));
+    s->qkv = hp_carve_rows(a, batch, s->qkv_stride, sizeof(float));
+    s->heads = hp_carve_rows(a, batch, s->heads_stride, sizeof(float));
+    s->gate_up = hp_carve_rows(a, batch, s->gate_up_stride, sizeof(float));
+    s->inner = hp_carve_rows(a, batch, s->inner_stride, sizeof(float));
+    s->turn_stride = (size_t)(s->model->rope_local ? 2 : 1) * (size_t)s->model->rope_dims;
+    s->turn = hp_carve_rows(a, batch, s->turn_stride, sizeof(float));
     s->q = hp_carve(a, batch, widest);
     s->q_scales = hp_carve_rows(a, batch, widest / HP_GROUP, sizeof(float));
     s->q_starts = hp_carve_rows(a, batch, widest / HP_GROUP, sizeof(int32_t));
@@ -5384,7 +5384,7 @@ static void hp_lay_out(harp_session *s, hp_arena *a)
     s->slots = hp_max(s->positions * (p->harp ? 1 + p->reframings : 1), p->beams);
     s->all_streams = s->n_streams + p->beams;
     if (p->harp && p->frame == HARP_FRAME_LAST) s->all_streams += (s->positions - 1) * p->reframings;
-    s->logits_stride = hp_round_up(s->model->vocab, HP_LANES);
+    s->logits_stride = (size_t)hp_round_up(s->model->vocab, HP_LANES);
     for (i = 0; i < p->n_stop; i++)
         if (strlen(p->stop[i]) > longest) longest = strlen(p->stop[i]);
     s->held_capacity = longest + 2 * (size_t)s->model->tokenizer.longest + 32;
@@ -5395,10 +5395,10 @@ static void hp_lay_out(harp_session *s, hp_arena *a)
     s->keep = hp_carve(a, (size_t)s->model->info.hidden, 1);
     s->pool = hp_carve(a, 1, sizeof(hp_pool));
     s->workers = hp_carve(a, (size_t)p->threads - 1, sizeof(hp_worker));
-    s->combined = hp_carve(a, (size_t)s->logits_stride, sizeof(float));
-    s->adjusted = hp_carve(a, (size_t)s->logits_stride, sizeof(float));
+    s->combined = hp_carve(a, s->logits_stride, sizeof(float));
+    s->adjusted = hp_carve(a, s->logits_stride, sizeof(float));
     s->ranking = hp_carve(a, vocab, sizeof(int32_t));
-    s->logits = hp_carve_rows(a, (size_t)s->slots, (size_t)s->logits_stride, sizeof(float));
+    s->logits = hp_carve_rows(a, (size_t)s->slots, s->logits_stride, sizeof(float));
     s->held = hp_carve(a, s->held_capacity, 1);
     hp_lay_out_decoders(s, a);
     hp_lay_out_scratch(s, a);
@@ -5662,8 +5662,8 @@ static void hp_work_norm(harp_session *s, int part, int32_t first, int32_t last)
     int32_t n = s->model->info.hidden;
     (void)part;
     for (; first < last; first++) {
-        const float *x = s->job.source + (size_t)first * (size_t)s->hidden_stride;
-        float *y = s->job.normed + (size_t)first * (size_t)s->hidden_stride;
+        const float *x = s->job.source + (size_t)first * s->hidden_stride;
+        float *y = s->job.normed + (size_t)first * s->hidden_stride;
         if (s->model->recipe.norm == HP_NORM_RMS) s->kernels->rmsnorm(y, x, norm->weight, n, s->model->norm_eps);
         else s->kernels->layernorm(y, x, norm->weight, norm->bias, n, s->model->norm_eps);
     }
@@ -5736,14 +5736,14 @@ enum { HP_WORTH_SPLITTING = 256 }; /* groups to round: fewer are rounded sooner 
 
 /* out[rows][out_stride] = x[rows][x_stride] . matrix^T + bias, if there is one: the activations are rounded once per
  * row, then the tiles are split. 0: the slice ended before the product did. */
-static int hp_product(harp_session *s, const hp_matrix *matrix, const uint8_t *bias, const float *x, int32_t x_stride,
-                      float *out, int32_t out_stride)
+static int hp_product(harp_session *s, const hp_matrix *matrix, const uint8_t *bias, const float *x, size_t x_stride,
+                      float *out, size_t out_stride)
 {
     hp_job *j = &s->job;
     int32_t i, groups = matrix->groups, rows = s->n_rows;
     memset(&j->inputs, 0, sizeof j->inputs);
-    j->inputs.x = x, j->inputs.stride = (size_t)x_stride, j->inputs.rows = (size_t)rows;
-    j->matrix = matrix, j->out = out, j->stride = (size_t)out_stride;
+    j->inputs.x = x, j->inputs.stride = x_stride, j->inputs.rows = (size_t)rows;
+    j->matrix = matrix, j->out = out, j->stride = out_stride;
     if (s->params.activations != HARP_ACT_F32 && !matrix->is_float) {
         if (s->progress.item == 0 && (int64_t)rows * groups < HP_WORTH_SPLITTING) hp_work_round(s, 0, 0, groups);
         else if (s->progress.item == 0) hp_split(s, hp_work_round, groups);
@@ -5757,14 +5757,14 @@ static int hp_product(harp_session *s, const hp_matrix *matrix, const uint8_t *b
 /* x += norm(inputs . matrix^T + bias), with what of bias and norm there is: how a block's result joins the residual
  * stream. */
 static void hp_product_onto_x(harp_session *s, const hp_matrix *matrix, const uint8_t *bias, const hp_norm_of *norm,
-                              const float *inputs, int32_t stride)
+                              const float *inputs, size_t stride)
 {
     int32_t i;
     if (!hp_product(s, matrix, bias, inputs, stride, s->change, s->hidden_stride)) return;
     if (norm->weight) hp_norm(s, norm, s->change, s->change);
     for (i = 0; i < s->n_rows; i++)
-        s->kernels->add_to(s->x + (size_t)i * (size_t)s->hidden_stride,
-                           s->change + (size_t)i * (size_t)s->hidden_stride, s->model->info.hidden);
+        s->kernels->add_to(s->x + (size_t)i * s->hidden_stride,
+                           s->change + (size_t)i * s->hidden_stride, s->model->info.hidden);
 }
 
 /* ---- P1: embeddings and their masks ---- */
@@ -5852,7 +5852,7 @@ static harp_status hp_embed(harp_session *s, harp_error *err)
     int32_t i;
     for (i = 0; i < s->n_rows; i++) {
         const hp_row *row = &s->rows[i];
-        float *x = s->x + (size_t)i * (size_t)s->hidden_stride, *turn = s->turn + (size_t)i * (size_t)s->turn_stride;
+        float *x = s->x + (size_t)i * s->hidden_stride, *turn = s->turn + (size_t)i * s->turn_stride;
         hp_matrix_row(&m->embedding, row->token, x);
         if (row->reframing >= 0 && hp_apply_mask(s, row, x, err)) return HARP_ERR_CANCELLED;
         hp_finish_embedding(s, row, x);
@@ -5888,7 +5888,7 @@ static void hp_stage_qk_norm(harp_session *s, const hp_layer *w)
     int32_t queries = f->heads * f->head_dim, keys = f->kv_heads * f->head_dim, i, at;
     int32_t query_width = whole ? queries : f->head_dim, key_width = whole ? keys : f->head_dim;
     for (i = 0; i < s->n_rows; i++) {
-        float *qkv = s->qkv + (size_t)i * (size_t)s->qkv_stride;
+        float *qkv = s->qkv + (size_t)i * s->qkv_stride;
         for (at = 0; at < queries; at += query_width)
             s->kernels->rmsnorm(qkv + at, qkv + at, w->q_norm, query_width, s->model->norm_eps);
         for (; at < queries + keys; at += key_width)
@@ -5901,8 +5901,8 @@ static void hp_stage_rope(harp_session *s, const hp_layer *w)
     const harp_info *f = &s->model->info;
     int32_t i, h, dims = s->model->rope_dims;
     for (i = 0; i < s->n_rows; i++) {
-        float *qkv = s->qkv + (size_t)i * (size_t)s->qkv_stride;
-        const float *turn = s->turn + (size_t)i * (size_t)s->turn_stride + (w->local ? dims : 0);
+        float *qkv = s->qkv + (size_t)i * s->qkv_stride;
+        const float *turn = s->turn + (size_t)i * s->turn_stride + (w->local ? dims : 0);
         for (h = 0; h < f->heads + f->kv_heads; h++) s->kernels->rope(qkv + h * f->head_dim, turn, dims);
     }
 }
@@ -5915,7 +5915,7 @@ static void hp_work_store(harp_session *s, int part, int32_t first, int32_t last
     (void)part;
     for (h = first; h < last; h++)
         for (i = 0; i < s->n_rows; i++) {
-            const float *keys = s->qkv + (size_t)i * (size_t)s->qkv_stride + f->heads * f->head_dim;
+            const float *keys = s->qkv + (size_t)i * s->qkv_stride + f->heads * f->head_dim;
             const float *values = keys + f->kv_heads * f->head_dim;
             hp_store_key_value(s, &s->streams[s->rows[i].stream], s->job.layer, h, s->rows[i].position,
                                keys + h * f->head_dim, values + h * f->head_dim);
@@ -5986,7 +5986,7 @@ static void hp_gather_queries(harp_session *s, const hp_task *t)
 {
     int32_t dim = s->model->info.head_dim, i, h;
     for (i = 0; i < t->n_rows; i++) {
-        const float *q = s->qkv + (size_t)(t->first_row + i) * (size_t)s->qkv_stride + t->kv_head * t->group * dim;
+        const float *q = s->qkv + (size_t)(t->first_row + i) * s->qkv_stride + t->kv_head * t->group * dim;
         for (h = 0; h < t->group; h++)
             memcpy(t->mixed + (size_t)(i * t->group + h) * t->head, q + h * dim, (size_t)dim * sizeof(float));
     }
@@ -6050,7 +6050,7 @@ static void hp_deliver_heads(harp_session *s, const hp_task *t)
         for (h = 0; h < t->group; h++) {
             size_t query = (size_t)(i * t->group + h);
             float share = 1.0f / t->totals[query];
-            float *out = s->heads + (size_t)(t->first_row + i) * (size_t)s->heads_stride
+            float *out = s->heads + (size_t)(t->first_row + i) * s->heads_stride
                          + (size_t)((t->kv_head * t->group + h) * dim);
             for (d = 0; d < dim; d++) out[d] = t->mixed[query * t->head + (size_t)d] * share;
         }
@@ -6100,8 +6100,8 @@ static void hp_work_activate(harp_session *s, int part, int32_t first, int32_t l
     int32_t ffn = s->model->info.ffn;
     (void)part;
     for (; first < last; first++) {
-        const float *gate = s->gate_up + (size_t)first * (size_t)s->gate_up_stride;
-        float *inner = s->inner + (size_t)first * (size_t)s->inner_stride;
+        const float *gate = s->gate_up + (size_t)first * s->gate_up_stride;
+        float *inner = s->inner + (size_t)first * s->inner_stride;
         if (r->ffn_kind == HP_PLAIN) s->kernels->activate(inner, gate, NULL, ffn, (hp_activation)r->activation);
         else s->kernels->activate(inner, gate, gate + ffn, ffn, (hp_activation)r->activation);
     }
@@ -6150,7 +6150,7 @@ static void hp_choose_stages(harp_model *m)
 /* The rows that want logits move to the front of the scratch; their slots follow one another (see hp_push). */
 static void hp_pick_rows(harp_session *s)
 {
-    size_t stride = (size_t)s->hidden_stride;
+    size_t stride = s->hidden_stride;
     int32_t i, n = 0;
     for (i = 0; i < s->n_rows; i++) {
         if (s->rows[i].slot < 0) continue;
@@ -6165,11 +6165,11 @@ static void hp_compute_logits(harp_session *s)
 {
     const harp_model *m = s->model;
     int32_t i, n = s->n_rows;
-    float *out = s->logits + (size_t)s->progress.first_slot * (size_t)s->logits_stride;
+    float *out = s->logits + (size_t)s->progress.first_slot * s->logits_stride;
     if (n == 0) return;
     if (!hp_product(s, &m->output, m->output_bias, s->normed, s->hidden_stride, out, s->logits_stride)) return;
     for (i = 0; i < n && m->recipe.logit_cap > 0.0f; i++)
-        s->kernels->soft_cap(out + (size_t)i * (size_t)s->logits_stride, s->logits_stride, 1.0f, m->recipe.logit_cap);
+        s->kernels->soft_cap(out + (size_t)i * s->logits_stride, m->vocab, 1.0f, m->recipe.logit_cap);
 }
 
 /* ---- The pass itself ---- */
@@ -6516,7 +6516,7 @@ static int32_t hp_choose(harp_session *s, const float *logits)
 
 static float *hp_slot(const harp_session *s, int32_t slot)
 {
-    return s->logits + (size_t)slot * (size_t)s->logits_stride;
+    return s->logits + (size_t)slot * s->logits_stride;
 }
 
 /* H2 */
