@@ -411,16 +411,16 @@ static void test_softmax(void)
     CHECK(bad == 0);
 }
 
-/* Shannon's entropy in long double. */
-static long double exact_entropy(const float *x, int32_t n)
+/* Shannon's entropy in double. */
+static double exact_entropy(const float *x, int32_t n)
 {
-    long double top = x[0], z = 0.0L, sum = 0.0L;
+    double top = (double)x[0], z = 0.0, sum = 0.0;
     int32_t i;
-    for (i = 1; i < n; i++) top = (long double)x[i] > top ? (long double)x[i] : top;
-    for (i = 0; i < n; i++) z += expl((long double)x[i] - top);
+    for (i = 1; i < n; i++) top = (double)x[i] > top ? (double)x[i] : top;
+    for (i = 0; i < n; i++) z += exp((double)x[i] - top);
     for (i = 0; i < n; i++) {
-        long double p = expl((long double)x[i] - top) / z;
-        if (p > 0.0L) sum -= p * log2l(p);
+        double p = exp((double)x[i] - top) / z;
+        if (p > 0.0) sum -= p * log2(p);
     }
     return sum;
 }
@@ -438,7 +438,7 @@ static void test_entropy(void)
         for (k = 0; k < sizeof spreads / sizeof *spreads; k++) {
             double error;
             for (i = 0; i < sizes[s]; i++) x[i] = any_float(spreads[k]);
-            error = fabs((double)harp_entropy(x, sizes[s]) - (double)exact_entropy(x, sizes[s]));
+            error = fabs((double)harp_entropy(x, sizes[s]) - exact_entropy(x, sizes[s]));
             if (!(error <= worst[sizes[s] > 1000])) worst[sizes[s] > 1000] = error;
         }
     printf("note   entropy: error %.3g bits at most up to 1000 outcomes, %.3g for 262144\n", worst[0], worst[1]);
