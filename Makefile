@@ -4,16 +4,31 @@
 #   make run        tells a story with the bundled model, HARP on
 #   make test       the fast tests
 #   make test-all   those, and the matrix of compilers, machines and sanitizers (needs clang, cross compilers, qemu)
+#   make strict     all programs with -Werror, into build/strict
+#
+# CC, CFLAGS, LDFLAGS and LDLIBS are yours to set, and reach every compilation and link; B is where things go. Another
+# system's compiler makes that system's programs:  make CC=x86_64-w64-mingw32-gcc B=build/windows
 
-CC = gcc
-CFLAGS = -O2
-STRICT = -std=c99 -pedantic -Wall -Wextra -Wconversion -Wshadow -Werror
+CC ?= cc
+CXX ?= c++
+CFLAGS ?= -O2
+STRICT = -std=c99 -pedantic -Wall -Wextra -Wconversion -Wshadow $(WERROR)
 B = build
 
-# Programs are compiled side by side, as many as there are processors.
-MAKEFLAGS += -j$(shell getconf _NPROCESSORS_ONLN 2> /dev/null || echo 1)
+# Windows: programs end in .exe, and threads are the system's own. Elsewhere -pthread is for C libraries that keep
+# threads apart (glibc before 2.34).
+ifneq (,$(findstring mingw,$(shell $(CC) -dumpmachine 2> /dev/null))$(findstring windows,$(CC)))
+E = .exe
+LIBS = -lm $(LDLIBS)
+else
+LIBS = -lm -pthread $(LDLIBS)
+endif
 
-# A name a line.
+# Programs are compiled side by side, as many as there are processors, unless -j says how many: recipes see it in
+# MAKEFLAGS, the rest of this file does not, so "all" and "test" call make once more.
+JOBS = $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell getconf _NPROCESSORS_ONLN 2> /dev/null || nproc 2> /dev/null || echo 2))
+
+# One name per line.
 PROGRAMS = \
 	harp \
 	harp-convert \
@@ -46,87 +61,97 @@ TESTS = \
 	test_vendoring_c \
 	test_vendoring_cpp
 
-all: $(B)/harp_impl.o $(PROGRAMS:%=$(B)/%)
+COMPILE = $(CC) $(STRICT) $(CFLAGS)
+LINK = $(CC) $(STRICT) $(CFLAGS) $(LDFLAGS)
+
+all:
+	@$(MAKE) $(JOBS) programs
+
+programs: $(B)/harp_impl.o $(PROGRAMS:%=$(B)/%$(E))
 
 $(B)/harp_impl.o: harp.h harp_impl.c
 	@mkdir -p $(B)
-	$(CC) $(STRICT) $(CFLAGS) -c harp_impl.c -o $@
+	$(COMPILE) -c harp_impl.c -o $@
+
+# The converter, which leans on the library for --check alone. ground/host.c is the system as all programs see it.
+CONVERT = $(wildcard tools/convert/*.c tools/convert/*/*.c)
+CONVERT_HEADERS = $(wildcard tools/convert/*.h tools/convert/*/*.h)
+CONVERT_OBJECTS = $(CONVERT:tools/convert/%.c=$(B)/tools/%.o)
+HOST = $(B)/tools/ground/host.o
+
+$(B)/tools/%.o: tools/convert/%.c $(CONVERT_HEADERS)
+	@mkdir -p $(@D)
+	$(COMPILE) -c $< -o $@
+
+$(B)/harp-convert$(E): $(CONVERT_OBJECTS) $(B)/harp_impl.o
+	$(LINK) $(CONVERT_OBJECTS) $(B)/harp_impl.o -o $@ $(LIBS)
 
 # The command line and the small examples.
 COMMAND = $(wildcard examples/harp/*.c)
 
-$(B)/harp: $(COMMAND) examples/harp/cli.h $(B)/harp_impl.o
-	$(CC) $(STRICT) $(CFLAGS) $(COMMAND) $(B)/harp_impl.o -o $@ -lm
+$(B)/harp$(E): $(COMMAND) examples/harp/cli.h $(HOST) $(B)/harp_impl.o
+	$(LINK) $(COMMAND) $(HOST) $(B)/harp_impl.o -o $@ $(LIBS)
+
+$(B)/hello$(E) $(B)/own_measure$(E): $(B)/%$(E): examples/%.c $(B)/harp_impl.o
+	$(LINK) $< $(B)/harp_impl.o -o $@ $(LIBS)
+
+$(B)/no_malloc$(E): examples/no_malloc.c harp.h harp_impl.c
+	@mkdir -p $(B)
+	$(LINK) -O1 -DHARP_NO_MALLOC -DHARP_NO_STDIO -DHARP_NO_MMAP -DHARP_NO_SIMD examples/no_malloc.c harp_impl.c -o $@ $(LIBS)
 
 # The paper's table.
 EVAL = $(wildcard examples/eval/*.c)
 
-$(B)/harp-eval: $(EVAL) examples/eval/eval.h $(B)/harp_impl.o
-	$(CC) $(STRICT) $(CFLAGS) $(EVAL) $(B)/harp_impl.o -o $@ -lm -pthread
-
-# The converter, which leans on the library for --check alone.
-CONVERT = $(wildcard tools/convert/*.c)
-CONVERT_OBJECTS = $(CONVERT:tools/convert/%.c=$(B)/tools/%.o)
-
-$(B)/tools/%.o: tools/convert/%.c $(wildcard tools/convert/*.h)
-	@mkdir -p $(B)/tools
-	$(CC) $(STRICT) $(CFLAGS) -c $< -o $@
-
-$(B)/harp-convert: $(CONVERT_OBJECTS) $(B)/harp_impl.o
-	$(CC) $(CONVERT_OBJECTS) $(B)/harp_impl.o -o $@ -lm -pthread
+$(B)/harp-eval$(E): $(EVAL) examples/eval/eval.h $(HOST) $(B)/harp_impl.o
+	$(LINK) $(EVAL) $(HOST) $(B)/harp_impl.o -o $@ $(LIBS)
 
 # The benchmark makes its random models with the converter's plan and writer.
 BENCH = $(wildcard examples/bench/*.c)
 POUR = $(filter-out $(B)/tools/convert.o $(B)/tools/check.o,$(CONVERT_OBJECTS))
 
-$(B)/harp-bench: $(BENCH) examples/bench/bench.h $(POUR) $(B)/harp_impl.o
-	$(CC) $(STRICT) $(CFLAGS) $(BENCH) $(POUR) $(B)/harp_impl.o -o $@ -lm -pthread
+$(B)/harp-bench$(E): $(BENCH) examples/bench/bench.h $(POUR) $(B)/harp_impl.o
+	$(LINK) $(BENCH) $(POUR) $(B)/harp_impl.o -o $@ $(LIBS)
 
-$(B)/hello: examples/hello.c $(B)/harp_impl.o
-	$(CC) $(STRICT) $(CFLAGS) examples/hello.c $(B)/harp_impl.o -o $@ -lm
+# All of it once more with warnings as errors: what continuous integration builds. Not the default, for every compiler
+# that is yet to come has warnings of its own.
+strict:
+	@$(MAKE) $(JOBS) WERROR=-Werror B=$(B)/strict programs
 
-$(B)/own_measure: examples/own_measure.c $(B)/harp_impl.o
-	$(CC) $(STRICT) $(CFLAGS) examples/own_measure.c $(B)/harp_impl.o -o $@ -lm
-
-$(B)/no_malloc: examples/no_malloc.c harp.h harp_impl.c
-	@mkdir -p $(B)
-	$(CC) $(STRICT) -O1 -DHARP_NO_MALLOC -DHARP_NO_STDIO -DHARP_NO_MMAP -DHARP_NO_SIMD examples/no_malloc.c harp_impl.c -o $@ -lm
+TEST_FLAGS = -std=c99 -Wall -Wextra $(WERROR)
 
 # These include the implementation, to see what is private.
 INSIDERS = library models
 
 $(INSIDERS:%=$(B)/test_%): $(B)/test_%: tests/test_%.c harp.h harp_impl.c
 	@mkdir -p $(B)
-	$(CC) -std=c99 -Wall -Wextra -Werror -O1 $< -o $@ -lm
+	$(CC) $(TEST_FLAGS) $(LDFLAGS) -O1 $< -o $@ $(LIBS)
 
 $(B)/test_words: tests/test_words.c harp.h harp_impl.c
 	@mkdir -p $(B)
-	$(CC) -std=c99 -Wall -Wextra -Werror -O1 -DHARP_NO_SIMD tests/test_words.c -o $@ -lm
-
-$(B)/test_eval: $(EVAL) examples/eval/eval.h
+	$(CC) $(TEST_FLAGS) $(LDFLAGS) -O1 -DHARP_NO_SIMD tests/test_words.c -o $@ $(LIBS)
 
 # Parts of the converter: JSON.
 $(B)/variants: tests/variants.c tools/convert/json.c tools/convert/util.c tools/convert/json.h
 	@mkdir -p $(B)
-	$(CC) $(STRICT) $(CFLAGS) -Itools/convert tests/variants.c tools/convert/json.c tools/convert/util.c -o $@ -lm
+	$(LINK) -Itools/convert tests/variants.c tools/convert/json.c tools/convert/util.c -o $@ $(LIBS)
 
 # Parts of the converter: chat templates.
 CHAT = tools/convert/chat.c tools/convert/jinja.c tools/convert/meta.c tools/convert/util.c
 
 $(B)/test_chat: tests/test_chat.c $(CHAT) tools/convert/convert.h tools/convert/jinja.h
 	@mkdir -p $(B)
-	$(CC) $(STRICT) $(CFLAGS) -Itools/convert tests/test_chat.c $(CHAT) -o $@
+	$(LINK) -Itools/convert tests/test_chat.c $(CHAT) -o $@ $(LIBS)
 
 # Parts of the converter: GGUF files.
 GGUF = tools/convert/gguf.c tools/convert/dequantize.c tools/convert/quantize.c tools/convert/files.c tools/convert/util.c
 
 $(B)/test_gguf: tests/test_gguf.c $(GGUF) tools/convert/gguf.h tools/convert/dequantize.h
 	@mkdir -p $(B)
-	$(CC) $(STRICT) $(CFLAGS) -Itools/convert tests/test_gguf.c $(GGUF) -o $@ -lm
+	$(LINK) -Itools/convert tests/test_gguf.c $(GGUF) -o $@ $(LIBS)
 
 $(B)/test_quality: tests/test_quality.c tools/convert/quantize.c tools/convert/quantize.h
 	@mkdir -p $(B)
-	$(CC) $(STRICT) $(CFLAGS) -Itools/convert tests/test_quality.c tools/convert/quantize.c -o $@ -lm
+	$(LINK) -Itools/convert tests/test_quality.c tools/convert/quantize.c -o $@ $(LIBS)
 
 # These use the library as a stranger would.
 USERS = conformance convert tokenizer decoders eval slices threads
@@ -134,49 +159,54 @@ USERS = conformance convert tokenizer decoders eval slices threads
 $(B)/test_eval: $(EVAL) examples/eval/eval.h
 
 $(USERS:%=$(B)/test_%): $(B)/test_%: tests/test_%.c $(B)/harp_impl.o
-	$(CC) -std=c99 -Wall -Wextra -Werror $(CFLAGS) $< $(B)/harp_impl.o -o $@ -lm -pthread
+	$(CC) $(TEST_FLAGS) $(LDFLAGS) $(CFLAGS) $< $(B)/harp_impl.o -o $@ $(LIBS)
 
 # These include the implementation; without vector instructions where they do not matter, which compiles in seconds.
 $(B)/test_faults: tests/test_faults.c tests/fuzz/make_harp.h tests/fuzz/fuzz.h harp.h harp_impl.c
 	@mkdir -p $(B)
-	$(CC) -std=c99 -Wall -Wextra -Werror $(CFLAGS) -DHARP_NO_SIMD tests/test_faults.c -o $@ -lm -pthread
+	$(CC) $(TEST_FLAGS) $(LDFLAGS) $(CFLAGS) -DHARP_NO_SIMD tests/test_faults.c -o $@ $(LIBS)
 
 $(B)/test_format: tests/test_format.c tests/fuzz/make_harp.h tests/fuzz/fuzz.h harp.h harp_impl.c
 	@mkdir -p $(B)
-	$(CC) -std=c99 -Wall -Wextra -Werror -O1 -DHARP_NO_SIMD tests/test_format.c -o $@ -lm -pthread
+	$(CC) $(TEST_FLAGS) $(LDFLAGS) -O1 -DHARP_NO_SIMD tests/test_format.c -o $@ $(LIBS)
 
 $(B)/test_faults_stdio: tests/test_faults.c tests/fuzz/make_harp.h tests/fuzz/fuzz.h harp.h harp_impl.c
 	@mkdir -p $(B)
-	$(CC) -std=c99 -Wall -Wextra -Werror -O1 -DHARP_NO_SIMD -DHARP_NO_MMAP tests/test_faults.c -o $@ -lm -pthread
+	$(CC) $(TEST_FLAGS) $(LDFLAGS) -O1 -DHARP_NO_SIMD -DHARP_NO_MMAP tests/test_faults.c -o $@ $(LIBS)
 
 $(B)/test_numbers: tests/test_numbers.c harp.h harp_impl.c
 	@mkdir -p $(B)
-	$(CC) -std=c99 -Wall -Wextra -Werror -O1 tests/test_numbers.c -o $@ -lm -pthread
+	$(CC) $(TEST_FLAGS) $(LDFLAGS) -O1 tests/test_numbers.c -o $@ $(LIBS)
 
 # The converter with every call of memory and files led through the test, which makes them fail.
-FAULTY = -std=c99 -D_POSIX_C_SOURCE=200809L -Wall -Wextra -O1 -include tests/faults.h
-$(B)/test_convert_faults: tests/test_convert_faults.c tests/faults.h $(CONVERT) $(wildcard tools/convert/*.h) $(B)/harp_impl.o
+FAULTY = -std=c99 -D_DEFAULT_SOURCE -Wall -Wextra -O1 -include tests/faults.h
+$(B)/test_convert_faults: tests/test_convert_faults.c tests/faults.h $(CONVERT) $(CONVERT_HEADERS) $(B)/harp_impl.o
 	@mkdir -p $(B)/faulty
 	for c in $(CONVERT); do $(CC) $(FAULTY) -Dmain=convert_main -c $$c -o $(B)/faulty/$$(basename $$c .c).o || exit 1; done
-	$(CC) -std=c99 -Wall -Wextra -Werror $(CFLAGS) tests/test_convert_faults.c $(B)/faulty/*.o $(B)/harp_impl.o -o $@ -lm -pthread
+	$(CC) $(TEST_FLAGS) $(LDFLAGS) $(CFLAGS) tests/test_convert_faults.c $(B)/faulty/*.o $(B)/harp_impl.o -o $@ $(LIBS)
 
 # Both ways of vendoring: the implementation inside one of the user's files, and beside a C++ program.
 $(B)/test_vendoring_c: tests/test_vendoring.c harp.h harp_impl.c
 	@mkdir -p $(B)
-	$(CC) $(STRICT) $(CFLAGS) -DHARP_IMPLEMENTATION tests/test_vendoring.c -o $@ -lm
+	$(LINK) -DHARP_IMPLEMENTATION tests/test_vendoring.c -o $@ $(LIBS)
 
 $(B)/test_vendoring_cpp: tests/test_vendoring.c $(B)/harp_impl.o
-	$(CXX) -x c++ -std=c++98 -pedantic -Wall -Wextra -Werror $(CFLAGS) -c tests/test_vendoring.c -o $(B)/vendoring_cpp.o
-	$(CXX) $(B)/vendoring_cpp.o $(B)/harp_impl.o -o $@ -lm
+	$(CXX) -x c++ -std=c++98 -pedantic -Wall -Wextra $(WERROR) $(CFLAGS) -c tests/test_vendoring.c -o $(B)/vendoring_cpp.o
+	$(CXX) $(CFLAGS) $(LDFLAGS) $(B)/vendoring_cpp.o $(B)/harp_impl.o -o $@ $(LIBS)
 
-run: $(B)/harp
-	$(B)/harp run -m examples/demo/demo.harp -p "One day, Anna" -n 200 --seed 2 --stats
+run: $(B)/harp$(E)
+	$(B)/harp$(E) run -m examples/demo/demo.harp -p "One day, Anna" -n 200 --seed 2 --stats
 
-test: all $(TESTS:%=$(B)/%)
-	sh tests/run.sh $(B)
+# What "make test" runs is built first, side by side.
+tests: programs $(TESTS:%=$(B)/%)
 
-test-all: all $(TESTS:%=$(B)/%)
-	sh tests/run.sh $(B) all
+test:
+	@$(MAKE) $(JOBS) tests
+	CC="$(CC)" sh tests/run.sh $(B)
+
+test-all:
+	@$(MAKE) $(JOBS) WERROR=-Werror tests
+	CC="$(CC)" sh tests/run.sh $(B) all
 
 # What the tests reach in harp_impl.c, chapter by chapter; minutes.
 coverage: all
@@ -212,5 +242,5 @@ matrix:
 clean:
 	rm -rf $(B)
 
-.PHONY: all run test test-all web matrix clean
+.PHONY: all programs strict run tests test test-all web matrix clean
 .PHONY: fuzz fuzz-afl coverage

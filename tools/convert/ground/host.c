@@ -1,0 +1,902 @@
+/* SPDX-License-Identifier: MIT OR Unlicense
+ *
+ * host.c - the programs' operating system; see host.h
+ *
+ * What both systems share comes first, then POSIX, then Windows, in the same order. */
+
+/* Strict C99 hides POSIX until it is asked for. Each of these opens one family of systems; FreeBSD hides nothing. */
+#define _DEFAULT_SOURCE   /* glibc, musl, newlib */
+#define _DARWIN_C_SOURCE  /* macOS */
+#define _NETBSD_SOURCE    /* NetBSD */
+#define __EXTENSIONS__    /* Solaris */
+#define _FILE_OFFSET_BITS 64 /* files of many gigabytes on 32-bit systems, too */
+#if defined(_WIN32) && !defined(_WIN32_WINNT)
+#define _WIN32_WINNT 0x0601 /* Windows 7: older MinGW hides condition variables otherwise */
+#endif
+#include "host.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#if defined(_WIN32)
+#define WIN32_LEAN_AND_MEAN
+#define NOMINMAX
+#include <windows.h>
+
+#include <shellapi.h>
+
+#include <fcntl.h>
+#include <io.h>
+#else
+#include <fcntl.h>
+#include <pthread.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+#endif
+
+enum { MOST_HOST_THREADS = 64 };
+
+#define LARGEST_TRANSFER ((size_t)1 << 30) /* some systems refuse 2 GiB in one call */
+
+/* What a signal that ends the program removes. */
+static char unfinished[HOST_PATH_BYTES];
+
+static volatile sig_atomic_t interrupted;
+
+int host_interrupted(void)
+{
+    return interrupted;
+}
+
+void host_forget_interrupt(void)
+{
+    interrupted = 0;
+}
+
+const char *host_file_name(const char *path)
+{
+    const char *name = path, *p;
+    for (p = path; *p; p++) {
+        if (*p == '/') name = p + 1;
+#if defined(_WIN32)
+        if (*p == '\\' || (*p == ':' && p == path + 1)) name = p + 1;
+#endif
+    }
+    return name;
+}
+
+/* A line byte by byte, from a source that knows how to wait: 0..255, or minus a host_line. */
+static int next_byte(void);
+
+static int keep_byte(char **line, size_t *capacity, size_t at, char byte)
+{
+    if (at + 1 >= *capacity) {
+        size_t more = *capacity ? *capacity * 2 : 256;
+        char *grown = more > *capacity ? (char *)realloc(*line, more) : NULL;
+        if (!grown) return 0;
+        *line = grown, *capacity = more;
+    }
+    (*line)[at] = byte, (*line)[at + 1] = 0;
+    return 1;
+}
+
+host_line host_read_line(char **line, size_t *capacity, size_t *bytes)
+{
+    int c = -HOST_LINE_END;
+    *bytes = 0;
+    if (!keep_byte(line, capacity, 0, 0)) return HOST_LINE_FAILED;
+    while ((c = next_byte()) >= 0 && c != '\n') {
+        if (!keep_byte(line, capacity, *bytes, (char)c)) return HOST_LINE_FAILED;
+        ++*bytes;
+    }
+    if (c < 0 && !(c == -HOST_LINE_END && *bytes > 0)) return (host_line)-c;
+    if (*bytes > 0 && (*line)[*bytes - 1] == '\r') (*line)[--*bytes] = 0; /* a file that Windows wrote */
+    return HOST_LINE;
+}
+
+#if !defined(_WIN32)
+
+/* ==== POSIX ==== */
+
+void host_start(int *argc, char ***argv)
+{
+    (void)argc, (void)argv;
+}
+
+/* ---- clock, processors, terminal ---- */
+
+double host_seconds(void)
+{
+    struct timespec now;
+    if (clock_gettime(CLOCK_MONOTONIC, &now) != 0) return 0.0;
+    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+}
+
+int host_processors(void)
+{
+    long n = sysconf(_SC_NPROCESSORS_ONLN);
+    return n < 1 ? 1 : n > 1 << 20 ? 1 << 20 : (int)n;
+}
+
+int host_is_terminal(FILE *stream)
+{
+    return isatty(fileno(stream));
+}
+
+int host_has_colours(FILE *stream)
+{
+    const char *kind = getenv("TERM");
+    return host_is_terminal(stream) && kind && kind[0] && strcmp(kind, "dumb") != 0;
+}
+
+static int next_byte(void)
+{
+    int c;
+    errno = 0;
+    c = getc(stdin);
+    if (c != EOF) return c;
+    if (feof(stdin)) return -HOST_LINE_END;
+    clearerr(stdin);
+    return errno == EINTR ? -HOST_LINE_STOPPED : -HOST_LINE_FAILED;
+}
+
+/* ---- signals ---- */
+
+static const int endings[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE};
+enum { N_ENDINGS = sizeof endings / sizeof *endings };
+
+static void block_endings(sigset_t *before)
+{
+    sigset_t set;
+    int i;
+    sigemptyset(&set);
+    for (i = 0; i < N_ENDINGS; i++) sigaddset(&set, endings[i]);
+    pthread_sigmask(SIG_BLOCK, &set, before);
+}
+
+static void unblock_endings(const sigset_t *before)
+{
+    pthread_sigmask(SIG_SETMASK, before, NULL);
+}
+
+/* Removes the unfinished file and lets the signal do what it does by default. */
+static void on_ending(int number)
+{
+    if (unfinished[0]) unlink(unfinished);
+    signal(number, SIG_DFL);
+    raise(number);
+}
+
+/* The second Ctrl-C after host_catch_interrupt(1) is an ending like any other. */
+static volatile sig_atomic_t second_ends;
+
+static void on_interrupt(int number)
+{
+    if (interrupted && second_ends) on_ending(number);
+    interrupted = 1;
+}
+
+void host_catch_interrupt(int once)
+{
+    struct sigaction action;
+    second_ends = once;
+    memset(&action, 0, sizeof action);
+    action.sa_handler = on_interrupt; /* without SA_RESTART: Ctrl-C ends the reading of a line */
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGINT, &action, NULL);
+}
+
+/* A signal that somebody had ignored (nohup does) or catches already stays as it is. */
+static void catch_endings(void)
+{
+    struct sigaction action, before;
+    int i;
+    memset(&action, 0, sizeof action);
+    action.sa_handler = on_ending;
+    sigemptyset(&action.sa_mask);
+    for (i = 0; i < N_ENDINGS; i++)
+        if (sigaction(endings[i], NULL, &before) == 0 && before.sa_handler == SIG_DFL)
+            sigaction(endings[i], &action, NULL);
+#ifdef SIGXFSZ
+    signal(SIGXFSZ, SIG_IGN); /* the failing write says it */
+#endif
+}
+
+/* ---- files ---- */
+
+FILE *host_fopen(const char *path, const char *mode)
+{
+    return fopen(path, mode);
+}
+
+int host_remove(const char *path)
+{
+    return unlink(path);
+}
+
+int host_rename(const char *from, const char *to)
+{
+    return rename(from, to);
+}
+
+static host_kind kind_of(const struct stat *status)
+{
+    return S_ISREG(status->st_mode) ? HOST_FILE : S_ISDIR(status->st_mode) ? HOST_FOLDER : HOST_OTHER;
+}
+
+host_kind host_kind_of(const char *path)
+{
+    struct stat status;
+    return stat(path, &status) == 0 ? kind_of(&status) : HOST_NOTHING;
+}
+
+int host_is_same_file(const char *a, const char *b)
+{
+    struct stat x, y;
+    return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
+int host_open(const char *path, uint64_t *bytes)
+{
+    struct stat status;
+    int file = open(path, O_RDONLY | O_NONBLOCK); /* a named pipe must not block; regular files do not care */
+    *bytes = 0;
+    if (file < 0) return -1;
+    if (fstat(file, &status) == 0 && S_ISREG(status.st_mode)) {
+        *bytes = (uint64_t)status.st_size;
+        return file;
+    }
+    *bytes = HOST_NOT_REGULAR;
+    close(file);
+    return -1;
+}
+
+ptrdiff_t host_read_at(int file, uint64_t offset, void *into, size_t bytes)
+{
+    ssize_t n;
+    do n = pread(file, into, bytes < LARGEST_TRANSFER ? bytes : LARGEST_TRANSFER, (off_t)offset);
+    while (n < 0 && errno == EINTR);
+    return n;
+}
+
+int host_close(int file)
+{
+    return close(file);
+}
+
+/* Makes a file that was not there, and has it removed if the program ends before host_finish. */
+static int make_unfinished(const char *path)
+{
+    sigset_t before;
+    int file, reason;
+    catch_endings();
+    block_endings(&before);
+    file = open(path, O_RDWR | O_CREAT | O_EXCL, 0666);
+    reason = errno;
+    if (file >= 0) memcpy(unfinished, path, strlen(path) + 1);
+    unblock_endings(&before);
+    errno = reason;
+    return file;
+}
+
+int host_begin(const char *target, char name[HOST_PATH_BYTES])
+{
+    int n = snprintf(name, HOST_PATH_BYTES, "%s.%ld.part", target, (long)getpid());
+    if (n < 0 || n >= HOST_PATH_BYTES) {
+        errno = ENAMETOOLONG;
+        return -1;
+    }
+    return make_unfinished(name);
+}
+
+int host_temporary(const char *prefix, char path[HOST_PATH_BYTES])
+{
+    const char *folder = getenv("TMPDIR");
+    int i, n, file = -1;
+    for (i = 0; file < 0 && i < 1000; i++) {
+        n = snprintf(path, HOST_PATH_BYTES, "%s/%s-%ld-%d", folder && folder[0] ? folder : "/tmp", prefix, (long)getpid(), i);
+        if (n < 0 || n >= HOST_PATH_BYTES) break;
+        file = make_unfinished(path);
+        if (file < 0 && errno != EEXIST) break;
+    }
+    return file < 0 ? -1 : close(file);
+}
+
+ptrdiff_t host_write(int file, const void *data, size_t bytes)
+{
+    ssize_t n;
+    do n = write(file, data, bytes < LARGEST_TRANSFER ? bytes : LARGEST_TRANSFER);
+    while (n < 0 && errno == EINTR);
+    return n;
+}
+
+int host_seek(int file, uint64_t offset)
+{
+    return lseek(file, (off_t)offset, SEEK_SET) < 0 ? -1 : 0;
+}
+
+/* Without this a power failure can bring the old name back. Not every file system can; then there is nothing to do. */
+static void flush_folder(const char *target)
+{
+    char folder[HOST_PATH_BYTES];
+    size_t n = (size_t)(host_file_name(target) - target);
+    int handle;
+    if (n >= sizeof folder) return;
+    memcpy(folder, target, n);
+    folder[n] = 0;
+    handle = open(n ? folder : ".", O_RDONLY);
+    if (handle < 0) return;
+    fsync(handle);
+    close(handle);
+}
+
+/* The renamed file is not to be removed any more, so signals wait until both are done. */
+static int rename_unfinished(const char *target)
+{
+    sigset_t before;
+    int failed;
+    block_endings(&before);
+    failed = rename(unfinished, target) != 0 ? errno : 0;
+    if (!failed) unfinished[0] = 0;
+    unblock_endings(&before);
+    return failed;
+}
+
+int host_finish(int file, const char *target)
+{
+    int failed = fsync(file) != 0 ? errno : 0;
+    if (close(file) != 0 && !failed) failed = errno;
+    if (!failed) failed = rename_unfinished(target);
+    if (!failed) flush_folder(target);
+    errno = failed;
+    return failed ? -1 : 0;
+}
+
+void host_discard(int file)
+{
+    sigset_t before;
+    if (file >= 0) close(file);
+    block_endings(&before);
+    if (unfinished[0]) unlink(unfinished);
+    unfinished[0] = 0;
+    unblock_endings(&before);
+}
+
+const unsigned char *host_map(const char *path, size_t *bytes)
+{
+    uint64_t size;
+    int file = host_open(path, &size);
+    void *image = MAP_FAILED;
+    if (file < 0) return NULL;
+    if (size > 0 && size <= SIZE_MAX) image = mmap(NULL, (size_t)size, PROT_READ, MAP_SHARED, file, 0);
+    close(file);
+    *bytes = (size_t)size;
+    return image == MAP_FAILED ? NULL : (const unsigned char *)image;
+}
+
+void host_unmap(const unsigned char *image, size_t bytes)
+{
+    munmap((void *)(uintptr_t)image, bytes);
+}
+
+/* ---- threads ---- */
+
+typedef struct share {
+    pthread_t thread;
+    void (*work)(void *user, int which);
+    void *user;
+    int which;
+} share;
+
+static void *run_share(void *argument)
+{
+    const share *s = (const share *)argument;
+    s->work(s->user, s->which);
+    return NULL;
+}
+
+static int start_share(share *s)
+{
+    return pthread_create(&s->thread, NULL, run_share, s) == 0;
+}
+
+static void await_share(share *s)
+{
+    pthread_join(s->thread, NULL);
+}
+
+struct host_lock {
+    pthread_mutex_t mutex;
+    pthread_cond_t woken;
+};
+
+host_lock *host_lock_make(void)
+{
+    host_lock *lock = (host_lock *)malloc(sizeof *lock);
+    if (!lock) return NULL;
+    pthread_mutex_init(&lock->mutex, NULL);
+    pthread_cond_init(&lock->woken, NULL);
+    return lock;
+}
+
+void host_lock_free(host_lock *lock)
+{
+    if (!lock) return;
+    pthread_mutex_destroy(&lock->mutex);
+    pthread_cond_destroy(&lock->woken);
+    free(lock);
+}
+
+void host_lock_take(host_lock *lock)
+{
+    pthread_mutex_lock(&lock->mutex);
+}
+
+void host_lock_give(host_lock *lock)
+{
+    pthread_mutex_unlock(&lock->mutex);
+}
+
+void host_lock_wait(host_lock *lock)
+{
+    pthread_cond_wait(&lock->woken, &lock->mutex);
+}
+
+void host_lock_wake(host_lock *lock)
+{
+    pthread_cond_broadcast(&lock->woken);
+}
+
+#else
+
+/* ==== Windows ==== */
+
+/* Why the last call failed, as errno. */
+static int fail_as_windows_did(void)
+{
+    switch (GetLastError()) {
+    case ERROR_FILE_NOT_FOUND: case ERROR_PATH_NOT_FOUND: case ERROR_INVALID_NAME: errno = ENOENT; break;
+    case ERROR_ACCESS_DENIED: case ERROR_SHARING_VIOLATION: case ERROR_LOCK_VIOLATION: errno = EACCES; break;
+    case ERROR_FILE_EXISTS: case ERROR_ALREADY_EXISTS: errno = EEXIST; break;
+    case ERROR_DISK_FULL: case ERROR_HANDLE_DISK_FULL: errno = ENOSPC; break;
+    case ERROR_NOT_ENOUGH_MEMORY: case ERROR_OUTOFMEMORY: errno = ENOMEM; break;
+    default: errno = EIO;
+    }
+    return -1;
+}
+
+/* UTF-8 as UTF-16. 0 if it is none, or too long. */
+static int widen(const char *text, wchar_t wide[HOST_PATH_BYTES])
+{
+    if (MultiByteToWideChar(CP_UTF8, MB_ERR_INVALID_CHARS, text, -1, wide, HOST_PATH_BYTES) > 0) return 1;
+    errno = EINVAL;
+    return 0;
+}
+
+/* The same as UTF-8, malloc'ed. */
+static char *narrow(const wchar_t *wide)
+{
+    int n = WideCharToMultiByte(CP_UTF8, 0, wide, -1, NULL, 0, NULL, NULL);
+    char *text = n > 0 ? (char *)malloc((size_t)n) : NULL;
+    if (text) WideCharToMultiByte(CP_UTF8, 0, wide, -1, text, n, NULL, NULL);
+    return text;
+}
+
+static UINT pages_before[2]; /* of the console: it outlives us, so it gets its code pages back */
+
+static void give_pages_back(void)
+{
+    SetConsoleCP(pages_before[0]);
+    SetConsoleOutputCP(pages_before[1]);
+}
+
+static void ask_for_colours(DWORD which)
+{
+    HANDLE console = GetStdHandle(which);
+    DWORD mode;
+    if (GetConsoleMode(console, &mode)) SetConsoleMode(console, mode | 4u); /* ENABLE_VIRTUAL_TERMINAL_PROCESSING */
+}
+
+void host_start(int *argc, char ***argv)
+{
+    int n = 0, i;
+    wchar_t **wide = CommandLineToArgvW(GetCommandLineW(), &n);
+    char **narrowed = wide ? (char **)calloc((size_t)n + 1, sizeof *narrowed) : NULL;
+    for (i = 0; narrowed && i < n && (narrowed[i] = narrow(wide[i])) != NULL; i++) {}
+    if (narrowed && i == n) *argc = n, *argv = narrowed;
+    LocalFree(wide);
+    _setmode(_fileno(stdin), _O_BINARY);
+    _setmode(_fileno(stdout), _O_BINARY);
+    _setmode(_fileno(stderr), _O_BINARY);
+    pages_before[0] = GetConsoleCP(), pages_before[1] = GetConsoleOutputCP();
+    if (pages_before[0]) {
+        atexit(give_pages_back);
+        SetConsoleCP(CP_UTF8);
+        SetConsoleOutputCP(CP_UTF8);
+    }
+    ask_for_colours(STD_OUTPUT_HANDLE);
+    ask_for_colours(STD_ERROR_HANDLE);
+}
+
+/* ---- clock, processors, terminal ---- */
+
+double host_seconds(void)
+{
+    LARGE_INTEGER now, rate;
+    QueryPerformanceCounter(&now);
+    QueryPerformanceFrequency(&rate);
+    return (double)now.QuadPart / (double)rate.QuadPart;
+}
+
+int host_processors(void)
+{
+    SYSTEM_INFO info;
+    GetSystemInfo(&info);
+    return info.dwNumberOfProcessors < 1 ? 1 : (int)info.dwNumberOfProcessors;
+}
+
+static HANDLE handle_of(FILE *stream)
+{
+    return (HANDLE)_get_osfhandle(_fileno(stream));
+}
+
+int host_is_terminal(FILE *stream)
+{
+    DWORD mode;
+    return GetConsoleMode(handle_of(stream), &mode) != 0;
+}
+
+int host_has_colours(FILE *stream)
+{
+    DWORD mode;
+    return GetConsoleMode(handle_of(stream), &mode) && (mode & 4u);
+}
+
+/* What people type comes in UTF-16, whatever the code page; it is handed on as UTF-8. Ctrl-C ends the reading with
+ * nothing read and this error. */
+static int next_typed_byte(HANDLE console)
+{
+    static wchar_t wide[512];
+    static char typed[4 * 512];
+    static int n, at;
+    DWORD got = 0;
+    if (at == n) {
+        SetLastError(0);
+        if (!ReadConsoleW(console, wide, 511, &got, NULL)) return -HOST_LINE_FAILED;
+        if (got == 0 && GetLastError() == ERROR_OPERATION_ABORTED) {
+            Sleep(50); /* the handler runs in a thread of its own */
+            return -HOST_LINE_STOPPED;
+        }
+        if (got == 0 || wide[0] == 26) return -HOST_LINE_END; /* Ctrl-Z */
+        /* a character of two units is not to be cut: its other half is read, too */
+        if (wide[got - 1] >= 0xD800 && wide[got - 1] < 0xDC00) {
+            DWORD more = 0;
+            if (ReadConsoleW(console, wide + got, 1, &more, NULL)) got += more;
+        }
+        n = WideCharToMultiByte(CP_UTF8, 0, wide, (int)got, typed, (int)sizeof typed, NULL, NULL), at = 0;
+        if (n <= 0) return n = 0, -HOST_LINE_FAILED;
+    }
+    return (unsigned char)typed[at++];
+}
+
+static int next_byte(void)
+{
+    int c;
+    if (host_is_terminal(stdin)) return next_typed_byte(handle_of(stdin));
+    c = getc(stdin);
+    if (c != EOF) return c;
+    if (interrupted) return clearerr(stdin), -HOST_LINE_STOPPED;
+    return feof(stdin) ? -HOST_LINE_END : -HOST_LINE_FAILED;
+}
+
+/* ---- Ctrl-C, the window's closing, the end of the session ---- */
+
+static int catching, second_ends;
+
+static BOOL WINAPI on_event(DWORD event)
+{
+    wchar_t wide[HOST_PATH_BYTES];
+    int is_interrupt = event == CTRL_C_EVENT || event == CTRL_BREAK_EVENT;
+    if (is_interrupt && catching && !(interrupted && second_ends)) {
+        interrupted = 1;
+        return TRUE;
+    }
+    if (unfinished[0] && widen(unfinished, wide)) DeleteFileW(wide);
+    return FALSE; /* the next handler ends the program */
+}
+
+static void handle_events(void)
+{
+    static int handled;
+    if (!handled) SetConsoleCtrlHandler(on_event, TRUE);
+    handled = 1;
+}
+
+void host_catch_interrupt(int once)
+{
+    catching = 1, second_ends = once;
+    handle_events();
+}
+
+/* ---- files ---- */
+
+FILE *host_fopen(const char *path, const char *mode)
+{
+    wchar_t wide[HOST_PATH_BYTES], wide_mode[16];
+    size_t i;
+    if (!widen(path, wide)) return NULL;
+    for (i = 0; mode[i] && i < 14; i++) wide_mode[i] = (wchar_t)mode[i];
+    if (!strchr(mode, 'b')) wide_mode[i++] = L'b';
+    wide_mode[i] = 0;
+    return _wfopen(wide, wide_mode);
+}
+
+int host_remove(const char *path)
+{
+    wchar_t wide[HOST_PATH_BYTES];
+    if (!widen(path, wide)) return -1;
+    return DeleteFileW(wide) ? 0 : fail_as_windows_did();
+}
+
+int host_rename(const char *from, const char *to)
+{
+    wchar_t wide_from[HOST_PATH_BYTES], wide_to[HOST_PATH_BYTES];
+    if (!widen(from, wide_from) || !widen(to, wide_to)) return -1;
+    return MoveFileExW(wide_from, wide_to, MOVEFILE_REPLACE_EXISTING | MOVEFILE_WRITE_THROUGH) ? 0 : fail_as_windows_did();
+}
+
+host_kind host_kind_of(const char *path)
+{
+    wchar_t wide[HOST_PATH_BYTES];
+    DWORD attributes = widen(path, wide) ? GetFileAttributesW(wide) : INVALID_FILE_ATTRIBUTES;
+    if (attributes == INVALID_FILE_ATTRIBUTES) return HOST_NOTHING;
+    return attributes & FILE_ATTRIBUTE_DIRECTORY ? HOST_FOLDER : attributes & FILE_ATTRIBUTE_DEVICE ? HOST_OTHER : HOST_FILE;
+}
+
+/* Reading, writing and removing by others stay allowed: as on POSIX, and so that on_event can remove what we write. */
+static HANDLE open_handle(const char *path, DWORD access, DWORD how)
+{
+    wchar_t wide[HOST_PATH_BYTES];
+    HANDLE h;
+    if (!widen(path, wide)) return INVALID_HANDLE_VALUE;
+    h = CreateFileW(wide, access, FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE, NULL, how,
+                    access ? FILE_ATTRIBUTE_NORMAL : FILE_FLAG_BACKUP_SEMANTICS, NULL);
+    if (h == INVALID_HANDLE_VALUE) fail_as_windows_did();
+    return h;
+}
+
+static int identity(const char *path, BY_HANDLE_FILE_INFORMATION *info)
+{
+    HANDLE h = open_handle(path, 0, OPEN_EXISTING);
+    int known = h != INVALID_HANDLE_VALUE && GetFileInformationByHandle(h, info);
+    if (h != INVALID_HANDLE_VALUE) CloseHandle(h);
+    return known;
+}
+
+int host_is_same_file(const char *a, const char *b)
+{
+    BY_HANDLE_FILE_INFORMATION x, y;
+    return identity(a, &x) && identity(b, &y) && x.dwVolumeSerialNumber == y.dwVolumeSerialNumber
+           && x.nFileIndexHigh == y.nFileIndexHigh && x.nFileIndexLow == y.nFileIndexLow;
+}
+
+static int file_of(HANDLE h)
+{
+    int file = _open_osfhandle((intptr_t)h, _O_BINARY);
+    if (file < 0) CloseHandle(h);
+    return file;
+}
+
+int host_open(const char *path, uint64_t *bytes)
+{
+    host_kind kind = host_kind_of(path);
+    LARGE_INTEGER size;
+    HANDLE h;
+    *bytes = 0;
+    if (kind == HOST_FOLDER) return *bytes = HOST_NOT_REGULAR, -1; /* Windows would say that access is denied */
+    h = open_handle(path, GENERIC_READ, OPEN_EXISTING);
+    if (h == INVALID_HANDLE_VALUE) return -1;
+    if (GetFileType(h) != FILE_TYPE_DISK || !GetFileSizeEx(h, &size)) {
+        CloseHandle(h);
+        return *bytes = HOST_NOT_REGULAR, -1;
+    }
+    *bytes = (uint64_t)size.QuadPart;
+    return file_of(h);
+}
+
+ptrdiff_t host_read_at(int file, uint64_t offset, void *into, size_t bytes)
+{
+    OVERLAPPED at;
+    DWORD n = 0;
+    memset(&at, 0, sizeof at);
+    at.Offset = (DWORD)offset, at.OffsetHigh = (DWORD)(offset >> 32);
+    if (ReadFile((HANDLE)_get_osfhandle(file), into, (DWORD)(bytes < LARGEST_TRANSFER ? bytes : LARGEST_TRANSFER), &n, &at))
+        return (ptrdiff_t)n;
+    return GetLastError() == ERROR_HANDLE_EOF ? 0 : fail_as_windows_did();
+}
+
+int host_close(int file)
+{
+    return _close(file);
+}
+
+static int make_unfinished(const char *path)
+{
+    HANDLE h;
+    int file;
+    handle_events();
+    h = open_handle(path, GENERIC_READ | GENERIC_WRITE, CREATE_NEW);
+    if (h == INVALID_HANDLE_VALUE) return -1;
+    file = file_of(h);
+    if (file >= 0) memcpy(unfinished, path, strlen(path) + 1);
+    return file;
+}
+
+int host_begin(const char *target, char name[HOST_PATH_BYTES])
+{
+    int n = snprintf(name, HOST_PATH_BYTES, "%s.%lu.part", target, (unsigned long)GetCurrentProcessId());
+    if (n >= 0 && n < HOST_PATH_BYTES) return make_unfinished(name);
+    errno = ENAMETOOLONG;
+    return -1;
+}
+
+int host_temporary(const char *prefix, char path[HOST_PATH_BYTES])
+{
+    wchar_t wide[MAX_PATH + 2];
+    DWORD length = GetTempPathW(MAX_PATH + 1, wide);
+    char *folder = length ? narrow(wide) : NULL;
+    int i, n, file = -1;
+    for (i = 0; folder && file < 0 && i < 1000; i++) {
+        n = snprintf(path, HOST_PATH_BYTES, "%s%s-%lu-%d", folder, prefix, (unsigned long)GetCurrentProcessId(), i);
+        if (n < 0 || n >= HOST_PATH_BYTES) break;
+        file = make_unfinished(path);
+        if (file < 0 && errno != EEXIST) break;
+    }
+    free(folder);
+    return file < 0 ? -1 : _close(file);
+}
+
+ptrdiff_t host_write(int file, const void *data, size_t bytes)
+{
+    DWORD n = 0;
+    if (WriteFile((HANDLE)_get_osfhandle(file), data, (DWORD)(bytes < LARGEST_TRANSFER ? bytes : LARGEST_TRANSFER), &n, NULL))
+        return (ptrdiff_t)n;
+    return fail_as_windows_did();
+}
+
+int host_seek(int file, uint64_t offset)
+{
+    LARGE_INTEGER to;
+    to.QuadPart = (LONGLONG)offset;
+    return SetFilePointerEx((HANDLE)_get_osfhandle(file), to, NULL, FILE_BEGIN) ? 0 : fail_as_windows_did();
+}
+
+int host_finish(int file, const char *target)
+{
+    int failed = FlushFileBuffers((HANDLE)_get_osfhandle(file)) ? 0 : fail_as_windows_did();
+    if (_close(file) != 0 && !failed) failed = -1;
+    if (!failed) failed = host_rename(unfinished, target);
+    if (!failed) unfinished[0] = 0;
+    return failed;
+}
+
+void host_discard(int file)
+{
+    if (file >= 0) _close(file);
+    if (unfinished[0]) host_remove(unfinished);
+    unfinished[0] = 0;
+}
+
+const unsigned char *host_map(const char *path, size_t *bytes)
+{
+    uint64_t size;
+    int file = host_open(path, &size);
+    HANDLE mapping = NULL;
+    const void *image = NULL;
+    if (file < 0) return NULL;
+    if (size > 0 && size <= SIZE_MAX)
+        mapping = CreateFileMappingW((HANDLE)_get_osfhandle(file), NULL, PAGE_READONLY, 0, 0, NULL);
+    if (mapping) image = MapViewOfFile(mapping, FILE_MAP_READ, 0, 0, 0);
+    if (!image) fail_as_windows_did();
+    if (mapping) CloseHandle(mapping); /* the view keeps both alive */
+    _close(file);
+    *bytes = (size_t)size;
+    return (const unsigned char *)image;
+}
+
+void host_unmap(const unsigned char *image, size_t bytes)
+{
+    (void)bytes;
+    UnmapViewOfFile(image);
+}
+
+/* ---- threads ---- */
+
+typedef struct share {
+    HANDLE thread;
+    void (*work)(void *user, int which);
+    void *user;
+    int which;
+} share;
+
+static DWORD WINAPI run_share(void *argument)
+{
+    const share *s = (const share *)argument;
+    s->work(s->user, s->which);
+    return 0;
+}
+
+static int start_share(share *s)
+{
+    s->thread = CreateThread(NULL, 0, run_share, s, 0, NULL);
+    return s->thread != NULL;
+}
+
+static void await_share(share *s)
+{
+    WaitForSingleObject(s->thread, INFINITE);
+    CloseHandle(s->thread);
+}
+
+struct host_lock {
+    CRITICAL_SECTION mutex;
+    CONDITION_VARIABLE woken;
+};
+
+host_lock *host_lock_make(void)
+{
+    host_lock *lock = (host_lock *)malloc(sizeof *lock);
+    if (!lock) return NULL;
+    InitializeCriticalSection(&lock->mutex);
+    InitializeConditionVariable(&lock->woken);
+    return lock;
+}
+
+void host_lock_free(host_lock *lock)
+{
+    if (!lock) return;
+    DeleteCriticalSection(&lock->mutex);
+    free(lock);
+}
+
+void host_lock_take(host_lock *lock)
+{
+    EnterCriticalSection(&lock->mutex);
+}
+
+void host_lock_give(host_lock *lock)
+{
+    LeaveCriticalSection(&lock->mutex);
+}
+
+void host_lock_wait(host_lock *lock)
+{
+    SleepConditionVariableCS(&lock->woken, &lock->mutex, INFINITE);
+}
+
+void host_lock_wake(host_lock *lock)
+{
+    WakeAllConditionVariable(&lock->woken);
+}
+
+#endif
+
+/* ==== both ==== */
+
+void host_run(int n, void (*work)(void *user, int which), void *user)
+{
+    share shares[MOST_HOST_THREADS];
+    int i, started = 1;
+    for (i = 1; i < n && i < MOST_HOST_THREADS; i++) {
+        shares[i].work = work, shares[i].user = user, shares[i].which = i;
+        if (!start_share(&shares[i])) break;
+        started++;
+    }
+    work(user, 0);
+    for (i = started; i < n; i++) work(user, i);
+    for (i = 1; i < started; i++) await_share(&shares[i]);
+}

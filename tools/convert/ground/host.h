@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: MIT OR Unlicense
+ *
+ * host.h - what the programs want from the operating system
+ *
+ * harp, harp-convert, harp-eval and harp-bench all run on this one file. host.c answers twice, with POSIX and with
+ * Windows; no other file of theirs includes a system's own header or sets a feature macro, so a port to another system
+ * writes host.c anew and nothing else. (The library does not use it: harp_impl.c brings what it needs.)
+ *
+ * Paths and arguments are UTF-8 on every system. A function that fails says so by its result and sets errno, on Windows
+ * too, so that strerror(errno) tells why. */
+#ifndef HARP_HOST_H
+#define HARP_HOST_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+/* Exit status of a program that a person stopped with Ctrl-C: what shells expect, 128 + 2. */
+enum { HOST_EXIT_INTERRUPTED = 130 };
+
+/* The first call of every main(). On Windows it makes the arguments UTF-8, has the standard streams carry bytes as they
+ * are, and asks the console for UTF-8 and colours; elsewhere it does nothing. The new argv lives until the program ends. */
+void host_start(int *argc, char ***argv);
+
+/* ---- clock, processors, terminal ---- */
+
+double host_seconds(void);  /* of a clock that never goes back */
+int host_processors(void);  /* those that are running, at least 1 */
+int host_is_terminal(FILE *stream);
+int host_has_colours(FILE *stream); /* a terminal that understands the escape sequences of ECMA-48 */
+
+typedef enum host_line {
+    HOST_LINE,         /* a line was read                                        */
+    HOST_LINE_END,     /* there are no more lines                                */
+    HOST_LINE_STOPPED, /* Ctrl-C, which host_catch_interrupt turned into a flag  */
+    HOST_LINE_FAILED   /* a device's error, or no memory                         */
+} host_line;
+
+/* Reads a line from standard input into *line (malloc'ed, grown as needed, freed by the caller; zero-terminated, without
+ * the end of the line); *bytes is its length. */
+host_line host_read_line(char **line, size_t *capacity, size_t *bytes);
+
+/* ---- Ctrl-C ---- */
+
+/* From now on Ctrl-C sets a flag instead of ending the program. With `once` that holds for the first one alone: a second
+ * one ends the program at once. */
+void host_catch_interrupt(int once);
+int host_interrupted(void);
+void host_forget_interrupt(void);
+
+/* ---- files ---- */
+
+enum { HOST_PATH_BYTES = 4096 };
+
+FILE *host_fopen(const char *path, const char *mode); /* fopen, with UTF-8 paths and without translating line ends */
+int host_remove(const char *path);
+int host_rename(const char *from, const char *to); /* replaces what is there */
+
+typedef enum host_kind {
+    HOST_NOTHING, /* there is nothing, or it may not be looked at */
+    HOST_FILE,
+    HOST_FOLDER,
+    HOST_OTHER /* a pipe, a device, a socket */
+} host_kind;
+
+host_kind host_kind_of(const char *path);
+int host_is_same_file(const char *a, const char *b); /* both are there, and are one, through links, too */
+const char *host_file_name(const char *path);        /* what follows the last separator */
+
+/* A file that is read at any place, by several threads at once. Opening takes regular files alone and never waits: for
+ * anything else it returns -1 with *bytes = HOST_NOT_REGULAR. Reading returns how many bytes came (0 at the end; there
+ * may be fewer than asked for), -1 on failure. */
+#define HOST_NOT_REGULAR UINT64_MAX
+int host_open(const char *path, uint64_t *bytes);
+ptrdiff_t host_read_at(int file, uint64_t offset, void *into, size_t bytes);
+int host_close(int file);
+
+/* A file that shall not be there before it is complete: made under a new name beside the target, written, flushed, and
+ * moved over the target by host_finish. One at a time; until then a signal that ends the program removes it first. */
+int host_begin(const char *target, char name[HOST_PATH_BYTES]); /* -1: failed; name is what could not be made */
+ptrdiff_t host_write(int file, const void *data, size_t bytes); /* may write fewer */
+int host_seek(int file, uint64_t offset);
+int host_finish(int file, const char *target); /* closes in any case; on failure host_discard(-1) removes the file */
+void host_discard(int file);                   /* closes (unless -1) and removes it */
+
+/* A new, empty file in the folder for such files (TMPDIR, or TEMP on Windows), whose name begins with `prefix`. A
+ * signal that ends the program removes it first, as does host_discard(-1). */
+int host_temporary(const char *prefix, char path[HOST_PATH_BYTES]);
+
+/* A whole file as memory, read-only. NULL on failure. */
+const unsigned char *host_map(const char *path, size_t *bytes);
+void host_unmap(const unsigned char *image, size_t bytes);
+
+/* ---- threads ---- */
+
+/* Runs work(user, 0) here and work(user, 1) ... work(user, n - 1) in threads of their own; returns when all are done. If
+ * a thread cannot start, its share is done here, after the others' have begun. */
+void host_run(int n, void (*work)(void *user, int which), void *user);
+
+/* A lock, with a signal to wait for. */
+typedef struct host_lock host_lock;
+
+host_lock *host_lock_make(void); /* NULL: no memory */
+void host_lock_free(host_lock *lock); /* NULL is fine */
+void host_lock_take(host_lock *lock);
+void host_lock_give(host_lock *lock);
+void host_lock_wait(host_lock *lock); /* gives the lock until somebody wakes those who wait; may return for nothing */
+void host_lock_wake(host_lock *lock); /* all who wait */
+
+#endif
