@@ -5,10 +5,10 @@
  * What both systems share comes first, then POSIX, then Windows, in the same order. */
 
 /* Strict C99 hides POSIX until it is asked for. Each of these opens one family of systems; FreeBSD hides nothing. */
-#define _DEFAULT_SOURCE   /* glibc, musl, newlib */
-#define _DARWIN_C_SOURCE  /* macOS */
-#define _NETBSD_SOURCE    /* NetBSD */
-#define __EXTENSIONS__    /* Solaris */
+#define _DEFAULT_SOURCE 1  /* glibc, musl, newlib */
+#define _DARWIN_C_SOURCE 1 /* macOS */
+#define _NETBSD_SOURCE 1   /* NetBSD */
+#define __EXTENSIONS__ 1   /* Solaris */
 #define _FILE_OFFSET_BITS 64 /* files of many gigabytes on 32-bit systems, too */
 #if defined(_WIN32) && !defined(_WIN32_WINNT)
 #define _WIN32_WINNT 0x0601 /* Windows 7: older MinGW hides condition variables otherwise */
