@@ -49,7 +49,7 @@ static volatile sig_atomic_t interrupted;
 
 int host_interrupted(void)
 {
-    return interrupted;
+    return interrupted != 0;
 }
 
 void host_forget_interrupt(void)
