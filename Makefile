@@ -12,7 +12,8 @@
 CC ?= cc
 CXX ?= c++
 CFLAGS ?= -O2
-STRICT = -std=c99 -pedantic -Wall -Wextra -Wconversion -Wshadow $(WERROR)
+STD = -std=c99
+STRICT = $(STD) -pedantic -Wall -Wextra -Wconversion -Wshadow $(WERROR)
 B = build
 
 # Windows: programs end in .exe, and threads are the system's own. Elsewhere -pthread is for C libraries that keep

@@ -154,8 +154,16 @@ for switches in "" "-DHARP_NO_MMAP" "-DHARP_NO_STDIO" "-DHARP_NO_MALLOC" "-DHARP
         && out=$($B/test_files examples/demo/demo.harp $B/files 2>&1)
     count "files $switches" "$out" $?
 done
-check "no writable globals" sh -c "size -A $B/harp_impl.o | awk '(\$1==\".data\"||\$1==\".bss\") && \$2>0 {exit 1}'"
-check "no exit, abort or print" sh -c "! nm $B/harp_impl.o | grep -E ' U (abort|exit|_exit|printf|fprintf|puts|perror|__assert_fail)$'"
+# What the object holds, by tools that are not everywhere and know not every format: a list without the text section, or
+# without harp_open, says nothing about the rest.
+if size -A $B/harp_impl.o 2> /dev/null > $B/sections && grep -q '^\.text' $B/sections; then
+    check "no writable globals" awk '($1==".data" || $1==".bss") && $2>0 {exit 1}' $B/sections
+else skip "no writable globals" "no size -A for this object"
+fi
+if nm $B/harp_impl.o 2> /dev/null > $B/symbols && grep -q -E ' T _?harp_open$' $B/symbols; then
+    check "no exit, abort or print" sh -c "! grep -E ' U _?(abort|exit|_exit|printf|fprintf|puts|perror|__assert_fail|__assert_rtn)\$' $B/symbols"
+else skip "no exit, abort or print" "no nm for this object"
+fi
 
 # hashes RUNNER PROGRAM: of 64 steps' logits, of a model for each kernel
 hashes() {
