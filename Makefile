@@ -240,8 +240,12 @@ matrix:
 	@mkdir -p $(B)
 	sh tests/matrix.sh $(B) readme
 
+# The programs on other systems alone; its table, too.
+desks: all
+	sh tests/desks.sh $(B) readme
+
 clean:
 	rm -rf $(B)
 
-.PHONY: all programs strict run tests test test-all web matrix clean
+.PHONY: all programs strict run tests test test-all web matrix desks clean
 .PHONY: fuzz fuzz-afl coverage
