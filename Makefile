@@ -132,9 +132,11 @@ $(B)/test_words: tests/test_words.c harp.h harp_impl.c
 	$(CC) $(TEST_FLAGS) $(LDFLAGS) -O1 -DHARP_NO_SIMD tests/test_words.c -o $@ $(LIBS)
 
 # Parts of the converter: JSON.
-$(B)/variants: tests/variants.c tools/convert/json.c tools/convert/util.c tools/convert/json.h
+JSON = tools/convert/json.c tools/convert/files.c tools/convert/util.c
+
+$(B)/variants: tests/variants.c $(JSON) $(HOST) $(CONVERT_HEADERS)
 	@mkdir -p $(B)
-	$(LINK) -Itools/convert tests/variants.c tools/convert/json.c tools/convert/util.c -o $@ $(LIBS)
+	$(LINK) -Itools/convert tests/variants.c $(JSON) $(HOST) -o $@ $(LIBS)
 
 # Parts of the converter: chat templates.
 CHAT = tools/convert/chat.c tools/convert/jinja.c tools/convert/meta.c tools/convert/util.c
@@ -146,9 +148,9 @@ $(B)/test_chat: tests/test_chat.c $(CHAT) tools/convert/convert.h tools/convert/
 # Parts of the converter: GGUF files.
 GGUF = tools/convert/gguf.c tools/convert/dequantize.c tools/convert/quantize.c tools/convert/files.c tools/convert/util.c
 
-$(B)/test_gguf: tests/test_gguf.c $(GGUF) tools/convert/gguf.h tools/convert/dequantize.h
+$(B)/test_gguf: tests/test_gguf.c $(GGUF) $(HOST) $(CONVERT_HEADERS)
 	@mkdir -p $(B)
-	$(LINK) -Itools/convert tests/test_gguf.c $(GGUF) -o $@ $(LIBS)
+	$(LINK) -Itools/convert tests/test_gguf.c $(GGUF) $(HOST) -o $@ $(LIBS)
 
 $(B)/test_quality: tests/test_quality.c tools/convert/quantize.c tools/convert/quantize.h
 	@mkdir -p $(B)

@@ -7,6 +7,8 @@
 #define HARP_TEST_FAULTS_H
 
 #include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,8 +25,8 @@ off_t fault_lseek(int file, off_t offset, int whence);
 int fault_fsync(int file);
 int fault_rename(const char *from, const char *to);
 int fault_open(const char *path, int flags, ...);
-FILE *fault_fopen(const char *path, const char *mode);
-size_t fault_fread(void *into, size_t size, size_t n, FILE *file);
+int fault_fstat(int file, struct stat *status);
+int fault_close(int file);
 
 #ifndef FAULTS_THEMSELVES
 #define malloc fault_malloc
@@ -36,8 +38,8 @@ size_t fault_fread(void *into, size_t size, size_t n, FILE *file);
 #define fsync fault_fsync
 #define rename fault_rename
 #define open fault_open
-#define fopen fault_fopen
-#define fread fault_fread
+#define fstat(file, status) fault_fstat(file, status) /* not the struct */
+#define close fault_close
 #endif
 
 #endif

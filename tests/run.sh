@@ -192,12 +192,12 @@ if [ "$all" = all ]; then
     elif [ ! -d $B/node/node_modules/playwright-core ]; then skip "view in a browser" "no playwright-core in $B/node"
     else run "view in a browser" env NODE_PATH=$B/node/node_modules node tests/test_view.js $B/harp $B/view $chromium
     fi
-    if gcc -std=c99 -g1 -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined tools/convert/*.c harp_impl.c -o $B/convert_sane -lm -pthread; then
+    if gcc -std=c99 -g1 -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined tools/convert/*.c tools/convert/ground/*.c harp_impl.c -o $B/convert_sane -lm -pthread; then
         run "converter under ASan and UBSan" $B/test_convert $B/convert_sane $B/convert
     else
         skip "converter under ASan and UBSan" "this gcc has no sanitizers"
     fi
-    if gcc -std=c99 -g1 -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined -Itools/convert tests/test_gguf.c tools/convert/gguf.c tools/convert/dequantize.c tools/convert/quantize.c tools/convert/files.c tools/convert/util.c -o $B/gguf_sane -lm; then
+    if gcc -std=c99 -g1 -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined -Itools/convert tests/test_gguf.c tools/convert/gguf.c tools/convert/dequantize.c tools/convert/quantize.c tools/convert/files.c tools/convert/util.c tools/convert/ground/host.c -o $B/gguf_sane -lm -pthread; then
         run "GGUF files under ASan and UBSan" $B/gguf_sane $F/gguf/blocks.bin $B/convert/x.gguf
     else
         skip "GGUF files under ASan and UBSan" "this gcc has no sanitizers"

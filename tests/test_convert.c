@@ -411,6 +411,15 @@ static void save(const char *name, const char *data, size_t bytes)
     fclose(f);
 }
 
+static void copy_file(const char *from, const char *to)
+{
+    size_t n = 0;
+    char *data = load(from, &n);
+    if (!data) exit(2);
+    save(to, data, n);
+    free(data);
+}
+
 static int says(const char *text)
 {
     size_t n;
@@ -1270,6 +1279,69 @@ static void test_tokenizers(void)
           && encodes("b<s>a", "258 260 256 261"), "a special token in normalized text: found, and said");
 }
 
+/* ---- named pipes: nobody writes into them, so whoever waits for their contents waits for ever ---- */
+
+/* The same as convert(), for a program that may hang: then it ends by a signal. */
+static int convert_in_time(const char *in, const char *out, const char *option, const char *value)
+{
+    char paths[4][LONGEST_PATH], *arguments[6];
+    int status;
+    pid_t child;
+    snprintf(paths[0], LONGEST_PATH, "%s", converter);
+    snprintf(paths[1], LONGEST_PATH, "%s/%s", folder, in);
+    snprintf(paths[2], LONGEST_PATH, "%s/%s", folder, out);
+    snprintf(paths[3], LONGEST_PATH, "%s/%s", folder, value ? value : "");
+    arguments[0] = paths[0], arguments[1] = paths[1], arguments[2] = paths[2];
+    arguments[3] = value ? (char *)(size_t)option : NULL, arguments[4] = value ? paths[3] : NULL, arguments[5] = NULL;
+    child = fork();
+    if (child == 0) {
+        char said[LONGEST_PATH];
+        snprintf(said, sizeof said, "%s/said", folder);
+        if (!freopen(said, "w", stderr)) _exit(127);
+        alarm(10);
+        execv(converter, arguments);
+        _exit(127);
+    }
+    waitpid(child, &status, 0);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static void make_pipe(const char *name)
+{
+    char path[LONGEST_PATH];
+    remove_file(name);
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    if (mkfifo(path, 0600) != 0) exit(2);
+}
+
+static void test_pipes(void)
+{
+    static const char *const names[] = {"config.json", "generation_config.json", "model.safetensors", "tokenizer.json",
+                                        "tokenizer_config.json", "chat_template.jinja"};
+    char name[64], what[96];
+    size_t i;
+    for (i = 0; i < sizeof names / sizeof *names; i++) {
+        make_folder_of(i > 3 ? 263 : VOCAB, "pipes", "");
+        write_safetensors("pipes/model.safetensors", "F32", UNTIED);
+        if (i > 3) {
+            write_tokenizer(1, BYTE_LEVEL, "", NULL, NULL);
+            copy_file("words/tokenizer.json", "pipes/tokenizer.json");
+        }
+        sprintf(name, "pipes/%s", names[i]);
+        make_pipe(name);
+        sprintf(what, "a pipe as %s is refused", names[i]);
+        check(convert_in_time("pipes", "pipes.harp", NULL, NULL) == 1 && says(names[i]) && says("not a regular file")
+              && !exists("pipes.harp"), what);
+        remove_file(name), remove_file("pipes/tokenizer.json");
+    }
+    make_pipe("pipe.gguf");
+    check(convert_in_time("pipe.gguf", "pipes.harp", NULL, NULL) == 1 && says("pipe.gguf: not a regular file"),
+          "a pipe as a model is refused");
+    check(convert_in_time("f32", "pipes.harp", "--tokenizer", "pipe.gguf") == 1
+          && says("pipe.gguf: not a regular file") && !exists("pipes.harp"), "a pipe as --tokenizer is refused");
+    remove_file("pipe.gguf");
+}
+
 int main(int argc, char **argv)
 {
     if (argc != 3) return 2;
@@ -1286,6 +1358,7 @@ int main(int argc, char **argv)
     test_refused_tokenizers();
     test_tokenizers();
     test_sentencepiece();
+    test_pipes();
     test_attacks();
     test_interrupted(SIGTERM);
     test_interrupted(SIGKILL);

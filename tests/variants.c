@@ -10,6 +10,7 @@
  *     split    with qkv_proj, gate_up_proj taken apart; QUERIES and KEYS are the rows of q and of k
  *     bare     with the first word of each name left out */
 #include "bytes.h"
+#include "files.h"
 #include "json.h"
 
 #include <stdio.h>

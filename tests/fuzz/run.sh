@@ -15,7 +15,7 @@ here=tests/fuzz
 library="harp tokenizer session"
 converter="json safetensors tokenizer_file chat llama2c huggingface"
 [ ! -f tools/convert/gguf.c ] || converter="$converter gguf"
-sources=$(ls tools/convert/*.c | grep -v -e '/convert\.c$' -e '/check\.c$')
+sources=$(ls tools/convert/*.c tools/convert/ground/*.c | grep -v -e '/convert\.c$' -e '/check\.c$')
 flags="-std=c99 -D_POSIX_C_SOURCE=200809L -g -Wno-unused-function"
 checks="-fsanitize=address,undefined,float-cast-overflow -fno-sanitize=null,alignment -fno-sanitize-recover=all"
 mkdir -p $B $B/found
@@ -26,7 +26,7 @@ build() { # build KIND COMPILER FLAGS...: BUILD_FOLDER/fuzz/KIND_TARGET
     mkdir -p $B/$kind
     for c in $sources; do
         o=$B/$kind/$(basename $c .c).o
-        [ $o -nt $c ] || "$@" $flags -c $c -o $o || return 1
+        [ $o -nt $c ] && [ -z "$(find tools/convert -name '*.h' -newer $o)" ] || "$@" $flags -c $c -o $o || return 1
     done
     for t in $library $converter; do
         to=$B/${kind}_$t
@@ -34,7 +34,7 @@ build() { # build KIND COMPILER FLAGS...: BUILD_FOLDER/fuzz/KIND_TARGET
         if [ $to -nt $here/fuzz_$t.c ] && [ $to -nt harp_impl.c ] && [ -z "$(find tools/convert $here -name '*.[ch]' -newer $to)" ]; then continue; fi
         objects="$B/$kind/*.o" faster=
         case " $library " in *" $t "*) objects= faster=$FASTER ;; esac
-        "$@" $faster $flags $LINK $here/fuzz_$t.c $DRIVER $objects -o $to -lm || return 1
+        "$@" $faster $flags $LINK $here/fuzz_$t.c $DRIVER $objects -o $to -lm -pthread || return 1
     done
 }
 

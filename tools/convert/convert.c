@@ -7,6 +7,7 @@
 #include "bytes.h"
 #include "check.h"
 #include "describe.h"
+#include "files.h"
 #include "gguf.h"
 #include "pour.h"
 
@@ -93,24 +94,30 @@ static int read_arguments(cv_request *r, int *check, int argc, char **argv)
 
 /* ---- formats ---- */
 
-static int is_any_file(const char *path)
+static int is_folder(const char *path, cv_error *err)
 {
-    (void)path;
+    (void)err;
+    return host_kind_of(path) == HOST_FOLDER;
+}
+
+static int is_any_file(const char *path, cv_error *err)
+{
+    (void)path, (void)err;
     return 1;
 }
 
 /* The first that fits opens the source. llama2.c's version 0 has no magic: it takes what is left, and looks closely. */
 static const struct {
-    int (*fits)(const char *path);
+    int (*fits)(const char *path, cv_error *err);
     int (*open)(cv_source **source, const char *path, cv_error *err);
-} formats[] = {{cv_is_folder, cv_open_huggingface}, {cv_is_gguf, cv_open_gguf}, {is_any_file, cv_open_llama2c}};
+} formats[] = {{is_folder, cv_open_huggingface}, {cv_is_gguf, cv_open_gguf}, {is_any_file, cv_open_llama2c}};
 
 static int open_source(cv_source **source, const char *path, cv_error *err)
 {
-    size_t i = 0;
-    if (!cv_is_folder(path) && !cv_file_exists(path)) return cv_fail(err, "%.300s: cannot be opened", path);
-    while (!formats[i].fits(path)) i++;
-    return formats[i].open(source, path, err);
+    for (size_t i = 0;; i++) {
+        int fits = formats[i].fits(path, err);
+        if (fits) return fits < 0 ? -1 : formats[i].open(source, path, err);
+    }
 }
 
 /* ---- progress ---- */
@@ -122,7 +129,7 @@ typedef struct progress {
 static void show_progress(void *user, double share, const char *tensor)
 {
     progress *p = user;
-    double now = cv_seconds(), spent = now - p->begin;
+    double now = host_seconds(), spent = now - p->begin;
     if (now - p->shown < 0.2) return;
     p->shown = now;
     fprintf(stderr, "\r%3.0f %%  %-24s", 100.0 * share, tensor);
@@ -165,8 +172,8 @@ static int write_file(const cv_request *r, cv_description *d, cv_source *source,
     cv_writer writer;
     progress p = {0.0, 0.0};
     size_t at;
-    int show = !r->quiet && cv_stderr_is_terminal();
-    p.begin = cv_seconds();
+    int show = !r->quiet && host_is_terminal(stderr);
+    p.begin = host_seconds();
     if (reserve_losses(&d->meta, plan->n, &at, err) < 0
         || cv_writer_begin(&writer, r->out, &d->meta, plan->tensors, plan->n, err) < 0)
         return -1;
@@ -212,7 +219,7 @@ static int convert(const cv_request *r, cv_error *err)
 {
     cv_description description;
     cv_source *source;
-    if (cv_is_same_file(r->in, r->out)) return cv_fail(err, "%.300s: cannot replace what is read", r->out);
+    if (host_is_same_file(r->in, r->out)) return cv_fail(err, "%.300s: cannot replace what is read", r->out);
     if (cv_describe(&description, &source, r, open_source, err) < 0) return -1;
     int failed = pour_source(r, &description, source, err);
     source->close(source);
@@ -225,6 +232,7 @@ int main(int argc, char **argv)
     cv_request request = {0};
     cv_error err = {""};
     int check = 0;
+    host_start(&argc, &argv);
     if (argc == 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) return fputs(usage, stdout) == EOF;
     int status = read_arguments(&request, &check, argc, argv);
     if (status) return status;

@@ -16,14 +16,10 @@ typedef struct cv_error {
 
 int cv_fail(cv_error *err, const char *format, ...); /* fills err->text like printf, returns -1 */
 
-/* ---- util.c: memory and files ---- */
+/* ---- util.c: memory, checksums ---- */
 
 void *cv_alloc(size_t count, size_t size, cv_error *err);            /* zeroed; NULL on overflow or no memory         */
 void *cv_grow(void *block, size_t count, size_t size, cv_error *err); /* realloc; NULL leaves block as it was          */
-/* Reads a whole file of at most max bytes; one zero byte follows the contents. The caller frees *data. */
-int cv_read_file(const char *path, size_t max, char **data, size_t *bytes, cv_error *err);
-int cv_file_exists(const char *path);
-int cv_path_join(char *out, size_t capacity, const char *folder, const char *file, cv_error *err);
 uint32_t cv_crc32(uint32_t crc, const void *data, size_t bytes); /* as zip and PNG; start with 0 */
 
 /* ---- meta.c: the metadata of the .harp file being made, in order; see the format chapter of harp_impl.c ---- */

@@ -20,22 +20,22 @@ static int put_text(cv_meta *meta, const char *key, const char *text, cv_error *
 
 /* ---- names ---- */
 
-/* What stands after the last slash of a path, slashes at its end not counted. */
+/* What stands after the last separator of a path, separators at its end not counted. */
 static int base_name(char *out, size_t capacity, const char *path, cv_error *err)
 {
-    size_t end = strlen(path), begin;
-    while (end > 0 && path[end - 1] == '/') end--;
-    for (begin = end; begin > 0 && path[begin - 1] != '/';) begin--;
-    if (end - begin >= capacity) return cv_fail(err, "%.200s: the path is too long", path);
-    memcpy(out, path + begin, end - begin);
-    out[end - begin] = 0;
+    size_t end = strlen(path);
+    if (end >= capacity) return cv_fail(err, "%.200s: the path is too long", path);
+    memcpy(out, path, end + 1);
+    while (end > 0 && !*host_file_name(out)) out[--end] = 0;
+    const char *name = host_file_name(out);
+    memmove(out, name, strlen(name) + 1);
     return 0;
 }
 
 /* The name alone: where a file lay on somebody's machine is nobody's business. */
 static int put_names(cv_meta *meta, const cv_request *r, cv_error *err)
 {
-    char base[CV_PATH_BYTES];
+    char base[HOST_PATH_BYTES];
     if (base_name(base, sizeof base, r->in, err) < 0) return -1;
     if (put_text(meta, "name", r->name ? r->name : base, err) < 0 || put_text(meta, "source", base, err) < 0) return -1;
     return r->licence ? put_text(meta, "licence", r->licence, err) : 0;
@@ -46,10 +46,10 @@ static int put_names(cv_meta *meta, const cv_request *r, cv_error *err)
 /* A folder or a GGUF file has its own; another file's must be named: nothing tells which of its neighbours belongs to it. */
 static int put_tokenizer(cv_description *d, const cv_request *r, int32_t vocab, cv_error *err)
 {
-    int has_own = r->vocab_only || cv_is_folder(r->in) || cv_is_gguf(r->in);
-    const char *path = r->tokenizer ? r->tokenizer : has_own ? r->in : NULL;
+    int has_own = r->tokenizer || r->vocab_only || host_kind_of(r->in) == HOST_FOLDER ? 1 : cv_is_gguf(r->in, err);
+    const char *path = r->tokenizer ? r->tokenizer : r->in;
     d->tokenizer.bos = d->tokenizer.eos = -1;
-    if (!path) return 0;
+    if (has_own <= 0) return has_own;
     int result = cv_tokenizer_load(path, vocab, &d->meta, &d->tokenizer, err);
     if (result < 0) return -1;
     if (result == 1 && (r->tokenizer || r->vocab_only)) return cv_fail(err, "%.300s: there is no tokenizer", path);
@@ -100,9 +100,9 @@ static int find_template_in_gguf(const char *path, char **text, size_t *bytes, c
 /* tokenizer_config.json of a folder; otherwise, or if it is not there, nothing. */
 static int load_config(const char *folder, cv_json *config, cv_error *err)
 {
-    char path[CV_PATH_BYTES];
+    char path[HOST_PATH_BYTES];
     memset(config, 0, sizeof *config);
-    if (!cv_is_folder(folder)) return 0;
+    if (host_kind_of(folder) != HOST_FOLDER) return 0;
     if (cv_path_join(path, sizeof path, folder, "tokenizer_config.json", err) < 0) return -1;
     return cv_file_exists(path) ? cv_json_load(config, path, MOST_CONFIG_BYTES, err) : 0;
 }
@@ -110,9 +110,10 @@ static int load_config(const char *folder, cv_json *config, cv_error *err)
 /* 1: *text is the template, to be freed; 0: there is none. Newer folders keep it in a file of its own. */
 static int find_template(const char *folder, const cv_json *config, char **text, size_t *bytes, cv_error *err)
 {
-    char path[CV_PATH_BYTES];
-    if (cv_is_gguf(folder)) return find_template_in_gguf(folder, text, bytes, err);
-    if (!cv_is_folder(folder)) return 0;
+    char path[HOST_PATH_BYTES];
+    int is_gguf = cv_is_gguf(folder, err);
+    if (is_gguf) return is_gguf < 0 ? -1 : find_template_in_gguf(folder, text, bytes, err);
+    if (host_kind_of(folder) != HOST_FOLDER) return 0;
     if (cv_path_join(path, sizeof path, folder, "chat_template.jinja", err) < 0) return -1;
     if (cv_file_exists(path)) return cv_read_file(path, MOST_TEMPLATE_BYTES, text, bytes, err) < 0 ? -1 : 1;
     const char *found = template_in(config, bytes);

@@ -354,14 +354,15 @@ static int collect_tensors(cv_gguf *g, cv_error *err)
                    (double)n);
 }
 
-int cv_is_gguf(const char *path)
+int cv_is_gguf(const char *path, cv_error *err)
 {
     char magic[4] = {0};
-    FILE *file = cv_is_folder(path) ? NULL : fopen(path, "rb");
-    if (!file) return 0;
-    size_t n = fread(magic, 1, sizeof magic, file);
-    fclose(file);
-    return n == 4 && memcmp(magic, "GGUF", 4) == 0;
+    cv_file file;
+    if (!cv_file_exists(path)) return 0;
+    if (cv_file_open(&file, path, err) < 0) return -1;
+    int failed = file.bytes < sizeof magic ? 0 : cv_file_read(&file, 0, magic, sizeof magic, err);
+    cv_file_close(&file);
+    return failed ? -1 : memcmp(magic, "GGUF", 4) == 0;
 }
 
 int cv_gguf_open(cv_gguf *g, const char *path, cv_error *err)

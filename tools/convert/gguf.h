@@ -51,7 +51,7 @@ typedef struct cv_gguf {
     size_t n;
 } cv_gguf;
 
-int cv_is_gguf(const char *path); /* a file that begins like one */
+int cv_is_gguf(const char *path, cv_error *err); /* 1: a file that begins like one; 0; -1: it cannot be read */
 
 int cv_gguf_open(cv_gguf *g, const char *path, cv_error *err);
 void cv_gguf_close(cv_gguf *g); /* also after a failed open */

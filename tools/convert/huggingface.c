@@ -19,7 +19,7 @@ typedef struct folder {
     cv_safetensors tensors;
     cv_json config, generation;
     const cv_family *family;
-    char config_path[CV_PATH_BYTES];
+    char config_path[HOST_PATH_BYTES];
 } folder;
 
 /* ---- finding ---- */
@@ -96,7 +96,7 @@ static int find(cv_source *source, cv_part part, int32_t layer, cv_matrix *matri
         return cv_fail(err, "tensor %s has dtype %.20s; only F32, F16 and BF16 are supported", matrix->name, t->type);
     t->used = 1;
     matrix->rows = t->rows, matrix->cols = t->cols;
-    matrix->at = (uint64_t)(t - f->tensors.tensors), matrix->fusion = name->fusion;
+    matrix->at = (uint64_t)(t - f->tensors.tensors), matrix->fusion = (int)name->fusion;
     if (name->fusion == CV_TURNED || name->fusion == CV_TURNED_STACKED) matrix->rows = t->cols, matrix->cols = t->rows;
     return name->fusion == CV_WHOLE || name->fusion == CV_TURNED ? 0 : cut_out(f, t, name->fusion, matrix, err);
 }
@@ -207,7 +207,7 @@ static void close_folder(cv_source *source)
 
 static int load(folder *f, const char *path, cv_error *err)
 {
-    char generation[CV_PATH_BYTES];
+    char generation[HOST_PATH_BYTES];
     if (cv_path_join(f->config_path, sizeof f->config_path, path, "config.json", err) < 0
         || cv_path_join(generation, sizeof generation, path, "generation_config.json", err) < 0
         || cv_json_load(&f->config, f->config_path, MOST_CONFIG_BYTES, err) < 0)

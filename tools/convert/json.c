@@ -2,6 +2,7 @@
  *
  * json.c - see json.h. No recursion: open containers stand on a small stack. */
 #include "json.h"
+#include "files.h"
 
 #include <math.h>
 #include <stdlib.h>

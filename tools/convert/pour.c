@@ -7,12 +7,12 @@
  * time is between. The file does not depend on how many threads there are. */
 #include "pour.h"
 #include "bytes.h"
-#include "threads.h"
+#include "ground/host.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-enum { CHUNK_WEIGHTS = 1 << 19 };
+enum { CHUNK_WEIGHTS = 1 << 19, MOST_THREADS = 16 };
 
 typedef struct pour { /* one tensor on its way */
     cv_writer *writer;
@@ -20,11 +20,11 @@ typedef struct pour { /* one tensor on its way */
     const cv_tensor *tensor;
     const cv_planned *planned;
     cv_loss *loss;
-    cv_crew *crew;
+    host_lock *reading, *writing;
     int as_integers;     /* the source has them          */
     uint64_t chunk_rows; /* a multiple of 16             */
-    uint64_t next_read;  /* row; under the lock CV_READING */
-    uint64_t next_write; /* row; under the lock CV_WRITING */
+    uint64_t next_read;  /* row; under the lock `reading` */
+    uint64_t next_write; /* row; under the lock `writing` */
     int failed;          /* the same; err says why       */
     cv_progress_fn *progress;
     void *user;
@@ -161,21 +161,21 @@ static void release(lane *l)
 static uint64_t take_chunk(pour *p, const lane *l, uint64_t *first, int *failed, cv_error *err)
 {
     int any_order = p->source->any_order;
-    cv_crew_lock(p->crew, CV_READING);
+    host_lock_take(p->reading);
     uint64_t left = p->tensor->rows - p->next_read, n = left < p->chunk_rows ? left : p->chunk_rows;
     *first = p->next_read;
     p->next_read += n;
     if (n > 0 && !any_order && !*failed) *failed = read_rows(p, l, *first, n, err) < 0;
-    cv_crew_unlock(p->crew, CV_READING);
+    host_lock_give(p->reading);
     if (n > 0 && any_order && !*failed) *failed = read_rows(p, l, *first, n, err) < 0;
     return n;
 }
 
 static void stop_reading(pour *p)
 {
-    cv_crew_lock(p->crew, CV_READING);
+    host_lock_take(p->reading);
     p->next_read = p->tensor->rows;
-    cv_crew_unlock(p->crew, CV_READING);
+    host_lock_give(p->reading);
 }
 
 static void add_loss(cv_loss *sum, const cv_loss *loss)
@@ -189,8 +189,8 @@ static void write_chunk(pour *p, const lane *l, uint64_t first, uint64_t n, cons
 {
     const cv_writer *w = p->writer;
     size_t bytes = (size_t)((n + CV_TILE_ROWS - 1) / CV_TILE_ROWS) * tile_bytes(p->tensor);
-    cv_crew_lock(p->crew, CV_WRITING);
-    while (p->next_write != first && !p->failed) cv_crew_wait(p->crew, CV_WRITING);
+    host_lock_take(p->writing);
+    while (p->next_write != first && !p->failed) host_lock_wait(p->writing);
     if (!p->failed) {
         if (p->progress)
             p->progress(p->user, (double)(p->tensor->offset + w->written) / (double)w->file_bytes, p->tensor->name);
@@ -200,13 +200,14 @@ static void write_chunk(pour *p, const lane *l, uint64_t first, uint64_t n, cons
         add_loss(p->loss, loss);
         if (failed) stop_reading(p);
     }
-    cv_crew_wake(p->crew, CV_WRITING);
-    cv_crew_unlock(p->crew, CV_WRITING);
+    host_lock_wake(p->writing);
+    host_lock_give(p->writing);
 }
 
-static void work(void *user)
+static void work(void *user, int which)
 {
     pour *p = user;
+    (void)which; /* whoever comes takes the next chunk */
     lane l;
     cv_error err;
     uint64_t first, n;
@@ -222,10 +223,11 @@ static void work(void *user)
 static int pour_matrix(pour *p, cv_error *err)
 {
     uint64_t tile_weights = CV_TILE_ROWS * p->tensor->cols, tiles = CHUNK_WEIGHTS / tile_weights;
+    int processors = host_processors(), threads = processors < MOST_THREADS ? processors : MOST_THREADS;
     p->as_integers = p->tensor->type == CV_Q8 && has_integers(p->source, p->planned, err);
     p->chunk_rows = (tiles ? tiles : 1) * CV_TILE_ROWS;
     p->err = err;
-    cv_crew_run(p->crew, p->tensor->rows <= p->chunk_rows, work, p);
+    host_run(p->tensor->rows <= p->chunk_rows ? 1 : threads, work, p);
     return p->failed ? -1 : 0;
 }
 
@@ -234,15 +236,15 @@ static int pour_matrix(pour *p, cv_error *err)
 int cv_pour(cv_writer *writer, cv_source *source, const cv_plan *plan, cv_loss *losses, cv_progress_fn *progress,
             void *user, cv_error *err)
 {
-    int failed = 0;
-    cv_crew *crew = cv_crew_open(err);
-    if (!crew) return -1;
+    host_lock *reading = host_lock_make(), *writing = host_lock_make();
+    int failed = reading && writing ? 0 : cv_fail(err, "out of memory (for a lock)");
     for (uint32_t i = 0; !failed && i < plan->n; i++) {
         pour p = {0};
         p.writer = writer, p.source = source, p.tensor = &plan->tensors[i], p.planned = &plan->planned[i];
-        p.loss = &losses[i], p.crew = crew, p.progress = progress, p.user = user;
+        p.loss = &losses[i], p.reading = reading, p.writing = writing, p.progress = progress, p.user = user;
         failed = p.tensor->type == CV_F32 ? pour_vector(&p, err) : pour_matrix(&p, err);
     }
-    cv_crew_close(crew);
+    host_lock_free(reading);
+    host_lock_free(writing);
     return failed ? -1 : 0;
 }

@@ -165,8 +165,8 @@ static int add_file(cv_safetensors *st, char *path, cv_error *err)
 
 static char *joined(const char *folder, const char *file, cv_error *err)
 {
-    char *path = cv_alloc(CV_PATH_BYTES, 1, err);
-    if (path && cv_path_join(path, CV_PATH_BYTES, folder, file, err) < 0) {
+    char *path = cv_alloc(HOST_PATH_BYTES, 1, err);
+    if (path && cv_path_join(path, HOST_PATH_BYTES, folder, file, err) < 0) {
         free(path);
         path = NULL;
     }
@@ -193,13 +193,8 @@ static int sort_by_name(cv_safetensors *st, cv_error *err)
 /* The file's place in st->files, or -1. */
 static int64_t file_index(const cv_safetensors *st, const char *name)
 {
-    size_t n = strlen(name);
-    for (uint32_t i = 0; i < st->n_files; i++) {
-        size_t length = strlen(st->files[i].path);
-        if (length > n && strcmp(st->files[i].path + length - n, name) == 0
-            && strchr("/\\", st->files[i].path[length - n - 1]))
-            return i;
-    }
+    for (uint32_t i = 0; i < st->n_files; i++)
+        if (strcmp(host_file_name(st->files[i].path), name) == 0) return i;
     return -1;
 }
 

@@ -1,25 +1,23 @@
 /* SPDX-License-Identifier: MIT OR Unlicense
  *
  * tokenizer.c - finds a tokenizer, whatever its form, and has it read; see convert.h and vocab.h */
+#include "files.h"
 #include "gguf.h"
 #include "vocab.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-enum { CV_PATH = 4096 };
 #define CV_LARGEST_FILE ((size_t)1 << 28)
 
 typedef struct cv_paths {
-    char folder[CV_PATH], file[CV_PATH]; /* file: what was found in it, or was given */
+    char folder[HOST_PATH_BYTES], file[HOST_PATH_BYTES]; /* file: what was found in it, or was given */
 } cv_paths;
 
-/* The folder of a file: what stands before the last slash. */
+/* The folder of a file: what stands before its name. */
 static int cv_folder_of(char *out, size_t capacity, const char *path, cv_error *err)
 {
-    const char *slash = strrchr(path, '/'), *back = strrchr(path, '\\');
-    if (!slash || (back && back > slash)) slash = back ? back : slash;
-    size_t n = slash ? (size_t)(slash - path) + 1 : 0;
+    size_t n = (size_t)(host_file_name(path) - path);
     if (n >= capacity) return cv_fail(err, "%.200s: the path is too long", path);
     memcpy(out, path, n);
     out[n] = 0;
@@ -28,7 +26,7 @@ static int cv_folder_of(char *out, size_t capacity, const char *path, cv_error *
 
 static int cv_beside(const cv_paths *paths, const char *name, char *out, cv_error *err)
 {
-    if (cv_path_join(out, CV_PATH, paths->folder, name, err) < 0) return -1;
+    if (cv_path_join(out, HOST_PATH_BYTES, paths->folder, name, err) < 0) return -1;
     return cv_file_exists(out);
 }
 
@@ -53,7 +51,7 @@ static int cv_find_file(const char *path, cv_paths *paths, cv_error *err)
 /* tokenizer.json holds a model; vocab.json is the bare object of tokens, and merges.txt stands beside it. */
 static int cv_load_json(cv_vocab *v, const cv_paths *paths, const cv_json *j, const cv_json *config, cv_error *err)
 {
-    char path[CV_PATH], *merges = NULL;
+    char path[HOST_PATH_BYTES], *merges = NULL;
     size_t bytes;
     if (cv_json_type_of(j, cv_json_get(j, 0, "model")) == CV_JSON_OBJECT)
         return cv_read_tokenizer_json(v, j, paths->file, err);
@@ -119,7 +117,7 @@ static int cv_load_config(const cv_paths *paths, cv_json *config, char *path, cv
 /* Older folders keep added tokens in a file of their own. */
 static int cv_load_added(cv_vocab *v, const cv_paths *paths, const cv_json *config, cv_error *err)
 {
-    char path[CV_PATH];
+    char path[HOST_PATH_BYTES];
     cv_json j;
     int there = cv_beside(paths, "added_tokens.json", path, err);
     if (there <= 0) return there;
@@ -157,12 +155,13 @@ int cv_tokenizer_load(const char *path, int32_t vocab, cv_meta *meta, cv_tokeniz
     cv_paths paths;
     cv_json config;
     cv_vocab v;
-    char config_path[CV_PATH], *text = NULL;
+    char config_path[HOST_PATH_BYTES], *text = NULL;
     size_t bytes;
     memset(facts, 0, sizeof *facts);
     facts->bos = facts->eos = -1;
-    if (cv_is_gguf(path)) return cv_load_gguf(path, vocab, meta, facts, err);
-    int result = cv_find_file(path, &paths, err);
+    int result = cv_is_gguf(path, err);
+    if (result) return result < 0 ? -1 : cv_load_gguf(path, vocab, meta, facts, err);
+    result = cv_find_file(path, &paths, err);
     if (result) return result;
     int configured = cv_load_config(&paths, &config, config_path, err);
     if (configured < 0) return -1;
