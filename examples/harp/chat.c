@@ -7,14 +7,13 @@
  *
  * The table's texts name control tokens ("<|im_end|>"); what people type never becomes one, whatever it looks like.
  * harp_encode_spans turns both kinds of text, joined, into tokens.
+ *
+ * Ctrl-C stops the answer, not the program; unless nobody types: then it ends the program.
  */
 #include "cli.h"
 
-#include <errno.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 typedef struct message {
     blob text;
@@ -25,6 +24,7 @@ typedef struct chat {
     engine engine;
     show show;
     blob system;
+    int is_typed;       /* a person sits at the input                                      */
     int32_t limit;      /* tokens an answer                                                */
     message *messages;  /* [n_messages], user and assistant in turn                        */
     size_t n_messages;
@@ -34,37 +34,6 @@ typedef struct chat {
     ids tokens;         /* the conversation as tokens                                      */
     blob answer;        /* text of the answer so far                                       */
 } chat;
-
-/* ---- Ctrl-C stops the answer, not the program ---- */
-
-static volatile sig_atomic_t interrupted;
-
-static void on_interrupt(int signal_number)
-{
-    (void)signal_number;
-    interrupted = 1;
-}
-
-static int was_interrupted(void)
-{
-    return interrupted;
-}
-
-/* Asked within a pass, for the sake of long prompts. Once an answer has begun it ends between two tokens instead. */
-static int cancel(void *user)
-{
-    const chat *c = (const chat *)user;
-    return interrupted && c->show.position < 0;
-}
-
-static int catch_interrupts(void)
-{
-    struct sigaction action;
-    memset(&action, 0, sizeof action);
-    action.sa_handler = on_interrupt; /* without SA_RESTART: Ctrl-C at the prompt ends the reading of the line */
-    sigemptyset(&action.sa_mask);
-    return sigaction(SIGINT, &action, NULL) ? complain("signals: %s", strerror(errno)) : EXIT_FINE;
-}
 
 /* ---- Texts ---- */
 
@@ -169,7 +138,8 @@ static int write_conversation(chat *c)
         status = c->messages[i].is_user ? write_user(c, i) : write_assistant(c, i);
     if (status == EXIT_FINE) status = write_key(c, has_prompt ? "chat.assistant.prompt" : "chat.assistant.before");
     if (status) return status;
-    return ids_encode_spans(&c->tokens, c->engine.model, c->written.data, c->written.bytes, c->spans, c->n_spans, flags);
+    return ids_encode_spans(&c->tokens, c->engine.model, c->written.data, c->written.bytes, c->spans, c->n_spans,
+                            flags);
 }
 
 /* ---- One turn ---- */
@@ -233,46 +203,57 @@ static int reply(chat *c, const char *text, size_t bytes)
     else if (!c->answer.bytes && add_message(c, 0, "", 0)) return EXIT_FAILED;
     if (status == HARP_ERR_CONTEXT || (status == HARP_OK && !c->show.ended && engine_used(e) >= engine_context(e)))
         return say_full(c), EXIT_FINE;
-    if (status == HARP_ERR_CANCELLED && interrupted) return EXIT_FINE;
+    if (status == HARP_ERR_CANCELLED && host_interrupted()) return EXIT_FINE;
     return status ? engine_complain(e, &err) : EXIT_FINE;
 }
 
 /* ---- The conversation ---- */
 
-/* Reads a message into *text; a line that ends with \ goes on. Returns 0 at the end of the input. */
-static int read_message(blob *text)
+/* Adds lines to *text as long as they end with \. HOST_LINE: the message is complete. */
+static host_line read_lines(blob *text, int asks)
 {
-    int asks = isatty(STDIN_FILENO), more = 1;
     char *line = NULL;
-    size_t capacity = 0;
-    for (text->bytes = 0; more;) {
-        ssize_t n;
+    size_t capacity = 0, n;
+    host_line got;
+    int more = 1;
+    do {
         if (asks) fputs(text->bytes ? ". " : "> ", stdout), fflush(stdout);
-        errno = 0;
-        n = getline(&line, &capacity, stdin);
-        if (n < 0 && errno == EINTR) {
-            clearerr(stdin), interrupted = 0, text->bytes = 0;
-            puts("\n(/exit or Ctrl-D ends)");
-            continue;
-        }
-        if (n < 0) break;
-        if (n > 0 && line[n - 1] == '\n') n--;
+        got = host_read_line(&line, &capacity, &n);
+        if (got != HOST_LINE) break;
         more = n > 0 && line[n - 1] == '\\';
         if (more) line[n - 1] = '\n';
-        if (append(text, line, (size_t)n)) break;
-        if (!more) return free(line), 1;
-    }
+        if (append(text, line, n)) got = HOST_LINE_FAILED;
+    } while (more && got == HOST_LINE);
     free(line);
-    return text->bytes > 0;
+    return got == HOST_LINE_END && text->bytes ? HOST_LINE : got;
+}
+
+/* Reads a message into *text. *more becomes 0 at the end of the input. */
+static int read_message(const chat *c, blob *text, int *more)
+{
+    host_line got;
+    do {
+        if (append(text, "", 0)) return EXIT_FAILED;
+        text->bytes = 0;
+        got = read_lines(text, c->is_typed);
+        if (got == HOST_LINE_STOPPED && !c->is_typed) return EXIT_INTERRUPTED;
+        if (got == HOST_LINE_STOPPED) host_forget_interrupt(), puts("\n(/exit ends)");
+    } while (got == HOST_LINE_STOPPED);
+    *more = got == HOST_LINE;
+    return got == HOST_LINE_FAILED ? complain("the standard input could not be read") : EXIT_FINE;
 }
 
 static int converse(chat *c)
 {
     blob text = {NULL, 0};
-    int status = EXIT_FINE;
-    if (isatty(STDIN_FILENO)) fputs("/exit ends, /reset begins anew, /stats counts; Ctrl-C stops an answer\n", stderr);
-    while (status == EXIT_FINE && !c->show.failed && read_message(&text)) {
-        interrupted = 0;
+    int status = EXIT_FINE, more = 1;
+    if (c->is_typed) fputs("/exit ends, /reset begins anew, /stats counts; Ctrl-C stops an answer\n", stderr);
+    while (status == EXIT_FINE && !c->show.failed) {
+        if (host_interrupted() && !c->is_typed) status = EXIT_INTERRUPTED;
+        host_forget_interrupt();
+        if (status == EXIT_FINE) status = read_message(c, &text, &more);
+        if (!more && c->is_typed) putchar('\n');
+        if (status || !more) break;
         if (strcmp(text.data, "/exit") == 0) break;
         if (strcmp(text.data, "/reset") == 0) drop_messages(c, 0);
         else if (strcmp(text.data, "/stats") == 0) show_stats(&c->show);
@@ -287,7 +268,7 @@ static int converse(chat *c)
 static int check_table(const chat *c, const options *o)
 {
     harp_meta meta;
-    if (c->engine.info.tokenizer == 0) return complain("this model has no tokenizer, so it cannot chat");
+    if (engine_check_text(&c->engine)) return EXIT_FAILED;
     if (!has_key(c, "chat.user.before", &meta) && !has_key(c, "chat.user.after", &meta)
         && !has_key(c, "chat.assistant.before", &meta))
         return complain("this model has no chat format (metadata chat.*); `harp run` continues texts");
@@ -301,13 +282,15 @@ static int open_chat(chat *c, const options *o)
     memset(c, 0, sizeof *c);
     c->limit = o->n < 0 ? INT32_MAX : o->n;
     c->show.position = -1;
-    if (engine_open_model(&c->engine, o) || check_table(c, o) || engine_set_params(&c->engine, o)) return EXIT_FAILED;
+    c->is_typed = host_is_terminal(stdin);
+    if (engine_open_model(&c->engine, o) || check_table(c, o)) return EXIT_FAILED;
+    c->engine.cancel = show_cancel, c->engine.cancel_user = &c->show;
+    if (engine_set_params(&c->engine, o)) return EXIT_FAILED;
     if (o->system && append(&c->system, o->system, strlen(o->system))) return EXIT_FAILED;
     if (o->system && o->escapes) c->system.bytes = unescape(c->system.data);
-    c->engine.params.cancel = cancel, c->engine.params.cancel_user = c;
     if (engine_open_session(&c->engine) || show_open(&c->show, &c->engine, o)) return EXIT_FAILED;
-    c->show.stop = was_interrupted;
-    return catch_interrupts();
+    host_catch_interrupt(!c->is_typed);
+    return EXIT_FINE;
 }
 
 int command_chat(const options *o)
@@ -318,8 +301,8 @@ int command_chat(const options *o)
         status = converse(&c);
         term_legend(&c.show.term);
         closed = show_close(&c.show);
-        if (status == EXIT_FINE) status = closed;
-        if (status == EXIT_FINE && o->stats) show_stats(&c.show);
+        if (status != EXIT_FAILED && closed) status = closed;
+        if (status != EXIT_FAILED && o->stats) show_stats(&c.show);
     }
     drop_messages(&c, 0);
     free(c.messages), free(c.tokens.list);

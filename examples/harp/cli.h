@@ -5,34 +5,40 @@
  *   input.c     files, lists of token ids, escapes
  *   engine.c    a model and a session as the options ask for them
  *   show.c      what a run says while it goes: text, trace, statistics
- *   term.c      colours
+ *   term.c      what a terminal gets to see: colours, and nothing that controls it
  *   json.c      strings and numbers as JSON
  *   masks.c     --replay-masks
  *   decoders.c  --decoder: beams, drafts, pauses
- *   view.c      a trace as a page
- *   run.c chat.c score.c tokenize.c info.c      one sub-command each
+ *   run.c chat.c score.c tokenize.c info.c view.c      one sub-command each
+ *
+ * The system is reached through tools/convert/ground/host.h alone.
  *
  * Functions that can fail return an exit status: EXIT_FINE, or EXIT_FAILED after one line on stderr (complain), or
- * EXIT_USAGE after the help and a line.
+ * EXIT_USAGE after the help and a line, or EXIT_INTERRUPTED after Ctrl-C.
  */
 #ifndef HARP_CLI_H
 #define HARP_CLI_H
 
-#ifndef _POSIX_C_SOURCE
-#define _POSIX_C_SOURCE 200809L /* isatty, sigaction, clock_gettime, getline, sysconf: this header comes first */
-#endif
-
+#include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 
 #include "../../harp.h"
+#include "../../tools/convert/ground/host.h"
 
-enum { EXIT_FINE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
+enum { EXIT_FINE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_INTERRUPTED = HOST_EXIT_INTERRUPTED };
 
 /* ---- options.c ---- */
 
-enum { COMMAND_RUN = 1, COMMAND_CHAT = 2, COMMAND_SCORE = 4, COMMAND_TOKENIZE = 8, COMMAND_INFO = 16 };
+enum {
+    COMMAND_RUN = 1,
+    COMMAND_CHAT = 2,
+    COMMAND_SCORE = 4,
+    COMMAND_TOKENIZE = 8,
+    COMMAND_INFO = 16,
+    COMMAND_VIEW = 32
+};
 enum { MAX_STOPS = 64 };
 enum { DECODER_SAMPLE, DECODER_GREEDY, DECODER_BEAM, DECODER_SPECULATIVE, DECODER_LOOKUP, DECODER_PAUSE };
 
@@ -40,7 +46,7 @@ enum { DECODER_SAMPLE, DECODER_GREEDY, DECODER_BEAM, DECODER_SPECULATIVE, DECODE
  * the option's list, which is in the order of harp.h's enumeration. */
 typedef struct options {
     const char *model;
-    const char *prompt, *file, *tokens, *tokens_file, *decode, *system;
+    const char *prompt, *file, *tokens, *tokens_file, *decode, *system; /* file: of view, the trace */
     int32_t escapes, no_bos, special;
 
     int32_t n; /* -1: until the context is full */
@@ -50,7 +56,7 @@ typedef struct options {
     uint64_t seed;
     float repeat_penalty;
     int32_t repeat_last;
-    const char *stop[MAX_STOPS];
+    const char *stop[MAX_STOPS]; /* escapes are resolved already, if asked for, as in pause_token */
     int32_t n_stop, ignore_end;
 
     int32_t decoder; /* DECODER_... */
@@ -91,21 +97,27 @@ void print_overview(FILE *out);
 /* One line on stderr, "harp: ..."; returns EXIT_FAILED. */
 int complain(const char *format, ...);
 
+/* The same with another beginning, which may be "". A path or a file's text in it cannot control a terminal. */
+void print_line(const char *begin, const char *format, va_list arguments);
+
 /* A text with its length, zero-terminated besides. Freed by the caller. */
 typedef struct blob {
     char *data;
     size_t bytes;
 } blob;
 
-int read_file(const char *path, blob *out); /* "-" is standard input */
+enum { MOST_TEXT = 1 << 28 }; /* bytes; a text of more would fill any context */
+
+/* "-" is standard input. A file of more than `most` bytes is refused: devices never end. */
+int read_file(const char *path, size_t most, blob *out);
+
+/* A file to write. Refused where it is one that the options have us read: opening it would empty it. */
+int open_output(const options *o, const char *path, FILE **out);
 
 typedef struct ids {
     int32_t *list; /* [n] */
     size_t n, capacity;
 } ids;
-
-int ids_reserve(ids *a, size_t more);
-int ids_push(ids *a, int32_t id);
 
 /* "1,2,3", "1 2 3" or "[1, 2, 3]". NULL if fine, otherwise what is wrong. */
 const char *ids_parse(ids *a, const char *text, size_t bytes);
@@ -134,6 +146,9 @@ void json_ids(FILE *out, const int32_t *list, size_t n);
 /* Length of the UTF-8 character at text, 0 if it is none. */
 size_t utf8_length(const char *text, size_t bytes);
 
+/* Whether the UTF-8 character at text is a control character, U+0000..001F or U+007F..009F; newline and tab are. */
+int is_control(const char *text, size_t bytes);
+
 /* ---- term.c ---- */
 
 typedef struct term {
@@ -144,6 +159,9 @@ typedef struct term {
 enum { COLOR_AUTO, COLOR_ALWAYS, COLOR_NEVER };
 
 term term_open(FILE *out, int32_t color);
+
+/* Writes text that a terminal shows and does not obey: what controls it, and what is no UTF-8, becomes U+FFFD. */
+void write_harmless(FILE *out, const char *text, size_t bytes);
 
 /* Writes text; with a step, in the colour of its entropy and marked where HARP stepped in. Returns 0 if it worked. */
 int term_write(const term *t, const char *text, size_t bytes, const harp_step *step);
@@ -166,7 +184,7 @@ typedef struct replay {
     char problem[160]; /* why a mask was refused, "" if none was */
 } replay;
 
-int replay_open(replay *r, const char *path, int32_t hidden, harp_frame frame);
+int replay_open(replay *r, const char *path, int32_t hidden, int32_t context, harp_frame frame);
 int replay_mask(void *user, int32_t reframing, int32_t step, int32_t position, unsigned char *keep, int32_t hidden);
 void replay_close(replay *r);
 
@@ -179,18 +197,27 @@ typedef struct engine {
     harp_session *draft;
     harp_info info;
     harp_params params;
+    harp_cancel_fn *cancel; /* set before engine_set_params, or NULL */
+    void *cancel_user;
     size_t session_bytes;
+    int32_t pause_token; /* --decoder pause */
     replay masks;
 } engine;
 
 int engine_open_model(engine *e, const options *o);
 
+/* Text is asked for, or will be given: refuses a model that has no tokenizer. */
+int engine_check_text(const engine *e);
+
 /* The parameters that the options ask for, into e->params; opens what they need. */
 int engine_set_params(engine *e, const options *o);
+
+/* Refuses n tokens that the context cannot hold, e->params being set. `what` is "the prompt has" or its like. */
+int engine_check_room(const engine *e, const char *what, size_t n);
 int engine_open_session(engine *e);
 void engine_close(engine *e);
 
-/* Says why a call on the session failed; returns EXIT_FAILED. */
+/* Says why a call on the session failed; returns EXIT_FAILED. After Ctrl-C it says nothing: EXIT_INTERRUPTED. */
 int engine_complain(const engine *e, const harp_error *err);
 
 /* How many positions the session holds, and how many are taken. */
@@ -202,8 +229,9 @@ int32_t engine_used(const engine *e);
 /* What the decoder needs, into e->params; opens the draft model and its session. */
 int decoder_set_params(engine *e, const options *o);
 
-/* Feeds what --decoder pause puts between prompt and answer. */
+/* Feeds what --decoder pause puts between prompt and answer, and how many tokens that are. */
 int decoder_pause(engine *e, const options *o);
+int32_t decoder_pauses(const options *o);
 
 /* Searches on from the tokens fed; what was found stands behind them. */
 int decoder_search(engine *e, const options *o);
@@ -216,10 +244,10 @@ typedef struct show {
     term term;
     FILE *trace;
     const char *trace_path, *model;
-    int traced; /* the trace has begun */
+    int traced;          /* the trace has begun                                                       */
+    int trace_failed;    /* it could not be written                                                   */
     double last;         /* time of the last step                                                     */
     int32_t position;    /* the last step that was told of, -1: none in this turn                      */
-    int (*stop)(void);   /* asked after each token, or NULL                                           */
     int failed;          /* the output could not be written                                           */
     int newline;         /* the text ends with one                                                    */
     int ended;           /* an end token came                                                         */
@@ -233,6 +261,13 @@ int show_close(show *s);
 
 /* A prompt follows, then steps. */
 void show_begin_turn(show *s);
+
+/* Whether to end between two tokens: Ctrl-C, or what is shown or traced cannot be written. */
+int show_must_stop(const show *s);
+
+/* A harp_cancel_fn whose user is a show: Ctrl-C gives up a long prompt. Once there are tokens, the pass that is under
+ * way is finished, so that text and trace end between two tokens. */
+int show_cancel(void *user);
 
 /* A step, told once: time and trace. */
 void show_step(show *s, const harp_step *step);
@@ -251,6 +286,6 @@ int command_chat(const options *o);
 int command_score(const options *o);
 int command_tokenize(const options *o);
 int command_info(const options *o);
-int command_view(const char *path); /* a trace becomes a page on standard output */
+int command_view(const options *o);
 
 #endif

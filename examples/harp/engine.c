@@ -1,9 +1,9 @@
 /* engine.c - a model and a session as the options ask for them */
 #include "cli.h"
 
-#include <unistd.h>
-
 #include <string.h>
+
+enum { MOST_THREADS_UNASKED = 8 };
 
 int engine_open_model(engine *e, const options *o)
 {
@@ -13,6 +13,12 @@ int engine_open_model(engine *e, const options *o)
         return strstr(err.text, o->model) ? complain("%s", err.text) : complain("%s: %s", o->model, err.text);
     e->info = harp_model_info(e->model);
     return EXIT_FINE;
+}
+
+int engine_check_text(const engine *e)
+{
+    if (e->info.tokenizer) return EXIT_FINE;
+    return complain("this model has no tokenizer and takes token ids only, as in: harp run --tokens 1,2,3");
 }
 
 static void set_sampling(harp_params *p, const options *o)
@@ -31,10 +37,10 @@ static void set_method(harp_params *p, const options *o)
     p->reframe_from = o->reframe_from, p->rescale = o->rescale, p->measure = (harp_measure)o->measure;
 }
 
-static int count_processors(void)
+static int choose_threads(void)
 {
-    long n = sysconf(_SC_NPROCESSORS_ONLN);
-    return n < 1 ? 1 : n > 8 ? 8 : (int)n;
+    int n = host_processors();
+    return n > MOST_THREADS_UNASKED ? MOST_THREADS_UNASKED : n;
 }
 
 int engine_set_params(engine *e, const options *o)
@@ -43,12 +49,13 @@ int engine_set_params(engine *e, const options *o)
     *p = harp_defaults();
     set_sampling(p, o);
     set_method(p, o);
-    p->context = o->context, p->threads = o->threads > 0 ? (int)o->threads : count_processors();
+    p->context = o->context, p->threads = o->threads > 0 ? (int)o->threads : choose_threads();
+    p->cancel = e->cancel, p->cancel_user = e->cancel_user;
     p->isa = o->isa;
     p->activations = (harp_activations)o->activations, p->cache = (harp_cache)o->cache;
     if (decoder_set_params(e, o)) return EXIT_FAILED;
     if (o->replay_masks) {
-        if (replay_open(&e->masks, o->replay_masks, e->info.hidden, p->frame)) return EXIT_FAILED;
+        if (replay_open(&e->masks, o->replay_masks, e->info.hidden, engine_context(e), p->frame)) return EXIT_FAILED;
         p->mask_fn = replay_mask, p->harp_user = &e->masks;
     }
     return EXIT_FINE;
@@ -57,10 +64,24 @@ int engine_set_params(engine *e, const options *o)
 int engine_open_session(engine *e)
 {
     harp_error err;
-    if (harp_session_memory(e->model, &e->params, &e->session_bytes, &err)
-        || harp_session_open(&e->session, e->model, &e->params, &err))
-        return complain("%s", err.text);
-    return EXIT_FINE;
+    if (!harp_session_memory(e->model, &e->params, &e->session_bytes, &err)
+        && !harp_session_open(&e->session, e->model, &e->params, &err))
+        return EXIT_FINE;
+    if (err.status == HARP_ERR_MEMORY)
+        return complain("%s (%ld positions): a smaller -c, or --cache int8, needs less", err.text,
+                        (long)engine_context(e));
+    return complain("%s", err.text);
+}
+
+int engine_check_room(const engine *e, const char *what, size_t n)
+{
+    int32_t context = engine_context(e), most = e->info.context;
+    if (n <= (size_t)context) return EXIT_FINE;
+    if (context < most && n <= (size_t)most)
+        return complain("%s %lu tokens, and the context holds %ld: -c sets it, up to %ld; or give a shorter text", what,
+                        (unsigned long)n, (long)context, (long)most);
+    return complain("%s %lu tokens, and this model's context holds %ld at most: give a shorter text", what,
+                    (unsigned long)n, (long)most);
 }
 
 void engine_close(engine *e)
@@ -76,6 +97,7 @@ void engine_close(engine *e)
 int engine_complain(const engine *e, const harp_error *err)
 {
     if (e->masks.problem[0]) return complain("%s: %s", e->masks.path, e->masks.problem);
+    if (err->status == HARP_ERR_CANCELLED && host_interrupted()) return EXIT_INTERRUPTED;
     return complain("%s", err->text);
 }
 

@@ -110,7 +110,6 @@ int command_info(const options *o)
         puts("\n}");
         if (err.status) status = complain("%s: %s", o->model, err.text);
     }
-    if (status == EXIT_FINE && (fflush(stdout) || ferror(stdout))) status = complain("the output could not be written");
     engine_close(&e);
     return status;
 }

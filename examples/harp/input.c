@@ -2,30 +2,38 @@
 #include "cli.h"
 
 #include <errno.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+
+void print_line(const char *begin, const char *format, va_list arguments)
+{
+    char line[HOST_PATH_BYTES + 1024], *p;
+    fflush(stdout); /* so that the two streams read in order on a terminal */
+    if (vsnprintf(line, sizeof line, format, arguments) < 0) line[0] = 0;
+    for (p = line; *p; p++)
+        if (*p == '\n' || *p == '\t' || *p == '\r') *p = ' '; /* it stays one line */
+    fputs(begin, stderr);
+    write_harmless(stderr, line, strlen(line));
+    fputc('\n', stderr);
+}
 
 int complain(const char *format, ...)
 {
     va_list arguments;
-    fflush(stdout); /* so that the two streams read in order on a terminal */
-    fputs("harp: ", stderr);
     va_start(arguments, format);
-    vfprintf(stderr, format, arguments);
+    print_line("harp: ", format, arguments);
     va_end(arguments);
-    fputc('\n', stderr);
     return EXIT_FAILED;
 }
 
 /* ---- Files ---- */
 
-static int read_stream(FILE *file, const char *path, blob *out)
+static int read_stream(FILE *file, const char *path, size_t most, blob *out)
 {
     size_t capacity = 1u << 16, n;
     out->bytes = 0;
     out->data = malloc(capacity);
-    while (out->data) {
+    while (out->data && out->bytes <= most) {
         n = fread(out->data + out->bytes, 1, capacity - 1 - out->bytes, file);
         out->bytes += n;
         if (out->bytes < capacity - 1) break; /* the end, or an error */
@@ -37,20 +45,34 @@ static int read_stream(FILE *file, const char *path, blob *out)
     }
     if (!out->data) return complain("%s: there is not enough memory for it", path);
     out->data[out->bytes] = 0;
-    if (!ferror(file)) return EXIT_FINE;
+    if (!ferror(file) && out->bytes <= most) return EXIT_FINE;
     free(out->data), out->data = NULL;
-    return complain("%s: %s", path, strerror(errno));
+    if (ferror(file)) return complain("%s: %s", path, strerror(errno));
+    return complain("%s: larger than the %lu bytes that could be of use", path, (unsigned long)most);
 }
 
-int read_file(const char *path, blob *out)
+int read_file(const char *path, size_t most, blob *out)
 {
-    FILE *file = strcmp(path, "-") == 0 ? stdin : fopen(path, "rb");
+    FILE *file = strcmp(path, "-") == 0 ? stdin : host_fopen(path, "rb");
     int status;
     out->data = NULL, out->bytes = 0;
     if (!file) return complain("%s: %s", path, strerror(errno));
-    status = read_stream(file, path, out);
+    status = read_stream(file, path, most, out);
     if (file != stdin) fclose(file);
     return status;
+}
+
+int open_output(const options *o, const char *path, FILE **out)
+{
+    const char *inputs[5];
+    size_t i;
+    inputs[0] = o->model, inputs[1] = o->file, inputs[2] = o->tokens_file;
+    inputs[3] = o->draft_model, inputs[4] = o->replay_masks;
+    for (i = 0; i < sizeof inputs / sizeof inputs[0]; i++)
+        if (inputs[i] && host_kind_of(path) == HOST_FILE && host_is_same_file(path, inputs[i]))
+            return complain("%s: this file is read, so it cannot be written, too: give another name", path);
+    *out = host_fopen(path, "wb");
+    return *out ? EXIT_FINE : complain("%s: %s", path, strerror(errno));
 }
 
 static int copy_text(const char *text, blob *out)
@@ -88,7 +110,7 @@ size_t unescape(char *text)
 int read_prompt(const options *o, blob *out)
 {
     int status;
-    if (o->file) return read_file(o->file, out);
+    if (o->file) return read_file(o->file, MOST_TEXT, out);
     status = copy_text(o->prompt ? o->prompt : "", out);
     if (status == EXIT_FINE && o->escapes) out->bytes = unescape(out->data);
     return status;
@@ -96,23 +118,16 @@ int read_prompt(const options *o, blob *out)
 
 /* ---- Token ids ---- */
 
-int ids_reserve(ids *a, size_t more)
+static int make_room(ids *a, size_t more)
 {
     int32_t *grown;
     size_t capacity = a->capacity ? a->capacity : 64;
-    if (more <= a->capacity - a->n) return EXIT_FINE;
+    if (more <= a->capacity - a->n) return 1;
     while (capacity - a->n < more && capacity <= SIZE_MAX / 16) capacity *= 2;
     grown = capacity - a->n < more ? NULL : realloc(a->list, capacity * sizeof *a->list);
-    if (!grown) return complain("there is not enough memory for the tokens");
+    if (!grown) return 0;
     a->list = grown, a->capacity = capacity;
-    return EXIT_FINE;
-}
-
-int ids_push(ids *a, int32_t id)
-{
-    if (ids_reserve(a, 1)) return EXIT_FAILED;
-    a->list[a->n++] = id;
-    return EXIT_FINE;
+    return 1;
 }
 
 static const char *skip_blanks(const char *p, const char *end)
@@ -143,7 +158,8 @@ const char *ids_parse(ids *a, const char *text, size_t bytes)
         int32_t id;
         const char *after = parse_id(p, end, &id);
         if (!after) return "not a list of token ids such as 1,2,3";
-        if (ids_push(a, id)) return "too long for the memory";
+        if (!make_room(a, 1)) return "too long for the memory";
+        a->list[a->n++] = id;
         p = skip_blanks(after, end);
         more = p < end && *p == ',';
         if (more) p = skip_blanks(p + 1, end);
@@ -169,7 +185,7 @@ int ids_encode_spans(ids *a, const harp_model *model, const char *text, size_t b
     harp_error err;
     int tries = 0;
     do { /* nearly always a token has at least a byte of the text, so the second try is rare */
-        if (ids_reserve(a, room)) return EXIT_FAILED;
+        if (!make_room(a, room)) return complain("there is not enough memory for the tokens");
         status = harp_encode_spans(model, text, spans, n_spans, flags, a->list + a->n, a->capacity - a->n, &n, &err);
         room = n;
     } while (status == HARP_ERR_MEMORY && n > a->capacity - a->n && tries++ == 0);
@@ -183,7 +199,7 @@ int read_tokens(const options *o, int32_t vocab, ids *out)
     blob text = {NULL, 0};
     const char *where = o->tokens_file ? o->tokens_file : "--tokens", *problem;
     size_t i;
-    if (o->tokens_file ? read_file(o->tokens_file, &text) : copy_text(o->tokens, &text)) return EXIT_FAILED;
+    if (o->tokens_file ? read_file(o->tokens_file, MOST_TEXT, &text) : copy_text(o->tokens, &text)) return EXIT_FAILED;
     problem = ids_parse(out, text.data, text.bytes);
     free(text.data);
     if (problem) return complain("%s: %s", where, problem);
@@ -191,7 +207,7 @@ int read_tokens(const options *o, int32_t vocab, ids *out)
     if (out->n > INT32_MAX) return complain("%s: too many token ids", where);
     for (i = 0; i < out->n; i++)
         if (out->list[i] >= vocab)
-            return complain("%s: there is no token %ld, the vocabulary has %ld", where, (long)out->list[i],
+            return complain("%s: token %ld is out of range (the vocabulary has %ld tokens)", where, (long)out->list[i],
                             (long)vocab);
     return EXIT_FINE;
 }

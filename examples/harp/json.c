@@ -1,8 +1,6 @@
 /* json.c - strings and numbers as JSON [RFC 8259] */
 #include "cli.h"
 
-#include <math.h>
-
 static int is_continuation(unsigned char c)
 {
     return (c & 0xC0) == 0x80;
@@ -24,6 +22,13 @@ size_t utf8_length(const char *text, size_t bytes)
     return n;
 }
 
+int is_control(const char *text, size_t bytes)
+{
+    unsigned char c = (unsigned char)text[0];
+    return c < 0x20 || c == 0x7F || (c == 0xC2 && bytes > 1 && (unsigned char)text[1] < 0xA0);
+}
+
+/* Control characters are escaped, those above U+007F, too: JSON allows them, but terminals obey them. */
 void json_string(FILE *out, const char *text, size_t bytes)
 {
     size_t i = 0, n;
@@ -34,7 +39,7 @@ void json_string(FILE *out, const char *text, size_t bytes)
         if (n == 0) fputs("\\ufffd", out), n = 1;
         else if (c == '"' || c == '\\') fprintf(out, "\\%c", c);
         else if (c == '\n') fputs("\\n", out);
-        else if (c < 0x20 || c == 0x7F) fprintf(out, "\\u%04x", c);
+        else if (is_control(text + i, n)) fprintf(out, "\\u%04x", n == 1 ? c : (unsigned char)text[i + 1]);
         else fwrite(text + i, 1, n, out);
     }
     fputc('"', out);
@@ -42,7 +47,8 @@ void json_string(FILE *out, const char *text, size_t bytes)
 
 void json_number(FILE *out, double value)
 {
-    if (isfinite(value)) fprintf(out, "%.9g", value);
+    int is_finite = value - value == 0.0; /* MinGW's isfinite warns of a conversion to float */
+    if (is_finite) fprintf(out, "%.9g", value);
     else fputs("null", out);
 }
 

@@ -1,6 +1,6 @@
 /* harp - language models that notice when they hesitate: the command line
  *
- *     cc -O2 -pthread examples/harp/?*.c harp_impl.c -lm -o harp
+ *     cc -O2 -pthread examples/harp/?*.c tools/convert/ground/host.c harp_impl.c -lm -o harp
  *     ./harp run -m demo.harp -p "Once upon a time"
  */
 #include "cli.h"
@@ -14,6 +14,7 @@ static int dispatch(const options *o)
     case COMMAND_CHAT: return command_chat(o);
     case COMMAND_SCORE: return command_score(o);
     case COMMAND_TOKENIZE: return command_tokenize(o);
+    case COMMAND_VIEW: return command_view(o);
     default: return command_info(o);
     }
 }
@@ -23,7 +24,14 @@ static int is_one_of(const char *text, const char *a, const char *b, const char 
     return strcmp(text, a) == 0 || strcmp(text, b) == 0 || strcmp(text, c) == 0;
 }
 
-int main(int argc, char **argv)
+static int no_such_command(const char *name)
+{
+    print_overview(stderr);
+    if (name) fputc('\n', stderr), complain("there is no command '%s'", name);
+    return EXIT_USAGE;
+}
+
+static int run_command(int argc, char **argv)
 {
     options o;
     int32_t command = argc > 1 ? command_by_name(argv[1]) : 0;
@@ -33,12 +41,18 @@ int main(int argc, char **argv)
         printf("harp %d.%d.%d\n", HARP_VERSION / 10000, HARP_VERSION / 100 % 100, HARP_VERSION % 100);
         return EXIT_FINE;
     }
-    if (argc == 3 && strcmp(argv[1], "view") == 0 && argv[2][0] != '-') return command_view(argv[2]);
-    if (!command) {
-        print_overview(stderr);
-        if (argc > 1) fprintf(stderr, "\nharp: there is no command '%s'\n", argv[1]);
-        return EXIT_USAGE;
-    }
+    if (!command) return no_such_command(argc > 1 ? argv[1] : NULL);
     status = options_parse(&o, command, argc, argv);
     return status == EXIT_FINE && !o.help ? dispatch(&o) : status;
+}
+
+/* The standard output's errors show at the latest when it is flushed: a full disk must not look like success. */
+int main(int argc, char **argv)
+{
+    int status;
+    host_start(&argc, &argv);
+    status = run_command(argc, argv);
+    if ((fflush(stdout) || ferror(stdout)) && (status == EXIT_FINE || status == EXIT_INTERRUPTED))
+        status = complain("the output could not be written");
+    return status;
 }

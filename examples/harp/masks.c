@@ -8,12 +8,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-int replay_open(replay *r, const char *path, int32_t hidden, harp_frame frame)
+/* The most that a full context could use: a row for each position, a block for each step. */
+static size_t most_bytes(size_t context, size_t row_bytes)
+{
+    size_t rows = context < SIZE_MAX / (context + 2) ? context * (context + 2) : SIZE_MAX / 2;
+    return rows < SIZE_MAX / 2 / row_bytes ? rows * row_bytes : SIZE_MAX / 2;
+}
+
+int replay_open(replay *r, const char *path, int32_t hidden, int32_t context, harp_frame frame)
 {
     memset(r, 0, sizeof *r);
-    if (read_file(path, &r->bits)) return EXIT_FAILED;
     r->path = path, r->frame = frame;
     r->row_bytes = ((size_t)hidden + 7) / 8;
+    if (read_file(path, most_bytes((size_t)context, r->row_bytes), &r->bits)) return EXIT_FAILED;
     r->rows = r->bits.bytes / r->row_bytes;
     if (r->rows * r->row_bytes == r->bits.bytes && r->rows > 0) return EXIT_FINE;
     replay_close(r);

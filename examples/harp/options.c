@@ -6,8 +6,6 @@
 #include "cli.h"
 
 #include <errno.h>
-#include <math.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -72,7 +70,7 @@ static const option table[] = {
     {"--min-p", NULL, GENERATES, KIND_REAL, AT(min_p), 0, 1, "P",
      "of those with P times the best one's probability; 0: of all [0.05]"},
     {"--seed", "-s", GENERATES, KIND_SEED, AT(seed), 0, 0, "S", "of sampling and of HARP's masks [0]"},
-    {"--repeat-penalty", NULL, GENERATES, KIND_REAL, AT(repeat_penalty), 1e-6, 1e6, "X",
+    {"--repeat-penalty", NULL, GENERATES, KIND_REAL, AT(repeat_penalty), 1e-5, 1e6, "X",
      "against recent tokens; 1: none [1]"},
     {"--repeat-last-n", NULL, GENERATES, KIND_INTEGER, AT(repeat_last), 0, 4096, "N",
      "how many tokens are recent [64]"},
@@ -98,7 +96,7 @@ static const option table[] = {
 
     {NULL, NULL, SIZED, KIND_HEADING, 0, 0, 0, NULL, "HARP"},
     {"--no-harp", NULL, GENERATES | COMMAND_INFO, KIND_FLAG, AT(no_harp), 0, 0, NULL, "the plain model"},
-    {"--theta", NULL, GENERATES, KIND_REAL, AT(theta), -1e30, 1e30, "X",
+    {"--theta", NULL, GENERATES, KIND_REAL, AT(theta), -1e29, 1e29, "X",
      "the model hesitates above this uncertainty, in bits [1]"},
     {"--delta", NULL, GENERATES, KIND_REAL, AT(delta), 0, 1, "X", "share of embedding elements dropped [0.2]"},
     {"--beta", NULL, GENERATES, KIND_REAL, AT(beta), 0, 1, "X", "weight of the vanilla logits [0.5]"},
@@ -132,7 +130,7 @@ static const option table[] = {
     {"--stats", NULL, GENERATES, KIND_FLAG, AT(stats), 0, 0, NULL, "ends with speed, hesitations, work and memory"},
     {"--color", NULL, GENERATES, KIND_CHOICE, AT(color), 0, 0, "auto|always|never",
      "each token in the colour of its entropy [auto: on a terminal]"},
-    {"--help", "-h", ALL, KIND_HELP, 0, 0, 0, NULL, "this text"},
+    {"--help", "-h", ALL | COMMAND_VIEW, KIND_HELP, 0, 0, 0, NULL, "this text"},
 };
 
 enum { N_OPTIONS = sizeof table / sizeof table[0] };
@@ -150,6 +148,8 @@ static const struct command {
     {"tokenize", COMMAND_TOKENIZE, "-m MODEL (-p TEXT | --file FILE | --decode IDS) [options]",
      "text to token ids, and back"},
     {"info", COMMAND_INFO, "-m MODEL [options]", "what a model is, what a session needs, whether the file is intact"},
+    {"view", COMMAND_VIEW, "TRACE.jsonl > page.html",
+     "a trace (run --trace) as a page for a browser (-: standard input)"},
 };
 
 enum { N_COMMANDS = sizeof commands / sizeof commands[0] };
@@ -182,7 +182,6 @@ void print_overview(FILE *out)
     int i;
     fprintf(out, "harp runs language models that notice when they hesitate.\n\n");
     for (i = 0; i < N_COMMANDS; i++) fprintf(out, "  harp %-10s %s\n", commands[i].name, commands[i].what);
-    fprintf(out, "  harp %-10s %s\n", "view", "TRACE.jsonl > page.html: a trace (run --trace) as a page for a browser");
     fprintf(out, "\n`harp COMMAND --help` lists the options.\n");
 }
 
@@ -218,9 +217,8 @@ int options_misuse(int32_t command, const char *format, ...)
     print_help(stderr, command);
     fprintf(stderr, "\nharp %s: ", command_name(command));
     va_start(arguments, format);
-    vfprintf(stderr, format, arguments);
+    print_line("", format, arguments);
     va_end(arguments);
-    fputc('\n', stderr);
     return EXIT_USAGE;
 }
 
@@ -273,7 +271,6 @@ static int parse_choice(const char *text, const char *values, int32_t *index)
 
 static int add_stop(options *o, const char *text)
 {
-    if (!text[0]) return options_misuse(o->command, "--stop: the text is empty");
     if (o->n_stop == MAX_STOPS) return options_misuse(o->command, "--stop: at most %d texts", MAX_STOPS);
     o->stop[o->n_stop++] = text;
     return EXIT_FINE;
@@ -295,7 +292,12 @@ static int take_value(options *o, const option *d, const char *text)
     double real = 0;
     int fine = 1;
     switch (d->kind) {
-    case KIND_TEXT: *(const char **)(void *)field = text; break;
+    case KIND_TEXT:
+        if (!text[0] && (strcmp(d->values, "FILE") == 0 || strcmp(d->values, "NAME") == 0))
+            return options_misuse(o->command, "%s: the %s's name is empty", d->name,
+                                  strcmp(d->values, "FILE") == 0 ? "file" : "set");
+        *(const char **)(void *)field = text;
+        break;
     case KIND_TEXTS: return add_stop(o, text);
     case KIND_INTEGER: fine = parse_integer(text, d->least, d->most, (int32_t *)(void *)field); break;
     case KIND_SEED: fine = parse_seed(text, (uint64_t *)(void *)field); break;
@@ -326,11 +328,20 @@ static const option *find_option(const char *text, size_t length)
     return NULL;
 }
 
+/* What stands without an option: the trace of view. */
+static int take_argument(options *o, const char *text)
+{
+    if (o->file) return options_misuse(o->command, "one trace at a time, not '%s', too", text);
+    o->file = text;
+    return EXIT_FINE;
+}
+
 /* Reads the option at argv[*i], as "--name value" or "--name=value", and moves *i past it. */
 static int parse_one(options *o, int argc, char **argv, int *i)
 {
     const char *text = argv[(*i)++], *equals = text[0] == '-' && text[1] == '-' ? strchr(text, '=') : NULL;
     const option *d = find_option(text, equals ? (size_t)(equals - text) : strlen(text));
+    if (o->command == COMMAND_VIEW && (text[0] != '-' || !text[1])) return take_argument(o, text);
     if (!d) return options_misuse(o->command, "there is no option '%s'", text);
     if (!(d->commands & o->command))
         return options_misuse(o->command, "%s is not an option of this command", d->name);
@@ -350,7 +361,7 @@ static void set_defaults(options *o, int32_t command)
     o->command = command;
     o->n = command == COMMAND_RUN ? 256 : -1;
     o->beams = 3, o->beam_top = harp_beam_defaults().top_k, o->beam_alpha = harp_beam_defaults().alpha;
-    o->lookup = p.lookup, o->pause_token = ".", o->pause_count = 10;
+    o->lookup = p.lookup, o->pause_count = 10;
     o->temperature = -1.0f;
     o->top_k = p.top_k, o->top_p = p.top_p, o->min_p = p.min_p, o->seed = p.seed;
     o->repeat_penalty = p.repeat_penalty, o->repeat_last = p.repeat_last;
@@ -370,6 +381,29 @@ static const char *ids_problem(const char *list)
     return problem;
 }
 
+/* Escapes in place: the strings of argv are the program's to change [C99, 5.1.2.2.1]. Those of the prompt wait for
+ * read_prompt: they may hold a zero. */
+static int resolve_escapes(options *o)
+{
+    int32_t i;
+    for (i = 0; i <= o->n_stop; i++) {
+        const char *text = i < o->n_stop ? o->stop[i] : o->pause_token;
+        const char *name = i < o->n_stop ? "--stop" : "--pause-token";
+        if (!text) continue;
+        if (o->escapes && unescape((char *)(uintptr_t)text) != strlen(text))
+            return options_misuse(o->command, "%s: there is a zero byte in the text", name);
+        if (!text[0]) return options_misuse(o->command, "%s: the text is empty", name);
+    }
+    if (!o->pause_token) o->pause_token = ".";
+    return EXIT_FINE;
+}
+
+static int check_view(const options *o)
+{
+    if (!o->file || !o->file[0]) return options_misuse(o->command, "which trace? harp view TRACE.jsonl > page.html");
+    return EXIT_FINE;
+}
+
 /* What no single option can see: what must be there, and what excludes what. */
 static int check_together(options *o)
 {
@@ -384,6 +418,8 @@ static int check_together(options *o)
         return options_misuse(o->command, "no input is given");
     if (problem) return options_misuse(o->command, "%s: %s", o->tokens ? "--tokens" : "--decode", problem);
     if (ids_only && o->n_stop) return options_misuse(o->command, "--stop needs text, not --tokens");
+    if (ids_only && o->color == COLOR_ALWAYS)
+        return options_misuse(o->command, "--color needs text, not --tokens, whose output is token ids");
     if (o->replay_masks && o->reframings > 1)
         return options_misuse(o->command, "--replay-masks holds the masks of one reframing, not of %d",
                               (int)o->reframings);
@@ -391,6 +427,8 @@ static int check_together(options *o)
         return options_misuse(o->command, "--replay-masks goes with --frame stream or redraw");
     if (o->decoder == DECODER_SPECULATIVE && !o->draft_model)
         return options_misuse(o->command, "--decoder speculative needs a --draft-model");
+    if (o->decoder != DECODER_SPECULATIVE && o->draft_model)
+        return options_misuse(o->command, "--draft-model goes with --decoder speculative");
     if (o->decoder == DECODER_BEAM && (o->trace || o->n_stop))
         return options_misuse(o->command, "--decoder beam has no steps to trace or to stop at");
     if (o->decoder == DECODER_GREEDY) o->temperature = 0.0f;
@@ -404,6 +442,7 @@ int options_parse(options *o, int32_t command, int argc, char **argv)
     set_defaults(o, command);
     while (i < argc && status == EXIT_FINE) status = parse_one(o, argc, argv, &i);
     if (status == EXIT_FINE && o->help) print_help(stdout, command);
-    else if (status == EXIT_FINE) status = check_together(o);
+    else if (status == EXIT_FINE && command == COMMAND_VIEW) status = check_view(o);
+    else if (status == EXIT_FINE && (status = resolve_escapes(o)) == EXIT_FINE) status = check_together(o);
     return status;
 }

@@ -1,7 +1,6 @@
 /* score.c - entropy and log-probability at each position of a given text */
 #include "cli.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -37,7 +36,12 @@ static int tell_position(void *user, int32_t position, const float *logits)
     else fputs("null", stdout);
     fputs("}\n", stdout);
     if (s->logits) write_logits(s, logits);
-    return ferror(stdout) || (s->logits && ferror(s->logits));
+    return host_interrupted() || ferror(stdout) || (s->logits && ferror(s->logits));
+}
+
+static int cancel(void *user)
+{
+    return (void)user, host_interrupted();
 }
 
 static int read_input(const engine *e, const options *o, ids *tokens)
@@ -45,21 +49,22 @@ static int read_input(const engine *e, const options *o, ids *tokens)
     blob text = {NULL, 0};
     int status;
     if (o->tokens || o->tokens_file) return read_tokens(o, e->info.vocab, tokens);
-    if (e->info.tokenizer == 0) return complain("this model has no tokenizer: give it token ids, --tokens 1,2,3");
-    if (read_prompt(o, &text)) return EXIT_FAILED;
+    if (engine_check_text(e) || read_prompt(o, &text)) return EXIT_FAILED;
     status = ids_encode(tokens, e->model, text.data, text.bytes, HARP_ENCODE_BOS);
     free(text.data);
     if (status == EXIT_FINE && tokens->n == 0) status = complain("there is nothing to score in an empty text");
-    if (status == EXIT_FINE && tokens->n > INT32_MAX) status = complain("the text is too long");
     return status;
 }
 
 /* A scoring session is plain (the vanilla logits are asked for) and just as long as its input. */
 static int open_session(engine *e, const options *o, size_t n)
 {
+    size_t most = (size_t)e->info.context;
+    e->cancel = cancel;
     if (engine_set_params(e, o)) return EXIT_FAILED;
     e->params.harp = 0;
-    if (e->params.context == 0) e->params.context = (int32_t)n;
+    if (e->params.context == 0) e->params.context = (int32_t)(n < most ? n : most);
+    if (engine_check_room(e, "the text has", n)) return EXIT_FAILED;
     e->params.logit_rows = 16; /* the output matrix is large: read it once for 16 positions */
     return engine_open_session(e);
 }
@@ -72,13 +77,13 @@ static int score(engine *e, const options *o, scoring *s)
     if (o->logits) {
         s->row = malloc(4 * (size_t)s->vocab);
         if (!s->row) return complain("there is not enough memory for a row of logits");
-        s->logits = fopen(o->logits, "wb");
-        if (!s->logits) return complain("%s: %s", o->logits, strerror(errno));
+        if (open_output(o, o->logits, &s->logits)) return EXIT_FAILED;
     }
+    host_catch_interrupt(1);
     status = harp_score(e->session, s->tokens->list, (int32_t)s->tokens->n, tell_position, s, &err);
     failed = s->logits && (ferror(s->logits) | fclose(s->logits));
     if (failed) return complain("%s: could not be written", o->logits);
-    if (fflush(stdout) || ferror(stdout)) return complain("the output could not be written");
+    if (ferror(stdout)) return complain("the output could not be written");
     return status ? engine_complain(e, &err) : EXIT_FINE;
 }
 

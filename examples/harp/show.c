@@ -1,16 +1,7 @@
 /* show.c - what a run says while it goes: text, trace, statistics */
 #include "cli.h"
 
-#include <errno.h>
 #include <string.h>
-#include <time.h>
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 int show_open(show *s, const engine *e, const options *o)
 {
@@ -19,23 +10,32 @@ int show_open(show *s, const engine *e, const options *o)
     s->term = term_open(stdout, o->color);
     s->position = -1;
     s->trace_path = o->trace, s->model = o->model;
-    if (o->trace && !(s->trace = fopen(o->trace, "wb"))) return complain("%s: %s", o->trace, strerror(errno));
-    return EXIT_FINE;
+    return o->trace ? open_output(o, o->trace, &s->trace) : EXIT_FINE;
 }
 
-/* The standard output's errors show at the latest when it is flushed: a full disk must not look like success. */
 int show_close(show *s)
 {
-    int trace_failed = s->trace && (ferror(s->trace) | fclose(s->trace));
+    if (s->trace && (ferror(s->trace) | fclose(s->trace))) s->trace_failed = 1;
     s->trace = NULL;
-    if (trace_failed) return complain("%s: could not be written", s->trace_path);
+    if (s->trace_failed) return complain("%s: could not be written", s->trace_path);
     if (fflush(stdout) || ferror(stdout)) s->failed = 1;
     return s->failed ? complain("the output could not be written") : EXIT_FINE;
 }
 
+int show_must_stop(const show *s)
+{
+    return s->failed || s->trace_failed || host_interrupted();
+}
+
+int show_cancel(void *user)
+{
+    const show *s = (const show *)user;
+    return host_interrupted() && s->position < 0;
+}
+
 void show_begin_turn(show *s)
 {
-    s->last = now();
+    s->last = host_seconds();
     s->position = -1;
     s->newline = 1, s->ended = 0;
 }
@@ -75,6 +75,13 @@ static void trace_real(show *s, const char *name, double value)
     json_number(s->trace, value);
 }
 
+/* Not as a double, which has 53 bits: beyond them it is a text, for readers who have no integers (JavaScript). */
+static void trace_seed(show *s, uint64_t seed)
+{
+    const char *quote = seed >> 53 ? "\"" : "";
+    fprintf(s->trace, ",\"seed\":%s%llu%s", quote, (unsigned long long)seed, quote);
+}
+
 /* The first step also tells how the run was set up. */
 static void trace_run(show *s)
 {
@@ -86,7 +93,7 @@ static void trace_run(show *s)
     trace_real(s, "theta", (double)p->theta), trace_real(s, "delta", (double)p->delta);
     trace_real(s, "beta", (double)p->beta), trace_real(s, "reframings", p->reframings);
     fprintf(s->trace, ",\"frame\":\"%s\"", frames[p->frame]);
-    trace_real(s, "reframe_from", p->reframe_from), trace_real(s, "seed", (double)p->seed);
+    trace_real(s, "reframe_from", p->reframe_from), trace_seed(s, p->seed);
     trace_real(s, "temperature", (double)p->temperature), trace_real(s, "top_k", p->top_k);
     trace_real(s, "top_p", (double)p->top_p), trace_real(s, "min_p", (double)p->min_p);
     trace_real(s, "drafts", p->drafts), trace_real(s, "threads", p->threads);
@@ -110,25 +117,26 @@ static void trace_step(show *s, const harp_step *step, double seconds)
     fprintf(s->trace, ",\"passes\":%ld,\"rows\":%ld", (long)step->passes, (long)step->rows);
     trace_real(s, "seconds", seconds);
     fputs("}\n", s->trace);
+    if (fflush(s->trace) || ferror(s->trace)) s->trace_failed = 1; /* a step is there as soon as it is made */
 }
 
 /* ---- Steps and their text ---- */
 
 void show_step(show *s, const harp_step *step)
 {
-    double seconds = now() - s->last;
+    double seconds = host_seconds() - s->last;
     if (step->position == s->position) return; /* held text that comes out late repeats its step */
     if (s->trace) trace_step(s, step, seconds);
     if (s->position < 0) s->prompt_seconds += seconds;
     else s->decode_seconds += seconds, s->decode_tokens++;
     s->position = step->position;
     s->ended = step->end;
-    s->last = now();
+    s->last = host_seconds();
 }
 
 void show_found(show *s, int32_t tokens)
 {
-    s->decode_seconds += now() - s->last;
+    s->decode_seconds += host_seconds() - s->last;
     s->found_tokens = tokens;
 }
 
@@ -138,7 +146,7 @@ int show_text(void *user, const char *text, size_t bytes, const harp_step *step)
     show_step(s, step);
     if (bytes > 0) s->newline = text[bytes - 1] == '\n';
     if (term_write(&s->term, text, bytes, step)) s->failed = 1;
-    return s->failed || (s->stop && s->stop());
+    return show_must_stop(s);
 }
 
 /* ---- Statistics ---- */

@@ -1,4 +1,4 @@
-/* term.c - entropy as colour
+/* term.c - what a terminal gets to see: entropy as colour, and nothing that controls it
  *
  * The ramp goes from the terminal's own colour, for a model that is sure, over blue and violet to red. Each colour
  * has a contrast of at least 3.7 : 1 against black and against white [WCAG 2], so both kinds of terminal can read it,
@@ -8,8 +8,6 @@
 #include "cli.h"
 
 #include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
 static const struct shade {
     float below; /* bits */
@@ -21,12 +19,12 @@ enum { N_SHADES = sizeof ramp / sizeof ramp[0] };
 /* NO_COLOR: see no-color.org; any value but the empty one counts. */
 term term_open(FILE *out, int32_t color)
 {
-    const char *no_color = getenv("NO_COLOR"), *kind = getenv("TERM");
-    int can = kind && kind[0] && strcmp(kind, "dumb") != 0 && !(no_color && no_color[0]);
+    const char *no_color = getenv("NO_COLOR");
+    int may = !(no_color && no_color[0]);
     term t;
     t.out = out;
-    t.is_terminal = isatty(fileno(out));
-    t.colour = color == COLOR_ALWAYS || (color == COLOR_AUTO && t.is_terminal && can);
+    t.is_terminal = host_is_terminal(out);
+    t.colour = color == COLOR_ALWAYS || (color == COLOR_AUTO && may && host_has_colours(out));
     return t;
 }
 
@@ -39,29 +37,23 @@ static void set_style(FILE *out, float entropy, int hesitated, int changed)
     fputs(changed ? ";7m" : hesitated ? ";4m" : "m", out);
 }
 
-/* How many bytes at text are a control character, U+0000..001F, 007F..009F, except newline and tab. */
-static size_t control_length(const char *text, size_t bytes)
-{
-    unsigned char c = (unsigned char)text[0];
-    if (c == '\n' || c == '\t') return 0;
-    if (c < 0x20 || c == 0x7F) return 1;
-    return c == 0xC2 && bytes > 1 && (unsigned char)text[1] < 0xA0 ? 2 : 0;
-}
-
-/* A model's text is no reason to move the cursor or to rename the window: control characters show as U+FFFD. */
-static void write_harmless(const term *t, const char *text, size_t bytes)
+/* A model's text is no reason to move the cursor or to rename the window. Bytes that are no UTF-8 are replaced, too:
+ * some terminals take a lone 0x9B for the beginning of a command. */
+void write_harmless(FILE *out, const char *text, size_t bytes)
 {
     size_t i = 0, n;
     for (; i < bytes; i += n) {
-        n = control_length(text + i, bytes - i);
-        if (n == 0) n = 1, fputc(text[i], t->out);
-        else if (text[i] != '\r') fputs("\xEF\xBF\xBD", t->out);
+        n = utf8_length(text + i, bytes - i);
+        if (text[i] == '\n' || text[i] == '\t') fputc(text[i], out);
+        else if (n == 0 || (is_control(text + i, n) && text[i] != '\r')) fputs("\xEF\xBF\xBD", out);
+        else if (text[i] != '\r') fwrite(text + i, 1, n, out);
+        if (n == 0) n = 1;
     }
 }
 
 static void write_plain(const term *t, const char *text, size_t bytes)
 {
-    if (t->is_terminal) write_harmless(t, text, bytes);
+    if (t->is_terminal) write_harmless(t->out, text, bytes);
     else fwrite(text, 1, bytes, t->out);
 }
 

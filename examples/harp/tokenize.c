@@ -3,24 +3,24 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 static int decode_all(const engine *e, const ids *tokens, unsigned flags, char *out, size_t capacity)
 {
     harp_decoder decoder;
     harp_error err;
     size_t i, bytes;
+    term t = term_open(stdout, COLOR_NEVER);
     harp_decoder_start(&decoder, e->model, flags);
     for (i = 0; i < tokens->n; i++)
         if (tokens->list[i] >= e->info.vocab)
-            return complain("--decode: there is no token %ld, the vocabulary has %ld", (long)tokens->list[i],
-                            (long)e->info.vocab);
+            return complain("--decode: token %ld is out of range (the vocabulary has %ld tokens)",
+                            (long)tokens->list[i], (long)e->info.vocab);
     for (i = 0; i <= tokens->n; i++) { /* the last call, with -1, brings out what is held */
         if (harp_decode(&decoder, i < tokens->n ? tokens->list[i] : -1, out, capacity, &bytes, &err))
             return complain("%s", err.text);
-        fwrite(out, 1, bytes, stdout);
+        term_write(&t, out, bytes, NULL);
     }
-    if (isatty(STDOUT_FILENO)) putchar('\n'); /* elsewhere the text is exact */
+    if (t.is_terminal) putchar('\n'); /* elsewhere the text is exact */
     return EXIT_FINE;
 }
 
@@ -56,9 +56,8 @@ int command_tokenize(const options *o)
 {
     engine e;
     int status = engine_open_model(&e, o);
-    if (status == EXIT_FINE && e.info.tokenizer == 0) status = complain("this model has no tokenizer");
+    if (status == EXIT_FINE) status = engine_check_text(&e);
     if (status == EXIT_FINE) status = o->decode ? decode(&e, o) : encode(&e, o);
-    if (status == EXIT_FINE && (fflush(stdout) || ferror(stdout))) status = complain("the output could not be written");
     engine_close(&e);
     return status;
 }

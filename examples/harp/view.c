@@ -1,8 +1,9 @@
 /* view.c - a trace as one self-contained page
  *
  * The page is the text below with the trace in it, and needs nothing else: no network, no other file. Traces are
- * hostile: a line goes into the page as it is, but for what could end the element that holds it, which is written as a
- * JSON escape; the page parses it as JSON and shows it as text, never as markup, and its policy forbids to load anything.
+ * hostile: a line goes into the page as it is, but for what could end the element that holds it, or control a terminal,
+ * which is written as a JSON escape; the page parses it as JSON and shows it as text, never as markup, and its policy
+ * forbids to load anything.
  */
 #include "cli.h"
 
@@ -106,8 +107,9 @@ static const char *const page[] = {
     "const svg = (tag, attributes) => { const e = document.createElementNS('http://www.w3.org/2000/svg', ",
     "tag);\n",
     "  for (const k in attributes) e.setAttribute(k, attributes[k]); return e; };\n",
-    "const shown = t => str(t).replace(/\\n/g, '\\u21b5').replace(/\\t/g, '\\u21e5').replace(/ /g, '\\u2423') ",
-    "|| '\\u2205';\n",
+    "const id = s => s && Number.isInteger(s.token) ? '#' + s.token : '\\u2205'; /* where the model has no texts */\n",
+    "const shown = s => str(s && s.text).replace(/\\n/g, '\\u21b5').replace(/\\t/g, '\\u21e5').replace(/ /g, ",
+    "'\\u2423') || id(s);\n",
     "const changed = s => num(s.reframed) > 0 && s.token !== s.vanilla_token;\n",
     "\n",
     "function summary() {\n",
@@ -133,7 +135,7 @@ static const char *const page[] = {
     "    if (c && c.token === chosen) row.classList.add('chosen');\n",
     "    bar.style.width = 100 * p + '%'; bar.style.background = 'var(' + colour + ')';\n",
     "    const cell = make('div'); cell.append(bar); cell.style.height = 'auto';\n",
-    "    row.append(make('code', shown(c && c.text)), cell, make('span', (100 * p).toFixed(1) + ' %'));\n",
+    "    row.append(make('code', shown(c)), cell, make('span', (100 * p).toFixed(1) + ' %'));\n",
     "    box.append(row);\n",
     "  });\n",
     "}\n",
@@ -145,12 +147,12 @@ static const char *const page[] = {
     "  if (picked) picked.classList.remove('picked');\n",
     "  picked = $('text').children[i]; picked.classList.add('picked');\n",
     "  box.replaceChildren();\n",
-    "  const head = make('p'); head.append(make('b', shown(s.text)), ' at position ' + num(s.position) + ",
+    "  const head = make('p'); head.append(make('b', shown(s)), ' at position ' + num(s.position) + ",
     "', entropy ' +\n",
     "    num(s.entropy).toFixed(2) + ' bits' + (s.hesitated === true ? ': it hesitated.' : '.'));\n",
     "  box.append(head);\n",
     "  if (changed(s)) box.append(make('p', 'Without HARP it would have been ' + (name ? ",
-    "shown(name.text) : 'token ' + num(s.vanilla_token)) + '.'));\n",
+    "shown(name) : 'token ' + num(s.vanilla_token)) + '.'));\n",
     "  bars(box, 'Vanilla', s.top_vanilla, '--vanilla', s.vanilla_token);\n",
     "  bars(box, 'Reframed', s.top_reframed, '--reframed', s.token);\n",
     "  if (num(s.reframed) > 0) bars(box, 'Blend: what was chosen from', s.top, '--combined', s.token);\n",
@@ -160,7 +162,7 @@ static const char *const page[] = {
     "\n",
     "function text() {\n",
     "  steps.forEach((s, i) => {\n",
-    "    const whole = str(s.text), lead = whole.length > 1 && whole[0] === ' ' ? ' ' : ''; /* a space ",
+    "    const whole = str(s.text) || ' ' + id(s), lead = whole.length > 1 && whole[0] === ' ' ? ' ' : ''; /* a space ",
     "before a word stays unmarked */\n",
     "    const span = make('span', whole.slice(lead.length)), h = Math.max(0, Math.min(1, num(s.entropy) ",
     "/ 6));\n",
@@ -203,7 +205,8 @@ static const char *const page[] = {
     "  const run = steps.length && steps[0].run && typeof steps[0].run === 'object' ? steps[0].run : {};\n",
     "  const names = Object.keys(run).slice(0, 40);\n",
     "  names.forEach(k => { const d = make('div'); d.append(make('dt', k), make('dd', ",
-    "Number.isFinite(run[k]) ? Number(run[k].toPrecision(6)) : String(run[k]))); $('run').append(d); });\n",
+    "Number.isFinite(run[k]) && !Number.isInteger(run[k]) ? Number(run[k].toPrecision(6)) : String(run[k])));\n",
+    "    $('run').append(d); });\n",
     "  if (!names.length) $('run').append(make('dd', 'The trace does not tell them.'));\n",
     "  return Number.isFinite(run.theta) ? Number(run.theta.toPrecision(6)) : 0;\n",
     "}\n",
@@ -216,7 +219,8 @@ static const char *const page[] = {
     "</script></body></html>\n",
 };
 
-/* The trace with everything escaped that HTML could take for markup. Outside of strings JSON has none of these. */
+/* The trace with everything escaped that HTML could take for markup, and what a terminal would obey. Outside of strings
+ * JSON has none of these, but for the tab. */
 static void put_line(const char *line, size_t bytes)
 {
     size_t i, n;
@@ -224,26 +228,52 @@ static void put_line(const char *line, size_t bytes)
         unsigned char c = (unsigned char)line[i];
         n = utf8_length(line + i, bytes - i);
         if (n == 0) fputs("\\ufffd", stdout), n = 1;
-        else if (c == '<' || c == '>' || c == '&' || c == 0 || c == '\r') printf("\\u%04x", c);
+        else if (c == '<' || c == '>' || c == '&') printf("\\u%04x", c);
+        else if (c != '\t' && is_control(line + i, n)) printf("\\u%04x", n == 1 ? c : (unsigned char)line[i + 1]);
         else fwrite(line + i, 1, n, stdout);
     }
     putchar('\n');
 }
 
-/* Objects, one a line: what else a trace may hold is the page's to find out. */
-static int check_trace(const char *path, const blob *trace)
+typedef enum kind { LINE_EMPTY, LINE_OBJECT, LINE_CUT, LINE_OTHER } kind;
+
+/* By the braces outside of strings: what else an object may hold is the page's to find out. */
+static kind kind_of_line(const char *line, size_t bytes)
 {
-    const char *p = trace->data, *end = p + trace->bytes;
-    long number = 1, objects = 0;
+    size_t i, depth = 0;
+    int in_text = 0;
+    while (bytes && (line[bytes - 1] == '\r' || line[bytes - 1] == ' ')) bytes--;
+    if (bytes == 0) return LINE_EMPTY;
+    if (line[0] != '{') return LINE_OTHER;
+    for (i = 0; i < bytes; i++) {
+        if (in_text && line[i] == '\\') i++;
+        else if (line[i] == '"') in_text = !in_text;
+        else if (!in_text && line[i] == '{') depth++;
+        else if (!in_text && line[i] == '}' && --depth == 0) return i + 1 == bytes ? LINE_OBJECT : LINE_OTHER;
+    }
+    return LINE_CUT;
+}
+
+/* Objects, one a line. The last may be cut off, for a program can end in the middle of it; it is left out. */
+static int check_trace(const char *path, blob *trace)
+{
+    const char *p = trace->data, *end = p + trace->bytes, *cut = NULL;
+    long number = 1, cut_number = 0, objects = 0;
     for (; p < end; number++) {
         const char *stop = memchr(p, '\n', (size_t)(end - p));
         size_t n = (size_t)((stop ? stop : end) - p);
-        if (n > 0 && (p[0] != '{' || (p[n - 1] != '}' && p[n - 1] != '\r')))
-            return complain("%s, line %ld: this is no step of a trace", path, number);
-        objects += n > 0;
+        kind line = kind_of_line(p, n);
+        if (cut && line != LINE_EMPTY) break;
+        if (line == LINE_OTHER) return complain("%s, line %ld: this is no step of a trace", path, number);
+        if (line == LINE_CUT) cut = p, cut_number = number;
+        objects += line == LINE_OBJECT;
         p += n + (stop != NULL);
     }
-    return objects ? EXIT_FINE : complain("%s: there are no steps in it", path);
+    if (cut && p < end) return complain("%s, line %ld: this step of the trace is cut off", path, cut_number);
+    if (objects == 0) return complain("%s: there are no whole steps in it", path);
+    if (cut) complain("%s, line %ld: this last step is cut off, so it was left out", path, cut_number);
+    if (cut) trace->bytes = (size_t)(cut - trace->data);
+    return EXIT_FINE;
 }
 
 static void put_trace(const blob *trace)
@@ -258,17 +288,16 @@ static void put_trace(const blob *trace)
     }
 }
 
-int command_view(const char *path)
+int command_view(const options *o)
 {
     blob trace = {NULL, 0};
     size_t i;
-    int status = read_file(path, &trace);
-    if (status == EXIT_FINE) status = check_trace(path, &trace);
+    int status = read_file(o->file, MOST_TEXT, &trace);
+    if (status == EXIT_FINE) status = check_trace(o->file, &trace);
     for (i = 0; status == EXIT_FINE && i < sizeof page / sizeof *page; i++) {
         if (strcmp(page[i], "@DATA@") == 0) put_trace(&trace);
         else fputs(page[i], stdout);
     }
     free(trace.data);
-    if (status == EXIT_FINE && (fflush(stdout) || ferror(stdout))) status = complain("the page could not be written");
     return status;
 }

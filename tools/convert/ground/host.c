@@ -102,8 +102,13 @@ host_line host_read_line(char **line, size_t *capacity, size_t *bytes)
 
 /* ==== POSIX ==== */
 
+/* A standard stream that is closed gets the empty device, the wrong way round: using it fails as before. Otherwise the
+ * next file opened would take its number, and what is printed would go into that file. */
 void host_start(int *argc, char ***argv)
 {
+    int i;
+    for (i = 0; i < 3; i++)
+        if (fcntl(i, F_GETFD) < 0 && open("/dev/null", i == 0 ? O_WRONLY : O_RDONLY) < 0) break;
     (void)argc, (void)argv;
 }
 

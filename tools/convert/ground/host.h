@@ -19,7 +19,8 @@
 enum { HOST_EXIT_INTERRUPTED = 130 };
 
 /* The first call of every main(). On Windows it makes the arguments UTF-8, has the standard streams carry bytes as they
- * are, and asks the console for UTF-8 and colours; elsewhere it does nothing. The new argv lives until the program ends. */
+ * are, and asks the console for UTF-8 and colours; elsewhere it sees to it that no file takes the place of a standard
+ * stream that is closed. The new argv lives until the program ends. */
 void host_start(int *argc, char ***argv);
 
 /* ---- clock, processors, terminal ---- */
