@@ -213,8 +213,8 @@ static void test_harmless(const char *folder)
     } forms[] = {{"a\303\251 b", "a\303\251 b"},
                  {"\033[2J", "\357\277\275[2J"},
                  {"a\nb\r\177", "a\357\277\275b\357\277\275\357\277\275"},
-                 {"\302\233m", "\357\277\275\357\277\275m"},     /* U+009B */
-                 {"\233m", "\357\277\275m"},                       /* the same in one byte */
+                 {"\302\233m", "\357\277\275\357\277\275m"},               /* U+009B */
+                 {"\233m", "\357\277\275m"},                               /* the same in one byte */
                  {"\340\202\233", "\357\277\275\357\277\275\357\277\275"}, /* and in three */
                  {"\340\202\251", "\357\277\275\357\277\275\357\277\275"}, /* U+00A9, in a form that is too long */
                  {"\360\237\230\200\303", "\360\237\230\200\357\277\275"}};
@@ -258,21 +258,34 @@ static int read_results(const char *folder, const char *name, const char *lines)
 
 static void test_hostile_results(const char *folder)
 {
-    static const char *const names[] = {
-        "=HYPERLINK(1)", "=A1", "a|b", "a\033]0;x", "a<b",   "a&b",  "a\302\233b",
-        "-1",            "@x",  "",    "a\\\"b",    "a\\nb", "a`b`", "[a](b)"};
-    static const char *const bad[] = {
-        "\"item\":-1", "\"item\":1.5", "\"item\":1e7", "\"item\":1e300", "\"item\":\"0\"", "\"x\":0",
-        "\"item\":0,\"trials\":-1", "\"item\":0,\"trials\":0.5", "\"item\":0,\"trials\":1e15",
-        "\"item\":0,\"trials\":1e999", "\"item\":0,\"trials\":null", "\"item\":0,\"trials\":1,\"right\":2",
-        "\"item\":0,\"trials\":1,\"right\":-1", "\"item\":0,\"trials\":1,\"won\":1e15",
-        "\"item\":0,\"trials\":1,\"lost\":2", "\"item\":0,\"nll\":-1e300", "\"item\":0,\"seconds\":-1",
-        "\"item\":0,\"trials\":2,\"doubtful\":1,\"doubtful_right\":2", "\"item\":0,\"passes\":1e999"};
+    static const char *const names[] = {"=HYPERLINK(1)", "=A1",        "a|b",  "a\033]0;x", "a<b",
+                                        "a&b",           "a\302\233b", "-1",   "@x",        "",
+                                        "a\\\"b",        "a\\nb",      "a`b`", "[a](b)"};
+    static const char *const bad[] = {"\"item\":-1",
+                                      "\"item\":1.5",
+                                      "\"item\":1e7",
+                                      "\"item\":1e300",
+                                      "\"item\":\"0\"",
+                                      "\"x\":0",
+                                      "\"item\":0,\"trials\":-1",
+                                      "\"item\":0,\"trials\":0.5",
+                                      "\"item\":0,\"trials\":1e15",
+                                      "\"item\":0,\"trials\":1e999",
+                                      "\"item\":0,\"trials\":null",
+                                      "\"item\":0,\"trials\":1,\"right\":2",
+                                      "\"item\":0,\"trials\":1,\"right\":-1",
+                                      "\"item\":0,\"trials\":1,\"won\":1e15",
+                                      "\"item\":0,\"trials\":1,\"lost\":2",
+                                      "\"item\":0,\"nll\":-1e300",
+                                      "\"item\":0,\"seconds\":-1",
+                                      "\"item\":0,\"trials\":2,\"doubtful\":1,\"doubtful_right\":2",
+                                      "\"item\":0,\"passes\":1e999"};
     static const char first[] = "{\"key\":\"%s\",\"method\":\"a\",\"item\":3,\"trials\":1,\"right\":1}\n";
     char line[256];
     size_t i;
     CHECK(read_results(folder, "harp stream:prompt K=8 theta=-1e-05",
-                       "{\"key\":\"%s\",\"method\":\"harp stream:prompt K=8 theta=-1e-05\",\"item\":0}\n") == 0);
+                       "{\"key\":\"%s\",\"method\":\"harp stream:prompt K=8 theta=-1e-05\",\"item\":0}\n")
+          == 0);
     CHECK(read_results(folder, "a", "{\"key\":\"%s\",\"method\":\"a\",\"item\":9999999,\"trials\":5,\"right\":0.5}\n")
           == 0);
     for (i = 0; i < sizeof names / sizeof *names; i++) {
@@ -366,8 +379,8 @@ static void test_records(const char *folder)
 /* What ends the answers stands before them, too; numbers of answers are too large, or none. */
 static void test_arc_instructions(const char *folder)
 {
-    static const char *const answers[] = {"answer0",  "answer3", "answer", "answer-1", "answer99999999999",
-                                          "answer2x", "2"};
+    static const char *const answers[] = {"answer0",           "answer3",  "answer", "answer-1",
+                                          "answer99999999999", "answer2x", "2"};
     static const char form[] = "{\"instruction\": \"x\\n\\nAnswer format: y question: Q?\\n\\nAnswer1: one Answer2: two"
                                "\\n\\nAnswer format: answer1/answer2\", \"answer\": \"%s\"}";
     static const char *const bad[] = {

@@ -76,8 +76,8 @@ void json_open(json *j, const char *name, char *text, size_t bytes); /* text is 
 int json_more(json *j);                                              /* 1: another value follows */
 int json_read(json *j);                                              /* reads it into nodes; nodes[0] is its root */
 void json_close(json *j);
-int32_t json_find(const json *j, int32_t object, const char *key);       /* -1: not there */
-const char *json_string(const json *j, int32_t object, const char *key); /* NULL: not there, or no string */
+int32_t json_find(const json *j, int32_t object, const char *key);              /* -1: not there */
+const char *json_string(const json *j, int32_t object, const char *key);        /* NULL: not there, or no string */
 int json_number(const json *j, int32_t object, const char *key, double *value); /* 0: not there, or no number */
 
 /* ---- data.c ---- */
@@ -245,7 +245,7 @@ extern const char *const setting_names[N_SETTINGS];
 void settings_of(const bench *b, const method *m, settings *s);
 uint64_t settings_key(const settings *s);
 setting settings_differ(const settings *a, const settings *b, setting from, setting to); /* the first; to: none */
-void settings_put(const settings *s, growing *out);                                         /* a JSON line */
+void settings_put(const settings *s, growing *out);                                      /* a JSON line */
 int settings_read(const json *j, settings *s); /* of the value that was read last */
 
 /* ---- results.c ---- */
@@ -263,8 +263,8 @@ typedef struct kind { /* a method, as results know it */
 } kind;
 
 typedef struct results {
-    const char *advice;   /* what to do where a file is of another run */
-    kind *methods[256];   /* in the order of their coming */
+    const char *advice; /* what to do where a file is of another run */
+    kind *methods[256]; /* in the order of their coming */
     int32_t n_methods;
     record *list;
     size_t n, capacity;

@@ -43,7 +43,7 @@ static const char help[] =
     "       harp-eval --merge A.jsonl B.jsonl ...\n\n"
     "  --task TASK          gsm8k csqa lambada mmlu_pro arc cnn_dm; on any text: ppl nexttoken calibrate\n"
     "  --data FILE          the data set as its authors publish it, or a text\n"
-    "  --methods LIST       vanilla,harp,beam,speculative,lookup,pause,nucleus [vanilla,harp]\n"
+    "  --methods LIST       vanilla,harp,beam,speculative,lookup,pause,nucleus [vanilla,harp; calibrate: vanilla]\n"
     "  --frames LIST        stream, stream:prompt, redraw, last [stream]\n"
     "  --reframings LIST --thetas LIST --deltas LIST --betas LIST --rescale       of harp: every combination\n"
     "  --shots N            worked examples in front [gsm8k 5, else 0]; from --shots-data FILE, or from the beginning\n"
@@ -317,6 +317,16 @@ static int same_twice(const methods *all)
     return misuse("method '%s' is asked for twice", all->list[all->n - 1].name);
 }
 
+/* The list's first element, for messages. */
+static const char *first_of(const char *all)
+{
+    static char first[256];
+    size_t n = strcspn(all, ",");
+    n = n < sizeof first ? n : sizeof first - 1;
+    memcpy(first, all, n), first[n] = 0;
+    return first;
+}
+
 /* HARP in every combination that was asked for. */
 static int add_harp(methods *all, const options *o, const char *frame, size_t length)
 {
@@ -328,7 +338,8 @@ static int add_harp(methods *all, const options *o, const char *frame, size_t le
                     method *m = add_method(all, o, METHOD_HARP, "");
                     harp_params *p = m ? &m->params : NULL;
                     if (!p) return EXIT_FAILED;
-                    if (!set_frame(frame, length, p)) return misuse("--frames: there is no frame '%s'", frame);
+                    if (!set_frame(frame, length, p))
+                        return misuse("--frames: there is no frame '%s'", first_of(frame));
                     p->reframings = (int32_t)o->reframings[k], p->theta = (float)o->thetas[t];
                     p->delta = (float)o->deltas[d], p->beta = (float)o->betas[b], p->rescale = o->rescale;
                     name_harp(m, frame, length);
@@ -365,7 +376,7 @@ static int list_methods(methods *all, const options *o)
         size_t length = strcspn(p, ",");
         int id = 0;
         while (id < N_METHODS && (strlen(names[id]) != length || memcmp(names[id], p, length) != 0)) id++;
-        if (id == N_METHODS) return misuse("--methods: there is no '%s'", p);
+        if (id == N_METHODS) return misuse("--methods: there is no '%s'", first_of(p));
         if (!goes_with(id, o->task))
             return complain("method %s does not go with task %s, which %s", names[id], task_names[o->task],
                             o->task == TASK_CALIBRATE ? "measures the plain model: give --methods vanilla"

@@ -29,11 +29,11 @@ static const struct field {
     {                                                                                                                  \
 #name, offsetof(outcome, name), what                                                                           \
     }
-    FIELD(trials, COUNT),         FIELD(right, SHARE),         FIELD(right2, SHARE),   FIELD(nll, SIGNED),
-    FIELD(tokens, COUNT),         FIELD(doubtful, COUNT),      FIELD(doubtful_right, COUNT),
-    FIELD(doubtful_nll, SIGNED),  FIELD(won, COUNT),           FIELD(lost, COUNT),     FIELD(steps, COUNT),
-    FIELD(hesitated, COUNT),      FIELD(changed, COUNT),       FIELD(passes, COUNT),   FIELD(rows, COUNT),
-    FIELD(seconds, REAL),         FIELD(cut, COUNT)};
+    FIELD(trials, COUNT),  FIELD(right, SHARE),    FIELD(right2, SHARE),         FIELD(nll, SIGNED),
+    FIELD(tokens, COUNT),  FIELD(doubtful, COUNT), FIELD(doubtful_right, COUNT), FIELD(doubtful_nll, SIGNED),
+    FIELD(won, COUNT),     FIELD(lost, COUNT),     FIELD(steps, COUNT),          FIELD(hesitated, COUNT),
+    FIELD(changed, COUNT), FIELD(passes, COUNT),   FIELD(rows, COUNT),           FIELD(seconds, REAL),
+    FIELD(cut, COUNT)};
 
 enum { N_FIELDS = sizeof fields / sizeof *fields };
 

@@ -16,12 +16,12 @@
 enum { FORMAT = 2 };
 
 const char *const setting_names[N_SETTINGS] = {
-    "version",     "task",         "model",          "data",        "shots",       "shots-data",
-    "max-tokens",  "window",       "context",        "seed",        "half",        "method",
-    "draft-model", "pause-token",  "pause-count",    "activations", "cache",       "harp",
-    "theta",       "delta",        "beta",           "rescale",     "reframings",  "frame",
-    "reframe-from", "measure",     "temperature",    "top-k",       "top-p",       "min-p",
-    "repeat-penalty", "beams",     "beam-length",    "drafts",      "lookup",      "draft-rule"};
+    "version",        "task",        "model",       "data",        "shots",      "shots-data",
+    "max-tokens",     "window",      "context",     "seed",        "half",       "method",
+    "draft-model",    "pause-token", "pause-count", "activations", "cache",      "harp",
+    "theta",          "delta",       "beta",        "rescale",     "reframings", "frame",
+    "reframe-from",   "measure",     "temperature", "top-k",       "top-p",      "min-p",
+    "repeat-penalty", "beams",       "beam-length", "drafts",      "lookup",     "draft-rule"};
 
 /* ---- Hashes ---- */
 
@@ -103,26 +103,29 @@ void settings_of(const bench *b, const method *m, settings *s)
                   {SET_HALF, b->half},
                   {SET_PAUSE_TOKEN, is_pause ? b->pause_token : 0},
                   {SET_PAUSE_COUNT, is_pause ? b->pause_count : 0},
-                  {SET_ACTIVATIONS, p->activations},
-                  {SET_CACHE, p->cache},
+                  {SET_ACTIVATIONS, (long)p->activations},
+                  {SET_CACHE, (long)p->cache},
                   {SET_HARP, p->harp},
                   {SET_RESCALE, p->rescale},
                   {SET_REFRAMINGS, p->reframings},
-                  {SET_FRAME, p->frame},
+                  {SET_FRAME, (long)p->frame},
                   {SET_REFRAME_FROM, p->reframe_from},
-                  {SET_MEASURE, p->measure},
+                  {SET_MEASURE, (long)p->measure},
                   {SET_TOP_K, p->top_k},
                   {SET_BEAMS, p->beams},
                   {SET_BEAM_LENGTH, p->beam_length},
                   {SET_DRAFTS, p->drafts},
                   {SET_LOOKUP, p->lookup},
-                  {SET_DRAFT_RULE, p->draft_rule}};
+                  {SET_DRAFT_RULE, (long)p->draft_rule}};
     const struct real {
         setting which;
         float value;
-    } reals[] = {{SET_THETA, p->theta},          {SET_DELTA, p->delta},
-                 {SET_BETA, p->beta},            {SET_TEMPERATURE, p->temperature},
-                 {SET_TOP_P, p->top_p},          {SET_MIN_P, p->min_p},
+    } reals[] = {{SET_THETA, p->theta},
+                 {SET_DELTA, p->delta},
+                 {SET_BETA, p->beta},
+                 {SET_TEMPERATURE, p->temperature},
+                 {SET_TOP_P, p->top_p},
+                 {SET_MIN_P, p->min_p},
                  {SET_REPEAT_PENALTY, p->repeat_penalty}};
     size_t i;
     memset(s, 0, sizeof *s);

@@ -231,8 +231,9 @@ static void put_svg(const row *rows, int32_t n, task_id task, growing *out)
         x = 60 + 540 * cost_of(&rows[i]) / cost;
         y[0] = rows[i].low, y[1] = share(rows[i].sum.right, rows[i].sum.trials), y[2] = rows[i].high;
         for (k = 0; k < 3; k++) y[k] = 350 - 320 * (y[k] - low) / (high - low);
-        put(out, "<path d=\"M%.1f %.1fV%.1f\" stroke=\"#b3574b\" opacity=\".5\"/>"
-                 "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"4\" fill=\"#b3574b\"/>\n",
+        put(out,
+            "<path d=\"M%.1f %.1fV%.1f\" stroke=\"#b3574b\" opacity=\".5\"/>"
+            "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"4\" fill=\"#b3574b\"/>\n",
             x, y[0], y[2], x, y[1]);
         put_label(out, x > 480 ? x - 8 : x + 8, 4 + y[1], x > 480 ? "end" : "start", rows[i].name);
     }

@@ -104,12 +104,12 @@ int save_whole(const char *path, const char *from, size_t bytes)
     int file, why;
     if (host_kind_of(path) == HOST_OTHER) return write_stream(path, from, bytes);
     file = host_begin(path, beside);
-    if (file < 0) return cannot(beside, errno);
+    if (file < 0) return cannot(path, errno);
     for (; at < bytes && n > 0; at += n > 0 ? (size_t)n : 0) n = host_write(file, from + at, bytes - at);
     why = errno;
     if (at < bytes) {
         host_discard(file);
-        return cannot(beside, why);
+        return cannot(path, why);
     }
     if (host_finish(file, path) == 0) return 0;
     why = errno;
