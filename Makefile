@@ -159,10 +159,10 @@ $(B)/test_quality: tests/test_quality.c tools/convert/quantize.c tools/convert/q
 # These use the library as a stranger would.
 USERS = conformance convert tokenizer decoders eval slices threads
 
-$(B)/test_eval: $(EVAL) examples/eval/eval.h
+$(B)/test_eval: $(EVAL) examples/eval/eval.h $(HOST)
 
 $(USERS:%=$(B)/test_%): $(B)/test_%: tests/test_%.c $(B)/harp_impl.o
-	$(CC) $(TEST_FLAGS) $(LDFLAGS) $(CFLAGS) $< $(B)/harp_impl.o -o $@ $(LIBS)
+	$(CC) $(TEST_FLAGS) $(LDFLAGS) $(CFLAGS) $< $(filter %.o,$^) -o $@ $(LIBS)
 
 # These include the implementation; without vector instructions where they do not matter, which compiles in seconds.
 $(B)/test_faults: tests/test_faults.c tests/fuzz/make_harp.h tests/fuzz/fuzz.h harp.h harp_impl.c

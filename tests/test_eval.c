@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Unlicense
  *
- * test_eval.c - the parts of harp-eval that can be checked by hand: JSON, metrics, statistics
+ * test_eval.c - the parts of harp-eval that can be checked by hand: JSON, metrics, statistics, hostile files
  */
 #include "../examples/eval/eval.h"
 
@@ -23,8 +23,11 @@ int complain(const char *format, ...)
 #include "../examples/eval/data.c"
 #include "../examples/eval/json.c"
 #include "../examples/eval/methods.c"
+#include "../examples/eval/results.c"
+#include "../examples/eval/settings.c"
 #include "../examples/eval/table.c"
 #include "../examples/eval/tasks.c"
+#include "../examples/eval/text.c"
 
 #define CHECK(condition)                                                                                               \
     do {                                                                                                               \
@@ -68,8 +71,9 @@ static void test_json(void)
         "{\"a\":1]", "-",           "\"\\ud83dx\"", "{1:2}",       "[,1]"};
     char deep[400];
     json j;
-    char text[] = "{\"a\": \"x\\n\\\"\\u00e9\\ud83d\\ude00\", \"b\": [1, {\"c\": -2.5}]}";
+    char text[] = "{\"a\": \"x\\n\\\"\\u00e9\\ud83d\\ude00\", \"b\": [1, {\"c\": -2.5, \"d\": 1e999}]}";
     int32_t b;
+    double number = 0;
     size_t i;
     for (i = 0; i < sizeof good / sizeof *good; i++) CHECK(read_all(good[i]) == 1);
     for (i = 0; i < sizeof bad / sizeof *bad; i++) CHECK(read_all(bad[i]) == -1);
@@ -82,8 +86,21 @@ static void test_json(void)
     CHECK(strcmp(json_string(&j, 0, "a"), "x\n\"\xC3\xA9\xF0\x9F\x98\x80") == 0);
     b = json_find(&j, 0, "b");
     CHECK(b > 0 && j.nodes[b].type == JSON_ARRAY && json_find(&j, 0, "c") == -1 && json_string(&j, 0, "b") == NULL);
-    CHECK(json_number(&j, j.nodes[b].last, "c", 0) == -2.5 && json_number(&j, 0, "a", 7) == 7);
+    CHECK(json_number(&j, j.nodes[b].last, "c", &number) && number == -2.5);
+    CHECK(!json_number(&j, j.nodes[b].last, "d", &number) && !json_number(&j, 0, "a", &number));
+    CHECK(!json_number(&j, 0, "z", &number) && number == -2.5);
     json_close(&j);
+}
+
+/* An array asks for a node with each two bytes; how many there may be is bounded. */
+static void test_large_json(void)
+{
+    size_t n = (size_t)2 * MAX_NODES + 2;
+    char *text = malloc(n + 1);
+    memset(text, '1', n), text[0] = '[', text[n - 1] = ']', text[n] = 0;
+    for (n -= 3; n > 1; n -= 2) text[n] = ',';
+    CHECK(read_all(text) == -1 && strstr(said, "too much"));
+    free(text);
 }
 
 static void test_metrics(void)
@@ -118,6 +135,220 @@ static void test_statistics(void)
     CHECK(fabs(r.low) < 1e-12 && fabs(r.high - 0.277533) < 1e-5);
 }
 
+/* Counts come from files: none takes long, and both sides of the border between the formulas agree. */
+static void test_large_counts(void)
+{
+    double start = host_seconds();
+    CHECK(mcnemar(1e15, 1e15) == 1 && mcnemar(1e15, 2e15) == 0 && mcnemar(1e15, 1e15 + 1) == 1);
+    CHECK(fabs(mcnemar(5e11, 5e11 + 2e6) - 0.0455001) < 1e-5); /* two standard deviations */
+    CHECK(fabs(mcnemar(49990000, 50010000) / mcnemar(49990001, 50010001) - 1) < 1e-4);
+    CHECK(fabs(mcnemar(49900000, 50100000) / mcnemar(49900001, 50100001) - 1) < 2e-3);
+    CHECK(mcnemar(1e300, 0) == 0 && mcnemar(0, 1e12) == 0);
+    CHECK(host_seconds() - start < 5);
+}
+
+/* All answers equally good: rounding must not make their variance negative. */
+static void test_equal_scores(void)
+{
+    results all;
+    row *rows;
+    bench b;
+    method m;
+    settings s;
+    outcome o;
+    int32_t i, which, n;
+    memset(&all, 0, sizeof all), memset(&b, 0, sizeof b), memset(&m, 0, sizeof m), memset(&o, 0, sizeof o);
+    b.task = TASK_CNN_DM, m.params = harp_defaults();
+    for (which = 0; which < 2; which++) {
+        strcpy(m.name, which ? "harp" : "vanilla"), settings_of(&b, &m, &s);
+        CHECK(results_method(&all, &s, "file", 1, &i) == 0 && i == which);
+    }
+    o.trials = 1, o.right = 0.1, o.tokens = 1, o.seconds = 1e-300; /* three times 0.1: a variance of -1.7e-18 */
+    for (i = 0; i < 3; i++) CHECK(results_add(&all, 0, i, &o) == 0);
+    o.nll = 0.1, o.seconds = 1;
+    for (i = 0; i < 3; i++) CHECK(results_add(&all, 1, i, &o) == 0);
+    rows = make_rows(&all, TASK_CNN_DM, &n);
+    CHECK(n == 2 && rows[0].items == 3 && rows[1].paired == 3 && fabs(rows[1].nll_change - 0.1) < 1e-12);
+    CHECK(rows[0].high - rows[0].low < 1e-6 && rows[1].high >= rows[1].low && rows[1].nll_error < 1e-6);
+    CHECK(rows[1].time == 0); /* unknown: the ratio would be infinite */
+    free(rows);
+    results_free(&all);
+}
+
+static void test_sorting(void)
+{
+    double list[500], sum;
+    size_t n, i;
+    for (n = 0; n <= 500; n = n < 20 ? n + 1 : n + 96) {
+        for (i = 0, sum = 0; i < n; i++) sum += list[i] = (double)(i * 7919 % 251) - 100;
+        sort_reals(list, n);
+        for (i = 1; i < n && list[i - 1] <= list[i]; i++) continue;
+        CHECK(n < 2 || i == n);
+        for (i = 0; i < n; i++) sum -= list[i];
+        CHECK(sum == 0 && (n < 251 || (list[0] == -100 && list[n - 1] == 150)));
+    }
+}
+
+/* ---- Names and numbers that somebody chose ---- */
+
+static void test_sheets(void)
+{
+    row r;
+    growing csv = {NULL, 0, 0, 0}, svg = {NULL, 0, 0, 0};
+    memset(&r, 0, sizeof r);
+    r.name = "=HYPERLINK(\"http://x\",A1)", r.items = 1;
+    put_csv(&r, 1, &csv);
+    CHECK(strstr(csv.at, "\n\"'=HYPERLINK(\"\"http://x\"\",A1)\",1,") != NULL);
+    r.name = "a<b>&\033[31m\n";
+    put_svg(&r, 1, TASK_CSQA, &svg);
+    CHECK(strstr(svg.at, ">a&lt;b&gt;&amp; [31m </text>") != NULL && !strchr(svg.at, '\033'));
+    CHECK(!strstr(svg.at, "nan") && !strstr(svg.at, "inf"));
+    free(csv.at), free(svg.at);
+}
+
+static void test_harmless(const char *folder)
+{
+    static const struct form {
+        const char *text, *shown;
+    } forms[] = {{"a\303\251 b", "a\303\251 b"},
+                 {"\033[2J", "\357\277\275[2J"},
+                 {"a\nb\r\177", "a\357\277\275b\357\277\275\357\277\275"},
+                 {"\302\233m", "\357\277\275\357\277\275m"},               /* U+009B */
+                 {"\233m", "\357\277\275m"},                               /* the same in one byte */
+                 {"\340\202\233", "\357\277\275\357\277\275\357\277\275"}, /* and in three */
+                 {"\340\202\251", "\357\277\275\357\277\275\357\277\275"}, /* U+00A9, in a form that is too long */
+                 {"\360\237\230\200\303", "\360\237\230\200\357\277\275"}};
+    char path[1024], *shown;
+    size_t i, bytes;
+    FILE *f;
+    snprintf(path, sizeof path, "%s/harmless.txt", folder);
+    for (i = 0; i < sizeof forms / sizeof *forms; i++) {
+        f = fopen(path, "wb"), print_harmless(f, forms[i].text), fclose(f);
+        CHECK(read_whole(path, &shown, &bytes) == 0 && strcmp(shown, forms[i].shown) == 0);
+        free(shown);
+    }
+}
+
+/* A file of results: the settings of a method of this name, then `lines`, in which %s stands for their key. */
+static int read_results(const char *folder, const char *name, const char *lines)
+{
+    char path[1024];
+    growing line = {NULL, 0, 0, 0};
+    results all;
+    settings s;
+    bench b;
+    method m;
+    char key[20];
+    int status;
+    memset(&all, 0, sizeof all), memset(&b, 0, sizeof b), memset(&m, 0, sizeof m);
+    m.params = harp_defaults();
+    settings_of(&b, &m, &s);
+    snprintf(s.value[SET_METHOD], MAX_NAME, "%s", name);
+    snprintf(key, sizeof key, "%016" PRIx64, settings_key(&s));
+    settings_put(&s, &line), put(&line, lines, key, key);
+    snprintf(path, sizeof path, "%s/results.jsonl", folder);
+    status = save_whole(path, line.at, line.bytes);
+    all.advice = "";
+    said[0] = 0;
+    if (status == 0) status = results_read(&all, path, 0);
+    free(line.at);
+    results_free(&all);
+    return status;
+}
+
+static void test_hostile_results(const char *folder)
+{
+    static const char *const names[] = {"=HYPERLINK(1)", "=A1",        "a|b",  "a\033]0;x", "a<b",
+                                        "a&b",           "a\302\233b", "-1",   "@x",        "",
+                                        "a\\\"b",        "a\\nb",      "a`b`", "[a](b)"};
+    static const char *const bad[] = {"\"item\":-1",
+                                      "\"item\":1.5",
+                                      "\"item\":1e7",
+                                      "\"item\":1e300",
+                                      "\"item\":\"0\"",
+                                      "\"x\":0",
+                                      "\"item\":0,\"trials\":-1",
+                                      "\"item\":0,\"trials\":0.5",
+                                      "\"item\":0,\"trials\":1e15",
+                                      "\"item\":0,\"trials\":1e999",
+                                      "\"item\":0,\"trials\":null",
+                                      "\"item\":0,\"trials\":1,\"right\":2",
+                                      "\"item\":0,\"trials\":1,\"right\":-1",
+                                      "\"item\":0,\"trials\":1,\"won\":1e15",
+                                      "\"item\":0,\"trials\":1,\"lost\":2",
+                                      "\"item\":0,\"nll\":-1e300",
+                                      "\"item\":0,\"seconds\":-1",
+                                      "\"item\":0,\"trials\":2,\"doubtful\":1,\"doubtful_right\":2",
+                                      "\"item\":0,\"passes\":1e999"};
+    static const char first[] = "{\"key\":\"%s\",\"method\":\"a\",\"item\":3,\"trials\":1,\"right\":1}\n";
+    char line[256];
+    size_t i;
+    CHECK(read_results(folder, "harp stream:prompt K=8 theta=-1e-05",
+                       "{\"key\":\"%s\",\"method\":\"harp stream:prompt K=8 theta=-1e-05\",\"item\":0}\n")
+          == 0);
+    CHECK(read_results(folder, "a", "{\"key\":\"%s\",\"method\":\"a\",\"item\":9999999,\"trials\":5,\"right\":0.5}\n")
+          == 0);
+    for (i = 0; i < sizeof names / sizeof *names; i++) {
+        CHECK(read_results(folder, names[i], "\n") == EXIT_FAILED);
+        CHECK(strstr(said, "setting method") || strstr(said, "a method's name") || strstr(said, "escape")
+              || strstr(said, "control character"));
+    }
+    for (i = 0; i < sizeof bad / sizeof *bad; i++) {
+        snprintf(line, sizeof line, "{\"key\":\"%%s\",\"method\":\"a\",%s}\n", bad[i]);
+        CHECK(read_results(folder, "a", line) == EXIT_FAILED && strstr(said, "line 2"));
+    }
+    CHECK(read_results(folder, "a", "{\"key\":\"%s\",\"method\":\"b\",\"item\":0}\n") == EXIT_FAILED
+          && strstr(said, "the name of another"));
+    CHECK(read_results(folder, "a", "{\"key\":\"0123456789abcdef\",\"method\":\"a\",\"item\":0}\n") == EXIT_FAILED
+          && strstr(said, "do not stand before it"));
+    CHECK(read_results(folder, "a", "{\"key\":\"-1\",\"method\":\"a\",\"item\":0}\n") == EXIT_FAILED);
+    for (i = 0; i < 2; i++) { /* the same answer twice, and another one */
+        snprintf(line, sizeof line, "%s{\"key\":\"%%s\",\"method\":\"a\",\"item\":3,\"trials\":1%s}\n", first,
+                 i ? "" : ",\"right\":1");
+        CHECK(read_results(folder, "a", line) == (i ? EXIT_FAILED : 0) && (!i || strstr(said, "contradicts")));
+    }
+}
+
+/* A likelihood that is no number is not written down: nobody could read it back. */
+static void test_impossible_outcomes(void)
+{
+    results all;
+    bench b;
+    method m;
+    settings s;
+    outcome o;
+    int32_t which;
+    memset(&all, 0, sizeof all), memset(&b, 0, sizeof b), memset(&m, 0, sizeof m), memset(&o, 0, sizeof o);
+    m.params = harp_defaults(), strcpy(m.name, "vanilla"), settings_of(&b, &m, &s);
+    CHECK(results_method(&all, &s, "file", 1, &which) == 0);
+    o.trials = 1;
+    CHECK(results_add(&all, which, 0, &o) == 0);
+    o.nll = HUGE_VAL;
+    CHECK(results_add(&all, which, 1, &o) == EXIT_FAILED && strstr(said, "nll"));
+    o.nll = HUGE_VAL - HUGE_VAL;
+    CHECK(results_add(&all, which, 2, &o) == EXIT_FAILED && all.n == 1);
+    results_free(&all);
+}
+
+/* The head speaks for the model, the weights behind it do not count: their checksums are in the head. */
+static void test_model_hash(const char *folder)
+{
+    unsigned char image[8192];
+    char path[1024];
+    uint64_t first, same, other;
+    size_t i;
+    snprintf(path, sizeof path, "%s/head.bin", folder);
+    for (i = 0; i < sizeof image; i++) image[i] = (unsigned char)(i * 31);
+    memset(image + 56, 0, 8), image[57] = 0x13; /* the weights begin at 0x1300 */
+    CHECK(save_whole(path, (char *)image, sizeof image) == 0 && hash_model(path, &first) == 0);
+    image[0x1300]++;
+    CHECK(save_whole(path, (char *)image, sizeof image) == 0 && hash_model(path, &same) == 0 && same == first);
+    image[0x12FF]++;
+    CHECK(save_whole(path, (char *)image, sizeof image) == 0 && hash_model(path, &other) == 0 && other != first);
+    CHECK(save_whole(path, (char *)image, 0x1200) == 0 && hash_model(path, &other) == EXIT_FAILED);
+    CHECK(save_whole(path, (char *)image, 60) == 0 && hash_model(path, &other) == EXIT_FAILED);
+}
+
 static void test_records(const char *folder)
 {
     static const char *const csqa = "{\"answerKey\": \"B\", \"question\": {\"choices\": [{\"label\": \"A\", \"text\": "
@@ -125,29 +356,65 @@ static void test_records(const char *folder)
     static const char *const mmlu = "{\"question\":\"Q\\n Options are:\\nA. one\\nC. odd\\nB. two\",\"answer\":\"B\"}";
     char path[1024];
     items list = {NULL, 0, 0};
+    uint64_t hash;
     FILE *f;
     snprintf(path, sizeof path, "%s/records.jsonl", folder);
     f = fopen(path, "wb"), fputs(csqa, f), fputs("{\"answerKey\": \"C\"}\n", f), fclose(f);
-    CHECK(read_items(TASK_CSQA, path, &list) == EXIT_FAILED && strstr(said, "line 2"));
+    CHECK(read_items(TASK_CSQA, path, &list, &hash) == EXIT_FAILED && strstr(said, "line 2"));
     CHECK(list.n == 2 && list.list[0].n_choices == 2 && list.list[0].right == 1
           && strcmp(list.list[0].question, "Q?") == 0);
     free_items(&list);
     f = fopen(path, "wb"), fputs(mmlu, f), fclose(f);
-    CHECK(read_items(TASK_MMLU_PRO, path, &list) == 0 && list.list[0].n_choices == 2 && list.list[0].right == 1);
+    CHECK(read_items(TASK_MMLU_PRO, path, &list, &hash) == 0 && list.list[0].n_choices == 2 && list.list[0].right == 1);
     CHECK(strcmp(list.list[0].question, "Q") == 0 && strcmp(list.list[0].choices[1], "two") == 0);
     free_items(&list);
     f = fopen(path, "wb"), fputs("[{\"text\": \"a b c\"}, {\"text\": \"single\"}]", f), fclose(f);
-    CHECK(read_items(TASK_LAMBADA, path, &list) == EXIT_FAILED && strcmp(list.list[0].answer, " c") == 0);
+    CHECK(read_items(TASK_LAMBADA, path, &list, &hash) == EXIT_FAILED && strcmp(list.list[0].answer, " c") == 0);
     free_items(&list);
     f = fopen(path, "wb"), fclose(f);
-    CHECK(read_items(TASK_GSM8K, path, &list) == EXIT_FAILED);
+    CHECK(read_items(TASK_GSM8K, path, &list, &hash) == EXIT_FAILED);
     free_items(&list);
+}
+
+/* What ends the answers stands before them, too; numbers of answers are too large, or none. */
+static void test_arc_instructions(const char *folder)
+{
+    static const char *const answers[] = {"answer0",           "answer3",  "answer", "answer-1",
+                                          "answer99999999999", "answer2x", "2"};
+    static const char form[] = "{\"instruction\": \"x\\n\\nAnswer format: y question: Q?\\n\\nAnswer1: one Answer2: two"
+                               "\\n\\nAnswer format: answer1/answer2\", \"answer\": \"%s\"}";
+    static const char *const bad[] = {
+        "{\"instruction\": \"x\\n\\nAnswer format: question: Q Answer1: a Answer2: b\", \"answer\": \"answer1\"}",
+        "{\"instruction\": \"question: Q\\n\\nAnswer format: Answer1: a\", \"answer\": \"answer1\"}",
+        "{\"instruction\": \"Answer1: question: \\n\\nAnswer format:\", \"answer\": \"answer1\"}",
+        "{\"instruction\": \"\", \"answer\": \"answer1\"}"};
+    char path[1024], text[1024];
+    items list = {NULL, 0, 0};
+    uint64_t hash;
+    size_t i;
+    snprintf(path, sizeof path, "%s/arc.json", folder);
+    snprintf(text, sizeof text, form, "answer2"), save_whole(path, text, strlen(text));
+    CHECK(read_items(TASK_ARC, path, &list, &hash) == 0 && list.list[0].n_choices == 2 && list.list[0].right == 1);
+    CHECK(strcmp(list.list[0].question, "Q?") == 0 && strcmp(list.list[0].choices[1], "two") == 0);
+    free_items(&list);
+    for (i = 0; i < sizeof answers / sizeof *answers; i++) {
+        snprintf(text, sizeof text, form, answers[i]), save_whole(path, text, strlen(text));
+        CHECK(read_items(TASK_ARC, path, &list, &hash) == EXIT_FAILED);
+        free_items(&list);
+    }
+    for (i = 0; i < sizeof bad / sizeof *bad; i++) {
+        save_whole(path, bad[i], strlen(bad[i]));
+        CHECK(read_items(TASK_ARC, path, &list, &hash) == EXIT_FAILED && strstr(said, "line 1"));
+        free_items(&list);
+    }
 }
 
 int main(int argc, char **argv)
 {
     if (argc != 2) return 2;
-    test_json(), test_metrics(), test_statistics(), test_records(argv[1]);
+    test_json(), test_large_json(), test_metrics(), test_statistics(), test_large_counts(), test_equal_scores();
+    test_sorting(), test_sheets(), test_harmless(argv[1]), test_hostile_results(argv[1]), test_impossible_outcomes();
+    test_model_hash(argv[1]), test_records(argv[1]), test_arc_instructions(argv[1]);
     printf("%d passed, %d failed\n", passed, failed);
     return failed > 0;
 }

@@ -7,33 +7,8 @@
  */
 #include "eval.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-
-int read_whole(const char *path, char **text, size_t *bytes)
-{
-    FILE *f = fopen(path, "rb");
-    size_t capacity = 1u << 20, n;
-    char *grown;
-    *bytes = 0;
-    if (!f) return complain("%s: %s", path, strerror(errno));
-    *text = malloc(capacity + 1);
-    while (*text && (n = fread(*text + *bytes, 1, capacity - *bytes, f)) > 0) {
-        *bytes += n;
-        if (*bytes < capacity) continue;
-        grown = capacity < SIZE_MAX / 4 ? realloc(*text, 2 * capacity + 1) : NULL;
-        if (!grown) free(*text);
-        *text = grown, capacity *= 2;
-    }
-    n = (size_t)ferror(f);
-    fclose(f);
-    if (!*text) return complain("%s: there is not enough memory for it", path);
-    (*text)[*bytes] = 0;
-    if (!n) return 0;
-    free(*text);
-    return complain("%s: %s", path, strerror(errno));
-}
 
 static char *copy(const char *text, size_t bytes)
 {
@@ -105,26 +80,37 @@ static int read_choices(const json *j, int32_t at, item *q)
     return q->question && q->answer && q->right >= 0;
 }
 
+/* The number in "answerN", or one that is too large for any answer; 0: it is none. */
+static int32_t answer_number(const char *answer)
+{
+    static const char lead[] = "answer";
+    const char *p;
+    int32_t n = 0;
+    if (strncmp(answer, lead, sizeof lead - 1) != 0) return 0;
+    for (p = answer + sizeof lead - 1; *p >= '0' && *p <= '9' && n <= MAX_CHOICES; p++) n = 10 * n + (*p - '0');
+    return *p ? 0 : n;
+}
+
 /* "...question: QUESTION\n\nAnswer1: ... Answer2: ...\n\nAnswer format: ...", "answer3" */
 static int read_arc_instruction(const json *j, int32_t at, item *q)
 {
     static const char lead[] = "question: ";
-    const char *text = json_string(j, at, "instruction"), *answer = json_string(j, at, "answer"), *p, *end, *next;
-    char mark[16];
+    const char *text = json_string(j, at, "instruction"), *answer = json_string(j, at, "answer");
+    const char *p = text ? strstr(text, lead) : NULL, *next = p ? strstr(p, "Answer1:") : NULL;
+    const char *end = next ? strstr(next, "\n\nAnswer format:") : NULL;
+    char mark[24];
     int n;
-    if (!text || !answer || sscanf(answer, "answer%d", &q->right) != 1) return 0;
-    q->right--;
-    p = strstr(text, lead), end = strstr(text, "\n\nAnswer format:");
-    if (!p || !end || !(next = strstr(p, "Answer1:"))) return 0;
+    if (!end || !answer) return 0;
     p += sizeof lead - 1;
     q->question = copy_trimmed(p, (size_t)(next - p)), q->answer = copy(answer, strlen(answer));
-    for (n = 1; next && n <= MAX_CHOICES; n++) {
+    for (n = 1; next; n++) {
         p = strchr(next, ':') + 1;
         snprintf(mark, sizeof mark, "Answer%d:", n + 1);
         next = strstr(p, mark);
         if (next && next > end) next = NULL;
         if (!add_choice(q, p, (size_t)((next ? next : end) - p))) return 0;
     }
+    q->right = answer_number(answer) - 1;
     return q->question && q->answer && q->right >= 0 && q->right < q->n_choices;
 }
 
@@ -144,7 +130,7 @@ static int read_mmlu_pro(const json *j, int32_t at, item *q)
         }
         *options = 0;
     }
-    for (i = list < 0 ? -1 : j->nodes[list].first; i >= 0; i = j->nodes[i].next)
+    for (i = list < 0 || options ? -1 : j->nodes[list].first; i >= 0; i = j->nodes[i].next)
         if (j->nodes[i].type != JSON_STRING || !add_choice(q, j->nodes[i].text, j->nodes[i].bytes)) return 0;
     q->right = q->answer[0] - 'A';
     return q->n_choices > 1 && q->right >= 0 && q->right < q->n_choices;
@@ -167,9 +153,10 @@ static int read_item(task_id task, const json *j, int32_t at, item *q)
 static int add_item(task_id task, const json *j, int32_t at, items *out)
 {
     item *q;
+    if (out->n == MAX_ITEMS) return complain("%s: there are more than %d records in it", j->name, (int)MAX_ITEMS);
     if (out->n == out->capacity) {
         size_t capacity = out->capacity ? out->capacity * 2 : 1024;
-        item *grown = realloc(out->list, capacity * sizeof *grown);
+        item *grown = capacity <= SIZE_MAX / sizeof *grown ? realloc(out->list, capacity * sizeof *grown) : NULL;
         if (!grown) return complain("%s: there is not enough memory for it", j->name);
         out->list = grown, out->capacity = capacity;
     }
@@ -177,11 +164,12 @@ static int add_item(task_id task, const json *j, int32_t at, items *out)
     memset(q, 0, sizeof *q);
     q->number = (int32_t)out->n++;
     if (read_item(task, j, at, q)) return 0;
-    return complain("%s, line %ld: this is no record of %s", j->name, (long)j->nodes[at].line, task_names[task]);
+    return complain("%s, line %ld: this is no record of %s: a field is missing, or has no such value", j->name,
+                    (long)j->nodes[at].line, task_names[task]);
 }
 
 /* Records are values one after another, or the elements of one array. */
-int read_items(task_id task, const char *path, items *out)
+int read_items(task_id task, const char *path, items *out, uint64_t *hash)
 {
     char *text = NULL;
     size_t bytes;
@@ -189,6 +177,7 @@ int read_items(task_id task, const char *path, items *out)
     json j;
     int status = read_whole(path, &text, &bytes);
     if (status) return status;
+    *hash = hash_bytes(HASH_START, text, bytes);
     json_open(&j, path, text, bytes);
     while (status == 0 && json_more(&j)) {
         status = json_read(&j);

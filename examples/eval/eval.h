@@ -1,10 +1,12 @@
 /* eval.h - what the files of harp-eval share
  *
  *   main.c      options, the run over items and methods, Ctrl-C
+ *   text.c      growing texts, files written whole, text that is safe to show
  *   json.c      a JSON reader that does not recurse
  *   data.c      data files and texts into items
  *   tasks.c     prompts and metrics, those of lm-evaluation-harness
  *   methods.c   a session for each method; scoring and generating with it
+ *   settings.c  what determines a method's answers: the fingerprint of every file of results
  *   results.c   records: a JSON line each, read back by --resume and --merge
  *   table.c     intervals, McNemar's test; Markdown, CSV, SVG
  *
@@ -13,20 +15,33 @@
 #ifndef HARP_EVAL_H
 #define HARP_EVAL_H
 
-#ifndef _POSIX_C_SOURCE
-#define _POSIX_C_SOURCE 200809L /* clock_gettime, sigaction, isatty: this header comes first */
-#endif
-
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 
 #include "../../harp.h"
+#include "../../tools/convert/ground/host.h"
 
 enum { EXIT_FINE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
 int complain(const char *format, ...); /* one line on stderr; EXIT_FAILED */
-double seconds_now(void);
+
+/* ---- text.c ---- */
+
+/* A growing text, zero-terminated once something was put into it. Where memory ran out, failed is set, and stays. */
+typedef struct growing {
+    char *at;
+    size_t bytes, capacity;
+    int failed;
+} growing;
+
+void put(growing *t, const char *format, ...);
+void put_bytes(growing *t, const char *from, size_t bytes);
+int read_whole(const char *path, char **whole, size_t *bytes); /* malloc'ed, zero-terminated */
+int save_whole(const char *path, const char *from, size_t bytes);
+
+/* Text from files and command lines for a terminal: control characters, and bytes that are no UTF-8, become U+FFFD. */
+void print_harmless(FILE *out, const char *what);
 
 /* ---- json.c ---- */
 
@@ -61,13 +76,13 @@ void json_open(json *j, const char *name, char *text, size_t bytes); /* text is 
 int json_more(json *j);                                              /* 1: another value follows */
 int json_read(json *j);                                              /* reads it into nodes; nodes[0] is its root */
 void json_close(json *j);
-int32_t json_find(const json *j, int32_t object, const char *key);       /* -1: not there */
-const char *json_string(const json *j, int32_t object, const char *key); /* NULL: not there, or no string */
-double json_number(const json *j, int32_t object, const char *key, double otherwise);
+int32_t json_find(const json *j, int32_t object, const char *key);              /* -1: not there */
+const char *json_string(const json *j, int32_t object, const char *key);        /* NULL: not there, or no string */
+int json_number(const json *j, int32_t object, const char *key, double *value); /* 0: not there, or no number */
 
 /* ---- data.c ---- */
 
-enum { MAX_CHOICES = 16 };
+enum { MAX_CHOICES = 16, MAX_ITEMS = 10000000 };
 
 /* One question. Texts are malloc'ed. */
 typedef struct item {
@@ -94,8 +109,7 @@ typedef enum task_id {
     TASK_CALIBRATE
 } task_id;
 
-int read_whole(const char *path, char **text, size_t *bytes);
-int read_items(task_id task, const char *path, items *out);
+int read_items(task_id task, const char *path, items *out, uint64_t *hash); /* *hash: of the file's contents */
 void free_items(items *list);
 
 /* ---- methods.c ---- */
@@ -111,9 +125,11 @@ typedef enum method_id {
     N_METHODS
 } method_id;
 
+enum { MAX_NAME = 128 };
+
 typedef struct method {
     method_id id;
-    char name[80]; /* as in the table and in records */
+    char name[MAX_NAME]; /* as in the table and in records; it tells all parameters of HARP */
     harp_params params;
     harp_session *session, *draft;
 } method;
@@ -136,11 +152,13 @@ typedef struct bench {
     harp_model *model, *draft_model;
     harp_info info;
     task_id task;
-    int32_t shots, max_tokens, pause_count, pause_token, window, context;
+    int32_t shots, max_tokens, pause_count, pause_token, window, context, half;
+    int32_t asked; /* the item in work, for messages */
+    uint64_t seed, model_hash, draft_hash, data_hash, shots_hash;
     float theta;            /* what counts as hesitating in tables, for all methods: the paper's 1 bit */
     const char *shots_text; /* the worked examples, in front of every prompt */
     tokens text;            /* the text of ppl, nexttoken, calibrate */
-    double *entropies;      /* calibrate: [n_entropies] */
+    double *entropies;      /* calibrate: [n_entropies], at most one for each token of the text */
     size_t n_entropies;
 } bench;
 
@@ -171,34 +189,101 @@ size_t count_windows(const bench *b);
 /* The share of unigrams that answer and reference have in common, F1 [Lin 2004]. */
 double rouge_1(const char *answer, const char *reference);
 
+/* ---- settings.c ---- */
+
+#define HASH_START UINT64_C(0xCBF29CE484222325)
+uint64_t hash_bytes(uint64_t hash, const void *data, size_t bytes); /* FNV-1a, 64 bits */
+int hash_model(const char *path, uint64_t *hash);
+
+/* What determines a method's answers. Those up to `half` are common to all methods of a run. */
+typedef enum setting {
+    SET_VERSION,
+    SET_TASK,
+    SET_MODEL,
+    SET_DATA,
+    SET_SHOTS,
+    SET_SHOTS_DATA,
+    SET_MAX_TOKENS,
+    SET_WINDOW,
+    SET_CONTEXT,
+    SET_SEED,
+    SET_HALF,
+    SET_METHOD, /* the first of its own */
+    SET_DRAFT_MODEL,
+    SET_PAUSE_TOKEN,
+    SET_PAUSE_COUNT,
+    SET_ACTIVATIONS,
+    SET_CACHE,
+    SET_HARP,
+    SET_THETA,
+    SET_DELTA,
+    SET_BETA,
+    SET_RESCALE,
+    SET_REFRAMINGS,
+    SET_FRAME,
+    SET_REFRAME_FROM,
+    SET_MEASURE,
+    SET_TEMPERATURE,
+    SET_TOP_K,
+    SET_TOP_P,
+    SET_MIN_P,
+    SET_REPEAT_PENALTY,
+    SET_BEAMS,
+    SET_BEAM_LENGTH,
+    SET_DRAFTS,
+    SET_LOOKUP,
+    SET_DRAFT_RULE,
+    N_SETTINGS
+} setting;
+
+typedef struct settings {
+    char value[N_SETTINGS][MAX_NAME]; /* as JSON has it, without quotes */
+} settings;
+
+extern const char *const setting_names[N_SETTINGS];
+
+void settings_of(const bench *b, const method *m, settings *s);
+uint64_t settings_key(const settings *s);
+setting settings_differ(const settings *a, const settings *b, setting from, setting to); /* the first; to: none */
+void settings_put(const settings *s, growing *out);                                      /* a JSON line */
+int settings_read(const json *j, settings *s); /* of the value that was read last */
+
 /* ---- results.c ---- */
 
 typedef struct record {
-    int32_t method; /* in the list of names */
+    int32_t method; /* in the list of methods */
     int32_t item;
     outcome o;
 } record;
 
+typedef struct kind { /* a method, as results know it */
+    settings settings;
+    uint64_t key;
+    int in_file; /* the file of results has its settings */
+} kind;
+
 typedef struct results {
-    char task[24];
-    char *names[256]; /* methods, in the order of their coming */
-    int32_t n_names;
+    const char *advice; /* what to do where a file is of another run */
+    kind *methods[256]; /* in the order of their coming */
+    int32_t n_methods;
     record *list;
     size_t n, capacity;
     uint32_t *places; /* [2 * capacity], a hash table: index of a record + 1, 0 free */
 } results;
 
-int32_t results_name(results *r, const char *name); /* its index; -1: too many */
+int results_method(results *r, const settings *s, const char *file, long line, int32_t *which);
 int results_add(results *r, int32_t which, int32_t number, const outcome *o);
-int results_write(const results *r, FILE *out, const record *what);
-int results_read(results *r, const char *path, int may_be_cut);
-int results_have(const results *r, int32_t which, int32_t number);
+int results_write_settings(results *r, FILE *out, const char *path); /* those that the file does not have */
+int results_write(const results *r, FILE *out, const char *path, const record *what);
+int results_read(results *r, const char *path, int goes_on); /* goes_on: its last line may be cut off, and is removed */
+const record *results_find(const results *r, int32_t which, int32_t number); /* NULL: not there */
+const char *results_name(const results *r, int32_t which);
 void results_free(results *r);
 
 /* ---- table.c ---- */
 
 int print_tables(const results *r, task_id task, FILE *markdown, const char *csv, const char *svg);
-double mcnemar(double won, double lost); /* two-sided exact binomial p */
-void print_calibration(const bench *b);
+double mcnemar(double won, double lost); /* two-sided binomial p */
+int print_calibration(const bench *b);
 
 #endif

@@ -1,15 +1,19 @@
 /* json.c - a JSON reader [RFC 8259] that does not recurse
  *
  * Data files come from strangers. Values become a flat list of nodes linked to their parents, so depth costs no stack;
- * it is bounded all the same. Strings are decoded in place, for they only get shorter. Whatever is not JSON is refused
- * with its line.
+ * it is bounded all the same, as is the number of nodes. Strings are decoded in place, for they only get shorter.
+ * Whatever is not JSON is refused with its line.
  */
 #include "eval.h"
 
+#include <float.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_DEPTH = 64 };
+enum { MAX_DEPTH = 64, MAX_NODES = 1 << 22 }; /* a node takes 56 bytes, a text can ask for one with each two */
+
+#define TOO_MUCH "there is too much in one array or object: write its elements as JSON lines, one under the other"
 
 void json_open(json *j, const char *name, char *text, size_t bytes)
 {
@@ -32,7 +36,7 @@ static int refuse(const json *j, const char *why)
 static void skip_blanks(json *j)
 {
     for (; j->at < j->end && (*j->at == ' ' || *j->at == '\t' || *j->at == '\n' || *j->at == '\r'); j->at++)
-        j->line += *j->at == '\n';
+        j->line += *j->at == '\n' && j->line < INT32_MAX;
 }
 
 int json_more(json *j)
@@ -135,7 +139,7 @@ static int32_t add_node(json *j, json_type type, int32_t parent, const char *key
     json_node *node;
     if (j->n == j->capacity) {
         int32_t capacity = j->capacity ? j->capacity * 2 : 256;
-        json_node *grown = capacity < (1 << 26) ? realloc(j->nodes, (size_t)capacity * sizeof *grown) : NULL;
+        json_node *grown = capacity <= MAX_NODES ? realloc(j->nodes, (size_t)capacity * sizeof *grown) : NULL;
         if (!grown) return -1;
         j->nodes = grown, j->capacity = capacity;
     }
@@ -190,17 +194,17 @@ static int read_scalar(json *j, int32_t parent, const char *key)
     const char *end;
     if (*j->at == '"') {
         j->at++;
-        if ((node = add_node(j, JSON_STRING, parent, key)) < 0) return refuse(j, "there is too much in one value");
+        if ((node = add_node(j, JSON_STRING, parent, key)) < 0) return refuse(j, TOO_MUCH);
         return read_string(j, &j->nodes[node].text, &j->nodes[node].bytes);
     }
     for (i = 0; i < sizeof words / sizeof *words; i++)
         if (starts_with(j, words[i].text)) {
             j->at += strlen(words[i].text);
-            return add_node(j, words[i].type, parent, key) < 0 ? refuse(j, "there is too much in one value") : 0;
+            return add_node(j, words[i].type, parent, key) < 0 ? refuse(j, TOO_MUCH) : 0;
         }
     end = number_end(j->at, j->end);
     if (!end) return refuse(j, "this is no JSON value");
-    if ((node = add_node(j, JSON_NUMBER, parent, key)) < 0) return refuse(j, "there is too much in one value");
+    if ((node = add_node(j, JSON_NUMBER, parent, key)) < 0) return refuse(j, TOO_MUCH);
     j->nodes[node].text = j->at, j->nodes[node].bytes = (size_t)(end - j->at);
     j->at += end - j->at;
     return 0;
@@ -244,7 +248,7 @@ static int read_begin(json *j, int32_t *open, int *depth, const char *key)
 {
     int32_t node = add_node(j, *j->at == '[' ? JSON_ARRAY : JSON_OBJECT, *open, key);
     char close = *j->at++ == '[' ? ']' : '}';
-    if (node < 0) return -refuse(j, "there is too much in one value");
+    if (node < 0) return -refuse(j, TOO_MUCH);
     skip_blanks(j);
     if (j->at < j->end && *j->at == close) {
         j->at++;
@@ -295,9 +299,13 @@ const char *json_string(const json *j, int32_t object, const char *key)
     return i >= 0 && j->nodes[i].type == JSON_STRING ? j->nodes[i].text : NULL;
 }
 
-/* A number is followed by something that ends it for strtod: the reader has checked its grammar. */
-double json_number(const json *j, int32_t object, const char *key, double otherwise)
+/* A number is followed by something that ends it for strtod: the reader has checked its grammar. One too large for a
+ * double is none. */
+int json_number(const json *j, int32_t object, const char *key, double *value)
 {
     int32_t i = json_find(j, object, key);
-    return i >= 0 && j->nodes[i].type == JSON_NUMBER ? strtod(j->nodes[i].text, NULL) : otherwise;
+    double number = i >= 0 && j->nodes[i].type == JSON_NUMBER ? strtod(j->nodes[i].text, NULL) : HUGE_VAL;
+    if (!(fabs(number) <= DBL_MAX)) return 0;
+    *value = number;
+    return 1;
 }

@@ -3,14 +3,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-
-double seconds_now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 static int fail(const harp_error *err)
 {
@@ -25,13 +17,14 @@ int encode(const bench *b, const char *text, size_t bytes, unsigned flags, token
     int tries;
     for (tries = 0; tries < 2 && status == HARP_ERR_MEMORY; tries++, room = n) {
         if (room > out->capacity) {
-            int32_t *grown = realloc(out->list, room * sizeof *grown);
-            if (!grown) return complain("there is not enough memory for the tokens");
-            out->list = grown, out->capacity = room;
+            int32_t *more = room <= SIZE_MAX / sizeof *more ? realloc(out->list, room * sizeof *more) : NULL;
+            if (!more) return complain("there is not enough memory for the tokens");
+            out->list = more, out->capacity = room;
         }
         status = harp_encode(b->model, text, bytes, flags, out->list, out->capacity, &n, &err);
     }
     if (status) return fail(&err);
+    if (n > INT32_MAX) return complain("a text of %.0f tokens is too long", (double)n);
     out->n = n;
     return 0;
 }
@@ -86,14 +79,14 @@ static meter meter_begin(const method *m)
 {
     meter t;
     t.stats = harp_statistics(m->session);
-    t.begin = seconds_now();
+    t.begin = host_seconds();
     return t;
 }
 
 static void meter_end(const meter *t, const method *m, outcome *o)
 {
     harp_stats now = harp_statistics(m->session), was = t->stats;
-    o->seconds += seconds_now() - t->begin;
+    o->seconds += host_seconds() - t->begin;
     o->passes += (double)(now.passes - was.passes);
     o->rows += (double)(now.rows + now.reframed_rows - was.rows - was.reframed_rows);
     o->steps += (double)(now.steps - was.steps), o->hesitated += (double)(now.hesitations - was.hesitations);
@@ -107,7 +100,10 @@ static int begin_context(bench *b, method *m, const tokens *context, int32_t roo
     harp_error err;
     int32_t pause = m->id == METHOD_PAUSE ? b->pause_count : 0, most = b->context - room - pause;
     int32_t n = (int32_t)context->n, skip = n > most ? n - most : 0;
-    if (most < 1) return complain("a context of %ld positions is too short for this task", (long)b->context);
+    if (most < 1)
+        return complain("a context of %ld positions is too short for this task, which needs %ld: see -c, --max-tokens",
+                        (long)b->context, (long)room + pause + 1);
+    if (n < 1) return complain("item %ld: its prompt has no tokens", (long)b->asked);
     if (skip > 0) o->cut += 1;
     if (harp_rewind(m->session, 0, &err) || harp_feed(m->session, context->list + skip, n - skip, &err))
         return fail(&err);
@@ -145,7 +141,9 @@ int score_target(bench *b, method *m, const tokens *context, const tokens *targe
     scoring s;
     int32_t n = 0, last, i, given[MAX_TARGET];
     meter t = meter_begin(m);
-    if (target->n > MAX_TARGET) return complain("a target of %lu tokens is too long", (unsigned long)target->n);
+    if (target->n > MAX_TARGET)
+        return complain("item %ld: an answer of %lu tokens is too long, at most %d are scored; take it out of the data",
+                        (long)b->asked, (unsigned long)target->n, (int)MAX_TARGET);
     if (!again && begin_context(b, m, context, MAX_TARGET, o))
         return EXIT_FAILED; /* else what was computed for it stands */
     harp_tokens(m->session, &n);
@@ -164,32 +162,10 @@ int score_target(bench *b, method *m, const tokens *context, const tokens *targe
 
 /* ---- Generating ---- */
 
-typedef struct growing {
-    char *text;
-    size_t bytes, capacity;
-    int failed;
-} growing;
-
-static void grow(growing *g, const char *text, size_t bytes)
-{
-    if (g->bytes + bytes + 1 > g->capacity) {
-        size_t capacity = 2 * (g->bytes + bytes + 1);
-        char *grown = realloc(g->text, capacity);
-        if (!grown) {
-            g->failed = 1;
-            return;
-        }
-        g->text = grown, g->capacity = capacity;
-    }
-    memcpy(g->text + g->bytes, text, bytes);
-    g->bytes += bytes;
-    g->text[g->bytes] = 0;
-}
-
 static int has_stopped(const growing *g, const char *const *stops)
 {
     for (; *stops; stops++)
-        if (g->text && strstr(g->text, *stops)) return 1;
+        if (strstr(g->at, *stops)) return 1;
     return 0;
 }
 
@@ -198,7 +174,7 @@ static int grow_token(harp_decoder *d, int32_t token, char *piece, size_t room, 
     size_t bytes;
     harp_error err;
     if (harp_decode(d, token, piece, room, &bytes, &err)) return fail(&err);
-    grow(g, piece, bytes);
+    put_bytes(g, piece, bytes);
     return g->failed ? complain("there is not enough memory for a text") : 0;
 }
 
@@ -240,13 +216,14 @@ int generate(bench *b, method *m, const tokens *context, const char *const *stop
     meter t = meter_begin(m);
     int status = piece ? begin_context(b, m, context, b->max_tokens, o) : complain("there is not enough memory");
     harp_decoder_start(&d, b->model, HARP_DECODE_CONTINUE);
-    if (status == 0) grow(&g, "", 0);
+    put_bytes(&g, "", 0);
+    if (status == 0 && g.failed) status = complain("there is not enough memory for a text");
     if (status == 0 && m->id == METHOD_BEAM) status = search(m, b->max_tokens, &d, piece, room, &g);
     else if (status == 0) status = step_on(m, b->max_tokens, stops, &d, piece, room, &g);
     meter_end(&t, m, o);
     free(piece);
-    for (; g.text && *stops; stops++)
-        if ((at = strstr(g.text, *stops)) != NULL) *at = 0;
-    *text = g.text;
+    for (; g.at && *stops; stops++)
+        if ((at = strstr(g.at, *stops)) != NULL) *at = 0;
+    *text = g.at;
     return status;
 }

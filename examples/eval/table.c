@@ -1,7 +1,6 @@
 /* table.c - intervals, McNemar's test; Markdown, CSV, SVG */
 #include "eval.h"
 
-#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,13 +19,29 @@ typedef struct row {
 
 /* ---- Statistics ---- */
 
-/* The two-sided exact binomial test of "both outcomes are equally likely" [McNemar 1947]. */
+/* The two-sided binomial test of "both outcomes are equally likely" [McNemar 1947]: exact up to 1e8 pairs, beyond
+ * that the normal distribution with the correction for continuity, which differs by less than two parts in a thousand.
+ * Terms get smaller from the middle outwards, so the sum ends where they no longer count. */
 double mcnemar(double won, double lost)
 {
-    double n = won + lost, less = won < lost ? won : lost, p = 0, i;
-    for (i = 0; i <= less; i++) p += exp(lgamma(n + 1) - lgamma(i + 1) - lgamma(n - i + 1) - n * log(2.0));
-    p *= 2;
-    return n == 0 || p > 1 ? 1 : p;
+    double n = won + lost, i = won < lost ? won : lost, term, p = 0;
+    if (!(n > 0) || won == lost) return 1;
+    if (n > 1e8) return erfc((fabs(won - lost) - 1) / sqrt(2 * n));
+    term = exp(lgamma(n + 1) - lgamma(i + 1) - lgamma(n - i + 1) - n * log(2.0));
+    for (; i >= 0 && term > 1e-17 * p; i--) p += term, term *= i / (n - i + 1);
+    return 2 * p > 1 ? 1 : 2 * p;
+}
+
+/* 0: unknown. Times come from records, and may be anything that is no NaN. */
+static double ratio(double a, double b)
+{
+    return b > 0 && a < 1e9 * b ? a / b : 0;
+}
+
+/* A variance that rounding made negative is none. */
+static double root(double variance)
+{
+    return variance > 0 ? sqrt(variance) : 0;
 }
 
 /* Wilson's interval for a share; the normal one for other means. */
@@ -38,21 +53,22 @@ static void set_interval(row *r, int is_count)
         double middle = mean + z * z / (2 * n), half = z * sqrt(mean * (1 - mean) / n + z * z / (4 * n * n));
         r->low = (middle - half) / (1 + z * z / n), r->high = (middle + half) / (1 + z * z / n);
     } else {
-        double variance = n > 1 ? (r->squares / n - mean * mean) * n / (n - 1) : 0, half = z * sqrt(variance / n);
+        double variance = n > 1 ? (r->squares / n - mean * mean) * n / (n - 1) : 0, half = z * root(variance / n);
         r->low = mean - half, r->high = mean + half;
     }
 }
 
-/* Adds up a method's records, and pairs them with vanilla's of the same items. */
-static void add_up(const results *r, const record *const *vanilla, int32_t which, row *out)
+/* Adds up a method's records, and pairs them with vanilla's of the same items (vanilla -1: there is none). */
+static void add_up(const results *r, int32_t vanilla, int32_t which, row *out)
 {
     double time[2] = {0, 0}, passes[2] = {0, 0}, first = 0, second = 0, change;
     const double *from;
     double *to = (double *)(void *)&out->sum;
     size_t i, k;
     for (i = 0; i < r->n; i++) {
-        const record *is = &r->list[i], *was = vanilla[is->item];
+        const record *is = &r->list[i], *was;
         if (is->method != which) continue;
+        was = vanilla < 0 ? NULL : results_find(r, vanilla, is->item);
         from = (const double *)(const void *)&is->o;
         for (k = 0; k < sizeof(outcome) / sizeof(double); k++) to[k] += from[k];
         out->squares += is->o.right * is->o.right, out->items++;
@@ -64,32 +80,28 @@ static void add_up(const results *r, const record *const *vanilla, int32_t which
         change = is->o.tokens > 0 ? (is->o.nll - was->o.nll) / is->o.tokens : 0;
         first += change, second += change * change;
     }
-    if (time[1] > 0) out->time = time[0] / time[1];
-    if (passes[1] > 0) out->passes = passes[0] / passes[1];
+    out->time = ratio(time[0], time[1]), out->passes = ratio(passes[0], passes[1]);
     if (out->paired > 1) {
         double n = out->paired, mean = first / n;
-        out->nll_change = mean, out->nll_error = sqrt((second / n - mean * mean) / (n - 1));
+        out->nll_change = mean, out->nll_error = root((second / n - mean * mean) / (n - 1));
     }
     out->p = mcnemar(out->won, out->lost);
 }
 
-static row *make_rows(const results *r, task_id task)
+/* A row for each method that has answered anything; *n of them. */
+static row *make_rows(const results *r, task_id task, int32_t *n)
 {
-    row *rows = calloc((size_t)r->n_names + 1, sizeof *rows);
-    int32_t i, most = 0;
-    const record **vanilla;
-    size_t k;
-    for (k = 0; k < r->n; k++)
-        if (r->list[k].item > most) most = r->list[k].item;
-    vanilla = calloc((size_t)most + 1, sizeof *vanilla);
-    for (k = 0; vanilla && k < r->n; k++)
-        if (strcmp(r->names[r->list[k].method], "vanilla") == 0) vanilla[r->list[k].item] = &r->list[k];
-    for (i = 0; rows && vanilla && i < r->n_names; i++) {
-        rows[i].name = r->names[i];
-        add_up(r, vanilla, i, &rows[i]);
-        set_interval(&rows[i], task != TASK_CNN_DM);
+    row *rows = calloc((size_t)r->n_methods + 1, sizeof *rows);
+    int32_t i, vanilla = r->n_methods - 1;
+    *n = 0;
+    while (vanilla >= 0 && strcmp(results_name(r, vanilla), "vanilla") != 0) vanilla--;
+    for (i = 0; rows && i < r->n_methods; i++) {
+        row *to = &rows[*n];
+        to->name = results_name(r, i);
+        add_up(r, vanilla, i, to);
+        set_interval(to, task != TASK_CNN_DM);
+        *n += to->items > 0;
     }
-    free(vanilla);
     return rows;
 }
 
@@ -146,28 +158,38 @@ static void print_markdown(const row *rows, int32_t n, task_id task, FILE *out)
 
 /* ---- CSV and SVG ---- */
 
-static int print_csv(const row *rows, int32_t n, FILE *out)
+/* A cell in quotes, those within doubled [RFC 4180]. Spreadsheets compute what begins like a formula; an apostrophe
+ * makes it text. */
+static void put_cell(growing *out, const char *text)
 {
-    fputs("method,items,trials,score,low,high,second,nll,hesitation,won,lost,p,time,passes,seconds,truncated\n", out);
-    for (; n > 0; rows++, n--) {
-        const outcome *o = &rows->sum;
-        fprintf(out, "\"%s\",%ld,%.0f,%.6f,%.6f,%.6f,%.6f,%.6f,%.6f,%.0f,%.0f,%.6g,%.4f,%.4f,%.3f,%.0f\n", rows->name,
-                (long)rows->items, o->trials, share(o->right, o->trials), rows->low, rows->high,
-                share(o->right2, o->trials), share(o->nll, o->tokens), share(o->hesitated, o->steps), rows->won,
-                rows->lost, rows->p, rows->paired ? rows->time : 1, rows->paired ? rows->passes : 1, o->seconds,
-                o->cut);
-    }
-    return ferror(out);
+    put(out, strchr("=+-@\t\r", text[0]) && text[0] ? "\"'" : "\"");
+    for (; *text; text++) put(out, *text == '"' ? "\"\"" : "%c", *text);
+    put(out, "\"");
 }
 
-static void print_label(FILE *out, double x, double y, const char *anchor, const char *text)
+static void put_csv(const row *rows, int32_t n, growing *out)
 {
-    fprintf(out, "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"%s\">", x, y, anchor);
+    put(out, "method,items,trials,score,low,high,second,nll,hesitation,won,lost,p,time,passes,seconds,truncated\n");
+    for (; n > 0; rows++, n--) {
+        const outcome *o = &rows->sum;
+        put_cell(out, rows->name);
+        put(out, ",%ld,%.0f,%.6f,%.6f,%.6f,%.6f,%.6f,%.6f,%.0f,%.0f,%.6g,%.4f,%.4f,%.3f,%.0f\n", (long)rows->items,
+            o->trials, share(o->right, o->trials), rows->low, rows->high, share(o->right2, o->trials),
+            share(o->nll, o->tokens), share(o->hesitated, o->steps), rows->won, rows->lost, rows->p,
+            rows->paired ? rows->time : 1, rows->paired ? rows->passes : 1, o->seconds, o->cut);
+    }
+}
+
+/* XML has no control characters, not even escaped. */
+static void put_label(growing *out, double x, double y, const char *anchor, const char *text)
+{
+    put(out, "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"%s\">", x, y, anchor);
     for (; *text; text++)
-        if (*text == '<') fputs("&lt;", out);
-        else if (*text == '&') fputs("&amp;", out);
-        else fputc(*text, out);
-    fputs("</text>\n", out);
+        if (*text == '<') put(out, "&lt;");
+        else if (*text == '>') put(out, "&gt;");
+        else if (*text == '&') put(out, "&amp;");
+        else put(out, "%c", (unsigned char)*text < 0x20 ? ' ' : *text);
+    put(out, "</text>\n");
 }
 
 static double cost_of(const row *r)
@@ -175,87 +197,116 @@ static double cost_of(const row *r)
     return r->paired ? r->time : 1;
 }
 
+static void put_axes(growing *out, task_id task, double low, double high, double cost)
+{
+    char label[64];
+    int i;
+    put(out, "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 640 400\" font-family=\"sans-serif\" "
+             "font-size=\"12\">\n"
+             "<rect width=\"640\" height=\"400\" fill=\"#fff\"/>\n"
+             "<path d=\"M60 20V350H620\" fill=\"none\" stroke=\"#888\"/>\n");
+    for (i = 0; i <= 4; i++) {
+        snprintf(label, sizeof label, "%.1f", 100 * (low + (high - low) * i / 4));
+        put_label(out, 54, 354 - 320 * i / 4.0, "end", label);
+        snprintf(label, sizeof label, "x%.2f", cost * i / 4);
+        put_label(out, 60 + 540 * i / 4.0, 368, "middle", label);
+    }
+    snprintf(label, sizeof label, "%s, %%", task_metric(task));
+    put_label(out, 64, 16, "start", label);
+    put_label(out, 620, 390, "end", "wall time, vanilla = 1");
+}
+
 /* Score against relative wall time, a point a method, its interval as a line. */
-static int print_svg(const row *rows, int32_t n, task_id task, FILE *out)
+static void put_svg(const row *rows, int32_t n, task_id task, growing *out)
 {
     double low = 1, high = 0, cost = 1.2, x, y[3];
-    char text[64];
-    int32_t i;
+    int32_t i, k;
     for (i = 0; i < n; i++) {
         low = rows[i].low < low ? rows[i].low : low, high = rows[i].high > high ? rows[i].high : high;
         cost = cost_of(&rows[i]) > cost ? cost_of(&rows[i]) : cost;
     }
     high = high > low ? high : low + 0.01, cost *= 1.1;
-    fputs("<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 640 400\" font-family=\"sans-serif\" "
-          "font-size=\"12\">\n"
-          "<rect width=\"640\" height=\"400\" fill=\"#fff\"/>\n"
-          "<path d=\"M60 20V350H620\" fill=\"none\" stroke=\"#888\"/>\n",
-          out);
-    for (i = 0; i <= 4; i++) {
-        snprintf(text, sizeof text, "%.1f", 100 * (low + (high - low) * i / 4));
-        print_label(out, 54, 354 - 320 * i / 4.0, "end", text);
-        snprintf(text, sizeof text, "x%.2f", cost * i / 4);
-        print_label(out, 60 + 540 * i / 4.0, 368, "middle", text);
-    }
-    snprintf(text, sizeof text, "%s, %%", task_metric(task));
-    print_label(out, 64, 16, "start", text);
-    print_label(out, 620, 390, "end", "wall time, vanilla = 1");
+    put_axes(out, task, low, high, cost);
     for (i = 0; i < n; i++) {
         x = 60 + 540 * cost_of(&rows[i]) / cost;
         y[0] = rows[i].low, y[1] = share(rows[i].sum.right, rows[i].sum.trials), y[2] = rows[i].high;
-        fprintf(
-            out,
-            "<path d=\"M%.1f %.1fV%.1f\" stroke=\"#b3574b\" opacity=\".5\"/><circle cx=\"%.1f\" cy=\"%.1f\" r=\"4\" "
-            "fill=\"#b3574b\"/>\n",
-            x, 350 - 320 * (y[0] - low) / (high - low), 350 - 320 * (y[2] - low) / (high - low), x,
-            350 - 320 * (y[1] - low) / (high - low));
-        print_label(out, x > 480 ? x - 8 : x + 8, 354 - 320 * (y[1] - low) / (high - low), x > 480 ? "end" : "start",
-                    rows[i].name);
+        for (k = 0; k < 3; k++) y[k] = 350 - 320 * (y[k] - low) / (high - low);
+        put(out,
+            "<path d=\"M%.1f %.1fV%.1f\" stroke=\"#b3574b\" opacity=\".5\"/>"
+            "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"4\" fill=\"#b3574b\"/>\n",
+            x, y[0], y[2], x, y[1]);
+        put_label(out, x > 480 ? x - 8 : x + 8, 4 + y[1], x > 480 ? "end" : "start", rows[i].name);
     }
-    fputs("</svg>\n", out);
-    return ferror(out);
+    put(out, "</svg>\n");
 }
 
-static int write_file(const char *path, const row *rows, int32_t n, task_id task, int is_svg)
+static int save_sheet(const char *path, const row *rows, int32_t n, task_id task, int is_svg)
 {
-    FILE *f = fopen(path, "wb");
-    int failed;
-    if (!f) return complain("%s: %s", path, strerror(errno));
-    failed = is_svg ? print_svg(rows, n, task, f) : print_csv(rows, n, f);
-    failed |= fclose(f);
-    return failed ? complain("%s: could not be written", path) : 0;
+    growing out = {NULL, 0, 0, 0};
+    int status;
+    if (is_svg) put_svg(rows, n, task, &out);
+    else put_csv(rows, n, &out);
+    status = out.failed ? complain("there is not enough memory for the table") : save_whole(path, out.at, out.bytes);
+    free(out.at);
+    return status;
+}
+
+/* A full disk and a closed pipe are errors like any other. */
+static int flushed(FILE *out)
+{
+    return fflush(out) || ferror(out) ? complain("the table could not be written") : 0;
 }
 
 int print_tables(const results *r, task_id task, FILE *markdown, const char *csv, const char *svg)
 {
-    row *rows = make_rows(r, task);
-    int status = 0;
+    int32_t n;
+    row *rows = make_rows(r, task, &n);
+    int status;
     if (!rows) return complain("there is not enough memory for the table");
-    print_markdown(rows, r->n_names, task, markdown);
-    if (r->n_names > 0 && rows[0].sum.cut > 0)
+    print_markdown(rows, n, task, markdown);
+    if (n > 0 && rows[0].sum.cut > 0)
         fprintf(markdown, "\n%.0f of %ld prompts were longer than the context and lost their beginning.\n",
                 rows[0].sum.cut, (long)rows[0].items);
-    if (csv) status = write_file(csv, rows, r->n_names, task, 0);
-    if (svg && status == 0) status = write_file(svg, rows, r->n_names, task, 1);
+    status = flushed(markdown);
+    if (csv && status == 0) status = save_sheet(csv, rows, n, task, 0);
+    if (svg && status == 0) status = save_sheet(svg, rows, n, task, 1);
     free(rows);
-    if (status == 0 && (fflush(markdown) || ferror(markdown))) status = complain("the table could not be written");
     return status;
 }
 
 /* ---- Calibration ---- */
 
-static int compare_reals(const void *a, const void *b)
+/* Below `at` in a heap of n, the largest on top. */
+static void sift(double *list, size_t at, size_t n)
 {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
+    double value = list[at];
+    size_t child;
+    for (; (child = 2 * at + 1) < n; at = child) {
+        if (child + 1 < n && list[child + 1] > list[child]) child++;
+        if (!(list[child] > value)) break;
+        list[at] = list[child];
+    }
+    list[at] = value;
 }
 
-void print_calibration(const bench *b)
+/* Heap sort, for some C libraries' qsort takes quadratic time where somebody chose the order. */
+static void sort_reals(double *list, size_t n)
+{
+    size_t i;
+    for (i = n / 2; i > 0; i--) sift(list, i - 1, n);
+    for (i = n; i > 1; i--) {
+        double largest = list[0];
+        list[0] = list[i - 1], list[i - 1] = largest;
+        sift(list, 0, i - 1);
+    }
+}
+
+int print_calibration(const bench *b)
 {
     static const double rates[] = {0.05, 0.10, 0.16, 0.20, 0.25, 0.30, 0.40, 0.50};
     size_t i, n = b->n_entropies, k = 0, bin;
-    if (n == 0) return;
-    qsort(b->entropies, n, sizeof *b->entropies, compare_reals);
+    if (n == 0) return 0;
+    sort_reals(b->entropies, n);
     printf("| hesitation rate wanted | theta, bits |\n|---|---|\n");
     for (i = 0; i < sizeof rates / sizeof *rates; i++) {
         size_t at = (size_t)((1 - rates[i]) * (double)n);
@@ -264,10 +315,12 @@ void print_calibration(const bench *b)
     printf("\n| entropy, bits | share of %lu positions |\n|---|---|\n", (unsigned long)n);
     for (bin = 0; k < n; bin++) {
         size_t first = k;
+        double part;
         while (k < n && b->entropies[k] < 0.5 * (double)(bin + 1)) k++;
-        printf("| %.1f to %.1f | %5.1f %% ", 0.5 * (double)bin, 0.5 * (double)(bin + 1),
-               100 * (double)(k - first) / (double)n);
-        for (i = 0; i < (k - first) * 50 / n; i++) putchar('#');
+        part = (double)(k - first) / (double)n;
+        printf("| %.1f to %.1f | %5.1f %% ", 0.5 * (double)bin, 0.5 * (double)(bin + 1), 100 * part);
+        for (i = 0; i < (size_t)(50 * part); i++) putchar('#');
         printf(" |\n");
     }
+    return flushed(stdout);
 }

@@ -2,7 +2,7 @@
 #include "eval.h"
 
 #include <ctype.h>
-#include <stdarg.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -28,34 +28,13 @@ const char *task_metric2(task_id task)
 
 /* ---- Texts ---- */
 
-typedef struct line { /* a growing text */
-    char *text;
-    size_t bytes, capacity;
-} line;
-
-static void put(line *l, const char *format, ...)
-{
-    va_list arguments;
-    int n;
-    char *grown;
-    va_start(arguments, format);
-    n = vsnprintf(NULL, 0, format, arguments);
-    va_end(arguments);
-    if (n < 0 || !(grown = realloc(l->text, l->bytes + (size_t)n + 1))) return;
-    l->text = grown;
-    va_start(arguments, format);
-    vsnprintf(l->text + l->bytes, (size_t)n + 1, format, arguments);
-    va_end(arguments);
-    l->bytes += (size_t)n;
-}
-
-static void put_choices(line *l, const item *q)
+static void put_choices(growing *l, const item *q)
 {
     int32_t i;
     for (i = 0; i < q->n_choices; i++) put(l, "%c. %s\n", 'A' + (int)i, q->choices[i]);
 }
 
-static void put_question(line *l, task_id task, const item *q)
+static void put_question(growing *l, task_id task, const item *q)
 {
     switch (task) {
     case TASK_GSM8K:
@@ -75,7 +54,7 @@ static void put_question(line *l, task_id task, const item *q)
     }
 }
 
-static void put_answer(line *l, task_id task, const item *q)
+static void put_answer(growing *l, task_id task, const item *q)
 {
     if (task == TASK_ARC) put(l, " %s\n\n", q->choices[q->right]);
     else if (task == TASK_MMLU_PRO) put(l, " The answer is (%c).\n\n", 'A' + (int)q->right);
@@ -85,7 +64,7 @@ static void put_answer(line *l, task_id task, const item *q)
 
 char *make_shots(task_id task, const items *list, int32_t shots)
 {
-    line l = {NULL, 0, 0};
+    growing l = {NULL, 0, 0, 0};
     int32_t i;
     put(&l, "%s", "");
     if (task == TASK_MMLU_PRO)
@@ -96,7 +75,9 @@ char *make_shots(task_id task, const items *list, int32_t shots)
         put_question(&l, task, &list->list[i]);
         put_answer(&l, task, &list->list[i]);
     }
-    return l.text;
+    if (!l.failed) return l.at;
+    free(l.at);
+    return NULL;
 }
 
 /* ---- Metrics ---- */
@@ -194,23 +175,30 @@ double rouge_1(const char *answer, const char *reference)
 
 /* ---- Items ---- */
 
-/* Tokens of context and target: the target's are those by which the whole is longer than the context alone. */
+/* The tokens by which the whole is longer than the context alone. */
+static int keep_target(const bench *b, const tokens *whole, size_t from, tokens *t)
+{
+    if (whole->n <= from)
+        return complain("item %ld: an answer has no tokens of its own; take it out of the data", (long)b->asked);
+    t->n = whole->n - from;
+    t->list = malloc(t->n * sizeof *t->list);
+    if (!t->list) return complain("there is not enough memory for the tokens");
+    memcpy(t->list, whole->list + from, t->n * sizeof *t->list);
+    return 0;
+}
+
+/* Tokens of context and target. */
 static int split_tokens(const bench *b, const char *context, const char *target, tokens *c, tokens *t)
 {
     tokens whole = {NULL, 0, 0};
-    line l = {NULL, 0, 0};
-    size_t i;
+    growing l = {NULL, 0, 0, 0};
     int status;
     put(&l, "%s%s", context, target);
-    if (!l.text) return complain("there is not enough memory for a text");
-    status = encode(b, context, strlen(context), HARP_ENCODE_BOS, c);
-    if (status == 0) status = encode(b, l.text, l.bytes, HARP_ENCODE_BOS, &whole);
-    free(l.text);
-    if (status == 0 && whole.n <= c->n) status = complain("a target has no tokens of its own");
-    t->list = status ? NULL : malloc((whole.n - c->n) * sizeof *t->list);
-    t->n = 0;
-    for (i = c->n; t->list && i < whole.n; i++) t->list[t->n++] = whole.list[i];
-    free(whole.list);
+    status = l.failed ? complain("there is not enough memory for a text") : 0;
+    if (status == 0) status = encode(b, context, strlen(context), HARP_ENCODE_BOS, c);
+    if (status == 0) status = encode(b, l.at, l.bytes, HARP_ENCODE_BOS, &whole);
+    if (status == 0) status = keep_target(b, &whole, c->n, t);
+    free(l.at), free(whole.list);
     return status;
 }
 
@@ -233,18 +221,18 @@ static int run_choices(bench *b, method *m, const item *q, const char *prompt, o
     int status = 0;
     for (i = 0; i < q->n_choices && status == 0; i++) {
         tokens c = {NULL, 0, 0}, t = {NULL, 0, 0};
-        line l = {NULL, 0, 0};
+        growing l = {NULL, 0, 0, 0};
         double logprob = 0, scaled;
         int greedy;
         if (b->task == TASK_CSQA) put(&l, " %c", 'A' + (int)i);
         else put(&l, " %s", q->choices[i]);
-        status = split_tokens(b, prompt, l.text ? l.text : "", &c, &t);
+        status = l.failed ? complain("there is not enough memory for a text") : split_tokens(b, prompt, l.at, &c, &t);
         if (status == 0) status = score_target(b, m, &c, &t, i > 0, &logprob, &greedy, o);
         scaled = logprob / (double)(b->task == TASK_ARC ? strlen(q->choices[i]) : 1);
         if (logprob > best) best = logprob, choice = i;
         if (scaled > best_by_length) best_by_length = scaled, by_length = i;
         if (i == q->right) right = logprob;
-        free(c.list), free(t.list), free(l.text);
+        free(c.list), free(t.list), free(l.at);
     }
     o->right = choice == q->right, o->right2 = by_length == q->right, o->nll = -right, o->tokens = 1;
     return status;
@@ -271,26 +259,32 @@ static int run_generated(bench *b, method *m, const item *q, const char *prompt,
     char *text = NULL;
     int status = encode(b, prompt, strlen(prompt), HARP_ENCODE_BOS, &c);
     if (status == 0) status = generate(b, m, &c, b->task == TASK_CNN_DM ? paragraph : stops, &text, o);
-    if (status == 0) judge_text(b->task, q, text ? text : "", o);
+    if (status == 0) judge_text(b->task, q, text, o);
     free(text), free(c.list);
     return status;
 }
 
+/* Nucleus: each question has draws of its own, whatever the order. Seed 0 of question n is seed n. */
+static int seed_draws(const bench *b, method *m, const item *q)
+{
+    harp_error err;
+    m->params.seed = b->seed * UINT64_C(0x9E3779B97F4A7C15) + (uint64_t)q->number;
+    return harp_tune(m->session, &m->params, &err) ? complain("%s", err.text) : 0;
+}
+
 int run_item(bench *b, method *m, const item *q, outcome *o)
 {
-    line l = {NULL, 0, 0};
-    int status;
+    growing l = {NULL, 0, 0, 0};
+    int status = m->id == METHOD_NUCLEUS ? seed_draws(b, m, q) : 0;
     memset(o, 0, sizeof *o);
-    m->params.seed = (uint64_t)q->number; /* nucleus: each question has its own draws, whatever the order */
-    if (m->id == METHOD_NUCLEUS && harp_tune(m->session, &m->params, NULL)) return complain("the seed was refused");
-    o->trials = 1;
+    o->trials = 1, b->asked = q->number;
     put(&l, "%s", b->shots_text ? b->shots_text : "");
     put_question(&l, b->task, q);
-    if (!l.text) return complain("there is not enough memory for a prompt");
-    if (b->task == TASK_LAMBADA) status = run_lambada(b, m, q, l.text, o);
-    else if (task_is_generated(b->task)) status = run_generated(b, m, q, l.text, o);
-    else status = run_choices(b, m, q, l.text, o);
-    free(l.text);
+    if (status == 0 && l.failed) status = complain("there is not enough memory for a prompt");
+    if (status == 0 && b->task == TASK_LAMBADA) status = run_lambada(b, m, q, l.at, o);
+    else if (status == 0 && task_is_generated(b->task)) status = run_generated(b, m, q, l.at, o);
+    else if (status == 0) status = run_choices(b, m, q, l.at, o);
+    free(l.at);
     return status;
 }
 
@@ -325,9 +319,10 @@ static int on_position(void *user, const harp_step *step, const float *vanilla, 
     o->doubtful += doubtful, o->doubtful_right += doubtful && right, o->doubtful_nll += doubtful ? nll : 0.0;
     o->won += right && !vanilla_right, o->lost += vanilla_right && !right;
     o->steps += 1, o->hesitated += step->hesitated, o->changed += step->token != step->vanilla_token;
-    if (w->b->entropies) w->b->entropies[w->b->n_entropies++] = (double)step->entropy;
+    if (w->b->entropies && w->b->n_entropies < w->b->text.n)
+        w->b->entropies[w->b->n_entropies++] = (double)step->entropy;
     w->target++;
-    return 0;
+    return !(fabs(nll) < 1e30 && fabs((double)step->entropy) < 1e3); /* NaN, or infinite: there is no going on */
 }
 
 int run_window(bench *b, method *m, size_t index, outcome *o)
@@ -335,16 +330,19 @@ int run_window(bench *b, method *m, size_t index, outcome *o)
     size_t part = (size_t)context_part(b), begin = index * ((size_t)b->window - part), left = b->text.n - begin - 1;
     size_t n = left < (size_t)b->window ? left : (size_t)b->window; /* positions; each foretells the next token */
     harp_stats was = harp_statistics(m->session), now;
-    double start = seconds_now();
+    double start = host_seconds();
     harp_error err;
     window w;
     memset(o, 0, sizeof *o);
     w.b = b, w.target = b->text.list + begin + part + 1, w.o = o;
     if (harp_rewind(m->session, 0, &err) || harp_feed(m->session, b->text.list + begin, (int32_t)part, &err)
         || harp_score_harp(m->session, b->text.list + begin + part, (int32_t)(n - part), on_position, &w, &err))
-        return complain("%s", err.text);
+        return complain("window %lu: %s", (unsigned long)index,
+                        err.status == HARP_ERR_CANCELLED ? "a likelihood is not finite; check the model with "
+                                                           "harp-convert --check"
+                                                         : err.text);
     now = harp_statistics(m->session);
-    o->seconds = seconds_now() - start;
+    o->seconds = host_seconds() - start;
     o->passes = (double)(now.passes - was.passes);
     o->rows = (double)(now.rows + now.reframed_rows - was.rows - was.reframed_rows);
     return 0;
