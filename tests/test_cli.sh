@@ -121,7 +121,8 @@ fails "a stop text that is empty but for its escapes" 2 "$H" run -m "$M" -p x -e
 for empty in --trace --replay-masks --tokens-file --isa --model --file; do
     fails "empty name: $empty" 2 "$H" run -m "$M" --tokens 1 $empty ""
 done
-for bad in "-n 1x" "-n -2" "-n 99999999999" "--temp nan" "--temp inf" "--temp 1e99" "--temp 1e300" "--theta 1e400" "--theta 1e30" "--temp ." "--temp -1" "--temp 0x1" "--top-p 1.1" \
+for bad in "-n 1x" "-n -2" "-n 99999999999" "--temp nan" "--temp inf" "--temp 1e99" "--temp 1e300" \
+    "--theta 1e400" "--theta 1e30" "--temp ." "--temp -1" "--temp 0x1" "--top-p 1.1" \
     "--top-k 1.5" "--seed -1" "--seed 18446744073709551616" "--delta 2" "--beta -0.1" "--reframings 0" "--frame new" \
     "--schedule never" "--measure mood" "--reframe-from -1" "-t -1" "-c -1" "--act f16" "--cache f64" "--repeat-penalty 0" \
     "--color maybe"; do
@@ -143,16 +144,20 @@ fails "no such tokens file" 1 "$H" run -m "$M" --tokens-file "$T/none"
 fails "empty tokens file" 1 "$H" run -m "$M" --tokens-file "$T/empty"
 fails "no such mask file" 1 "$H" run -m "$M" --tokens 1 --replay-masks "$T/none"
 fails "empty mask file" 1 "$H" run -m "$M" --tokens 1 --replay-masks "$T/empty"
-says "prompt longer than the context" "the prompt has 5 tokens, and the context holds 3: -c" "$H" run -m "$M" --tokens $ids -c 3
-says "text longer than the context" "the text has 5 tokens, and the context holds 3: -c" "$H" score -m "$M" --tokens $ids -c 3
+says "prompt longer than the context" \
+    "the prompt has 5 tokens, and the context holds 3: -c" "$H" run -m "$M" --tokens $ids -c 3
+says "text longer than the context" \
+    "the text has 5 tokens, and the context holds 3: -c" "$H" score -m "$M" --tokens $ids -c 3
 awk 'BEGIN { for (i = 0; i < 750; i++) printf "%s%d", i ? "," : "", i % 250 + 1 }' > "$T/many_ids"
 for c in run score; do
-    says "$c: longer than the model can" "750 tokens, and this model's context holds" "$H" $c -m "$M" --tokens-file "$T/many_ids"
+    says "$c: longer than the model can" \
+        "750 tokens, and this model's context holds" "$H" $c -m "$M" --tokens-file "$T/many_ids"
 done
 says "pauses beyond the context" "--pause-count make 4101 tokens" "$H" run -m "$M" --tokens $ids --decoder pause \
     --pause-token 1 --pause-count 4096
 says "pause token beyond the vocabulary" "out of range" "$H" run -m "$M" --tokens 1 --decoder pause --pause-token 99999
-says "pause token that is no number" "is no token id" "$H" run -m "$M" --tokens 1 --decoder pause --pause-token 99999999999
+says "pause token that is no number" "is no token id" "$H" run -m "$M" --tokens 1 --decoder pause \
+    --pause-token 99999999999
 fails "context longer than the model's" 1 "$H" run -m "$M" --tokens 1 -c 99999999
 fails "trace that cannot be written" 1 "$H" run -m "$M" --tokens 1 --trace "$T/none/t"
 fails "logits that cannot be written" 1 "$H" score -m "$M" --tokens 1 --logits "$T/none/l"
@@ -162,11 +167,13 @@ if [ -c /dev/zero ]; then
 fi
 if [ -c /dev/full ]; then
     echo '{"token":1}' > "$T/step"
-    for c in --help --version "run --help" "view $T/step" "run -m $M --tokens 1 -n 3" "score -m $M --tokens 1" "info -m $M"; do
+    for c in --help --version "run --help" "view $T/step" "run -m $M --tokens 1 -n 3" \
+        "score -m $M --tokens 1" "info -m $M"; do
         unwritable "$c" "$H" $c
     done
     "$H" run -m "$M" --tokens 1 -n 200 --trace /dev/full > "$T/out" 2> "$T/err"
-    [ $? = 1 ] && [ "$(cat "$T/err")" = "harp: /dev/full: could not be written" ] && [ "$(tr -cd , < "$T/out" | wc -c)" -lt 10 ]
+    [ $? = 1 ] && [ "$(cat "$T/err")" = "harp: /dev/full: could not be written" ] \
+        && [ "$(tr -cd , < "$T/out" | wc -c)" -lt 10 ]
     report "a trace that cannot be written ends the run at once" $?
     "$H" score -m "$M" --tokens 1 --logits /dev/full > "$T/out" 2> "$T/err"
     [ $? = 1 ] && grep -q '/dev/full: could not be written' "$T/err"
@@ -186,7 +193,9 @@ report "they are as they were" $?
 evil=$(printf 'x\033[2J\233y\302\233')
 for c in "info -m" "run -m $M --tokens 1 --trace $T/none/" "view" "run" ""; do
     "$H" $c "$evil" > "$T/out" 2> "$T/err"
-    if [ $have_python = 1 ]; then harmless "$T/err"; report "harmless message: $c" $?; else skip "harmless message: $c"; fi
+    [ $have_python = 1 ] || { skip "harmless message: $c" && continue; }
+    harmless "$T/err"
+    report "harmless message: $c" $?
 done
 
 # ---- help ----
@@ -430,8 +439,9 @@ same "token ids from standard input" "$T/a" "$T/b"
 
 # ---- text ----
 if grep -q '"tokenizer": "none"' "$T/info"; then
-    for c in "run -p x" run "run -p x --stop y" "run -p x --color always" "run -p x --decoder beam" "score -p x" "tokenize -p x" \
-        "tokenize --decode 1" chat "run --tokens 1 --decoder pause --pause-token x" "run --tokens 1 --decoder pause"; do
+    for c in "run -p x" run "run -p x --stop y" "run -p x --color always" "run -p x --decoder beam" "score -p x" \
+        "tokenize -p x" "tokenize --decode 1" chat "run --tokens 1 --decoder pause --pause-token x" \
+        "run --tokens 1 --decoder pause"; do
         says "no tokenizer: $c" "takes token ids only" "$H" $c -m "$M"
     done
     skip "text: this model has no tokenizer"
@@ -516,7 +526,8 @@ bA')" ]
     wait_for "$T/text"
     interrupt 130 $pid && head -c 7 "$T/b1" | grep -q 'One day' && [ -z "$(tail -c 1 "$T/text" | tr -d '\n')" ]
     report "Ctrl-C: text" $?
-    "$H" run -m "$M" -p "One day" -n -1 --decoder beam --beams 64 --beam-top 64 -t 1 --isa c > "$T/found" 2> "$T/err" & pid=$!
+    "$H" run -m "$M" -p "One day" -n -1 --decoder beam --beams 64 --beam-top 64 -t 1 --isa c > "$T/found" 2> "$T/err" &
+    pid=$!
     wait_for "$T/found"
     interrupt 130 $pid && [ "$(cat "$T/found")" = "One day" ] && [ ! -s "$T/err" ]
     report "Ctrl-C: a search" $?
@@ -554,7 +565,8 @@ bA')" ]
         report "chat: /stats" $?
         printf 'hello\nagain\n/reset\nonce more' | "$H" chat -m "$M" -n 8 > "$T/b1" 2> "$T/err"
         same "chat: the end of the input ends it" "$T/a1" "$T/b1"
-        printf 'Once upon a time\n' | "$H" chat -m "$M" --temp 0 --stop '\x2e' -e > "$T/b1" && [ -s "$T/b1" ] && ! grep -q '\.' "$T/b1"
+        printf 'Once upon a time\n' | "$H" chat -m "$M" --temp 0 --stop '\x2e' -e > "$T/b1" && [ -s "$T/b1" ] \
+            && ! grep -q '\.' "$T/b1"
         report "chat: escapes in a stop text" $?
         mkfifo "$T/fifo" && : > "$T/b1"
         "$H" chat -m "$M" $slow < "$T/fifo" > "$T/b1" 2> "$T/err" & pid=$!
