@@ -1,6 +1,6 @@
 /* hello.c - the smallest whole program: a prompt in, text out, HARP on
  *
- *     cc -O2 examples/hello.c harp_impl.c -lm -o hello && ./hello demo.harp "Once upon a time"
+ *     cc -O2 -pthread examples/hello.c harp_impl.c -lm -o hello && ./hello demo.harp "Once upon a time"
  */
 #include <stdio.h>
 #include "../harp.h"

@@ -37,6 +37,60 @@ import json, sys
 for line in open(sys.argv[1], "rb"): assert isinstance(json.loads(line.decode("utf-8")), dict)' "$1"
 }
 
+# says NAME WORDS COMMAND...: a failure, nothing on stdout, and one line on stderr that holds the words
+says() {
+    name=$1 words=$2
+    shift 2
+    "$@" > "$T/out" 2> "$T/err" < /dev/null
+    [ $? = 1 ] && [ ! -s "$T/out" ] && [ "$(wc -l < "$T/err")" = 1 ] && grep -qF -- "$words" "$T/err"
+    report "$name" $?
+}
+
+# unwritable NAME COMMAND...: where the output cannot be written, that is the one thing said
+unwritable() {
+    name="full disk: $1"
+    shift
+    "$@" > /dev/full 2> "$T/err" < /dev/null
+    [ $? = 1 ] && [ "$(wc -l < "$T/err")" = 1 ] && grep -q "could not be written" "$T/err"
+    report "$name" $?
+}
+
+# wait_for FILE: until something is in it, ten seconds at most
+wait_for() {
+    n=0
+    while [ ! -s "$1" ] && [ $n -lt 100 ]; do sleep 0.1; n=$((n + 1)); done
+}
+
+# interrupt STATUS PID: Ctrl-C; the program must end with this status, and soon
+interrupt() {
+    kill -INT "$2"
+    (sleep 20; kill -KILL "$2") > /dev/null 2>&1 & guard=$! # without our output, which would stay open for it
+    wait "$2" 2> /dev/null
+    [ $? = "$1" ]
+    ended=$?
+    kill $guard 2> /dev/null
+    return $ended
+}
+
+# on_terminal COMMAND...: what it writes there
+on_terminal() {
+    python3 -c '
+import os, pty, sys
+pid, fd = pty.fork()
+if pid == 0: os.execvp(sys.argv[1], sys.argv[1:])
+try:
+    while True: sys.stdout.buffer.write(os.read(fd, 65536) or sys.exit())
+except OSError: pass' "$@"
+}
+
+# harmless FILE: UTF-8 without control characters, but for ends of lines and tabs
+harmless() {
+    python3 -c '
+import sys, unicodedata
+text = open(sys.argv[1], "rb").read().decode("utf-8")
+assert text and not [c for c in text if unicodedata.category(c) == "Cc" and c not in "\r\n\t"]' "$1"
+}
+
 have_python=0
 command -v python3 > /dev/null 2>&1 && have_python=1
 ids=1,2,3,4,5
@@ -56,7 +110,19 @@ fails "empty stop" 2 "$H" run -m "$M" -p x --stop ""
 fails "unknown isa" 1 "$H" run -m "$M" --tokens 1 --isa z80
 fails "masks of several reframings" 2 "$H" run -m "$M" --tokens 1 --replay-masks x --reframings 2
 fails "masks with frame last" 2 "$H" run -m "$M" --tokens 1 --replay-masks x --frame last
-for bad in "-n 1x" "-n -2" "-n 99999999999" "--temp nan" "--temp inf" "--temp 1e99" "--temp -1" "--temp 0x1" "--top-p 1.1" \
+fails "view without a trace" 2 "$H" view
+fails "view of an empty name" 2 "$H" view ""
+fails "view of two traces" 2 "$H" view a b
+fails "view with an option of others" 2 "$H" view -m "$M" a
+fails "colours of token ids" 2 "$H" run -m "$M" --tokens 1 --color always
+fails "a draft model for another decoder" 2 "$H" run -m "$M" --tokens 1 --draft-model "$M"
+fails "a stop text with a zero byte" 2 "$H" run -m "$M" -p x -e --stop 'a\x00b'
+fails "a stop text that is empty but for its escapes" 2 "$H" run -m "$M" -p x -e --stop '\x00'
+for empty in --trace --replay-masks --tokens-file --isa --model --file; do
+    fails "empty name: $empty" 2 "$H" run -m "$M" --tokens 1 $empty ""
+done
+for bad in "-n 1x" "-n -2" "-n 99999999999" "--temp nan" "--temp inf" "--temp 1e99" "--temp 1e300" \
+    "--theta 1e400" "--theta 1e30" "--temp ." "--temp -1" "--temp 0x1" "--top-p 1.1" \
     "--top-k 1.5" "--seed -1" "--seed 18446744073709551616" "--delta 2" "--beta -0.1" "--reframings 0" "--frame new" \
     "--schedule never" "--measure mood" "--reframe-from -1" "-t -1" "-c -1" "--act f16" "--cache f64" "--repeat-penalty 0" \
     "--color maybe"; do
@@ -78,22 +144,72 @@ fails "no such tokens file" 1 "$H" run -m "$M" --tokens-file "$T/none"
 fails "empty tokens file" 1 "$H" run -m "$M" --tokens-file "$T/empty"
 fails "no such mask file" 1 "$H" run -m "$M" --tokens 1 --replay-masks "$T/none"
 fails "empty mask file" 1 "$H" run -m "$M" --tokens 1 --replay-masks "$T/empty"
-fails "prompt longer than the context" 1 "$H" run -m "$M" --tokens $ids -c 3
+says "prompt longer than the context" \
+    "the prompt has 5 tokens, and the context holds 3: -c" "$H" run -m "$M" --tokens $ids -c 3
+says "text longer than the context" \
+    "the text has 5 tokens, and the context holds 3: -c" "$H" score -m "$M" --tokens $ids -c 3
+awk 'BEGIN { for (i = 0; i < 750; i++) printf "%s%d", i ? "," : "", i % 250 + 1 }' > "$T/many_ids"
+for c in run score; do
+    says "$c: longer than the model can" \
+        "750 tokens, and this model's context holds" "$H" $c -m "$M" --tokens-file "$T/many_ids"
+done
+says "pauses beyond the context" "--pause-count make 4101 tokens" "$H" run -m "$M" --tokens $ids --decoder pause \
+    --pause-token 1 --pause-count 4096
+says "pause token beyond the vocabulary" "out of range" "$H" run -m "$M" --tokens 1 --decoder pause --pause-token 99999
+says "pause token that is no number" "is no token id" "$H" run -m "$M" --tokens 1 --decoder pause \
+    --pause-token 99999999999
 fails "context longer than the model's" 1 "$H" run -m "$M" --tokens 1 -c 99999999
 fails "trace that cannot be written" 1 "$H" run -m "$M" --tokens 1 --trace "$T/none/t"
 fails "logits that cannot be written" 1 "$H" score -m "$M" --tokens 1 --logits "$T/none/l"
-if [ -c /dev/full ]; then
-    "$H" run -m "$M" --tokens 1 -n 3 > /dev/full 2> /dev/null
-    report "full disk" $(($? != 1))
+if [ -c /dev/zero ]; then
+    says "token ids without an end" "larger than" "$H" run -m "$M" --tokens-file /dev/zero
+    says "masks without an end" "larger than" "$H" run -m "$M" --tokens 1 --replay-masks /dev/zero
 fi
+if [ -c /dev/full ]; then
+    echo '{"token":1}' > "$T/step"
+    for c in --help --version "run --help" "view $T/step" "run -m $M --tokens 1 -n 3" \
+        "score -m $M --tokens 1" "info -m $M"; do
+        unwritable "$c" "$H" $c
+    done
+    "$H" run -m "$M" --tokens 1 -n 200 --trace /dev/full > "$T/out" 2> "$T/err"
+    [ $? = 1 ] && [ "$(cat "$T/err")" = "harp: /dev/full: could not be written" ] \
+        && [ "$(tr -cd , < "$T/out" | wc -c)" -lt 10 ]
+    report "a trace that cannot be written ends the run at once" $?
+    "$H" score -m "$M" --tokens 1 --logits /dev/full > "$T/out" 2> "$T/err"
+    [ $? = 1 ] && grep -q '/dev/full: could not be written' "$T/err"
+    report "full disk: logits" $?
+fi
+
+# ---- a file that is read is not overwritten ----
+cp "$M" "$T/own.harp" && ln -s own.harp "$T/link"
+echo 1 > "$T/own_ids"
+says "a trace over the model" "is read" "$H" run -m "$T/own.harp" --tokens 1 --trace "$T/link"
+says "a trace over the tokens" "is read" "$H" run -m "$M" --tokens-file "$T/own_ids" --trace "$T/own_ids"
+says "logits over the model" "is read" "$H" score -m "$T/link" --tokens 1 --logits "$T/own.harp"
+cmp -s "$M" "$T/own.harp" && [ "$(cat "$T/own_ids")" = 1 ]
+report "they are as they were" $?
+
+# ---- messages cannot control a terminal ----
+evil=$(printf 'x\033[2J\233y\302\233')
+for c in "info -m" "run -m $M --tokens 1 --trace $T/none/" "view" "run" ""; do
+    "$H" $c "$evil" > "$T/out" 2> "$T/err"
+    [ $have_python = 1 ] || { skip "harmless message: $c" && continue; }
+    harmless "$T/err"
+    report "harmless message: $c" $?
+done
 
 # ---- help ----
 for c in run chat score tokenize info; do
     "$H" $c --help > "$T/help" 2> "$T/err" && [ -s "$T/help" ] && [ ! -s "$T/err" ] && grep -q -- "--model" "$T/help"
     report "help of $c" $?
 done
-"$H" --help | grep -q tokenize
-report "overview" $?
+"$H" view --help > "$T/help" 2> "$T/err" && grep -q "usage: harp view TRACE" "$T/help" && [ ! -s "$T/err" ]
+report "help of view" $?
+"$H" --help > "$T/help"
+for c in run chat score tokenize info view; do
+    grep -q "^  harp $c " "$T/help"
+    report "overview: $c" $?
+done
 "$H" --version | grep -Eq '^harp [0-9]+\.[0-9]+\.[0-9]+$'
 report "version" $?
 
@@ -198,6 +314,69 @@ else
     skip "trace: content"
 fi
 
+run -n 2 --seed 18446744073709551615 --trace "$T/b1" > "$T/b" && grep -q '"seed":"18446744073709551615"' "$T/b1"
+report "trace: the seed to the digit" $?
+
+# ---- Ctrl-C; steps that redraw are slow enough to be interrupted ----
+steps() { grep -c '^{"position"\|>{"position"' "$1"; } # of a page
+slow="-n -1 --frame redraw --reframings 64 --theta -1"
+"$H" run -m "$M" --tokens $ids $slow --stats --trace "$T/cut" > "$T/b" 2> "$T/err" & pid=$!
+wait_for "$T/cut"
+interrupt 130 $pid
+report "Ctrl-C: status 130" $?
+n=$(wc -l < "$T/cut")
+[ "$n" -gt 0 ] && [ "$(grep -c '^{"position":.*}$' "$T/cut")" = "$n" ] && [ -z "$(tail -c 1 "$T/cut" | tr -d '\n')" ]
+report "Ctrl-C: the trace is whole" $?
+[ "$(tr ',' '\n' < "$T/b" | grep -c '[0-9]')" = "$n" ] && grep -q '^\[.*\]$' "$T/b"
+report "Ctrl-C: the tokens so far are shown" $?
+grep -q '^harp .* hesitated' "$T/err" && ! grep -q '^harp:' "$T/err"
+report "Ctrl-C: statistics, and no complaint" $?
+"$H" view "$T/cut" > "$T/page" && [ "$(steps "$T/page")" = "$n" ]
+report "Ctrl-C: view shows the trace" $?
+
+# ---- a trace that was cut off ----
+bytes=$(wc -c < "$T/trace")
+head -c $((bytes - 40)) "$T/trace" > "$T/cut"
+"$H" view "$T/cut" > "$T/page" 2> "$T/err" && [ "$(steps "$T/page")" = 23 ] && [ "$(wc -l < "$T/err")" = 1 ] \
+    && grep -q "line 24: this last step is cut off" "$T/err"
+report "view: a last line that is cut off is left out" $?
+bad=0
+for n in 2 20 60 200 400; do # inside of braces and texts, too
+    head -c $((bytes - n)) "$T/trace" > "$T/cut"
+    "$H" view "$T/cut" > "$T/page" 2> "$T/err" && [ "$(steps "$T/page")" = 23 ] || bad=1
+done
+report "view: cut off anywhere" $bad
+head -c $((bytes - 1)) "$T/trace" > "$T/cut"
+"$H" view - < "$T/cut" > "$T/page" 2> "$T/err" && [ "$(steps "$T/page")" = 24 ] && [ ! -s "$T/err" ]
+report "view: only the last end of line is missing" $?
+(head -c 300 "$T/trace" && echo && cat "$T/trace") > "$T/cut"
+says "view: a line in the middle is cut off" "line 1: this step of the trace is cut off" "$H" view "$T/cut"
+head -c 300 "$T/trace" > "$T/cut"
+says "view: nothing but a cut line" "no whole steps" "$H" view "$T/cut"
+printf '{"text":"\033[2J\302\233\233\177","more":\t1}\n' > "$T/evil"
+"$H" view "$T/evil" > "$T/page" && grep -q '>{"text":"\\u001b\[2J\\u009b\\ufffd\\u007f","more":	1}' "$T/page"
+report "view: control characters are escaped" $?
+if [ $have_python = 1 ]; then # a text of the metadata, changed in place
+    python3 - "$M" "$T/evil.harp" <<'PY'
+import struct, sys, zlib
+image = bytearray(open(sys.argv[1], "rb").read())
+size, at, n, tensors, bytes_, table, data = struct.unpack_from("<QQIIQQQ", image, 16)
+for _ in range(n):
+    kind, key, size = struct.unpack_from("<IIQ", image, at)
+    value = (at + 16 + key + 1 + 7) // 8 * 8
+    if image[at + 16:at + 16 + key] == b"name":
+        image[value:value + size] = (b"\x1b[2J\x9b\xc2\x9b" + b"x" * size)[:size]
+    at = (value + size + (kind == 3) + 7) // 8 * 8
+struct.pack_into("<I", image, 12, 0)
+struct.pack_into("<I", image, 12, zlib.crc32(bytes(image[:data])))
+open(sys.argv[2], "wb").write(image)
+PY
+    "$H" info -m "$T/evil.harp" > "$T/b" && harmless "$T/b" && grep -q '"name": "\\u001b\[2J\\ufffd\\u009b' "$T/b"
+    report "info: control characters are escaped" $?
+else
+    skip "info: control characters are escaped"
+fi
+
 # ---- masks ----
 if [ $((hidden % 8)) = 0 ]; then
     row=$((hidden / 8))
@@ -260,10 +439,11 @@ same "token ids from standard input" "$T/a" "$T/b"
 
 # ---- text ----
 if grep -q '"tokenizer": "none"' "$T/info"; then
-    fails "no tokenizer: run -p" 1 "$H" run -m "$M" -p x
-    fails "no tokenizer: score -p" 1 "$H" score -m "$M" -p x
-    fails "no tokenizer: tokenize" 1 "$H" tokenize -m "$M" -p x
-    fails "no tokenizer: chat" 1 "$H" chat -m "$M"
+    for c in "run -p x" run "run -p x --stop y" "run -p x --color always" "run -p x --decoder beam" "score -p x" \
+        "tokenize -p x" "tokenize --decode 1" chat "run --tokens 1 --decoder pause --pause-token x" \
+        "run --tokens 1 --decoder pause"; do
+        says "no tokenizer: $c" "takes token ids only" "$H" $c -m "$M"
+    done
     skip "text: this model has no tokenizer"
 else
     n=0
@@ -317,6 +497,59 @@ bA')" ]
         report "stop text" $?
         ;;
     esac
+    text --temp 0 > "$T/a1"
+    text --temp 0 --stop '\x2e' -e > "$T/b1"
+    cut -d. -f1 "$T/a1" | head -1 | tr -d '\n' | cmp -s - "$T/b1" && grep -q '\.' "$T/a1"
+    report "escapes in a stop text" $?
+    text -n 8 --temp 0 --decoder pause > "$T/b1"
+    text -n 8 --temp 0 --decoder pause -e --pause-token '\x2e' > "$T/c1"
+    same "escapes in the pause token" "$T/b1" "$T/c1"
+    says "a pause token that is none" "is 4 tokens" "$H" run -m "$M" -p x --decoder pause --pause-token '\x2e'
+    fails "an empty pause token" 2 "$H" run -m "$M" -p x --decoder pause --pause-token ""
+    text -n 8 --temp 0 --decoder beam > "$T/b1"
+    text --temp 0 --decoder beam -n 2147483647 > "$T/c1" && [ "$(wc -c < "$T/c1")" -gt "$(wc -c < "$T/b1")" ]
+    report "beam search until the context is full" $?
+    yes 'word and so' | head -600 > "$T/long"
+    says "a long file is refused before it is shown" "the prompt has 3600 tokens" "$H" run -m "$M" -f "$T/long"
+    says "so is a long text" "-c sets it" "$H" run -m "$M" -c 3 -p "Once upon a time"
+    says "score of a long file" "the text has 3601 tokens" "$H" score -m "$M" -f "$T/long"
+    head -80 "$T/long" | "$H" score -m "$M" -f - > "$T/out" && [ "$(wc -l < "$T/out")" = 481 ]
+    report "score takes as long a context as the text needs" $?
+    if (ulimit -v 100000 && "$H" run -m "$M" -p x -n 1 -t 1) > /dev/null 2>&1; then
+        (ulimit -v 100000 && "$H" run -m "$M" -p x -n 1 -t 1 --reframings 64 --cache f32) > "$T/out" 2> "$T/err"
+        [ $? = 1 ] && [ ! -s "$T/out" ] && grep -q 'no memory .* (512 positions): a smaller -c' "$T/err"
+        report "no memory" $?
+    else
+        skip "no memory: it cannot be limited here"
+    fi
+    "$H" run -m "$M" -p "One day" $slow --trace "$T/text" > "$T/b1" & pid=$!
+    wait_for "$T/text"
+    interrupt 130 $pid && head -c 7 "$T/b1" | grep -q 'One day' && [ -z "$(tail -c 1 "$T/text" | tr -d '\n')" ]
+    report "Ctrl-C: text" $?
+    "$H" run -m "$M" -p "One day" -n -1 --decoder beam --beams 64 --beam-top 64 -t 1 --isa c > "$T/found" 2> "$T/err" &
+    pid=$!
+    wait_for "$T/found"
+    interrupt 130 $pid && [ "$(cat "$T/found")" = "One day" ] && [ ! -s "$T/err" ]
+    report "Ctrl-C: a search" $?
+    if [ $have_python = 1 ]; then
+        printf 'a\233b\033[2J\302\233c\377\r One' > "$T/evil"
+        TERM=dumb on_terminal "$H" run -m "$M" -f "$T/evil" -n 8 > "$T/b1" && harmless "$T/b1"
+        report "a prompt cannot control the terminal" $?
+        list=$("$H" tokenize -m "$M" --no-bos -f "$T/evil")
+        on_terminal "$H" tokenize -m "$M" --decode "$list" > "$T/b1" && harmless "$T/b1"
+        report "decoded tokens cannot control the terminal" $?
+        TERM=xterm on_terminal "$H" run -m "$M" -p One -n 8 > "$T/b1" && ! harmless "$T/b1" 2> /dev/null
+        report "colours on a terminal" $?
+        for no in TERM=dumb TERM= NO_COLOR=1; do
+            (export TERM=xterm "$no" && on_terminal "$H" run -m "$M" -p One -n 8) > "$T/b1" && harmless "$T/b1"
+            report "no colours: $no" $?
+        done
+    else
+        skip "what a terminal gets to see"
+    fi
+    "$H" run -m "$M" -p One -n 3 --trace "$T/text" >&- 2> "$T/err"
+    [ $? = 1 ] && ! grep -v '^{"position".*}$' "$T/text" && [ -s "$T/text" ]
+    report "a closed output is none of the files" $?
     "$H" run -m "$M" -n 8 --temp 0 > "$T/out"
     report "empty prompt" $?
     "$H" run -m "$M" -p "naïve 你好" -n 4 --temp 0 | head -1 | grep -q "naïve 你好"
@@ -332,6 +565,17 @@ bA')" ]
         report "chat: /stats" $?
         printf 'hello\nagain\n/reset\nonce more' | "$H" chat -m "$M" -n 8 > "$T/b1" 2> "$T/err"
         same "chat: the end of the input ends it" "$T/a1" "$T/b1"
+        printf 'Once upon a time\n' | "$H" chat -m "$M" --temp 0 --stop '\x2e' -e > "$T/b1" && [ -s "$T/b1" ] \
+            && ! grep -q '\.' "$T/b1"
+        report "chat: escapes in a stop text" $?
+        mkfifo "$T/fifo" && : > "$T/b1"
+        "$H" chat -m "$M" $slow < "$T/fifo" > "$T/b1" 2> "$T/err" & pid=$!
+        exec 9> "$T/fifo"
+        echo 'Once upon a time' >&9
+        wait_for "$T/b1"
+        interrupt 130 $pid
+        report "chat: Ctrl-C where nobody types ends it" $?
+        exec 9>&-
         yes 'a long message' | head -2000 | tr '\n' ' ' | "$H" chat -m "$M" -n 8 -c 64 > "$T/out" 2> "$T/err"
         [ $? = 0 ] && grep -q 'context of 64' "$T/err"
         report "chat: a full context is told and survived" $?

@@ -1,5 +1,5 @@
 // The page of `harp view` in a real browser: NODE_PATH=... node tests/test_view.js HARP FOLDER CHROMIUM
-// The trace is hostile: its texts try to become markup, one line is no JSON, types are wrong. Ends with "N passed, N failed".
+// The trace is hostile: its texts try to become markup, one line is no JSON, types are wrong, its end is cut off. Ends with "N passed, N failed".
 'use strict';
 const { execFileSync } = require('child_process'), fs = require('fs'), path = require('path');
 const { chromium } = require('playwright-core');
@@ -11,14 +11,14 @@ const evil = '</script><img src="http://192.0.2.1/x" onerror="window.pwned=1"><!
 const top = (a, b) => [{ token: 5, text: evil, p: a }, { token: 6, text: ' b', p: b }];
 const step = (i, more) => JSON.stringify(Object.assign({ position: 3 + i, token: 5, text: ' w' + i, entropy: 0.1, hesitated: false,
   reframed: 0, vanilla_token: 5, top: top(0.7, 0.2), top_vanilla: top(0.7, 0.2), top_reframed: null, passes: 1, seconds: 0.01 }, more));
-const lines = [step(0, { run: { theta: 1, model: evil, delta: 0.2 } }), step(1, { text: evil }),
+const lines = [step(0, { run: { theta: 1, model: evil, delta: 0.2, seed: 12345678 } }), step(1, { text: evil }),
   step(2, { text: ' changed', entropy: 4.5, hesitated: true, reframed: 1, token: 6, top_reframed: top(0.1, 0.8), passes: 2 }),
   '{"position": oops}', step(3, { text: 7, top: 'none', top_vanilla: [null, 3], entropy: 'x', passes: -1e400 }), step(4, { text: '\n' })];
 
 (async () => {
   const trace = path.join(folder, 'hostile.jsonl'), page = path.join(folder, 'hostile.html');
-  fs.writeFileSync(trace, lines.join('\n') + '\n');
-  fs.writeFileSync(page, execFileSync(harp, ['view', trace]));
+  fs.writeFileSync(trace, lines.join('\n') + '\n{"position": 9, "text": "cut');
+  fs.writeFileSync(page, execFileSync(harp, ['view', trace], { stdio: ['ignore', 'pipe', 'ignore'] }));
   const browser = await chromium.launch({ executablePath, args: ['--no-sandbox'] });
   const colours = [];
   for (const [colorScheme, width, hasTouch] of [['light', 1200, false], ['dark', 1200, false], ['light', 390, true]]) {
@@ -40,6 +40,8 @@ const lines = [step(0, { run: { theta: 1, model: evil, delta: 0.2 } }), step(1, 
     check(name + 'what changed', detail.includes('Without HARP it would have been'));
     check(name + 'marked as changed', await p.locator('#text .changed').count() === 1);
     check(name + 'the line that is no JSON', (await p.locator('#sums').textContent()).includes('4lines that could not be read'));
+    check(name + 'an id where there is no text', (await tokens.nth(3).textContent()) === '#5');
+    check(name + 'the whole seed', (await p.locator('#run').textContent()).includes('12345678'));
     check(name + 'charts', await p.locator('svg rect').count() === 10);
     check(name + 'theta', (await p.locator('#entropy').textContent()).includes('theta 1'));
     check(name + 'parameters', (await p.locator('#run').textContent()).includes(evil));

@@ -9,6 +9,7 @@ typedef struct scoring {
     int32_t vocab;
     FILE *logits; /* or NULL */
     unsigned char *row; /* [vocab][4], a row of logits on its way to the file */
+    int is_watched; /* the output is a terminal */
 } scoring;
 
 /* Little-endian whatever this machine is: readers of the file need not know where it was made. */
@@ -35,6 +36,7 @@ static int tell_position(void *user, int32_t position, const float *logits)
     if (next < s->tokens->n) json_number(stdout, (double)harp_logprob(logits, s->vocab, s->tokens->list[next]));
     else fputs("null", stdout);
     fputs("}\n", stdout);
+    if (s->is_watched) fflush(stdout);
     if (s->logits) write_logits(s, logits);
     return host_interrupted() || ferror(stdout) || (s->logits && ferror(s->logits));
 }
@@ -91,11 +93,11 @@ int command_score(const options *o)
 {
     engine e;
     ids tokens = {NULL, 0, 0};
-    scoring s = {NULL, 0, NULL, NULL};
+    scoring s = {NULL, 0, NULL, NULL, 0};
     int status = engine_open_model(&e, o);
     if (status == EXIT_FINE) status = read_input(&e, o, &tokens);
     if (status == EXIT_FINE) status = open_session(&e, o, tokens.n);
-    s.tokens = &tokens, s.vocab = e.info.vocab;
+    s.tokens = &tokens, s.vocab = e.info.vocab, s.is_watched = host_is_terminal(stdout);
     if (status == EXIT_FINE) status = score(&e, o, &s);
     free(s.row);
     free(tokens.list);
