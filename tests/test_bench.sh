@@ -148,6 +148,40 @@ report "TMPDIR is not there" $?
 [ $? = 1 ] && [ "$(wc -l < "$T/err")" = 2 ] && grep -q "cannot be written: .*TMPDIR" "$T/err" && empty "$T/tmp"
 report "no room for the temporary model" $?
 
+# ---- signals: what was begun goes away ----
+
+# stopped NAME SIGNAL STATUS FILE WORDS ARGUMENT...: sends the signal once FILE has the words, and waits at most 20 s
+stopped() {
+    name=$1 signal=$2 want=$3 file=$4 words=$5
+    shift 5
+    : > "$T/out"
+    : > "$T/err"
+    "$H" "$@" > "$T/out" 2> "$T/err" &
+    pid=$! i=0
+    until grep -q "$words" "$file" || [ $i = 200 ]; do sleep 0.1; i=$((i + 1)); done
+    ls -A "$T/tmp" > "$T/begun"
+    kill -$signal $pid
+    i=0
+    while kill -0 $pid 2> /dev/null && [ $i -lt 200 ]; do sleep 0.1; i=$((i + 1)); done
+    kill -9 $pid 2> /dev/null
+    wait $pid 2> /dev/null
+    [ $? = "$want" ] && [ -s "$T/begun" ] && empty "$T/tmp"
+    report "$name" $?
+    rm -f "$T/tmp/"*
+}
+interrupted="harp-bench: interrupted"
+in_run="--shape stories-15m --json --threads 1 --runs 99 --generate 100 --what"
+stopped "Ctrl-C while a model is written" INT 130 "$T/err" "writes" --shape llama-3.1-8b
+[ "$(tail -1 "$T/err")" = "$interrupted" ] && [ ! -s "$T/out" ]
+report "Ctrl-C while a model is written says so" $?
+stopped "SIGTERM while a model is written" TERM 143 "$T/err" "writes" --shape llama-3.1-8b
+stopped "Ctrl-C in a run" INT 130 "$T/out" bandwidth $in_run bandwidth,decode
+json_lines "$T/out" stories-15m bandwidth && ! grep -q decode "$T/out" && [ "$(tail -1 "$T/err")" = "$interrupted" ]
+report "Ctrl-C in a run: no figure of half the runs" $?
+stopped "Ctrl-C among HARP's sessions" INT 130 "$T/out" '"schedule":"off"' $in_run harp --runs 1 --generate 30
+stopped "SIGTERM in a run" TERM 143 "$T/out" bandwidth $in_run bandwidth,rows
+stopped "SIGHUP in a run" HUP 129 "$T/out" bandwidth $in_run bandwidth,prefill
+
 # ---- help ----
 "$H" --help > "$T/out" 2> "$T/err"
 [ $? = 0 ] && [ ! -s "$T/err" ] && head -1 "$T/out" | grep -q '^usage'
