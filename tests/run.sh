@@ -116,6 +116,7 @@ run "command line" sh tests/test_cli.sh $B $F/llama_gqa/model.harp
 run "command line, demo model" sh tests/test_cli.sh $B examples/demo/demo.harp
 run "evaluation: parts" $B/test_eval $B
 run "evaluation, decoders, view" sh tests/test_eval.sh $B
+run "benchmark" sh tests/test_bench.sh $B
 run "chat templates" $B/test_chat
 rm -rf $B/convert && mkdir -p $B/convert
 run "converter" $B/test_convert $B/harp-convert $B/convert
@@ -201,6 +202,13 @@ if [ "$all" = all ]; then
         run "GGUF files under ASan and UBSan" $B/gguf_sane $F/gguf/blocks.bin $B/convert/x.gguf
     else
         skip "GGUF files under ASan and UBSan" "this gcc has no sanitizers"
+    fi
+    mkdir -p $B/bench_sane
+    sources=$(ls tools/convert/*.c tools/convert/*/*.c | grep -v -x -e tools/convert/convert.c -e tools/convert/check.c)
+    if gcc -std=c99 -g1 -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined examples/bench/*.c $sources $B/harp_impl.o -o $B/bench_sane/harp-bench -lm -pthread; then
+        run "benchmark under ASan and UBSan" sh tests/test_bench.sh $B/bench_sane
+    else
+        skip "benchmark under ASan and UBSan" "this gcc has no sanitizers"
     fi
     for cc in gcc clang; do
         for o in "-std=c99 -O0" "-O2" "-O3" "-O3 -march=native"; do same_bits "$cc $o" "" $cc $o; done

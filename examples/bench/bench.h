@@ -1,21 +1,21 @@
 /* bench.h - what the parts of harp-bench share
  *
- *   main.c      options, which figures are taken, output as a table or JSON
- *   shapes.c    random models of real shapes, in a temporary file
+ *   main.c      the model, the temporary file, the exit status
+ *   options.c   the command line, made to fit the model's context
+ *   measure.c   which figures are taken, and how
+ *   report.c    a figure as a row of the table, or as JSON
+ *   shapes.c    random models of real shapes
  *   machine.c   what the machine can do at most: memory bandwidth, int8 multiply-adds
  *   plot.c      cost of HARP against the rate of hesitation, as SVG
  */
 #ifndef HARP_BENCH_H
 #define HARP_BENCH_H
 
-#define _POSIX_C_SOURCE 200809L /* clock_gettime, mkstemp: this header comes first */
-
 #include "../../harp.h"
+#include "../../tools/convert/ground/host.h"
 
 #include <stdint.h>
 #include <stdio.h>
-
-double seconds(void); /* of a clock that never goes back */
 
 /* One figure: the median of n runs, in milliseconds, and what it means. Fields that do not apply are negative. */
 typedef struct figure {
@@ -29,15 +29,66 @@ typedef struct figure {
     double min, max; /* ms */
 } figure;
 
+enum { MOST_LIST = 16, MOST_RUNS = 99, MOST_FIGURES = 2048 };
+
+typedef struct bench {
+    /* What the user asked for. A number or list that was not given is 0 or empty until fit_to_context. */
+    const char *model_path, *shape, *keep, *what, *isas, *plot;
+    int threads[MOST_LIST], n_threads, depths[MOST_LIST], n_depths, rates[MOST_LIST], n_rates;
+    int prompt, generate, batch, runs, json;
+    int rows_depth; /* tokens before the passes of several rows */
+
+    harp_model *model;
+    harp_info info;
+    const unsigned char *image; /* the model's file, mapped: what bandwidth is measured with */
+    size_t image_bytes;
+    double peak; /* of the isa and the number of threads at hand */
+    figure figures[MOST_FIGURES]; /* those of "harp" with the first isa, for the plot */
+    int n_figures, reported;
+    int failed;
+} bench;
+
+/* ---- options.c ---- */
+
+/* 0; the exit status of wrong usage, which was explained; or -1: help was asked for, and given. */
+int read_options(bench *b, int argc, char **argv);
+int wants(const bench *b, const char *what);
+int wants_isa(const bench *b, const char *isa, int index); /* index: as of harp_isa */
+
+/* Numbers that were not given become the defaults, or what the model's context has room for: then a line says so.
+ * Returns 0, or says which of the given ones need a longer context. */
+int fit_to_context(bench *b);
+
+enum { SPARE_CONTEXT = 2 }; /* positions of a session that no figure uses */
+
+/* ---- measure.c ---- */
+
+void bench_set(bench *b, const char *isa, int threads);
+
+/* ---- report.c ---- */
+
+void print_heading(const bench *b);
+void report(bench *b, figure f);
+
+/* Any text, as the inside of a JSON string or of an XML element. Bytes that are not UTF-8 become U+FFFD. */
+void put_json_text(FILE *out, const char *text);
+void put_xml_text(FILE *out, const char *text);
+
 /* ---- shapes.c ---- */
 
-/* Writes a random model of the named shape to path. Returns 0, or says on stderr why not. */
+/* Writes a random model of the named shape to path. Returns 0, or says on stderr why not, unless it was Ctrl-C. */
 int shape_write(const char *name, const char *path);
-const char *shape_names(void);
+int shape_is(const char *name, const harp_info *info); /* the model's sizes are those of the shape */
+const char *shape_at(int index); /* NULL beyond the last */
 
 /* ---- machine.c ---- */
 
-/* Bytes a second that `threads` threads read from a block of `bytes` bytes. */
+/* Seconds since `begin`, never so few that a division by them fails. */
+double seconds_since(double begin);
+
+enum { BANDWIDTH_RUNS = 6, PEAK_RUNS = 5 };
+
+/* Bytes a second that `threads` threads read from a block of `bytes` bytes. Ctrl-C ends it early with some figure. */
 double read_bandwidth(const unsigned char *block, size_t bytes, int threads);
 
 /* Multiply-adds of int8 a second that `threads` threads reach in registers with this set; 0 if that is not known. */
@@ -45,7 +96,7 @@ double int8_peak(const char *isa, int threads);
 
 /* ---- plot.c ---- */
 
-/* The figures "harp" as curves, one for each schedule. */
+/* The figures "harp" as curves, one for each schedule. Returns 0, or says on stderr why not. */
 int plot_write(const char *path, const char *title, const figure *figures, int n);
 
 #endif

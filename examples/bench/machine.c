@@ -4,9 +4,7 @@
  * run measures what these cores can read, and how many int8 multiply-adds they can do in registers. */
 #include "bench.h"
 
-#include <pthread.h>
 #include <string.h>
-#include <time.h>
 
 #if defined(__x86_64__) && defined(__GNUC__)
 #include <immintrin.h>
@@ -20,11 +18,10 @@
 #define HAS_AMX 0
 #endif
 
-double seconds(void)
+double seconds_since(double begin)
 {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+    double s = host_seconds() - begin;
+    return s < 1e-9 ? 1e-9 : s;
 }
 
 #if defined(__GNUC__)
@@ -33,73 +30,66 @@ double seconds(void)
 #define PREFETCH(p) ((void)(p))
 #endif
 
-typedef struct part {
-    pthread_t thread;
+/* What all threads do at once: each reads a part of the block, or spins. The sums are kept, so that nothing is
+ * optimised away. */
+typedef struct load {
     const unsigned char *block;
-    size_t bytes;
-    int streams;
-    uint64_t sum; /* kept, so that nothing is optimised away */
+    size_t bytes; /* of a thread */
+    int streams, passes;
     uint64_t (*spin)(long rounds);
     long rounds;
-} part;
+    uint64_t sums[HOST_MOST_THREADS];
+} load;
 
-enum { MOST_THREADS = 64 };
+enum { MOST_STREAMS = 8, LEAST_READ = 1 << 26 }; /* bytes: in less the threads' start would count */
 
-enum { MOST_STREAMS = 8 };
-
-static void *sum_part(void *user)
+static void sum_part(void *user, int which)
 {
-    part *p = (part *)user;
-    size_t i, stream = p->bytes / (size_t)p->streams / 64 * 64;
+    load *l = (load *)user;
+    const unsigned char *block = l->block + l->bytes * (size_t)which;
+    size_t i, stream = l->bytes / (size_t)l->streams / 64 * 64;
     uint64_t sums[MOST_STREAMS] = {0}, word;
-    int n;
-    for (i = 0; i < stream; i += 64)
-        for (n = 0; n < p->streams; n++) {
-            const unsigned char *at = p->block + stream * (size_t)n + i;
-            PREFETCH(at + 2048); /* as the kernels do: pages end the processor's own prefetching */
-            memcpy(&word, at, sizeof word); /* the rest of a line of 64 bytes comes with it */
-            sums[n] += word;
-        }
-    for (n = 0; n < MOST_STREAMS; n++) p->sum += sums[n];
-    return NULL;
+    int n, pass;
+    for (pass = 0; pass < l->passes; pass++)
+        for (i = 0; i < stream; i += 64)
+            for (n = 0; n < l->streams; n++) {
+                const unsigned char *at = block + stream * (size_t)n + i;
+                PREFETCH(at + 2048); /* as the kernels do: pages end the processor's own prefetching */
+                memcpy(&word, at, sizeof word); /* the rest of a line of 64 bytes comes with it */
+                sums[n] += word;
+            }
+    for (n = 0; n < MOST_STREAMS; n++) l->sums[which] += sums[n];
 }
 
-static void *spin_part(void *user)
+static void spin_part(void *user, int which)
 {
-    part *p = (part *)user;
-    p->sum = p->spin(p->rounds);
-    return NULL;
+    load *l = (load *)user;
+    l->sums[which] = l->spin(l->rounds);
 }
 
-/* Seconds that all parts together take. */
-static double run_parts(part *parts, int n, void *(*work)(void *))
+/* Seconds that all threads together take. */
+static double run_load(load *l, int threads, void (*work)(void *user, int which))
 {
-    double begin = seconds();
-    int i, started;
-    for (started = 1; started < n; started++)
-        if (pthread_create(&parts[started].thread, NULL, work, &parts[started])) break;
-    work(&parts[0]);
-    for (i = started; i < n; i++) work(&parts[i]);
-    for (i = 1; i < started; i++) pthread_join(parts[i].thread, NULL);
-    return seconds() - begin;
+    double begin = host_seconds();
+    host_run(threads, work, l);
+    return seconds_since(begin);
 }
 
 /* Some cores read faster in several places at once, others from one: the best counts. */
 double read_bandwidth(const unsigned char *block, size_t bytes, int threads)
 {
-    part parts[MOST_THREADS];
-    double best = 0.0;
-    int i, streams, run, n = threads < MOST_THREADS ? threads : MOST_THREADS;
-    for (run = 0; run < 6; run++) {
-        double s;
-        memset(parts, 0, sizeof parts);
-        streams = run % 3 == 0 ? 1 : run % 3 == 1 ? 4 : MOST_STREAMS;
-        for (i = 0; i < n; i++) {
-            parts[i].block = block + bytes / (size_t)n * (size_t)i, parts[i].bytes = bytes / (size_t)n;
-            parts[i].streams = streams;
-        }
-        s = run_parts(parts, n, sum_part);
-        if ((double)bytes / s > best) best = (double)bytes / s;
+    static const int streams[] = {1, 4, MOST_STREAMS};
+    double best = 1.0;
+    int run;
+    for (run = 0; run < BANDWIDTH_RUNS && !host_interrupted(); run++) {
+        load l;
+        double read, speed;
+        memset(&l, 0, sizeof l);
+        l.block = block, l.bytes = bytes / (size_t)threads, l.streams = streams[run % 3];
+        l.passes = bytes < LEAST_READ ? (int)(LEAST_READ / bytes) : 1;
+        read = (double)(l.bytes / (size_t)l.streams / 64 * 64 * (size_t)l.streams) * threads * l.passes;
+        speed = read / run_load(&l, threads, sum_part);
+        if (speed > best) best = speed;
     }
     return best;
 }
@@ -177,24 +167,22 @@ __attribute__((target("amx-tile,amx-int8"))) static uint64_t spin_amx(long round
 
 double int8_peak(const char *isa, int threads)
 {
-    uint64_t (*spin)(long) = NULL;
     double lanes = 0.0, best = 0.0;
-    part parts[MOST_THREADS];
-    int i, run, n = threads < MOST_THREADS ? threads : MOST_THREADS;
-    const long rounds = 4000000;
+    load l;
+    int run;
+    memset(&l, 0, sizeof l);
+    l.rounds = 4000000;
+    (void)isa;
 #if ON_X86
-    if (strcmp(isa, "avx2") == 0) spin = spin_avx2, lanes = 32.0 * 10;
-    if (strcmp(isa, "avx512") == 0) spin = spin_avx512, lanes = 64.0 * 16;
+    if (strcmp(isa, "avx2") == 0) l.spin = spin_avx2, lanes = 32.0 * 10;
+    if (strcmp(isa, "avx512") == 0) l.spin = spin_avx512, lanes = 64.0 * 16;
 #if HAS_AMX
-    if (strcmp(isa, "amx") == 0) spin = spin_amx, lanes = 16.0 * 16 * 64 * 4;
+    if (strcmp(isa, "amx") == 0) l.spin = spin_amx, lanes = 16.0 * 16 * 64 * 4;
 #endif
 #endif
-    for (run = 0; run < 5 && spin; run++) {
-        double s;
-        memset(parts, 0, sizeof parts);
-        for (i = 0; i < n; i++) parts[i].spin = spin, parts[i].rounds = rounds;
-        s = run_parts(parts, n, spin_part);
-        if (lanes * (double)rounds * (double)n / s > best) best = lanes * (double)rounds * (double)n / s;
+    for (run = 0; run < PEAK_RUNS && l.spin && !host_interrupted(); run++) {
+        double speed = lanes * (double)l.rounds * threads / run_load(&l, threads, spin_part);
+        if (speed > best) best = speed;
     }
     return best;
 }

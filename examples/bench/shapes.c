@@ -15,6 +15,7 @@ static const struct shape {
     const char *name;
     int32_t vocab, hidden, layers, heads, kv_heads, head_dim, ffn, context, tied;
 } shapes[] = {
+    {"stories-15m", 32000, 288, 6, 6, 6, 48, 768, 256, 1},
     {"smollm2-135m", 49152, 576, 30, 9, 3, 64, 1536, 8192, 1},
     {"tinyllama-1.1b", 32000, 2048, 22, 32, 4, 64, 5632, 4096, 0},
     {"llama-3.1-8b", 128256, 4096, 32, 32, 8, 128, 14336, 8192, 0},
@@ -70,15 +71,16 @@ static int read_random_q8(cv_source *source, const cv_matrix *m, uint64_t first,
                           cv_error *err)
 {
     random_source *r = (random_source *)(void *)source;
-    uint64_t row, c;
+    uint64_t row, c, groups = (m->cols + CV_GROUP - 1) / CV_GROUP;
     float scale = (float)(1.0 / (73.0 * sqrt((double)m->cols)));
-    (void)first, (void)err;
+    (void)first;
+    if (host_interrupted()) return cv_fail(err, "interrupted");
     for (row = 0; row < n; row++) {
         for (c = 0; c < m->cols; c += 4096) {
             uint64_t part = m->cols - c < 4096 ? m->cols - c : 4096;
             memcpy(q + row * m->cols + c, r->pool + next_random(r) % (POOL - 4096), (size_t)part);
         }
-        for (c = 0; c < (m->cols + CV_GROUP - 1) / CV_GROUP; c++) scales[row * ((m->cols + CV_GROUP - 1) / CV_GROUP) + c] = scale;
+        for (c = 0; c < groups; c++) scales[row * groups + c] = scale;
     }
     return 0;
 }
@@ -107,40 +109,65 @@ static cv_source *open_random(const struct shape *shape, cv_error *err)
     return &r->base;
 }
 
+static void announce(const char *path, uint64_t bytes)
+{
+    fprintf(stderr, "harp-bench: writes %.1f MB of random weights to %s\n", (double)bytes * 1e-6, path);
+}
+
+static int pour_plan(cv_source *source, const cv_plan *plan, const cv_meta *meta, const char *path, cv_error *err)
+{
+    cv_loss *losses = cv_alloc(plan->n, sizeof *losses, err);
+    cv_writer writer;
+    int failed = !losses || cv_writer_begin(&writer, path, meta, plan->tensors, plan->n, err) < 0;
+    if (!failed) {
+        announce(path, writer.file_bytes);
+        failed = cv_pour(&writer, source, plan, losses, NULL, NULL, err) < 0;
+        if (failed) cv_writer_discard(&writer);
+        else failed = cv_writer_finish(&writer, err) < 0;
+    }
+    free(losses);
+    return failed ? -1 : 0;
+}
+
 static int pour_random(cv_source *source, const char *path, cv_error *err)
 {
     cv_meta meta = {NULL, 0, 0, 0};
     cv_plan plan;
-    cv_writer writer;
-    cv_loss *losses;
     int failed;
     if (cv_plan_make(&plan, source, 0, err) < 0) return -1;
-    losses = cv_alloc(plan.n, sizeof *losses, err);
-    failed = !losses || cv_facts_write(&source->facts, &meta, err) < 0
-             || cv_writer_begin(&writer, path, &meta, plan.tensors, plan.n, err) < 0;
-    if (!failed && (failed = cv_pour(&writer, source, &plan, losses, NULL, NULL, err) < 0)) cv_writer_discard(&writer);
-    else if (!failed) failed = cv_writer_finish(&writer, err) < 0;
-    free(losses);
+    failed = cv_facts_write(&source->facts, &meta, err) < 0 || pour_plan(source, &plan, &meta, path, err) < 0;
     cv_meta_free(&meta);
     cv_plan_free(&plan);
     return failed ? -1 : 0;
 }
 
+const char *shape_at(int index)
+{
+    return index < N_SHAPES ? shapes[index].name : NULL;
+}
+
+static const struct shape *find_shape(const char *name)
+{
+    int i = 0;
+    while (strcmp(shapes[i].name, name) != 0) i++; /* the options were checked: it is there */
+    return &shapes[i];
+}
+
+int shape_is(const char *name, const harp_info *info)
+{
+    const struct shape *s = find_shape(name);
+    return info->vocab == s->vocab && info->hidden == s->hidden && info->layers == s->layers && info->heads == s->heads
+           && info->kv_heads == s->kv_heads && info->head_dim == s->head_dim && info->ffn == s->ffn
+           && info->context == s->context && info->tied == s->tied;
+}
+
 int shape_write(const char *name, const char *path)
 {
     cv_error err = {""};
-    cv_source *source;
-    int i, failed;
-    for (i = 0; i < N_SHAPES && strcmp(shapes[i].name, name) != 0; i++) {}
-    if (i == N_SHAPES) return fprintf(stderr, "harp-bench: no shape %s; there are %s\n", name, shape_names()), -1;
-    source = open_random(&shapes[i], &err);
-    failed = !source || pour_random(source, path, &err) < 0;
+    cv_source *source = open_random(find_shape(name), &err);
+    int failed = !source || pour_random(source, path, &err) < 0;
     if (source) source->close(source);
-    if (failed) fprintf(stderr, "harp-bench: %s\n", err.text);
+    if (failed && !host_interrupted())
+        fprintf(stderr, "harp-bench: %s: name another folder with TMPDIR, or a file with --keep\n", err.text);
     return failed ? -1 : 0;
-}
-
-const char *shape_names(void)
-{
-    return "smollm2-135m, tinyllama-1.1b, llama-3.1-8b, mistral-7b, phi-3.5-mini";
 }

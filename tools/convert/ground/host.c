@@ -38,12 +38,10 @@
 #include <unistd.h>
 #endif
 
-enum { MOST_HOST_THREADS = 64 };
-
 #define LARGEST_TRANSFER ((size_t)1 << 30) /* some systems refuse 2 GiB in one call */
 
-/* What a signal that ends the program removes. */
-static char unfinished[HOST_PATH_BYTES];
+/* What a signal that ends the program removes: the file of host_begin, and that of host_temporary. */
+static char unfinished[HOST_PATH_BYTES], temporary[HOST_PATH_BYTES];
 
 static volatile sig_atomic_t interrupted;
 
@@ -168,10 +166,11 @@ static void unblock_endings(const sigset_t *before)
     pthread_sigmask(SIG_SETMASK, before, NULL);
 }
 
-/* Removes the unfinished file and lets the signal do what it does by default. */
+/* Removes these files and lets the signal do what it does by default. */
 static void on_ending(int number)
 {
     if (unfinished[0]) unlink(unfinished);
+    if (temporary[0]) unlink(temporary);
     signal(number, SIG_DFL);
     raise(number);
 }
@@ -273,8 +272,8 @@ int host_close(int file)
     return close(file);
 }
 
-/* Makes a file that was not there, and has it removed if the program ends before host_finish. */
-static int make_unfinished(const char *path)
+/* Makes a file that was not there. `slot` names it from then on, so that a signal that ends the program removes it. */
+static int make_file(const char *path, char slot[HOST_PATH_BYTES])
 {
     sigset_t before;
     int file, reason;
@@ -282,7 +281,7 @@ static int make_unfinished(const char *path)
     block_endings(&before);
     file = open(path, O_RDWR | O_CREAT | O_EXCL, 0666);
     reason = errno;
-    if (file >= 0) memcpy(unfinished, path, strlen(path) + 1);
+    if (file >= 0) memcpy(slot, path, strlen(path) + 1);
     unblock_endings(&before);
     errno = reason;
     return file;
@@ -295,17 +294,18 @@ int host_begin(const char *target, char name[HOST_PATH_BYTES])
         errno = ENAMETOOLONG;
         return -1;
     }
-    return make_unfinished(name);
+    return make_file(name, unfinished);
 }
 
 int host_temporary(const char *prefix, char path[HOST_PATH_BYTES])
 {
     const char *folder = getenv("TMPDIR");
     int i, n, file = -1;
+    errno = ENAMETOOLONG;
     for (i = 0; file < 0 && i < 1000; i++) {
         n = snprintf(path, HOST_PATH_BYTES, "%s/%s-%ld-%d", folder && folder[0] ? folder : "/tmp", prefix, (long)getpid(), i);
         if (n < 0 || n >= HOST_PATH_BYTES) break;
-        file = make_unfinished(path);
+        file = make_file(path, temporary);
         if (file < 0 && errno != EEXIST) break;
     }
     return file < 0 ? -1 : close(file);
@@ -361,14 +361,24 @@ int host_finish(int file, const char *target)
     return failed ? -1 : 0;
 }
 
-void host_discard(int file)
+static void remove_file(char slot[HOST_PATH_BYTES])
 {
     sigset_t before;
-    if (file >= 0) close(file);
     block_endings(&before);
-    if (unfinished[0]) unlink(unfinished);
-    unfinished[0] = 0;
+    if (slot[0]) unlink(slot);
+    slot[0] = 0;
     unblock_endings(&before);
+}
+
+void host_discard(int file)
+{
+    if (file >= 0) close(file);
+    remove_file(unfinished);
+}
+
+void host_remove_temporary(void)
+{
+    remove_file(temporary);
 }
 
 const unsigned char *host_map(const char *path, size_t *bytes)
@@ -611,6 +621,7 @@ static BOOL WINAPI on_event(DWORD event)
         return TRUE;
     }
     if (unfinished[0] && widen(unfinished, wide)) DeleteFileW(wide);
+    if (temporary[0] && widen(temporary, wide)) DeleteFileW(wide);
     return FALSE; /* the next handler ends the program */
 }
 
@@ -729,7 +740,7 @@ int host_close(int file)
     return _close(file);
 }
 
-static int make_unfinished(const char *path)
+static int make_file(const char *path, char slot[HOST_PATH_BYTES])
 {
     HANDLE h;
     int file;
@@ -737,14 +748,14 @@ static int make_unfinished(const char *path)
     h = open_handle(path, GENERIC_READ | GENERIC_WRITE, CREATE_NEW);
     if (h == INVALID_HANDLE_VALUE) return -1;
     file = file_of(h);
-    if (file >= 0) memcpy(unfinished, path, strlen(path) + 1);
+    if (file >= 0) memcpy(slot, path, strlen(path) + 1);
     return file;
 }
 
 int host_begin(const char *target, char name[HOST_PATH_BYTES])
 {
     int n = snprintf(name, HOST_PATH_BYTES, "%s.%lu.part", target, (unsigned long)GetCurrentProcessId());
-    if (n >= 0 && n < HOST_PATH_BYTES) return make_unfinished(name);
+    if (n >= 0 && n < HOST_PATH_BYTES) return make_file(name, unfinished);
     errno = ENAMETOOLONG;
     return -1;
 }
@@ -755,10 +766,12 @@ int host_temporary(const char *prefix, char path[HOST_PATH_BYTES])
     DWORD length = GetTempPathW(MAX_PATH + 1, wide);
     char *folder = length ? narrow(wide) : NULL;
     int i, n, file = -1;
+    path[0] = 0;
+    errno = folder ? ENAMETOOLONG : ENOENT;
     for (i = 0; folder && file < 0 && i < 1000; i++) {
         n = snprintf(path, HOST_PATH_BYTES, "%s%s-%lu-%d", folder, prefix, (unsigned long)GetCurrentProcessId(), i);
         if (n < 0 || n >= HOST_PATH_BYTES) break;
-        file = make_unfinished(path);
+        file = make_file(path, temporary);
         if (file < 0 && errno != EEXIST) break;
     }
     free(folder);
@@ -789,11 +802,21 @@ int host_finish(int file, const char *target)
     return failed;
 }
 
+static void remove_file(char slot[HOST_PATH_BYTES])
+{
+    if (slot[0]) host_remove(slot);
+    slot[0] = 0;
+}
+
 void host_discard(int file)
 {
     if (file >= 0) _close(file);
-    if (unfinished[0]) host_remove(unfinished);
-    unfinished[0] = 0;
+    remove_file(unfinished);
+}
+
+void host_remove_temporary(void)
+{
+    remove_file(temporary);
 }
 
 const unsigned char *host_map(const char *path, size_t *bytes)
@@ -894,9 +917,9 @@ void host_lock_wake(host_lock *lock)
 
 void host_run(int n, void (*work)(void *user, int which), void *user)
 {
-    share shares[MOST_HOST_THREADS];
+    share shares[HOST_MOST_THREADS];
     int i, started = 1;
-    for (i = 1; i < n && i < MOST_HOST_THREADS; i++) {
+    for (i = 1; i < n && i < HOST_MOST_THREADS; i++) {
         shares[i].work = work, shares[i].user = user, shares[i].which = i;
         if (!start_share(&shares[i])) break;
         started++;

@@ -84,15 +84,19 @@ int host_seek(int file, uint64_t offset);
 int host_finish(int file, const char *target); /* closes in any case; on failure host_discard(-1) removes the file */
 void host_discard(int file);                   /* closes (unless -1) and removes it */
 
-/* A new, empty file in the folder for such files (TMPDIR, or TEMP on Windows), whose name begins with `prefix`. A
- * signal that ends the program removes it first, as does host_discard(-1). */
+/* A new, empty file in the folder for such files (TMPDIR, or TEMP on Windows), whose name begins with `prefix`. -1: failed;
+ * path is what could not be made. One at a time. It may be the target of host_begin. host_remove_temporary removes it,
+ * and so does a signal that ends the program. On Windows it must not be mapped then. */
 int host_temporary(const char *prefix, char path[HOST_PATH_BYTES]);
+void host_remove_temporary(void);
 
 /* A whole file as memory, read-only. NULL on failure. */
 const unsigned char *host_map(const char *path, size_t *bytes);
 void host_unmap(const unsigned char *image, size_t bytes);
 
 /* ---- threads ---- */
+
+enum { HOST_MOST_THREADS = 256 };
 
 /* Runs work(user, 0) here and work(user, 1) ... work(user, n - 1) in threads of their own; returns when all are done. If
  * a thread cannot start, its share is done here, after the others' have begun. */
