@@ -146,7 +146,6 @@ ran_on_windows() { # ran_on_windows FOLDER: the table's last column
 }
 
 $B/harp run $story > $D/story 2>&1
-native gcc-12 c99
 native gcc-12 gnu17
 native clang-16 c99
 native clang-16 gnu17

@@ -46,14 +46,11 @@ static int run_command(int argc, char **argv)
     return status == EXIT_FINE && !o.help ? dispatch(&o) : status;
 }
 
-/* The standard output's errors show at the latest when it is flushed: a full disk must not look like success. It has a
- * buffer on terminals, too, and is flushed after each token: Windows' console gets single bytes otherwise, and shows none
- * of the characters that have several. */
+/* The standard output's errors show at the latest when it is flushed: a full disk must not look like success. */
 int main(int argc, char **argv)
 {
     int status;
     host_start(&argc, &argv);
-    if (host_is_terminal(stdout)) setvbuf(stdout, NULL, _IOFBF, 1u << 16);
     status = run_command(argc, argv);
     if ((fflush(stdout) || ferror(stdout)) && (status == EXIT_FINE || status == EXIT_INTERRUPTED))
         status = complain("the output could not be written");

@@ -527,6 +527,8 @@ void host_start(int *argc, char ***argv)
     _setmode(_fileno(stdin), _O_BINARY);
     _setmode(_fileno(stdout), _O_BINARY);
     _setmode(_fileno(stderr), _O_BINARY);
+    /* without a buffer the console gets single bytes, and shows none of the characters that have several */
+    if (host_is_terminal(stdout)) setvbuf(stdout, NULL, _IOFBF, 1u << 16);
     pages_before[0] = GetConsoleCP(), pages_before[1] = GetConsoleOutputCP();
     if (pages_before[0]) {
         atexit(give_pages_back);
