@@ -245,6 +245,18 @@ static void write_safetensors(const char *name, const char *type, unsigned which
     fclose(f);
 }
 
+/* A tied model whose embedding has more rows than the others': rows for the tokens of write_tokenizer. */
+enum { MANY_ROWS = 264 };
+
+static void write_wide_safetensors(const char *name)
+{
+    matrix kept = model[EMB];
+    model[EMB].rows = MANY_ROWS, model[EMB].w = calloc((size_t)MANY_ROWS * DIM, sizeof(float));
+    write_safetensors(name, "F32", (1u << HEAD_OUT) - 1);
+    free(model[EMB].w);
+    model[EMB] = kept;
+}
+
 enum { TIED = (1 << HEAD_OUT) - 1, UNTIED = (1 << N_MATRICES) - 1, FIRST = 0x15F, SECOND = UNTIED & ~FIRST };
 
 static void write_index(const char *name)
@@ -1342,6 +1354,171 @@ static void test_pipes(void)
     remove_file("pipe.gguf");
 }
 
+/* ---- chat: what the command line says, and where the template comes from ---- */
+
+static int has_text(const harp_model *m, const char *key, const char *text)
+{
+    harp_meta meta;
+    return harp_meta_find(m, key, &meta) && meta.type == HARP_META_TEXT && meta.bytes == strlen(text)
+           && memcmp(meta.data, text, meta.bytes) == 0;
+}
+
+static int has_integer(const harp_model *m, const char *key, int value)
+{
+    harp_meta meta;
+    return harp_meta_find(m, key, &meta) && meta.type == HARP_META_INTEGER && meta.integer == value;
+}
+
+static harp_model *open_made(const char *name)
+{
+    char path[LONGEST_PATH];
+    harp_model *m = NULL;
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    check(harp_open(&m, path, NULL) == HARP_OK, "the made file opens");
+    return m;
+}
+
+static void test_chat_by_hand(void)
+{
+    static const char *const wrong[] = {"bos=maybe", "bos=2", "bos=", "bos=01", "system.last=-1", "user.trim=4",
+                                        "user.trim=yes", "user.trim=1x", "assistant.trim=0x1", "user.befor=x", "=x", "bos"};
+    static const struct {
+        const char *value;
+        int stored;
+    } flags[] = {{"yes", 1}, {"no", 0}, {"true", 1}, {"false", 0}, {"1", 1}, {"0", 0}};
+    char options[256], what[64];
+    harp_model *m;
+    size_t i;
+    for (i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        sprintf(options, "--chat '%s'", wrong[i]);
+        sprintf(what, "--chat %s is refused", wrong[i]);
+        remove_file("chat.harp");
+        check(convert("tied", "chat.harp", options) == 2 && says("--chat") && says("usage") && !exists("chat.harp"), what);
+    }
+    for (i = 0; i < sizeof flags / sizeof *flags; i++) {
+        sprintf(options, "--chat bos=%s --chat system.last=%s --chat user.trim=3 --chat 'user.before=\\n<u> = '",
+                flags[i].value, flags[i].value);
+        sprintf(what, "--chat bos=%s is stored", flags[i].value);
+        check(convert("tied", "chat.harp", options) == 0, "--chat");
+        m = open_made("chat.harp");
+        check(has_integer(m, "chat.bos", flags[i].stored) && has_integer(m, "chat.system.last", flags[i].stored)
+              && has_integer(m, "chat.user.trim", 3) && has_text(m, "chat.user.before", "\n<u> = "), what);
+        harp_close(m);
+    }
+}
+
+#define SAYS(text) "{% for m in messages %}" text "{{ m.role }}:{{ m.content }};{% endfor %}" \
+    "{% if add_generation_prompt %}" text "assistant:{% endif %}"
+
+/* Two folders with templates of their own: the tokenizer's one counts. */
+static void test_template_of_tokenizer(void)
+{
+    char options[LONGEST_PATH];
+    harp_model *m;
+    int i;
+    make_folder_of(MANY_ROWS, "model", ", \"tie_word_embeddings\": true");
+    write_wide_safetensors("model/model.safetensors");
+    write_text("model/chat_template.jinja", SAYS("A"));
+    make_folder("other", "");
+    write_text("other/tokenizer_config.json", "{\"chat_template\": \"" SAYS("B") "\"}");
+    write_tokenizer(1, BYTE_LEVEL, "", NULL, NULL);
+    copy_file("words/tokenizer.json", "other/tokenizer.json"), copy_file("words/tokenizer.json", "model/tokenizer.json");
+    for (i = 0; i < 3; i++) {
+        options[0] = 0;
+        if (i > 0) snprintf(options, sizeof options, "--tokenizer %s/other%s", folder, i > 1 ? "/tokenizer.json" : "");
+        check(convert("model", "chat.harp", options) == 0, "templates of two folders");
+        m = open_made("chat.harp");
+        check(has_text(m, "chat.user.before", i ? "Buser:" : "Auser:"),
+              i == 0 ? "the template of IN" : i == 1 ? "the template of --tokenizer FOLDER" : "of --tokenizer FILE's folder");
+        harp_close(m);
+    }
+}
+
+/* ---- the output: no file that is read may be replaced by it ---- */
+
+/* Refused in words, and nothing is written: OUT, which is read, stays as it is. */
+static void keeps(const char *in, const char *out, const char *options)
+{
+    size_t n = 0, m = 0;
+    char *before = load(out, &n), *after, what[LONGEST_PATH];
+    int refused = convert(in, out, options) == 1 && says("cannot be replaced") && says(out);
+    after = load(out, &m);
+    snprintf(what, sizeof what, "%s is read, so it is not replaced (%s)", out, in);
+    check(refused && before && after && n == m && memcmp(before, after, n) == 0, what);
+    if (before) save(out, before, n);
+    free(before), free(after);
+}
+
+static void make_links(const char *to)
+{
+    char path[LONGEST_PATH], link_path[LONGEST_PATH];
+    remove_file("symbolic.harp"), remove_file("hard.harp");
+    snprintf(link_path, sizeof link_path, "%s/symbolic.harp", folder);
+    if (symlink(to, link_path) != 0) exit(2);
+    snprintf(path, sizeof path, "%s/%s", folder, to);
+    snprintf(link_path, sizeof link_path, "%s/hard.harp", folder);
+    if (link(path, link_path) != 0) exit(2);
+}
+
+/* A folder with all the files that a folder may have, of a model with `vocab` rows. */
+static void make_full_folder(const char *name)
+{
+    static const char *const names[] = {"model.safetensors.index.json", "a.safetensors", "b.safetensors",
+                                        "generation_config.json",       "tokenizer_config.json", "added_tokens.json",
+                                        "chat_template.jinja"};
+    static const char *const texts[] = {NULL, NULL, NULL, "{}", "{\"pad_token\": \"<x>\"}", "{\"<x>\": 263}", "hello"};
+    char path[64];
+    size_t i;
+    make_folder_of(MANY_ROWS, name, "");
+    for (i = 0; i < sizeof names / sizeof *names; i++) {
+        sprintf(path, "%s/%s", name, names[i]);
+        if (i == 0) write_index(path);
+        else if (i < 3) write_safetensors(path, "F32", i == 1 ? FIRST : SECOND);
+        else write_text(path, texts[i]);
+    }
+    write_tokenizer(1, BYTE_LEVEL, "", NULL, NULL);
+    sprintf(path, "%s/tokenizer.json", name);
+    copy_file("words/tokenizer.json", path);
+}
+
+/* What a folder's own tokenizer is, or the one that --tokenizer names; the model's weights are those of `shards`. */
+static void test_inputs_stay(void)
+{
+    static const char *const names[] = {"config.json", "generation_config.json", "model.safetensors.index.json",
+                                        "a.safetensors", "b.safetensors", "tokenizer.json", "tokenizer_config.json",
+                                        "added_tokens.json", "chat_template.jinja"};
+    char path[LONGEST_PATH], options[LONGEST_PATH];
+    size_t i;
+    make_full_folder("full");
+    for (i = 0; i < sizeof names / sizeof *names; i++) sprintf(path, "full/%s", names[i]), keeps("full", path, "");
+    make_links("full/b.safetensors");
+    keeps("full", "symbolic.harp", ""), keeps("full", "hard.harp", "");
+    remove_file("symbolic.harp"), remove_file("hard.harp");
+    make_folder("single", "");
+    make_folder_of(MANY_ROWS, "wide", "");
+    write_safetensors("single/model.safetensors", "F32", UNTIED);
+    write_safetensors("wide/model.safetensors", "F32", UNTIED);
+    keeps("single", "single/model.safetensors", "");
+    keeps("single", "single/../single//model.safetensors", "");
+    sprintf(options, "--tokenizer %s/full", folder);
+    for (i = 5; i < sizeof names / sizeof *names; i++) sprintf(path, "full/%s", names[i]), keeps("wide", path, options);
+    sprintf(options, "--tokenizer %s/full/tokenizer.json", folder);
+    for (i = 5; i < sizeof names / sizeof *names; i++) sprintf(path, "full/%s", names[i]), keeps("wide", path, options);
+    write_llama2c("alone.bin", 0, 1);
+    keeps("alone.bin", "alone.bin", "");
+    for (i = 0; i < 3; i++) {
+        sprintf(path, "split-%05d-of-00003.gguf", (int)i + 1);
+        write_gguf(path, 3, GGUF_F32, 0, (int)i, 3);
+    }
+    for (i = 0; i < 3; i++)
+        sprintf(path, "split-%05d-of-00003.gguf", (int)i + 1), keeps("split-00001-of-00003.gguf", path, "");
+    write_gguf_vocabulary("words.gguf");
+    sprintf(options, "--tokenizer %s/words.gguf", folder);
+    keeps("single", "words.gguf", options);
+    check(convert("single", "single/model.harp", "") == 0, "a new file beside the inputs is fine");
+    check(convert("single", "single/model.harp", "--name again") == 0, "and may be replaced");
+}
+
 int main(int argc, char **argv)
 {
     if (argc != 3) return 2;
@@ -1359,6 +1536,9 @@ int main(int argc, char **argv)
     test_tokenizers();
     test_sentencepiece();
     test_pipes();
+    test_inputs_stay();
+    test_chat_by_hand();
+    test_template_of_tokenizer();
     test_attacks();
     test_interrupted(SIGTERM);
     test_interrupted(SIGKILL);

@@ -49,6 +49,15 @@ static int wrong_usage(const char *what, const char *argument)
     return 2;
 }
 
+static int add_chat(cv_request *r, const char *assignment)
+{
+    cv_error err;
+    if (r->n_chat == CV_MOST_CHAT) return wrong_usage("too many of ", "--chat");
+    if (cv_check_chat(assignment, &err) < 0) return wrong_usage(err.text, "");
+    r->chat[r->n_chat++] = assignment;
+    return 0;
+}
+
 /* Returns 0, or the exit status. */
 static int read_option(const option *options, size_t n, cv_request *r, int argc, char **argv, int *i)
 {
@@ -63,8 +72,7 @@ static int read_option(const option *options, size_t n, cv_request *r, int argc,
     }
     if (++*i >= argc) return wrong_usage("a value must follow ", name);
     if (!is_chat) *options[k].value = argv[*i];
-    else if (r->n_chat == CV_MOST_CHAT) return wrong_usage("too many of ", name);
-    else r->chat[r->n_chat++] = argv[*i];
+    else return add_chat(r, argv[*i]);
     return 0;
 }
 
@@ -219,7 +227,7 @@ static int convert(const cv_request *r, cv_error *err)
 {
     cv_description description;
     cv_source *source;
-    if (host_is_same_file(r->in, r->out)) return cv_fail(err, "%.300s: cannot replace what is read", r->out);
+    cv_protect_inputs_from(r->out);
     if (cv_describe(&description, &source, r, open_source, err) < 0) return -1;
     int failed = pour_source(r, &description, source, err);
     source->close(source);

@@ -14,16 +14,6 @@ typedef struct cv_paths {
     char folder[HOST_PATH_BYTES], file[HOST_PATH_BYTES]; /* file: what was found in it, or was given */
 } cv_paths;
 
-/* The folder of a file: what stands before its name. */
-static int cv_folder_of(char *out, size_t capacity, const char *path, cv_error *err)
-{
-    size_t n = (size_t)(host_file_name(path) - path);
-    if (n >= capacity) return cv_fail(err, "%.200s: the path is too long", path);
-    memcpy(out, path, n);
-    out[n] = 0;
-    return n ? 0 : cv_path_join(out, capacity, ".", "", err);
-}
-
 static int cv_beside(const cv_paths *paths, const char *name, char *out, cv_error *err)
 {
     if (cv_path_join(out, HOST_PATH_BYTES, paths->folder, name, err) < 0) return -1;
