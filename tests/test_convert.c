@@ -442,6 +442,16 @@ static int says(const char *text)
     return found;
 }
 
+/* The status of --check, or -1 if it does not say that. */
+static int check_says(const char *name, const char *text)
+{
+    char command[4096];
+    int status;
+    sprintf(command, "%s --check %s/%s > %s/said 2>&1", converter, folder, name, folder);
+    status = system(command);
+    return WIFEXITED(status) && says(text) ? WEXITSTATUS(status) : -1;
+}
+
 static int exists(const char *name)
 {
     char path[LONGEST_PATH];
@@ -1354,6 +1364,164 @@ static void test_pipes(void)
     remove_file("pipe.gguf");
 }
 
+/* ---- files and folders of another kind: named for what they are, with what to do next ---- */
+
+#define BYTES(text) text, sizeof text - 1
+#define POINTER "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 4976698672\n"
+
+static void save_padded(const char *name, const char *head, size_t bytes)
+{
+    char *data = calloc(1, 4096);
+    memcpy(data, head, bytes);
+    save(name, data, 4096);
+    free(data);
+}
+
+static void test_kinds(void)
+{
+    static const struct {
+        const char *head;
+        size_t bytes;
+        const char *word, *next;
+    } kinds[] = {{BYTES("\x89HARP\r\n\x1A"), "this is a .harp file already", "--check"},
+                 {BYTES(POINTER), "this is a Git LFS pointer", "git lfs pull"},
+                 {BYTES("PK\3\4\x14"), "this is a zip archive, as PyTorch's .pt", "save_pretrained"},
+                 {BYTES("\x80\2}q\0X"), "this is a Python pickle, as PyTorch's older", "save_pretrained"},
+                 {BYTES("\x80\2\x8A\x0Al\xFC\x9C" "F"), "this is a Python pickle", "safetensors"},
+                 {BYTES("\xC8\1\0\0\0\0\0\0{\"a\":{"), "this is a .safetensors file", "give the folder"},
+                 {BYTES("{\n  \"architectures\": ["), "this is JSON text", "give the folder that holds config.json"},
+                 {BYTES("[1, 2]"), "this is JSON text", "--vocab-only"},
+                 {BYTES("\x08\x07\x12\x07pytorch\x1A"), "this is an ONNX file", "Hugging Face folder"},
+                 {BYTES("<!DOCTYPE html><html>"), "this is a web page", "login"},
+                 {BYTES("<html lang=en>"), "this is a web page", "download"},
+                 {BYTES("\x1F\x8B\x08\0\0\0\0\0"), "this is a compressed file", "unpack it first"},
+                 {BYTES("\x28\xB5\x2F\xFD"), "this is a compressed file", "unpack it first"},
+                 {BYTES("\x89PNG\r\n\x1A\n"), "this is a PNG image", "not a model"},
+                 {BYTES("tjgg\1\0\0\0"), "this is a GGML file from before GGUF", "take the GGUF file"},
+                 {BYTES("\x89HDF\r\n\x1A\n"), "this is an HDF5 file", "save_pretrained"},
+                 {BYTES("\n\x0E\n\5<unk>\x15"), "this is a SentencePiece tokenizer", "--tokenizer FILE"},
+                 {BYTES("\x1B\0\0\0\0\0\0\0\5\0\0\0<unk>"), "this is a tokenizer of llama2.c", "--tokenizer FILE"},
+                 {BYTES("\1\2\3\4\5\6\7\x80"), "not a model of a known kind", "if this is a llama2.c checkpoint"}};
+    char what[128];
+    size_t i;
+    for (i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        save_padded("kind", kinds[i].head, kinds[i].bytes);
+        sprintf(what, "%s: %s", kinds[i].word, kinds[i].next);
+        check(convert("kind", "kind.harp", "") == 1 && says(kinds[i].word) && says(kinds[i].next) && !exists("kind.harp"),
+              what);
+    }
+    save("kind", "Once upon a time there was a text.", 34);
+    check(convert("kind", "kind.harp", "") == 1 && says("this is a text file"), "a text");
+    save("kind", "{}", 2);
+    check(convert("kind", "kind.harp", "") == 1 && says("this is JSON text"), "a very short JSON text");
+}
+
+/* Where people meet pointers: in a folder that git cloned without its large files. */
+static void test_pointers(void)
+{
+    char options[LONGEST_PATH];
+    make_folder("cloned", "");
+    write_text("cloned/model.safetensors", POINTER);
+    check(convert("cloned", "kind.harp", "") == 1 && says("model.safetensors: this is a Git LFS pointer"),
+          "a pointer as model.safetensors");
+    write_safetensors("cloned/model.safetensors", "F32", UNTIED);
+    write_text("cloned/tokenizer.json", POINTER);
+    check(convert("cloned", "kind.harp", "") == 1 && says("tokenizer.json: this is a Git LFS pointer"),
+          "a pointer as tokenizer.json");
+    remove_file("cloned/tokenizer.json");
+    write_text("cloned/tokenizer.model", POINTER);
+    check(convert("cloned", "kind.harp", "") == 1 && says("tokenizer.model: this is a Git LFS pointer"),
+          "a pointer as tokenizer.model");
+    remove_file("cloned/tokenizer.model");
+    write_text("cloned/generation_config.json", "<!DOCTYPE html>");
+    check(convert("cloned", "kind.harp", "") == 1 && says("generation_config.json: this is a web page"),
+          "a web page as generation_config.json");
+    remove_file("cloned/generation_config.json");
+    sprintf(options, "--tokenizer %s/f32.harp", folder);
+    check(convert("cloned", "kind.harp", options) == 1 && says("f32.harp: this is a .harp file already"),
+          "a .harp file as a tokenizer");
+    check(convert("cloned/model.safetensors", "kind.harp", "") == 1 && says("this is a .safetensors file"),
+          "the file instead of its folder");
+    write_gguf("kind.gguf", 3, GGUF_F16, 1, 0, 1);
+    check(check_says("kind.gguf", "this is a GGUF file: convert it with") == 1, "--check of a GGUF file");
+    check(check_says("cloned/config.json", "this is JSON text") == 1, "--check of a JSON file");
+    make_pipe("pipe.harp");
+    check(check_says("pipe.harp", "not a regular file") == 1, "--check of a pipe");
+    remove_file("pipe.harp");
+}
+
+/* Folders whose weights are of another kind, and weights quantized by others. */
+static void test_other_folders(void)
+{
+    static const char *const files[][2] = {{"adapter_config.json", "merge it into its base model first"},
+                                           {"pytorch_model.bin", "save the model as safetensors"},
+                                           {"pytorch_model.bin.index.json", "save the model as safetensors"},
+                                           {"consolidated.00.pth", "take the one for Hugging Face transformers"}};
+    static const char *const configs[][2] = {
+        {", \"quantization_config\": {\"quant_method\": \"gptq\", \"bits\": 4}", "quantized by gptq"},
+        {", \"quantization_config\": {\"quant_method\": \"awq\"}", "quantized by awq"},
+        {", \"quantization_config\": {\"load_in_8bit\": true}", "quantized by bitsandbytes"},
+        {", \"quantization\": {\"group_size\": 64, \"bits\": 4}", "quantized by MLX"},
+        {", \"quantization\": {\"bits\": 4}, \"quantization_config\": {\"bits\": 4}", "quantized by MLX"}};
+    static const char *const tensors[][2] = {
+        {"model.layers.0.mlp.up_proj.qweight", "quantized by GPTQ or AWQ"}, {"a.g_idx", "quantized by GPTQ"},
+        {"a.weight.absmax", "quantized by bitsandbytes"}, {"a.weight_scale_inv", "quantized by FP8"}};
+    char text[256], path[64];
+    size_t i;
+    for (i = 0; i < 2 * sizeof files / sizeof *files; i++) {
+        make_folder("elsewhere", "");
+        if (i % 2) remove_file("elsewhere/config.json");
+        sprintf(path, "elsewhere/%s", files[i / 2][0]);
+        write_text(path, "{}");
+        check(convert("elsewhere", "kind.harp", "") == 1 && says(files[i / 2][0]) && says(files[i / 2][1])
+              && says(i % 2 ? "no config.json" : "no model.safetensors"), path);
+        remove_file(path);
+    }
+    check(convert("elsewhere", "kind.harp", "") == 1 && says("there is no config.json, so this is no folder of"),
+          "a folder without a model");
+    for (i = 0; i < sizeof configs / sizeof *configs; i++) {
+        make_folder("elsewhere", configs[i][0]);
+        check(convert("elsewhere", "kind.harp", "") == 1 && says(configs[i][1]) && says("convert the original model"),
+              configs[i][1]);
+    }
+    make_folder("elsewhere", "");
+    for (i = 0; i < sizeof tensors / sizeof *tensors; i++) {
+        sprintf(text, "{\"%s\": {\"dtype\": \"I32\", \"shape\": [4], \"data_offsets\": [0, 16]}}", tensors[i][0]);
+        write_header("elsewhere/model.safetensors", text, 16);
+        check(convert("elsewhere", "kind.harp", "") == 1 && says(tensors[i][0]) && says(tensors[i][1])
+              && says("convert the original model"), tensors[i][0]);
+    }
+}
+
+static unsigned crc_of(const char *data, size_t bytes)
+{
+    unsigned c = ~0u;
+    size_t i;
+    int k;
+    for (i = 0; i < bytes; i++)
+        for (c ^= (unsigned char)data[i], k = 0; k < 8; k++) c = c & 1u ? c >> 1 ^ 0xEDB88320u : c >> 1;
+    return ~c;
+}
+
+/* A file that does not tell what rounding did, as another writer's. */
+static void test_check_without_losses(void)
+{
+    size_t n = 0;
+    char *data = load("f32.harp", &n), *key = data ? memmem(data, n, "quantization_errors", 19) : NULL;
+    unsigned crc;
+    int i;
+    check(key != NULL && check_says("f32.harp", "exact") == 0, "--check tells what rounding did");
+    if (!key) return;
+    key[0] = 'x';
+    memset(data + 12, 0, 4);
+    crc = crc_of(data, (size_t)word(data + 56));
+    for (i = 0; i < 4; i++) data[12 + i] = (char)(crc >> (8 * i));
+    save("kind.harp", data, n);
+    check(check_says("kind.harp", "int8") == 0 && says("whole"), "--check of a file that does not tell");
+    remove_file("kind.harp");
+    free(data);
+}
+
 /* ---- chat: what the command line says, and where the template comes from ---- */
 
 static int has_text(const harp_model *m, const char *key, const char *text)
@@ -1537,6 +1705,10 @@ int main(int argc, char **argv)
     test_sentencepiece();
     test_pipes();
     test_inputs_stay();
+    test_kinds();
+    test_pointers();
+    test_other_folders();
+    test_check_without_losses();
     test_chat_by_hand();
     test_template_of_tokenizer();
     test_attacks();

@@ -30,6 +30,24 @@ static int is_in(const char *const *list, size_t n, const char *key)
     return 0;
 }
 
+/* GPTQ, AWQ, bitsandbytes and others say so in quantization_config; MLX in quantization. */
+static int check_quantization(const cv_config *c, cv_error *err)
+{
+    const cv_json *j = c->json;
+    char value[64] = "MLX";
+    uint32_t theirs = cv_json_get(j, 0, "quantization_config");
+    uint32_t method = cv_json_get(j, theirs, "quant_method");
+    if (cv_json_type_of(j, theirs) > CV_JSON_NULL) {
+        if (method != CV_JSON_NONE) cv_config_describe(j, method, value, sizeof value);
+        else if (cv_json_get(j, theirs, "load_in_8bit") != CV_JSON_NONE) strcpy(value, "bitsandbytes");
+        else if (cv_json_get(j, 0, "quantization") == CV_JSON_NONE) strcpy(value, "a method without a name");
+    } else if (cv_json_type_of(j, cv_json_get(j, 0, "quantization")) <= CV_JSON_NULL) {
+        return 0;
+    }
+    return cv_fail(err, "%.200s: the weights are quantized by %s, which is not read here: convert the original model, or a "
+                        "GGUF file of it", c->path, value);
+}
+
 static int check_off_keys(const cv_config *c, cv_error *err)
 {
     const cv_json *j = c->json;
@@ -40,10 +58,7 @@ static int check_off_keys(const cv_config *c, cv_error *err)
             return cv_fail(err, "%.200s: %s is %s; only false is supported", c->path, off_keys[i],
                            cv_config_describe(j, node, value, sizeof value));
     }
-    uint32_t quantization = cv_json_get(j, 0, "quantization_config");
-    if (cv_json_type_of(j, quantization) <= CV_JSON_NULL) return 0;
-    return cv_fail(err, "%.200s: quantization_config: weights quantized by %s are not supported; take the originals",
-                   c->path, cv_config_describe(j, cv_json_get(j, quantization, "quant_method"), value, sizeof value));
+    return check_quantization(c, err);
 }
 
 /* A key nobody knows is harmless only if it is off. */

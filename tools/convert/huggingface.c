@@ -194,6 +194,61 @@ static int read_rows(cv_source *source, const cv_matrix *matrix, uint64_t first,
     return 0;
 }
 
+/* ---- folders of another kind ---- */
+
+/* Where config.json or the weights are missing: what tells why, by a file that is there instead. */
+static int explain_absence(const char *path, const char *missing, cv_error *err)
+{
+    static const struct {
+        const char *name, *what;
+    } others[] = {
+        {"adapter_config.json", "this is an adapter (LoRA): merge it into its base model first (PEFT: merge_and_unload)"},
+        {"pytorch_model.bin", "its weights are a Python pickle: save the model as safetensors (transformers: save_pretrained)"},
+        {"pytorch_model.bin.index.json",
+         "its weights are Python pickles: save the model as safetensors (transformers: save_pretrained)"},
+        {"consolidated.00.pth", "this is Meta's own form of a model: take the one for Hugging Face transformers"},
+        {"consolidated.safetensors", "this is Mistral's own form of a model: take the one for Hugging Face transformers"},
+        {"model.onnx", "its weights are an ONNX file: take the model with safetensors"},
+        {"tf_model.h5", "its weights are TensorFlow's: take the model with safetensors"}};
+    char file[HOST_PATH_BYTES];
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        if (cv_path_join(file, sizeof file, path, others[i].name, err) < 0) return -1;
+        if (cv_file_exists(file))
+            return cv_fail(err, "%.200s: there is no %s, but %s: %s", path, missing, others[i].name, others[i].what);
+    }
+    return cv_fail(err, "%.200s: there is no %s, so this is no folder of a Hugging Face model", path, missing);
+}
+
+static int has_weights(const char *path, cv_error *err)
+{
+    char single[HOST_PATH_BYTES], index[HOST_PATH_BYTES];
+    if (cv_path_join(single, sizeof single, path, "model.safetensors", err) < 0
+        || cv_path_join(index, sizeof index, path, "model.safetensors.index.json", err) < 0)
+        return -1;
+    return cv_file_exists(single) || cv_file_exists(index) ? 0 : explain_absence(path, "model.safetensors", err);
+}
+
+/* Quantized weights that config.json does not tell of: tensors that only such models have. */
+static int check_tensor_names(const folder *f, cv_error *err)
+{
+    static const struct {
+        const char *ending, *method;
+    } marks[] = {{".qweight", "GPTQ or AWQ"},      {".qzeros", "GPTQ or AWQ"},
+                 {".g_idx", "GPTQ"},               {".SCB", "bitsandbytes (8 bits)"},
+                 {".absmax", "bitsandbytes (4 bits)"}, {".weight_packed", "compressed-tensors"},
+                 {".weight_scale", "FP8 or compressed-tensors"}, {".weight_scale_inv", "FP8"},
+                 {".scales", "MLX or GPTQ"},       {".weight_blocks", "MXFP4"}};
+    for (size_t i = 0; i < f->tensors.n; i++)
+        for (size_t k = 0; k < sizeof marks / sizeof *marks; k++) {
+            const char *name = f->tensors.tensors[i].name;
+            size_t n = strlen(name), length = strlen(marks[k].ending);
+            if (n <= length || strcmp(name + n - length, marks[k].ending) != 0) continue;
+            return cv_fail(err, "%.200s: tensor %.120s: the weights are quantized by %s, which is not read here: convert "
+                                "the original model, or a GGUF file of it", f->config_path, name, marks[k].method);
+        }
+    return 0;
+}
+
 /* ---- opening ---- */
 
 static void close_folder(cv_source *source)
@@ -209,16 +264,18 @@ static int load(folder *f, const char *path, cv_error *err)
 {
     char generation[HOST_PATH_BYTES];
     if (cv_path_join(f->config_path, sizeof f->config_path, path, "config.json", err) < 0
-        || cv_path_join(generation, sizeof generation, path, "generation_config.json", err) < 0
-        || cv_json_load(&f->config, f->config_path, MOST_CONFIG_BYTES, err) < 0)
+        || cv_path_join(generation, sizeof generation, path, "generation_config.json", err) < 0)
         return -1;
+    if (!cv_file_exists(f->config_path)) return explain_absence(path, "config.json", err);
+    if (cv_json_load(&f->config, f->config_path, MOST_CONFIG_BYTES, err) < 0) return -1;
     if (cv_json_type_of(&f->config, 0) != CV_JSON_OBJECT)
         return cv_fail(err, "%.200s: an object is wanted", f->config_path);
     if (cv_file_exists(generation) && cv_json_load(&f->generation, generation, MOST_CONFIG_BYTES, err) < 0) return -1;
     cv_config c = {&f->config, f->config_path, NULL, &f->source.facts};
     if (cv_config_read(&c, f->generation.n_nodes ? &f->generation : NULL, err) < 0) return -1;
     f->family = c.family;
-    return cv_safetensors_open(&f->tensors, path, err);
+    if (has_weights(path, err) < 0 || cv_safetensors_open(&f->tensors, path, err) < 0) return -1;
+    return check_tensor_names(f, err);
 }
 
 int cv_open_huggingface(cv_source **source, const char *path, cv_error *err)
