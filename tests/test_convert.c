@@ -216,12 +216,15 @@ static int width_of(const char *type)
     return strcmp(type, "F32") == 0 ? 4 : 2;
 }
 
+static const char *metadata = ""; /* what a header begins with */
+
 /* Matrices whose index is in which (bit by bit). */
 static void write_safetensors(const char *name, const char *type, unsigned which)
 {
     char path[LONGEST_PATH], header[8192] = "{", tensor[128];
     FILE *f = create(name, path);
     int m, l, i, n, at = 0;
+    strcat(header, metadata);
     for (m = 0; m < N_MATRICES; m++)
         for (l = 0; l < model[m].layers && (which >> m & 1u); l++) {
             const matrix *x = &model[m];
@@ -491,10 +494,16 @@ static void test_forms(void)
 {
     static const char *const folders[][2] = {{"f32", "F32"}, {"f16", "F16"}, {"bf16", "BF16"}};
     char name[64], what[128];
+    matrix kept;
     int i;
     make_folder("tied", ", \"tie_word_embeddings\": true");
     write_safetensors("tied/model.safetensors", "F32", TIED);
     check(convert("tied", "tied.harp", "") == 0, "a tied model");
+    make_folder("both", "");
+    kept = model[HEAD_OUT], model[HEAD_OUT].w = model[EMB].w;
+    write_safetensors("both/model.safetensors", "F32", UNTIED);
+    model[HEAD_OUT] = kept;
+    check(convert("both", "both.harp", "") == 0, "an untied model of one matrix, twice");
     for (i = 0; i < 3; i++) {
         make_folder(folders[i][0], "");
         sprintf(name, "%s/model.safetensors", folders[i][0]);
@@ -603,7 +612,7 @@ static const struct {
     const char *more, *word;
 } families[] = {
     {"{\"model_type\": \"mamba\", " SMALL "}", "model_type mamba"},
-    {"{\"model_type\": \"gemma3\", \"text_config\": {}}", "model_type gemma3"},
+    {"{\"model_type\": \"llava\", \"text_config\": {}}", "model_type llava"},
     {"{\"model_type\": \"qwen2\", \"architectures\": [\"Qwen2ForReward\"], " SMALL RMS "}", "Qwen2ForReward"},
     {"{\"model_type\": \"llama\", \"hidden_act\": \"relu\", " SMALL RMS "}", "hidden_act is relu"},
     {"{\"model_type\": \"gemma2\", \"hidden_activation\": \"quick_gelu\", " SMALL RMS "}",
@@ -1085,6 +1094,146 @@ static void test_gemma(void)
               && scale.real == types[i].scale, types[i].dtype);
         harp_close(m);
     }
+}
+
+/* ---- Gemma 3 with vision: its language model alone ---- */
+
+/* The sizes that text_config leaves out are those that transformers' class assumes. */
+#define G3_SIZES "\"hidden_size\": 64, \"intermediate_size\": 32, \"num_hidden_layers\": 1, \"vocab_size\": 20," \
+    " \"sliding_window\": 8, \"rope_scaling\": {\"factor\": 8.0, \"rope_type\": \"linear\"}"
+#define G3_ASSUMED ", \"num_attention_heads\": 8, \"num_key_value_heads\": 4, \"head_dim\": 256," \
+    " \"max_position_embeddings\": 131072, \"rms_norm_eps\": 1e-6, \"rope_theta\": 1000000.0"
+#define G3_OUTSIDE "\"eos_token_id\": [1, 6], \"bos_token_id\": 2, \"torch_dtype\": \"bfloat16\""
+
+static const struct {
+    const char *name; /* behind "model."; '*' begins one of the vision part */
+    int rows, cols;
+} gemma3[] = {{"embed_tokens", 20, 64},
+              {"layers.0.input_layernorm", 0, 64},
+              {"layers.0.post_attention_layernorm", 0, 64},
+              {"layers.0.pre_feedforward_layernorm", 0, 64},
+              {"layers.0.post_feedforward_layernorm", 0, 64},
+              {"layers.0.self_attn.q_norm", 0, 256},
+              {"layers.0.self_attn.k_norm", 0, 256},
+              {"layers.0.self_attn.q_proj", 2048, 64},
+              {"layers.0.self_attn.k_proj", 1024, 64},
+              {"layers.0.self_attn.v_proj", 1024, 64},
+              {"layers.0.self_attn.o_proj", 64, 2048},
+              {"layers.0.mlp.gate_proj", 32, 64},
+              {"layers.0.mlp.up_proj", 32, 64},
+              {"layers.0.mlp.down_proj", 64, 32},
+              {"norm", 0, 64},
+              {"*vision_tower.vision_model.embeddings.patch_embedding", 3, 5},
+              {"*multi_modal_projector.mm_soft_emb_norm", 0, 7}};
+enum { G3_TENSORS = sizeof gemma3 / sizeof *gemma3 };
+
+/* style 0: a model of text alone; 1 and 2: inside a larger one, as older and newer transformers name it. */
+static void write_gemma3(const char *name, int style, const char *configured)
+{
+    static const char *const before[] = {"model.", "language_model.model.", "model.language_model."};
+    char path[LONGEST_PATH], file[64], header[8192] = "{\"__metadata__\":{\"format\":\"pt\"}";
+    FILE *f;
+    int t, i, at = 0;
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    mkdir(path, 0777);
+    sprintf(file, "%s/config.json", name), write_text(file, configured);
+    for (t = 0; t < G3_TENSORS; t++) {
+        int vision = gemma3[t].name[0] == '*', n = 4 * (gemma3[t].rows ? gemma3[t].rows : 1) * gemma3[t].cols;
+        if (vision && style == 0) continue;
+        sprintf(header + strlen(header), ",\"%s%s.weight\":{\"dtype\":\"F32\",\"shape\":[",
+                !vision ? before[style] : style == 2 ? "model." : "", gemma3[t].name + vision);
+        if (gemma3[t].rows) sprintf(header + strlen(header), "%d,", gemma3[t].rows);
+        sprintf(header + strlen(header), "%d],\"data_offsets\":[%d,%d]}", gemma3[t].cols, at, at + n);
+        at += n;
+    }
+    strcat(header, "}");
+    sprintf(file, "%s/model.safetensors", name);
+    f = create(file, path);
+    put(f, strlen(header), 8), fputs(header, f);
+    for (i = 0; i < at / 4; i++) put(f, bits_of((float)(i * 7919 % 255 - 127) / 512.0f), 4);
+    fclose(f);
+}
+
+static int same_files(const char *a, const char *b)
+{
+    size_t n = 0, m = 0;
+    char *x = load(a, &n), *y = load(b, &m);
+    int same = x && y && n == m && memcmp(x, y, n) == 0;
+    free(x), free(y);
+    return same;
+}
+
+static void make_place(const char *name)
+{
+    char path[LONGEST_PATH];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    mkdir(path, 0777);
+}
+
+static void test_gemma3_vision(void)
+{
+    static const char *const outer = "{\"architectures\": [\"Gemma3ForConditionalGeneration\"], \"model_type\": \"gemma3\","
+        " \"boi_token_index\": 3, \"image_token_index\": 5, \"mm_tokens_per_image\": 256, \"vision_config\": {\"x\": 1}, "
+        G3_OUTSIDE ", \"text_config\": {%s" G3_SIZES "}%s}";
+    static const struct {
+        const char *inside, *outside, *word;
+    } refused[] = {{"\"num_experts\": 8, ", "", "num_experts (8)"},
+                   {"\"model_type\": \"llama\", ", "", "text_config.model_type is llama"},
+                   {"", ", \"audio_config\": {\"y\": 2}", "audio_config (an object)"},
+                   {"", ", \"quantization_config\": {\"quant_method\": \"gptq\"}", "quantized by gptq"},
+                   {"\"use_bidirectional_attention\": true, ", "", "use_bidirectional_attention is true"}};
+    char text[2048];
+    size_t i;
+    make_place("text"), make_place("older"), make_place("newer");
+    write_gemma3("text/g3", 0, "{\"architectures\": [\"Gemma3ForCausalLM\"], \"model_type\": \"gemma3_text\", " G3_OUTSIDE
+                 ", " G3_SIZES G3_ASSUMED "}");
+    check(convert("text/g3", "g3.harp", "--quiet") == 0, "Gemma 3, text alone");
+    sprintf(text, outer, "\"model_type\": \"gemma3_text\", ", "");
+    write_gemma3("older/g3", 1, text);
+    check(convert("older/g3", "g3v.harp", "") == 0 && same_files("g3.harp", "g3v.harp"),
+          "Gemma 3 with vision, older names: the same file as of its text part alone");
+    check(convert("older/g3", "g3v.harp", "") == 0 && says("note: the vision part is left out"), "and says so");
+    write_gemma3("newer/g3", 2, text);
+    check(convert("newer/g3", "g3v.harp", "") == 0 && same_files("g3.harp", "g3v.harp"),
+          "Gemma 3 with vision, newer names: the same file");
+    write_gemma3("text/g3", 1, "{\"model_type\": \"gemma3_text\", " G3_SIZES "}");
+    check(convert("text/g3", "g3v.harp", "") == 1 && says("tensor model.embed_tokens.weight is missing"),
+          "a model of text alone has no names of one with vision");
+    for (i = 0; i < sizeof refused / sizeof *refused; i++) {
+        sprintf(text, outer, refused[i].inside, refused[i].outside);
+        write_gemma3("newer/g3", 2, text);
+        remove_file("g3v.harp");
+        check(convert("newer/g3", "g3v.harp", "") == 1 && says(refused[i].word) && !exists("g3v.harp"), refused[i].word);
+    }
+    write_gemma3("newer/g3", 2, "{\"model_type\": \"gemma3\", \"text_config\": 3}");
+    check(convert("newer/g3", "g3v.harp", "") == 1 && says("text_config is a number; an object is wanted"), "text_config");
+}
+
+/* ---- one matrix, two names ---- */
+
+/* A tied model may have been saved under either name, and __metadata__ may say which name is which. */
+static void test_shared_names(void)
+{
+    static const char *const alias = "\"__metadata__\":{\"format\":\"pt\",\"%s\":\"%s\"},";
+    static const char *const names[] = {"model.embed_tokens.weight", "lm_head.weight"};
+    matrix kept = model[EMB];
+    char text[128];
+    int i;
+    make_folder("tied", ", \"tie_word_embeddings\": true");
+    model[EMB].name = names[1];
+    write_safetensors("tied/model.safetensors", "F32", TIED);
+    check(convert("tied", "shared.harp", "") == 0 && same_files("tied.harp", "shared.harp"),
+          "a tied model whose embedding is called lm_head.weight: the same file");
+    make_folder("tied", "");
+    check(convert("tied", "shared.harp", "") == 1 && says("model.embed_tokens.weight is missing"),
+          "the same names of a model that is not tied");
+    for (i = 0; i < 2; i++) { /* not tied, but the file says that both are one */
+        sprintf(text, alias, names[!i], names[i]);
+        model[EMB].name = names[i], metadata = text;
+        write_safetensors("tied/model.safetensors", "F32", TIED);
+        check(convert("tied", "shared.harp", "") == 0 && same_tensors("both.harp", "shared.harp"), text);
+    }
+    model[EMB] = kept, metadata = "";
 }
 
 /* ---- tokenizer.json: what changes tokens is done or refused, never passed over ---- */
@@ -1700,6 +1849,8 @@ int main(int argc, char **argv)
     test_layouts();
     test_large_vocabulary();
     test_gemma();
+    test_gemma3_vision();
+    test_shared_names();
     test_refused_tokenizers();
     test_tokenizers();
     test_sentencepiece();

@@ -195,7 +195,8 @@ static int write_file(const cv_request *r, cv_description *d, cv_source *source,
     return cv_writer_finish(&writer, err);
 }
 
-static void report(const cv_request *r, const cv_description *d, const cv_plan *plan, const cv_loss *losses)
+static void report(const cv_request *r, const cv_description *d, const cv_source *source, const cv_plan *plan,
+                   const cv_loss *losses)
 {
     for (uint32_t i = 0; r->errors && i < plan->n; i++)
         if (plan->tensors[i].type == CV_Q8)
@@ -205,6 +206,7 @@ static void report(const cv_request *r, const cv_description *d, const cv_plan *
     printf("%s: %.0f weights", r->out, (double)plan->weights);
     if (d->has_tokenizer) printf(", %d tokens\n", (int)d->tokenizer.n_tokens);
     else printf("; no tokenizer: the model takes token ids only\n");
+    if (source->note) fprintf(stderr, "harp-convert: note: %s\n", source->note);
     if (d->tokenizer.note[0]) fprintf(stderr, "harp-convert: note: tokenizer: %s\n", d->tokenizer.note);
     if (d->chat_note[0])
         fprintf(stderr, "harp-convert: note: no chat format could be derived from the template: %s\n"
@@ -217,7 +219,7 @@ static int pour_source(const cv_request *r, cv_description *d, cv_source *source
     if (cv_plan_make(&plan, source, r->weights && strcmp(r->weights, "f32") == 0, err) < 0) return -1;
     cv_loss *losses = cv_alloc(plan.n, sizeof *losses, err);
     int failed = !losses || write_file(r, d, source, &plan, losses, err) < 0;
-    if (!failed) report(r, d, &plan, losses);
+    if (!failed) report(r, d, source, &plan, losses);
     free(losses);
     cv_plan_free(&plan);
     return failed ? -1 : 0;

@@ -32,13 +32,31 @@ static void name_of_layer(char *out, size_t capacity, const char *pattern, int32
     else snprintf(out, capacity, "%.*s%d%s", (int)(star - pattern), pattern, (int)layer, star + 1);
 }
 
+/* A tensor by its name, or by the name of another that it is the same as. */
+static cv_st_tensor *find_shared(const folder *f, const char *name)
+{
+    cv_st_tensor *t = cv_safetensors_find(&f->tensors, name);
+    const char *other = t ? NULL : cv_safetensors_kept(&f->tensors, name);
+    return other ? cv_safetensors_find(&f->tensors, other) : t;
+}
+
+/* A language model inside another one: transformers has had two ways to name its tensors. */
+static cv_st_tensor *find_wrapped(const folder *f, const char *name)
+{
+    char wrapped[CV_NAME_IN_SOURCE + 32];
+    cv_st_tensor *t;
+    snprintf(wrapped, sizeof wrapped, "language_model.%s", name);
+    if ((t = find_shared(f, wrapped)) != NULL || strncmp(name, "model.", 6) != 0) return t;
+    snprintf(wrapped, sizeof wrapped, "model.language_model.%s", name + 6);
+    return find_shared(f, wrapped);
+}
+
 static cv_st_tensor *find_tensor(const folder *f, const char *name)
 {
     const char *prefix = f->family->loose_prefix;
-    cv_st_tensor *t = cv_safetensors_find(&f->tensors, name);
-    if (!t && prefix && strncmp(name, prefix, strlen(prefix)) == 0)
-        t = cv_safetensors_find(&f->tensors, name + strlen(prefix));
-    return t;
+    cv_st_tensor *t = find_shared(f, name);
+    if (!t && prefix && strncmp(name, prefix, strlen(prefix)) == 0) t = find_shared(f, name + strlen(prefix));
+    return !t && f->family->wrapper ? find_wrapped(f, name) : t;
 }
 
 /* Where the rows of a part begin in the stack, how many they are, and how many the stack has. */
@@ -76,17 +94,27 @@ static int cut_out(const folder *f, const cv_st_tensor *t, cv_fusion fusion, cv_
     return 0;
 }
 
+/* The first of a part's names that a tensor has; matrix->name becomes that tensor's. NULL: none. */
+static cv_st_tensor *find_part(const folder *f, cv_part part, int32_t layer, cv_matrix *matrix, const cv_name **name)
+{
+    for (int i = 0; (*name = cv_name_of(f->family, part, i)) != NULL; i++) {
+        name_of_layer(matrix->name, sizeof matrix->name, (*name)->name, layer);
+        cv_st_tensor *t = find_tensor(f, matrix->name);
+        if (t) snprintf(matrix->name, sizeof matrix->name, "%.*s", CV_NAME_IN_SOURCE - 1, t->name);
+        if (t) return t;
+    }
+    return NULL;
+}
+
 static int find(cv_source *source, cv_part part, int32_t layer, cv_matrix *matrix, cv_error *err)
 {
     folder *f = (folder *)source;
-    const cv_name *name = NULL;
-    cv_st_tensor *t = NULL;
+    const cv_name *name;
     memset(matrix, 0, sizeof *matrix);
     matrix->part = part;
-    for (int i = 0; !t && (name = cv_name_of(f->family, part, i)) != NULL; i++) {
-        name_of_layer(matrix->name, sizeof matrix->name, name->name, layer);
-        t = find_tensor(f, matrix->name);
-    }
+    cv_st_tensor *t = find_part(f, part, layer, matrix, &name);
+    if (!t && part == CV_EMBEDDING && f->source.facts.tied) /* one matrix, of which either name may have been saved */
+        t = find_part(f, CV_OUTPUT, layer, matrix, &name);
     if (!t) {
         name = cv_name_of(f->family, part, 0);
         name_of_layer(matrix->name, sizeof matrix->name, name ? name->name : "of that kind", layer);
@@ -101,9 +129,10 @@ static int find(cv_source *source, cv_part part, int32_t layer, cv_matrix *matri
     return name->fusion == CV_WHOLE || name->fusion == CV_TURNED ? 0 : cut_out(f, t, name->fusion, matrix, err);
 }
 
-/* What older transformers saved along with the weights, and what a tied model has twice. */
-static int means_nothing(const folder *f, const char *name)
+/* What older transformers saved along with the weights, what a tied model has twice, what is not for text. */
+static int means_nothing(const folder *f, const cv_st_tensor *t)
 {
+    const char *name = t->name;
     static const char *const buffers[] = {".rotary_emb.inv_freq", ".attn.bias", ".attn.masked_bias", ".attention.bias",
                                           ".attention.masked_bias"};
     size_t n = strlen(name);
@@ -111,14 +140,16 @@ static int means_nothing(const folder *f, const char *name)
         size_t length = strlen(buffers[i]);
         if (n > length && strcmp(name + n - length, buffers[i]) == 0) return 1;
     }
-    return f->source.facts.tied && strcmp(name, cv_name_of(f->family, CV_OUTPUT, 0)->name) == 0;
+    for (const char *const *other = f->family->wrapper ? f->family->wrapper->left_out : NULL; other && *other; other++)
+        if (strncmp(name, *other, strlen(*other)) == 0) return 1;
+    return f->source.facts.tied && t == find_tensor(f, cv_name_of(f->family, CV_OUTPUT, 0)->name);
 }
 
 static int check_rest(cv_source *source, cv_error *err)
 {
     folder *f = (folder *)source;
     for (size_t i = 0; i < f->tensors.n; i++)
-        if (!f->tensors.tensors[i].used && !means_nothing(f, f->tensors.tensors[i].name))
+        if (!f->tensors.tensors[i].used && !means_nothing(f, &f->tensors.tensors[i]))
             return cv_fail(err, "tensor %.150s is not part of a %s model as it is known here",
                            f->tensors.tensors[i].name, f->family->model_type);
     return 0;
@@ -271,9 +302,10 @@ static int load(folder *f, const char *path, cv_error *err)
     if (cv_json_type_of(&f->config, 0) != CV_JSON_OBJECT)
         return cv_fail(err, "%.200s: an object is wanted", f->config_path);
     if (cv_file_exists(generation) && cv_json_load(&f->generation, generation, MOST_CONFIG_BYTES, err) < 0) return -1;
-    cv_config c = {&f->config, f->config_path, NULL, &f->source.facts};
+    cv_config c = {&f->config, f->config_path, NULL, &f->source.facts, 0};
     if (cv_config_read(&c, f->generation.n_nodes ? &f->generation : NULL, err) < 0) return -1;
     f->family = c.family;
+    f->source.note = c.family->wrapper ? c.family->wrapper->note : NULL;
     if (has_weights(path, err) < 0 || cv_safetensors_open(&f->tensors, path, err) < 0) return -1;
     return check_tensor_names(f, err);
 }

@@ -3,7 +3,8 @@
  * safetensors.c - see safetensors.h
  *
  * A file is a u64 N, N bytes of JSON, and data. The JSON maps names to {"dtype", "shape", "data_offsets": [begin, end]},
- * offsets counting from the data's first byte; "__metadata__" maps texts to texts and means nothing here. */
+ * offsets counting from the data's first byte; "__metadata__" maps texts to texts, among them names that were left out,
+ * because their tensor is there under another name, to that name. */
 #include "safetensors.h"
 #include "bytes.h"
 #include "dequantize.h"
@@ -292,6 +293,16 @@ cv_st_tensor *cv_safetensors_find(const cv_safetensors *st, const char *name)
     memset(&key, 0, sizeof key);
     key.name = name;
     return st->n ? bsearch(&key, st->tensors, st->n, sizeof key, by_name) : NULL;
+}
+
+const char *cv_safetensors_kept(const cv_safetensors *st, const char *name)
+{
+    for (uint32_t i = 0; i < st->n_files; i++) {
+        const cv_json *j = &st->files[i].header;
+        const char *kept = cv_json_string(j, cv_json_get(j, cv_json_get(j, 0, "__metadata__"), name), NULL);
+        if (kept) return kept;
+    }
+    return NULL;
 }
 
 int cv_safetensors_is_float(const cv_st_tensor *t)
