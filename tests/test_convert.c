@@ -1430,6 +1430,52 @@ static void test_sentencepiece(void)
     free(text);
 }
 
+/* byte_fallback without the bytes' tokens means nothing: a character that has no token is unknown, or a run of them is.
+ * What is wanted is what @huggingface/tokenizers 0.2.0 makes of these texts. */
+static void test_no_byte_tokens(void)
+{
+    static const struct {
+        const char *model_more, *text, *wanted;
+    } cases[] = {{", \"unk_token\": \"<unk>\"", "a\xC3\xA9" "b\xE2\x82\xAC\xF0\x9F\x98\x80" "a", "4 0 3 0 0 2"},
+                 {", \"unk_token\": \"<unk>\", \"fuse_unk\": false", "xyz a", "1 0 0 0 4"},
+                 {", \"unk_token\": \"<unk>\", \"fuse_unk\": true", "a\xC3\xA9" "b\xE2\x82\xAC\xF0\x9F\x98\x80" "a",
+                  "4 0 3 0 2"},
+                 {", \"unk_token\": \"<unk>\", \"fuse_unk\": true", "xyz</s>\xC3\xA9", "1 0 5 1 0"},
+                 {"", "a\xC3\xA9" "b\xE2\x82\xAC" "a", "4 3 2"},
+                 {", \"unk_token\": null, \"fuse_unk\": true", "xyz a", "1 4"}};
+    char text[1024];
+    size_t i;
+    for (i = 0; i < sizeof cases / sizeof *cases; i++) {
+        sprintf(text, "{" SENTENCE ", " ADDED(5, "</s>", SPECIAL) ", \"model\": {\"type\": \"BPE\", \"byte_fallback\": true%s,"
+                " \"vocab\": {\"<unk>\": 0, \"\xE2\x96\x81\": 1, \"a\": 2, \"b\": 3, \"\xE2\x96\x81" "a\": 4, \"</s>\": 5},"
+                " \"merges\": [[\"\xE2\x96\x81\", \"a\"]]}}", cases[i].model_more);
+        write_text("words/tokenizer.json", text);
+        remove_file("words/tokenizer_config.json"), remove_file("words/added_tokens.json"), remove_file("words.harp");
+        check(convert("words", "words.harp", "--vocab-only") == 0 && encodes(cases[i].text, cases[i].wanted), cases[i].wanted);
+    }
+    write_text("words/tokenizer.json", "{" SENTENCE ", \"model\": {\"type\": \"BPE\", \"byte_fallback\": true,"
+               " \"vocab\": {\"<0x41>\": 0, \"\xE2\x96\x81\": 1}, \"merges\": []}}");
+    check(convert("words", "words.harp", "--vocab-only") == 1 && says("only 1 of the 256 byte tokens"), "some bytes' tokens");
+}
+
+/* sentencepiece trims what a file that asks for it has; nothing here does: refused, with what can be had instead. */
+static void test_extra_whitespace(void)
+{
+    size_t n = 0, i;
+    FILE *f = fopen("tests/fuzz/seeds/tokenizer_file/sentencepiece.model", "rb");
+    char *text = calloc(1, 1 << 16);
+    if (f) n = fread(text, 1, 1 << 16, f), fclose(f);
+    for (i = n; i-- > 1;) /* normalizer_spec.remove_extra_whitespaces is field 4, a flag */
+        if (text[i - 1] == 0x20 && text[i] == 0) break;
+    check(i > 0, "the flag is there");
+    text[i] = 1;
+    save("pieces/tokenizer.model", text, n);
+    remove_file("pieces/tokenizer_config.json"), remove_file("words.harp");
+    check(convert("pieces", "words.harp", "--vocab-only") == 1 && says("remove_extra_whitespaces is true")
+          && says("a tokenizer.json or llama2.c's tokenizer.bin") && !exists("words.harp"), "extra white space");
+    free(text);
+}
+
 /* What is not refused is done. */
 static void test_tokenizers(void)
 {
@@ -1626,7 +1672,7 @@ static void test_other_folders(void)
               && says(i % 2 ? "no config.json" : "no model.safetensors"), path);
         remove_file(path);
     }
-    check(convert("elsewhere", "kind.harp", "") == 1 && says("there is no config.json, so this is no folder of"),
+    check(convert("elsewhere", "kind.harp", "") == 1 && says("there is no config.json; the folder of a Hugging Face model has"),
           "a folder without a model");
     for (i = 0; i < sizeof configs / sizeof *configs; i++) {
         make_folder("elsewhere", configs[i][0]);
@@ -1854,6 +1900,8 @@ int main(int argc, char **argv)
     test_refused_tokenizers();
     test_tokenizers();
     test_sentencepiece();
+    test_no_byte_tokens();
+    test_extra_whitespace();
     test_pipes();
     test_inputs_stay();
     test_kinds();

@@ -247,7 +247,8 @@ static int explain_absence(const char *path, const char *missing, cv_error *err)
         if (cv_file_exists(file))
             return cv_fail(err, "%.200s: there is no %s, but %s: %s", path, missing, others[i].name, others[i].what);
     }
-    return cv_fail(err, "%.200s: there is no %s, so this is no folder of a Hugging Face model", path, missing);
+    return cv_fail(err, "%.200s: there is no %s; the folder of a Hugging Face model has config.json, and its weights in "
+                        "model.safetensors or in the files that model.safetensors.index.json lists", path, missing);
 }
 
 static int has_weights(const char *path, cv_error *err)
