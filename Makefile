@@ -132,7 +132,7 @@ $(B)/test_words: tests/test_words.c harp.h harp_impl.c
 	$(CC) $(TEST_FLAGS) $(LDFLAGS) -O1 -DHARP_NO_SIMD tests/test_words.c -o $@ $(LIBS)
 
 # Parts of the converter: JSON.
-JSON = tools/convert/json.c tools/convert/files.c tools/convert/util.c
+JSON = tools/convert/json.c tools/convert/kinds.c tools/convert/files.c tools/convert/util.c
 
 $(B)/variants: tests/variants.c $(JSON) $(HOST) $(CONVERT_HEADERS)
 	@mkdir -p $(B)

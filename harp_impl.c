@@ -2651,6 +2651,7 @@ typedef struct hp_tokenizer {
     int32_t unknown;        /* token for what no token covers, or -1                                          */
     int32_t add_bos;        /* a text begins with the begin token                                             */
     int32_t spaces;         /* HP_SPACE_* bits                                                                */
+    int32_t unknown_whole;  /* SentencePiece: unknown is for 1 a character, 2 a run of them; 0: for a byte    */
     int32_t ignore_merges;  /* a word that is a token as a whole is not taken apart                           */
     int32_t contractions;   /* byte level: 0 none, 1 's 't 're 've 'm 'll 'd, 2 in any case                   */
     int32_t any_lead;       /* byte level: a word may begin with any sign, not only with a space              */
@@ -3428,6 +3429,8 @@ HARP_API harp_status harp_verify(const harp_model *m, harp_error *err)
  *   tokenizer.add_bos        integer: 1 if a text begins with the begin token
  *   tokenizer.spaces         integer, kind 1, the sum of: 1 a space is put before the text; 2 also after each added
  *                            token; 4 but not where there is one; 8 decoding drops the first space
+ *   tokenizer.unknown_whole  integer, kind 1: 1 if a character of whose bytes one has no token becomes one unknown
+ *                            token, 2 if a run of such characters does; 0: each such byte
  *   tokenizer.ignore_merges  integer: 1 if a word that is a normal token is that token, whatever the merges say
  *   tokenizer.contractions .any_lead .number_lead .number_digits .lone_digits .sign_newlines .newline_runs
  *                            integers, kind 2: the rules for words, see "words by rules" below
@@ -3719,6 +3722,7 @@ static harp_status hp_open_rules(hp_tokenizer *t, const harp_model *m, harp_erro
     } rules[] = {{"tokenizer.unknown", -1, t->n - 1, &t->unknown},
                  {"tokenizer.add_bos", 0, 1, &t->add_bos},
                  {"tokenizer.spaces", 0, 15, &t->spaces},
+                 {"tokenizer.unknown_whole", 0, 2, &t->unknown_whole},
                  {"tokenizer.ignore_merges", 0, 1, &t->ignore_merges},
                  {"tokenizer.contractions", 0, 2, &t->contractions},
                  {"tokenizer.any_lead", 0, 1, &t->any_lead},
@@ -4129,11 +4133,28 @@ static int hp_wants_space(const hp_encoder *e, const uint8_t *p, const uint8_t *
     return (e->t->spaces & bit) && !((e->t->spaces & HP_SPACE_UNLESS) && hp_space_at(p, end));
 }
 
+static int hp_has_byte_tokens(const hp_tokenizer *t, const uint8_t *p, size_t length)
+{
+    size_t i;
+    for (i = 0; i < length; i++)
+        if (hp_u32_at(t->bytes, p[i]) == HP_NO_TOKEN) return 0;
+    return 1;
+}
+
+/* The unknown token for a whole character; it may stand for the characters before, too. */
+static void hp_add_unknown(hp_encoder *e)
+{
+    uint32_t id = (uint32_t)e->t->unknown;
+    int goes_on = e->t->unknown_whole == 2 && e->n_symbols > 0 && e->symbol[e->n_symbols - 1].id == id;
+    if (id != HP_NO_TOKEN && !goes_on) hp_add_symbol(e, id);
+}
+
 static void hp_add_character(hp_encoder *e, const uint8_t *p, size_t length)
 {
     uint32_t id = hp_find_token(e->t, p, length);
     size_t i;
     if (id != HP_NO_TOKEN) hp_add_symbol(e, id);
+    else if (e->t->unknown_whole && !hp_has_byte_tokens(e->t, p, length)) hp_add_unknown(e);
     else for (i = 0; i < length; i++) hp_add_byte(e, p[i]);
 }
 

@@ -216,12 +216,15 @@ static int width_of(const char *type)
     return strcmp(type, "F32") == 0 ? 4 : 2;
 }
 
+static const char *metadata = ""; /* what a header begins with */
+
 /* Matrices whose index is in which (bit by bit). */
 static void write_safetensors(const char *name, const char *type, unsigned which)
 {
     char path[LONGEST_PATH], header[8192] = "{", tensor[128];
     FILE *f = create(name, path);
     int m, l, i, n, at = 0;
+    strcat(header, metadata);
     for (m = 0; m < N_MATRICES; m++)
         for (l = 0; l < model[m].layers && (which >> m & 1u); l++) {
             const matrix *x = &model[m];
@@ -243,6 +246,18 @@ static void write_safetensors(const char *name, const char *type, unsigned which
             else put(f, bits_of(x), 4);
         }
     fclose(f);
+}
+
+/* A tied model whose embedding has more rows than the others': rows for the tokens of write_tokenizer. */
+enum { MANY_ROWS = 264 };
+
+static void write_wide_safetensors(const char *name)
+{
+    matrix kept = model[EMB];
+    model[EMB].rows = MANY_ROWS, model[EMB].w = calloc((size_t)MANY_ROWS * DIM, sizeof(float));
+    write_safetensors(name, "F32", (1u << HEAD_OUT) - 1);
+    free(model[EMB].w);
+    model[EMB] = kept;
 }
 
 enum { TIED = (1 << HEAD_OUT) - 1, UNTIED = (1 << N_MATRICES) - 1, FIRST = 0x15F, SECOND = UNTIED & ~FIRST };
@@ -430,6 +445,16 @@ static int says(const char *text)
     return found;
 }
 
+/* The status of --check, or -1 if it does not say that. */
+static int check_says(const char *name, const char *text)
+{
+    char command[4096];
+    int status;
+    sprintf(command, "%s --check %s/%s > %s/said 2>&1", converter, folder, name, folder);
+    status = system(command);
+    return WIFEXITED(status) && says(text) ? WEXITSTATUS(status) : -1;
+}
+
 static int exists(const char *name)
 {
     char path[LONGEST_PATH];
@@ -469,10 +494,16 @@ static void test_forms(void)
 {
     static const char *const folders[][2] = {{"f32", "F32"}, {"f16", "F16"}, {"bf16", "BF16"}};
     char name[64], what[128];
+    matrix kept;
     int i;
     make_folder("tied", ", \"tie_word_embeddings\": true");
     write_safetensors("tied/model.safetensors", "F32", TIED);
     check(convert("tied", "tied.harp", "") == 0, "a tied model");
+    make_folder("both", "");
+    kept = model[HEAD_OUT], model[HEAD_OUT].w = model[EMB].w;
+    write_safetensors("both/model.safetensors", "F32", UNTIED);
+    model[HEAD_OUT] = kept;
+    check(convert("both", "both.harp", "") == 0, "an untied model of one matrix, twice");
     for (i = 0; i < 3; i++) {
         make_folder(folders[i][0], "");
         sprintf(name, "%s/model.safetensors", folders[i][0]);
@@ -581,7 +612,7 @@ static const struct {
     const char *more, *word;
 } families[] = {
     {"{\"model_type\": \"mamba\", " SMALL "}", "model_type mamba"},
-    {"{\"model_type\": \"gemma3\", \"text_config\": {}}", "model_type gemma3"},
+    {"{\"model_type\": \"llava\", \"text_config\": {}}", "model_type llava"},
     {"{\"model_type\": \"qwen2\", \"architectures\": [\"Qwen2ForReward\"], " SMALL RMS "}", "Qwen2ForReward"},
     {"{\"model_type\": \"llama\", \"hidden_act\": \"relu\", " SMALL RMS "}", "hidden_act is relu"},
     {"{\"model_type\": \"gemma2\", \"hidden_activation\": \"quick_gelu\", " SMALL RMS "}",
@@ -1065,6 +1096,146 @@ static void test_gemma(void)
     }
 }
 
+/* ---- Gemma 3 with vision: its language model alone ---- */
+
+/* The sizes that text_config leaves out are those that transformers' class assumes. */
+#define G3_SIZES "\"hidden_size\": 64, \"intermediate_size\": 32, \"num_hidden_layers\": 1, \"vocab_size\": 20," \
+    " \"sliding_window\": 8, \"rope_scaling\": {\"factor\": 8.0, \"rope_type\": \"linear\"}"
+#define G3_ASSUMED ", \"num_attention_heads\": 8, \"num_key_value_heads\": 4, \"head_dim\": 256," \
+    " \"max_position_embeddings\": 131072, \"rms_norm_eps\": 1e-6, \"rope_theta\": 1000000.0"
+#define G3_OUTSIDE "\"eos_token_id\": [1, 6], \"bos_token_id\": 2, \"torch_dtype\": \"bfloat16\""
+
+static const struct {
+    const char *name; /* behind "model."; '*' begins one of the vision part */
+    int rows, cols;
+} gemma3[] = {{"embed_tokens", 20, 64},
+              {"layers.0.input_layernorm", 0, 64},
+              {"layers.0.post_attention_layernorm", 0, 64},
+              {"layers.0.pre_feedforward_layernorm", 0, 64},
+              {"layers.0.post_feedforward_layernorm", 0, 64},
+              {"layers.0.self_attn.q_norm", 0, 256},
+              {"layers.0.self_attn.k_norm", 0, 256},
+              {"layers.0.self_attn.q_proj", 2048, 64},
+              {"layers.0.self_attn.k_proj", 1024, 64},
+              {"layers.0.self_attn.v_proj", 1024, 64},
+              {"layers.0.self_attn.o_proj", 64, 2048},
+              {"layers.0.mlp.gate_proj", 32, 64},
+              {"layers.0.mlp.up_proj", 32, 64},
+              {"layers.0.mlp.down_proj", 64, 32},
+              {"norm", 0, 64},
+              {"*vision_tower.vision_model.embeddings.patch_embedding", 3, 5},
+              {"*multi_modal_projector.mm_soft_emb_norm", 0, 7}};
+enum { G3_TENSORS = sizeof gemma3 / sizeof *gemma3 };
+
+/* style 0: a model of text alone; 1 and 2: inside a larger one, as older and newer transformers name it. */
+static void write_gemma3(const char *name, int style, const char *configured)
+{
+    static const char *const before[] = {"model.", "language_model.model.", "model.language_model."};
+    char path[LONGEST_PATH], file[64], header[8192] = "{\"__metadata__\":{\"format\":\"pt\"}";
+    FILE *f;
+    int t, i, at = 0;
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    mkdir(path, 0777);
+    sprintf(file, "%s/config.json", name), write_text(file, configured);
+    for (t = 0; t < G3_TENSORS; t++) {
+        int vision = gemma3[t].name[0] == '*', n = 4 * (gemma3[t].rows ? gemma3[t].rows : 1) * gemma3[t].cols;
+        if (vision && style == 0) continue;
+        sprintf(header + strlen(header), ",\"%s%s.weight\":{\"dtype\":\"F32\",\"shape\":[",
+                !vision ? before[style] : style == 2 ? "model." : "", gemma3[t].name + vision);
+        if (gemma3[t].rows) sprintf(header + strlen(header), "%d,", gemma3[t].rows);
+        sprintf(header + strlen(header), "%d],\"data_offsets\":[%d,%d]}", gemma3[t].cols, at, at + n);
+        at += n;
+    }
+    strcat(header, "}");
+    sprintf(file, "%s/model.safetensors", name);
+    f = create(file, path);
+    put(f, strlen(header), 8), fputs(header, f);
+    for (i = 0; i < at / 4; i++) put(f, bits_of((float)(i * 7919 % 255 - 127) / 512.0f), 4);
+    fclose(f);
+}
+
+static int same_files(const char *a, const char *b)
+{
+    size_t n = 0, m = 0;
+    char *x = load(a, &n), *y = load(b, &m);
+    int same = x && y && n == m && memcmp(x, y, n) == 0;
+    free(x), free(y);
+    return same;
+}
+
+static void make_place(const char *name)
+{
+    char path[LONGEST_PATH];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    mkdir(path, 0777);
+}
+
+static void test_gemma3_vision(void)
+{
+    static const char *const outer = "{\"architectures\": [\"Gemma3ForConditionalGeneration\"], \"model_type\": \"gemma3\","
+        " \"boi_token_index\": 3, \"image_token_index\": 5, \"mm_tokens_per_image\": 256, \"vision_config\": {\"x\": 1}, "
+        G3_OUTSIDE ", \"text_config\": {%s" G3_SIZES "}%s}";
+    static const struct {
+        const char *inside, *outside, *word;
+    } refused[] = {{"\"num_experts\": 8, ", "", "num_experts (8)"},
+                   {"\"model_type\": \"llama\", ", "", "text_config.model_type is llama"},
+                   {"", ", \"audio_config\": {\"y\": 2}", "audio_config (an object)"},
+                   {"", ", \"quantization_config\": {\"quant_method\": \"gptq\"}", "quantized by gptq"},
+                   {"\"use_bidirectional_attention\": true, ", "", "use_bidirectional_attention is true"}};
+    char text[2048];
+    size_t i;
+    make_place("text"), make_place("older"), make_place("newer");
+    write_gemma3("text/g3", 0, "{\"architectures\": [\"Gemma3ForCausalLM\"], \"model_type\": \"gemma3_text\", " G3_OUTSIDE
+                 ", " G3_SIZES G3_ASSUMED "}");
+    check(convert("text/g3", "g3.harp", "--quiet") == 0, "Gemma 3, text alone");
+    sprintf(text, outer, "\"model_type\": \"gemma3_text\", ", "");
+    write_gemma3("older/g3", 1, text);
+    check(convert("older/g3", "g3v.harp", "") == 0 && same_files("g3.harp", "g3v.harp"),
+          "Gemma 3 with vision, older names: the same file as of its text part alone");
+    check(convert("older/g3", "g3v.harp", "") == 0 && says("note: the vision part is left out"), "and says so");
+    write_gemma3("newer/g3", 2, text);
+    check(convert("newer/g3", "g3v.harp", "") == 0 && same_files("g3.harp", "g3v.harp"),
+          "Gemma 3 with vision, newer names: the same file");
+    write_gemma3("text/g3", 1, "{\"model_type\": \"gemma3_text\", " G3_SIZES "}");
+    check(convert("text/g3", "g3v.harp", "") == 1 && says("tensor model.embed_tokens.weight is missing"),
+          "a model of text alone has no names of one with vision");
+    for (i = 0; i < sizeof refused / sizeof *refused; i++) {
+        sprintf(text, outer, refused[i].inside, refused[i].outside);
+        write_gemma3("newer/g3", 2, text);
+        remove_file("g3v.harp");
+        check(convert("newer/g3", "g3v.harp", "") == 1 && says(refused[i].word) && !exists("g3v.harp"), refused[i].word);
+    }
+    write_gemma3("newer/g3", 2, "{\"model_type\": \"gemma3\", \"text_config\": 3}");
+    check(convert("newer/g3", "g3v.harp", "") == 1 && says("text_config is a number; an object is wanted"), "text_config");
+}
+
+/* ---- one matrix, two names ---- */
+
+/* A tied model may have been saved under either name, and __metadata__ may say which name is which. */
+static void test_shared_names(void)
+{
+    static const char *const alias = "\"__metadata__\":{\"format\":\"pt\",\"%s\":\"%s\"},";
+    static const char *const names[] = {"model.embed_tokens.weight", "lm_head.weight"};
+    matrix kept = model[EMB];
+    char text[128];
+    int i;
+    make_folder("tied", ", \"tie_word_embeddings\": true");
+    model[EMB].name = names[1];
+    write_safetensors("tied/model.safetensors", "F32", TIED);
+    check(convert("tied", "shared.harp", "") == 0 && same_files("tied.harp", "shared.harp"),
+          "a tied model whose embedding is called lm_head.weight: the same file");
+    make_folder("tied", "");
+    check(convert("tied", "shared.harp", "") == 1 && says("model.embed_tokens.weight is missing"),
+          "the same names of a model that is not tied");
+    for (i = 0; i < 2; i++) { /* not tied, but the file says that both are one */
+        sprintf(text, alias, names[!i], names[i]);
+        model[EMB].name = names[i], metadata = text;
+        write_safetensors("tied/model.safetensors", "F32", TIED);
+        check(convert("tied", "shared.harp", "") == 0 && same_tensors("both.harp", "shared.harp"), text);
+    }
+    model[EMB] = kept, metadata = "";
+}
+
 /* ---- tokenizer.json: what changes tokens is done or refused, never passed over ---- */
 
 #define BYTE_LEVEL "\"pre_tokenizer\": {\"type\": \"ByteLevel\", \"add_prefix_space\": false}"
@@ -1259,6 +1430,52 @@ static void test_sentencepiece(void)
     free(text);
 }
 
+/* byte_fallback without the bytes' tokens means nothing: a character that has no token is unknown, or a run of them is.
+ * What is wanted is what @huggingface/tokenizers 0.2.0 makes of these texts. */
+static void test_no_byte_tokens(void)
+{
+    static const struct {
+        const char *model_more, *text, *wanted;
+    } cases[] = {{", \"unk_token\": \"<unk>\"", "a\xC3\xA9" "b\xE2\x82\xAC\xF0\x9F\x98\x80" "a", "4 0 3 0 0 2"},
+                 {", \"unk_token\": \"<unk>\", \"fuse_unk\": false", "xyz a", "1 0 0 0 4"},
+                 {", \"unk_token\": \"<unk>\", \"fuse_unk\": true", "a\xC3\xA9" "b\xE2\x82\xAC\xF0\x9F\x98\x80" "a",
+                  "4 0 3 0 2"},
+                 {", \"unk_token\": \"<unk>\", \"fuse_unk\": true", "xyz</s>\xC3\xA9", "1 0 5 1 0"},
+                 {"", "a\xC3\xA9" "b\xE2\x82\xAC" "a", "4 3 2"},
+                 {", \"unk_token\": null, \"fuse_unk\": true", "xyz a", "1 4"}};
+    char text[1024];
+    size_t i;
+    for (i = 0; i < sizeof cases / sizeof *cases; i++) {
+        sprintf(text, "{" SENTENCE ", " ADDED(5, "</s>", SPECIAL) ", \"model\": {\"type\": \"BPE\", \"byte_fallback\": true%s,"
+                " \"vocab\": {\"<unk>\": 0, \"\xE2\x96\x81\": 1, \"a\": 2, \"b\": 3, \"\xE2\x96\x81" "a\": 4, \"</s>\": 5},"
+                " \"merges\": [[\"\xE2\x96\x81\", \"a\"]]}}", cases[i].model_more);
+        write_text("words/tokenizer.json", text);
+        remove_file("words/tokenizer_config.json"), remove_file("words/added_tokens.json"), remove_file("words.harp");
+        check(convert("words", "words.harp", "--vocab-only") == 0 && encodes(cases[i].text, cases[i].wanted), cases[i].wanted);
+    }
+    write_text("words/tokenizer.json", "{" SENTENCE ", \"model\": {\"type\": \"BPE\", \"byte_fallback\": true,"
+               " \"vocab\": {\"<0x41>\": 0, \"\xE2\x96\x81\": 1}, \"merges\": []}}");
+    check(convert("words", "words.harp", "--vocab-only") == 1 && says("only 1 of the 256 byte tokens"), "some bytes' tokens");
+}
+
+/* sentencepiece trims what a file that asks for it has; nothing here does: refused, with what can be had instead. */
+static void test_extra_whitespace(void)
+{
+    size_t n = 0, i;
+    FILE *f = fopen("tests/fuzz/seeds/tokenizer_file/sentencepiece.model", "rb");
+    char *text = calloc(1, 1 << 16);
+    if (f) n = fread(text, 1, 1 << 16, f), fclose(f);
+    for (i = n; i-- > 1;) /* normalizer_spec.remove_extra_whitespaces is field 4, a flag */
+        if (text[i - 1] == 0x20 && text[i] == 0) break;
+    check(i > 0, "the flag is there");
+    text[i] = 1;
+    save("pieces/tokenizer.model", text, n);
+    remove_file("pieces/tokenizer_config.json"), remove_file("words.harp");
+    check(convert("pieces", "words.harp", "--vocab-only") == 1 && says("remove_extra_whitespaces is true")
+          && says("a tokenizer.json or llama2.c's tokenizer.bin") && !exists("words.harp"), "extra white space");
+    free(text);
+}
+
 /* What is not refused is done. */
 static void test_tokenizers(void)
 {
@@ -1342,6 +1559,329 @@ static void test_pipes(void)
     remove_file("pipe.gguf");
 }
 
+/* ---- files and folders of another kind: named for what they are, with what to do next ---- */
+
+#define BYTES(text) text, sizeof text - 1
+#define POINTER "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 4976698672\n"
+
+static void save_padded(const char *name, const char *head, size_t bytes)
+{
+    char *data = calloc(1, 4096);
+    memcpy(data, head, bytes);
+    save(name, data, 4096);
+    free(data);
+}
+
+static void test_kinds(void)
+{
+    static const struct {
+        const char *head;
+        size_t bytes;
+        const char *word, *next;
+    } kinds[] = {{BYTES("\x89HARP\r\n\x1A"), "this is a .harp file already", "--check"},
+                 {BYTES(POINTER), "this is a Git LFS pointer", "git lfs pull"},
+                 {BYTES("PK\3\4\x14"), "this is a zip archive, as PyTorch's .pt", "save_pretrained"},
+                 {BYTES("\x80\2}q\0X"), "this is a Python pickle, as PyTorch's older", "save_pretrained"},
+                 {BYTES("\x80\2\x8A\x0Al\xFC\x9C" "F"), "this is a Python pickle", "safetensors"},
+                 {BYTES("\xC8\1\0\0\0\0\0\0{\"a\":{"), "this is a .safetensors file", "give the folder"},
+                 {BYTES("{\n  \"architectures\": ["), "this is JSON text", "give the folder that holds config.json"},
+                 {BYTES("[1, 2]"), "this is JSON text", "--vocab-only"},
+                 {BYTES("\x08\x07\x12\x07pytorch\x1A"), "this is an ONNX file", "Hugging Face folder"},
+                 {BYTES("<!DOCTYPE html><html>"), "this is a web page", "login"},
+                 {BYTES("<html lang=en>"), "this is a web page", "download"},
+                 {BYTES("\x1F\x8B\x08\0\0\0\0\0"), "this is a compressed file", "unpack it first"},
+                 {BYTES("\x28\xB5\x2F\xFD"), "this is a compressed file", "unpack it first"},
+                 {BYTES("\x89PNG\r\n\x1A\n"), "this is a PNG image", "not a model"},
+                 {BYTES("tjgg\1\0\0\0"), "this is a GGML file from before GGUF", "take the GGUF file"},
+                 {BYTES("\x89HDF\r\n\x1A\n"), "this is an HDF5 file", "save_pretrained"},
+                 {BYTES("\n\x0E\n\5<unk>\x15"), "this is a SentencePiece tokenizer", "--tokenizer FILE"},
+                 {BYTES("\x1B\0\0\0\0\0\0\0\5\0\0\0<unk>"), "this is a tokenizer of llama2.c", "--tokenizer FILE"},
+                 {BYTES("\1\2\3\4\5\6\7\x80"), "not a model of a known kind", "if this is a llama2.c checkpoint"}};
+    char what[128];
+    size_t i;
+    for (i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        save_padded("kind", kinds[i].head, kinds[i].bytes);
+        sprintf(what, "%s: %s", kinds[i].word, kinds[i].next);
+        check(convert("kind", "kind.harp", "") == 1 && says(kinds[i].word) && says(kinds[i].next) && !exists("kind.harp"),
+              what);
+    }
+    save("kind", "Once upon a time there was a text.", 34);
+    check(convert("kind", "kind.harp", "") == 1 && says("this is a text file"), "a text");
+    save("kind", "{}", 2);
+    check(convert("kind", "kind.harp", "") == 1 && says("this is JSON text"), "a very short JSON text");
+}
+
+/* Where people meet pointers: in a folder that git cloned without its large files. */
+static void test_pointers(void)
+{
+    char options[LONGEST_PATH];
+    make_folder("cloned", "");
+    write_text("cloned/model.safetensors", POINTER);
+    check(convert("cloned", "kind.harp", "") == 1 && says("model.safetensors: this is a Git LFS pointer"),
+          "a pointer as model.safetensors");
+    write_safetensors("cloned/model.safetensors", "F32", UNTIED);
+    write_text("cloned/tokenizer.json", POINTER);
+    check(convert("cloned", "kind.harp", "") == 1 && says("tokenizer.json: this is a Git LFS pointer"),
+          "a pointer as tokenizer.json");
+    remove_file("cloned/tokenizer.json");
+    write_text("cloned/tokenizer.model", POINTER);
+    check(convert("cloned", "kind.harp", "") == 1 && says("tokenizer.model: this is a Git LFS pointer"),
+          "a pointer as tokenizer.model");
+    remove_file("cloned/tokenizer.model");
+    write_text("cloned/generation_config.json", "<!DOCTYPE html>");
+    check(convert("cloned", "kind.harp", "") == 1 && says("generation_config.json: this is a web page"),
+          "a web page as generation_config.json");
+    remove_file("cloned/generation_config.json");
+    sprintf(options, "--tokenizer %s/f32.harp", folder);
+    check(convert("cloned", "kind.harp", options) == 1 && says("f32.harp: this is a .harp file already"),
+          "a .harp file as a tokenizer");
+    check(convert("cloned/model.safetensors", "kind.harp", "") == 1 && says("this is a .safetensors file"),
+          "the file instead of its folder");
+    write_gguf("kind.gguf", 3, GGUF_F16, 1, 0, 1);
+    check(check_says("kind.gguf", "this is a GGUF file: convert it with") == 1, "--check of a GGUF file");
+    check(check_says("cloned/config.json", "this is JSON text") == 1, "--check of a JSON file");
+    make_pipe("pipe.harp");
+    check(check_says("pipe.harp", "not a regular file") == 1, "--check of a pipe");
+    remove_file("pipe.harp");
+}
+
+/* Folders whose weights are of another kind, and weights quantized by others. */
+static void test_other_folders(void)
+{
+    static const char *const files[][2] = {{"adapter_config.json", "merge it into its base model first"},
+                                           {"pytorch_model.bin", "save the model as safetensors"},
+                                           {"pytorch_model.bin.index.json", "save the model as safetensors"},
+                                           {"consolidated.00.pth", "take the one for Hugging Face transformers"}};
+    static const char *const configs[][2] = {
+        {", \"quantization_config\": {\"quant_method\": \"gptq\", \"bits\": 4}", "quantized by gptq"},
+        {", \"quantization_config\": {\"quant_method\": \"awq\"}", "quantized by awq"},
+        {", \"quantization_config\": {\"load_in_8bit\": true}", "quantized by bitsandbytes"},
+        {", \"quantization\": {\"group_size\": 64, \"bits\": 4}", "quantized by MLX"},
+        {", \"quantization\": {\"bits\": 4}, \"quantization_config\": {\"bits\": 4}", "quantized by MLX"}};
+    static const char *const tensors[][2] = {
+        {"model.layers.0.mlp.up_proj.qweight", "quantized by GPTQ or AWQ"}, {"a.g_idx", "quantized by GPTQ"},
+        {"a.weight.absmax", "quantized by bitsandbytes"}, {"a.weight_scale_inv", "quantized by FP8"}};
+    char text[256], path[64];
+    size_t i;
+    for (i = 0; i < 2 * sizeof files / sizeof *files; i++) {
+        make_folder("elsewhere", "");
+        if (i % 2) remove_file("elsewhere/config.json");
+        sprintf(path, "elsewhere/%s", files[i / 2][0]);
+        write_text(path, "{}");
+        check(convert("elsewhere", "kind.harp", "") == 1 && says(files[i / 2][0]) && says(files[i / 2][1])
+              && says(i % 2 ? "no config.json" : "no model.safetensors"), path);
+        remove_file(path);
+    }
+    check(convert("elsewhere", "kind.harp", "") == 1 && says("there is no config.json; the folder of a Hugging Face model has"),
+          "a folder without a model");
+    for (i = 0; i < sizeof configs / sizeof *configs; i++) {
+        make_folder("elsewhere", configs[i][0]);
+        check(convert("elsewhere", "kind.harp", "") == 1 && says(configs[i][1]) && says("convert the original model"),
+              configs[i][1]);
+    }
+    make_folder("elsewhere", "");
+    for (i = 0; i < sizeof tensors / sizeof *tensors; i++) {
+        sprintf(text, "{\"%s\": {\"dtype\": \"I32\", \"shape\": [4], \"data_offsets\": [0, 16]}}", tensors[i][0]);
+        write_header("elsewhere/model.safetensors", text, 16);
+        check(convert("elsewhere", "kind.harp", "") == 1 && says(tensors[i][0]) && says(tensors[i][1])
+              && says("convert the original model"), tensors[i][0]);
+    }
+}
+
+static unsigned crc_of(const char *data, size_t bytes)
+{
+    unsigned c = ~0u;
+    size_t i;
+    int k;
+    for (i = 0; i < bytes; i++)
+        for (c ^= (unsigned char)data[i], k = 0; k < 8; k++) c = c & 1u ? c >> 1 ^ 0xEDB88320u : c >> 1;
+    return ~c;
+}
+
+/* A file that does not tell what rounding did, as another writer's. */
+static void test_check_without_losses(void)
+{
+    size_t n = 0;
+    char *data = load("f32.harp", &n), *key = data ? memmem(data, n, "quantization_errors", 19) : NULL;
+    unsigned crc;
+    int i;
+    check(key != NULL && check_says("f32.harp", "exact") == 0, "--check tells what rounding did");
+    if (!key) return;
+    key[0] = 'x';
+    memset(data + 12, 0, 4);
+    crc = crc_of(data, (size_t)word(data + 56));
+    for (i = 0; i < 4; i++) data[12 + i] = (char)(crc >> (8 * i));
+    save("kind.harp", data, n);
+    check(check_says("kind.harp", "int8") == 0 && says("whole"), "--check of a file that does not tell");
+    remove_file("kind.harp");
+    free(data);
+}
+
+/* ---- chat: what the command line says, and where the template comes from ---- */
+
+static int has_text(const harp_model *m, const char *key, const char *text)
+{
+    harp_meta meta;
+    return harp_meta_find(m, key, &meta) && meta.type == HARP_META_TEXT && meta.bytes == strlen(text)
+           && memcmp(meta.data, text, meta.bytes) == 0;
+}
+
+static int has_integer(const harp_model *m, const char *key, int value)
+{
+    harp_meta meta;
+    return harp_meta_find(m, key, &meta) && meta.type == HARP_META_INTEGER && meta.integer == value;
+}
+
+static harp_model *open_made(const char *name)
+{
+    char path[LONGEST_PATH];
+    harp_model *m = NULL;
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    check(harp_open(&m, path, NULL) == HARP_OK, "the made file opens");
+    return m;
+}
+
+static void test_chat_by_hand(void)
+{
+    static const char *const wrong[] = {"bos=maybe", "bos=2", "bos=", "bos=01", "system.last=-1", "user.trim=4",
+                                        "user.trim=yes", "user.trim=1x", "assistant.trim=0x1", "user.befor=x", "=x", "bos"};
+    static const struct {
+        const char *value;
+        int stored;
+    } flags[] = {{"yes", 1}, {"no", 0}, {"true", 1}, {"false", 0}, {"1", 1}, {"0", 0}};
+    char options[256], what[64];
+    harp_model *m;
+    size_t i;
+    for (i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        sprintf(options, "--chat '%s'", wrong[i]);
+        sprintf(what, "--chat %s is refused", wrong[i]);
+        remove_file("chat.harp");
+        check(convert("tied", "chat.harp", options) == 2 && says("--chat") && says("usage") && !exists("chat.harp"), what);
+    }
+    for (i = 0; i < sizeof flags / sizeof *flags; i++) {
+        sprintf(options, "--chat bos=%s --chat system.last=%s --chat user.trim=3 --chat 'user.before=\\n<u> = '",
+                flags[i].value, flags[i].value);
+        sprintf(what, "--chat bos=%s is stored", flags[i].value);
+        check(convert("tied", "chat.harp", options) == 0, "--chat");
+        m = open_made("chat.harp");
+        check(has_integer(m, "chat.bos", flags[i].stored) && has_integer(m, "chat.system.last", flags[i].stored)
+              && has_integer(m, "chat.user.trim", 3) && has_text(m, "chat.user.before", "\n<u> = "), what);
+        harp_close(m);
+    }
+}
+
+#define SAYS(text) "{% for m in messages %}" text "{{ m.role }}:{{ m.content }};{% endfor %}" \
+    "{% if add_generation_prompt %}" text "assistant:{% endif %}"
+
+/* Two folders with templates of their own: the tokenizer's one counts. */
+static void test_template_of_tokenizer(void)
+{
+    char options[LONGEST_PATH];
+    harp_model *m;
+    int i;
+    make_folder_of(MANY_ROWS, "model", ", \"tie_word_embeddings\": true");
+    write_wide_safetensors("model/model.safetensors");
+    write_text("model/chat_template.jinja", SAYS("A"));
+    make_folder("other", "");
+    write_text("other/tokenizer_config.json", "{\"chat_template\": \"" SAYS("B") "\"}");
+    write_tokenizer(1, BYTE_LEVEL, "", NULL, NULL);
+    copy_file("words/tokenizer.json", "other/tokenizer.json"), copy_file("words/tokenizer.json", "model/tokenizer.json");
+    for (i = 0; i < 3; i++) {
+        options[0] = 0;
+        if (i > 0) snprintf(options, sizeof options, "--tokenizer %s/other%s", folder, i > 1 ? "/tokenizer.json" : "");
+        check(convert("model", "chat.harp", options) == 0, "templates of two folders");
+        m = open_made("chat.harp");
+        check(has_text(m, "chat.user.before", i ? "Buser:" : "Auser:"),
+              i == 0 ? "the template of IN" : i == 1 ? "the template of --tokenizer FOLDER" : "of --tokenizer FILE's folder");
+        harp_close(m);
+    }
+}
+
+/* ---- the output: no file that is read may be replaced by it ---- */
+
+/* Refused in words, and nothing is written: OUT, which is read, stays as it is. */
+static void keeps(const char *in, const char *out, const char *options)
+{
+    size_t n = 0, m = 0;
+    char *before = load(out, &n), *after, what[LONGEST_PATH];
+    int refused = convert(in, out, options) == 1 && says("cannot be replaced") && says(out);
+    after = load(out, &m);
+    snprintf(what, sizeof what, "%s is read, so it is not replaced (%s)", out, in);
+    check(refused && before && after && n == m && memcmp(before, after, n) == 0, what);
+    if (before) save(out, before, n);
+    free(before), free(after);
+}
+
+static void make_links(const char *to)
+{
+    char path[LONGEST_PATH], link_path[LONGEST_PATH];
+    remove_file("symbolic.harp"), remove_file("hard.harp");
+    snprintf(link_path, sizeof link_path, "%s/symbolic.harp", folder);
+    if (symlink(to, link_path) != 0) exit(2);
+    snprintf(path, sizeof path, "%s/%s", folder, to);
+    snprintf(link_path, sizeof link_path, "%s/hard.harp", folder);
+    if (link(path, link_path) != 0) exit(2);
+}
+
+/* A folder with all the files that a folder may have, of a model with `vocab` rows. */
+static void make_full_folder(const char *name)
+{
+    static const char *const names[] = {"model.safetensors.index.json", "a.safetensors", "b.safetensors",
+                                        "generation_config.json",       "tokenizer_config.json", "added_tokens.json",
+                                        "chat_template.jinja"};
+    static const char *const texts[] = {NULL, NULL, NULL, "{}", "{\"pad_token\": \"<x>\"}", "{\"<x>\": 263}", "hello"};
+    char path[64];
+    size_t i;
+    make_folder_of(MANY_ROWS, name, "");
+    for (i = 0; i < sizeof names / sizeof *names; i++) {
+        sprintf(path, "%s/%s", name, names[i]);
+        if (i == 0) write_index(path);
+        else if (i < 3) write_safetensors(path, "F32", i == 1 ? FIRST : SECOND);
+        else write_text(path, texts[i]);
+    }
+    write_tokenizer(1, BYTE_LEVEL, "", NULL, NULL);
+    sprintf(path, "%s/tokenizer.json", name);
+    copy_file("words/tokenizer.json", path);
+}
+
+/* What a folder's own tokenizer is, or the one that --tokenizer names; the model's weights are those of `shards`. */
+static void test_inputs_stay(void)
+{
+    static const char *const names[] = {"config.json", "generation_config.json", "model.safetensors.index.json",
+                                        "a.safetensors", "b.safetensors", "tokenizer.json", "tokenizer_config.json",
+                                        "added_tokens.json", "chat_template.jinja"};
+    char path[LONGEST_PATH], options[LONGEST_PATH];
+    size_t i;
+    make_full_folder("full");
+    for (i = 0; i < sizeof names / sizeof *names; i++) sprintf(path, "full/%s", names[i]), keeps("full", path, "");
+    make_links("full/b.safetensors");
+    keeps("full", "symbolic.harp", ""), keeps("full", "hard.harp", "");
+    remove_file("symbolic.harp"), remove_file("hard.harp");
+    make_folder("single", "");
+    make_folder_of(MANY_ROWS, "wide", "");
+    write_safetensors("single/model.safetensors", "F32", UNTIED);
+    write_safetensors("wide/model.safetensors", "F32", UNTIED);
+    keeps("single", "single/model.safetensors", "");
+    keeps("single", "single/../single//model.safetensors", "");
+    sprintf(options, "--tokenizer %s/full", folder);
+    for (i = 5; i < sizeof names / sizeof *names; i++) sprintf(path, "full/%s", names[i]), keeps("wide", path, options);
+    sprintf(options, "--tokenizer %s/full/tokenizer.json", folder);
+    for (i = 5; i < sizeof names / sizeof *names; i++) sprintf(path, "full/%s", names[i]), keeps("wide", path, options);
+    write_llama2c("alone.bin", 0, 1);
+    keeps("alone.bin", "alone.bin", "");
+    for (i = 0; i < 3; i++) {
+        sprintf(path, "split-%05d-of-00003.gguf", (int)i + 1);
+        write_gguf(path, 3, GGUF_F32, 0, (int)i, 3);
+    }
+    for (i = 0; i < 3; i++)
+        sprintf(path, "split-%05d-of-00003.gguf", (int)i + 1), keeps("split-00001-of-00003.gguf", path, "");
+    write_gguf_vocabulary("words.gguf");
+    sprintf(options, "--tokenizer %s/words.gguf", folder);
+    keeps("single", "words.gguf", options);
+    check(convert("single", "single/model.harp", "") == 0, "a new file beside the inputs is fine");
+    check(convert("single", "single/model.harp", "--name again") == 0, "and may be replaced");
+}
+
 int main(int argc, char **argv)
 {
     if (argc != 3) return 2;
@@ -1355,10 +1895,21 @@ int main(int argc, char **argv)
     test_layouts();
     test_large_vocabulary();
     test_gemma();
+    test_gemma3_vision();
+    test_shared_names();
     test_refused_tokenizers();
     test_tokenizers();
     test_sentencepiece();
+    test_no_byte_tokens();
+    test_extra_whitespace();
     test_pipes();
+    test_inputs_stay();
+    test_kinds();
+    test_pointers();
+    test_other_folders();
+    test_check_without_losses();
+    test_chat_by_hand();
+    test_template_of_tokenizer();
     test_attacks();
     test_interrupted(SIGTERM);
     test_interrupted(SIGKILL);

@@ -24,15 +24,17 @@ build() { # build KIND COMPILER FLAGS...: BUILD_FOLDER/fuzz/KIND_TARGET
     kind=$1
     shift
     mkdir -p $B/$kind
+    all_objects=
     for c in $sources; do
         o=$B/$kind/$(basename $c .c).o
+        all_objects="$all_objects $o"
         [ $o -nt $c ] && [ -z "$(find tools/convert -name '*.h' -newer $o)" ] || "$@" $flags -c $c -o $o || return 1
     done
     for t in $library $converter; do
         to=$B/${kind}_$t
         [ -f $here/fuzz_$t.c ] || continue
         if [ $to -nt $here/fuzz_$t.c ] && [ $to -nt harp_impl.c ] && [ -z "$(find tools/convert $here -name '*.[ch]' -newer $to)" ]; then continue; fi
-        objects="$B/$kind/*.o" faster=
+        objects=$all_objects faster=
         case " $library " in *" $t "*) objects= faster=$FASTER ;; esac
         "$@" $faster $flags $LINK $here/fuzz_$t.c $DRIVER $objects -o $to -lm -pthread || return 1
     done

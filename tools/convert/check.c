@@ -7,6 +7,7 @@
 #include "check.h"
 #include "bytes.h"
 #include "files.h"
+#include "kinds.h"
 #include "writer.h"
 
 #include "../../harp.h"
@@ -25,12 +26,12 @@ void cv_print_loss(const char *name, uint64_t rows, uint64_t cols, double larges
 
 static void print_tensors(const harp_model *model, const unsigned char *table, uint32_t n)
 {
-    harp_meta losses;
+    harp_meta losses = {0};
     int known = harp_meta_find(model, CV_LOSSES_KEY, &losses) && losses.type == HARP_META_BYTES
                 && losses.bytes == (size_t)n * CV_LOSSES_EACH;
     for (uint32_t i = 0; i < n; i++) {
         const unsigned char *record = table + (size_t)i * CV_RECORD_BYTES;
-        const unsigned char *loss = (const unsigned char *)losses.data + (size_t)i * CV_LOSSES_EACH;
+        const unsigned char *loss = known ? (const unsigned char *)losses.data + (size_t)i * CV_LOSSES_EACH : NULL;
         const char *name = (const char *)record;
         uint64_t rows = cv_u64(record + 56), cols = cv_u64(record + 64);
         if (cv_u32(record + 48) != CV_Q8) printf("%-24s %8.0f x %-8.0f float\n", name, (double)rows, (double)cols);
@@ -40,36 +41,54 @@ static void print_tensors(const harp_model *model, const unsigned char *table, u
     }
 }
 
-static int print_table(const harp_model *model, const char *path, cv_error *err)
+static int print_table(const harp_model *model, const cv_file *file, cv_error *err)
 {
     unsigned char header[CV_HEADER_BYTES], *table = NULL;
-    cv_file file;
-    if (cv_file_open(&file, path, err) < 0) return -1;
-    int failed = cv_file_read(&file, 0, header, sizeof header, err);
+    int failed = cv_file_read(file, 0, header, sizeof header, err);
     uint32_t n = failed ? 0 : cv_u32(header + 36);
     if (!failed) table = cv_alloc(n, CV_RECORD_BYTES, err);
     if (!failed && table)
-        failed = cv_file_read(&file, cv_u64(header + 48), table, (size_t)n * CV_RECORD_BYTES, err);
+        failed = cv_file_read(file, cv_u64(header + 48), table, (size_t)n * CV_RECORD_BYTES, err);
     if (!failed && table) print_tensors(model, table, n);
-    cv_file_close(&file);
     free(table);
     return failed || !table ? -1 : 0;
 }
 
-int cv_check(const char *path, cv_error *err)
+/* What the library refused may be another kind of file. */
+static int refuse(const cv_file *file, const harp_error *why, cv_error *err)
+{
+    unsigned char head[CV_KIND_BYTES];
+    size_t n = file->bytes < sizeof head ? (size_t)file->bytes : sizeof head;
+    if (cv_file_read(file, 0, head, n, err) < 0
+        || cv_refuse_other_kinds(file->path, head, n, CV_KIND_HARP, err) < 0)
+        return -1;
+    return cv_fail(err, "%.200s: %.256s", file->path, why->text);
+}
+
+static int check_file(const cv_file *file, cv_error *err)
 {
     static const char *const tokenizers[] = {"none", "SentencePiece BPE", "byte-level BPE"};
     harp_model *model = NULL;
     harp_error why;
-    if (harp_open(&model, path, &why) || harp_verify(model, &why)) {
+    if (harp_open(&model, file->path, &why) || harp_verify(model, &why)) {
         harp_close(model);
-        return cv_fail(err, "%.200s: %.256s", path, why.text);
+        return refuse(file, &why, err);
     }
     harp_info info = harp_model_info(model);
-    int failed = print_table(model, path, err);
+    int failed = print_table(model, file, err);
     if (!failed)
-        printf("%s: whole; %s, %.0f weights in %.0f bytes, context %d, tokenizer: %s\n", path, info.architecture,
+        printf("%s: whole; %s, %.0f weights in %.0f bytes, context %d, tokenizer: %s\n", file->path, info.architecture,
                (double)info.parameters, (double)info.bytes, (int)info.context, tokenizers[info.tokenizer]);
     harp_close(model);
+    return failed;
+}
+
+/* The library would wait for a pipe; opening here refuses it. */
+int cv_check(const char *path, cv_error *err)
+{
+    cv_file file;
+    if (cv_file_open(&file, path, err) < 0) return -1;
+    int failed = check_file(&file, err);
+    cv_file_close(&file);
     return failed;
 }

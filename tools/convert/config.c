@@ -30,36 +30,68 @@ static int is_in(const char *const *list, size_t n, const char *key)
     return 0;
 }
 
+/* GPTQ, AWQ, bitsandbytes and others say so in quantization_config; MLX in quantization. */
+static int check_quantization(const cv_config *c, cv_error *err)
+{
+    const cv_json *j = c->json;
+    char value[64] = "MLX";
+    uint32_t theirs = cv_config_get(c, "quantization_config");
+    uint32_t method = cv_json_get(j, theirs, "quant_method");
+    if (cv_json_type_of(j, theirs) > CV_JSON_NULL) {
+        if (method != CV_JSON_NONE) cv_config_describe(j, method, value, sizeof value);
+        else if (cv_json_get(j, theirs, "load_in_8bit") != CV_JSON_NONE) strcpy(value, "bitsandbytes");
+        else if (cv_config_get(c, "quantization") == CV_JSON_NONE) strcpy(value, "a method without a name");
+    } else if (cv_json_type_of(j, cv_config_get(c, "quantization")) <= CV_JSON_NULL) {
+        return 0;
+    }
+    return cv_fail(err, "%.200s: the weights are quantized by %s, which is not read here: convert the original model, or a "
+                        "GGUF file of it", c->path, value);
+}
+
 static int check_off_keys(const cv_config *c, cv_error *err)
 {
     const cv_json *j = c->json;
     char value[64];
     for (size_t i = 0; i < sizeof off_keys / sizeof *off_keys; i++) {
-        uint32_t node = cv_json_get(j, 0, off_keys[i]);
+        uint32_t node = cv_config_get(c, off_keys[i]);
         if (cv_json_type_of(j, node) > CV_JSON_FALSE)
             return cv_fail(err, "%.200s: %s is %s; only false is supported", c->path, off_keys[i],
                            cv_config_describe(j, node, value, sizeof value));
     }
-    uint32_t quantization = cv_json_get(j, 0, "quantization_config");
-    if (cv_json_type_of(j, quantization) <= CV_JSON_NULL) return 0;
-    return cv_fail(err, "%.200s: quantization_config: weights quantized by %s are not supported; take the originals",
-                   c->path, cv_config_describe(j, cv_json_get(j, quantization, "quant_method"), value, sizeof value));
+    return check_quantization(c, err);
 }
 
 /* A key nobody knows is harmless only if it is off. */
-static int check_keys(const cv_config *c, cv_error *err)
+static int check_keys(const cv_config *c, uint32_t object, const char *const *more, cv_error *err)
 {
     const cv_json *j = c->json;
     char value[64];
-    for (uint32_t k = cv_json_first(j, 0); k != CV_JSON_NONE; k = cv_json_next(j, k)) {
+    for (uint32_t k = cv_json_first(j, object); k != CV_JSON_NONE; k = cv_json_next(j, k)) {
         const char *key = cv_json_string(j, k, NULL);
         int known = key[0] == '_' /* transformers' own notes */
-                    || is_in(common_keys, sizeof common_keys / sizeof *common_keys, key)
-                    || is_in(c->family->keys, SIZE_MAX, key);
+                    || is_in(common_keys, sizeof common_keys / sizeof *common_keys, key) || is_in(more, SIZE_MAX, key);
         if (!known && cv_json_type_of(j, k + 1) > CV_JSON_FALSE)
             return cv_fail(err, "%.200s: the key %.80s (%s) is not known, so what the model computes is not either",
                            c->path, key, cv_config_describe(j, k + 1, value, sizeof value));
     }
+    return 0;
+}
+
+/* The language model inside one that reads more than text. */
+static int find_text(cv_config *c, cv_error *err)
+{
+    const cv_json *j = c->json;
+    const cv_wrapper *w = c->family->wrapper;
+    uint32_t text = cv_json_get(j, 0, "text_config"), type = cv_json_get(j, text, "model_type");
+    char value[64];
+    c->text = 0;
+    if (!w) return 0;
+    if (cv_json_type_of(j, text) != CV_JSON_OBJECT)
+        return cv_fail(err, "%.200s: text_config is %s; an object is wanted", c->path, cv_json_type_name(j, text));
+    if (type != CV_JSON_NONE && !cv_json_is(j, type, w->text_type))
+        return cv_fail(err, "%.200s: text_config.model_type is %s; only %s is supported", c->path,
+                       cv_config_describe(j, type, value, sizeof value), w->text_type);
+    c->text = text;
     return 0;
 }
 
@@ -97,7 +129,7 @@ static int read_activation(const cv_config *c, cv_error *err)
                  {"gelu_new", "gelu_tanh"},
                  {"gelu_fast", "gelu_tanh"},
                  {"gelu_pytorch_tanh", "gelu_tanh"}};
-    uint32_t node = cv_json_get(c->json, 0, c->family->act_key);
+    uint32_t node = cv_config_get(c, c->family->act_key);
     char value[64];
     cv_config_describe(c->json, node, value, sizeof value);
     if (cv_json_type_of(c->json, node) <= CV_JSON_NULL) snprintf(value, sizeof value, "%s", c->family->default_act);
@@ -115,7 +147,7 @@ static int read_layer_types(const cv_config *c, cv_error *err)
 {
     const cv_json *j = c->json;
     cv_facts *m = c->facts;
-    uint32_t list = cv_json_get(j, 0, "layer_types");
+    uint32_t list = cv_config_get(c, "layer_types");
     int32_t i = 0;
     char value[64];
     if (cv_json_type_of(j, list) <= CV_JSON_NULL) return 0;
@@ -134,9 +166,9 @@ static int read_layer_types(const cv_config *c, cv_error *err)
 }
 
 /* An id or a list of ids; ids that are not there mean none. */
-static int read_ends(const cv_config *c, const cv_json *j, const char *name, cv_error *err)
+static int read_ends(const cv_config *c, const cv_json *j, uint32_t object, const char *name, cv_error *err)
 {
-    uint32_t node = cv_json_get(j, 0, "eos_token_id");
+    uint32_t node = cv_json_get(j, object, "eos_token_id");
     int64_t id;
     if (cv_json_type_of(j, node) <= CV_JSON_NULL) return 0;
     if (cv_json_integer(j, node, &id)) return cv_add_end(c->facts, id, name, err);
@@ -153,16 +185,18 @@ int cv_config_read(cv_config *c, const cv_json *generation, cv_error *err)
     cv_facts *m = c->facts;
     int64_t bos = -1;
     c->family = cv_find_family(c->json, c->path, err);
-    if (!c->family || check_off_keys(c, err) < 0 || check_keys(c, err) < 0 || read_sizes(c, err) < 0
-        || read_activation(c, err) < 0)
+    if (!c->family || find_text(c, err) < 0 || check_off_keys(c, err) < 0
+        || (c->text && check_keys(c, 0, c->family->wrapper->keys, err) < 0)
+        || check_keys(c, c->text, c->family->keys, err) < 0 || read_sizes(c, err) < 0 || read_activation(c, err) < 0)
         return -1;
     m->architecture = c->family->architecture;
     if ((c->family->read && c->family->read(c, err) < 0) || read_layer_types(c, err) < 0 || cv_config_rope(c, err) < 0
-        || cv_check_facts(m, c->path, err) < 0 || read_ends(c, c->json, c->path, err) < 0
-        || (generation && read_ends(c, generation, "generation_config.json", err) < 0))
+        || cv_check_facts(m, c->path, err) < 0 || read_ends(c, c->json, 0, c->path, err) < 0
+        || (c->text && read_ends(c, c->json, c->text, c->path, err) < 0)
+        || (generation && read_ends(c, generation, 0, "generation_config.json", err) < 0))
         return -1;
     m->bos = -1;
-    if (cv_json_integer(c->json, cv_json_get(c->json, 0, "bos_token_id"), &bos) && bos >= 0 && bos < m->vocab)
+    if (cv_json_integer(c->json, cv_config_get(c, "bos_token_id"), &bos) && bos >= 0 && bos < m->vocab)
         m->bos = (int32_t)bos;
     return 0;
 }

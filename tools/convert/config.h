@@ -17,6 +17,7 @@ typedef struct cv_config {
     const char *path;        /* for messages */
     const cv_family *family;
     cv_facts *facts;
+    uint32_t text;           /* the node that holds the keys of the language model: 0, or text_config */
 } cv_config;
 
 /* Where a matrix is in the tensor that holds it. */
@@ -34,6 +35,21 @@ typedef struct cv_name {
     cv_fusion fusion;
 } cv_name;
 
+/* What a class of transformers assumes if a key is absent. */
+typedef struct cv_default {
+    const char *key; /* NULL ends a list */
+    double value;
+} cv_default;
+
+/* A model that reads more than text: its language model stands in text_config, and is what is converted. Lists end with
+ * NULL. */
+typedef struct cv_wrapper {
+    const char *text_type;       /* model_type in text_config                              */
+    const char *const *keys;     /* of config.json, outside of text_config                 */
+    const char *const *left_out; /* how the names of tensors begin that are not for text   */
+    const char *note;            /* what the user should know                              */
+} cv_wrapper;
+
 /* A family of models: all that its name stands for. */
 struct cv_family {
     const char *model_type, *class_name;
@@ -49,9 +65,15 @@ struct cv_family {
     const char *partial_key;  /* share of a head that is turned */
     double partial;           /* if that is absent */
     int (*read)(cv_config *c, cv_error *err); /* what is special */
+    const cv_default *defaults; /* NULL: none */
+    const cv_wrapper *wrapper;  /* NULL: it is a model of text alone */
 };
 
-/* values.c: by key. Absent or null: `otherwise`; sizes: unless that is -1. */
+/* values.c: the node of a key: in text_config, or outside of it. */
+uint32_t cv_config_get(const cv_config *c, const char *key);
+/* What the family's class assumes, or `otherwise`. */
+double cv_config_default(const cv_config *c, const char *key, double otherwise);
+/* By key. Absent or null: `otherwise`; sizes: unless that is -1. */
 int cv_config_size(const cv_config *c, const char *key, int32_t otherwise, int32_t *value, cv_error *err);
 int cv_config_flag(const cv_config *c, const char *key, int otherwise, int *value, cv_error *err);
 int cv_config_real(const cv_config *c, const char *key, double otherwise, double *value, cv_error *err);

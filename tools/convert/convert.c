@@ -49,6 +49,15 @@ static int wrong_usage(const char *what, const char *argument)
     return 2;
 }
 
+static int add_chat(cv_request *r, const char *assignment)
+{
+    cv_error err;
+    if (r->n_chat == CV_MOST_CHAT) return wrong_usage("too many of ", "--chat");
+    if (cv_check_chat(assignment, &err) < 0) return wrong_usage(err.text, "");
+    r->chat[r->n_chat++] = assignment;
+    return 0;
+}
+
 /* Returns 0, or the exit status. */
 static int read_option(const option *options, size_t n, cv_request *r, int argc, char **argv, int *i)
 {
@@ -63,8 +72,7 @@ static int read_option(const option *options, size_t n, cv_request *r, int argc,
     }
     if (++*i >= argc) return wrong_usage("a value must follow ", name);
     if (!is_chat) *options[k].value = argv[*i];
-    else if (r->n_chat == CV_MOST_CHAT) return wrong_usage("too many of ", name);
-    else r->chat[r->n_chat++] = argv[*i];
+    else return add_chat(r, argv[*i]);
     return 0;
 }
 
@@ -187,7 +195,8 @@ static int write_file(const cv_request *r, cv_description *d, cv_source *source,
     return cv_writer_finish(&writer, err);
 }
 
-static void report(const cv_request *r, const cv_description *d, const cv_plan *plan, const cv_loss *losses)
+static void report(const cv_request *r, const cv_description *d, const cv_source *source, const cv_plan *plan,
+                   const cv_loss *losses)
 {
     for (uint32_t i = 0; r->errors && i < plan->n; i++)
         if (plan->tensors[i].type == CV_Q8)
@@ -197,6 +206,7 @@ static void report(const cv_request *r, const cv_description *d, const cv_plan *
     printf("%s: %.0f weights", r->out, (double)plan->weights);
     if (d->has_tokenizer) printf(", %d tokens\n", (int)d->tokenizer.n_tokens);
     else printf("; no tokenizer: the model takes token ids only\n");
+    if (source->note) fprintf(stderr, "harp-convert: note: %s\n", source->note);
     if (d->tokenizer.note[0]) fprintf(stderr, "harp-convert: note: tokenizer: %s\n", d->tokenizer.note);
     if (d->chat_note[0])
         fprintf(stderr, "harp-convert: note: no chat format could be derived from the template: %s\n"
@@ -209,7 +219,7 @@ static int pour_source(const cv_request *r, cv_description *d, cv_source *source
     if (cv_plan_make(&plan, source, r->weights && strcmp(r->weights, "f32") == 0, err) < 0) return -1;
     cv_loss *losses = cv_alloc(plan.n, sizeof *losses, err);
     int failed = !losses || write_file(r, d, source, &plan, losses, err) < 0;
-    if (!failed) report(r, d, &plan, losses);
+    if (!failed) report(r, d, source, &plan, losses);
     free(losses);
     cv_plan_free(&plan);
     return failed ? -1 : 0;
@@ -219,7 +229,7 @@ static int convert(const cv_request *r, cv_error *err)
 {
     cv_description description;
     cv_source *source;
-    if (host_is_same_file(r->in, r->out)) return cv_fail(err, "%.300s: cannot replace what is read", r->out);
+    cv_protect_inputs_from(r->out);
     if (cv_describe(&description, &source, r, open_source, err) < 0) return -1;
     int failed = pour_source(r, &description, source, err);
     source->close(source);

@@ -169,13 +169,25 @@ static int try_template(cv_description *d, const cv_json *config, const char *te
     return failed ? -1 : 0;
 }
 
-/* A template that gives no table is no failure: the model still completes texts, and flags can say the table. */
-static int put_template(cv_description *d, const char *folder, cv_error *err)
+/* The template stands with the tokenizer whose special tokens it names: in its folder, or in a GGUF file. */
+static int find_templates_place(const cv_request *r, char place[HOST_PATH_BYTES], cv_error *err)
 {
-    char *text = NULL;
+    const char *path = r->tokenizer ? r->tokenizer : r->in;
+    int is_gguf = cv_is_gguf(path, err);
+    if (is_gguf < 0) return -1;
+    if (r->tokenizer && !is_gguf && host_kind_of(path) != HOST_FOLDER)
+        return cv_folder_of(place, HOST_PATH_BYTES, path, err);
+    int n = snprintf(place, HOST_PATH_BYTES, "%s", path);
+    return n < 0 || n >= HOST_PATH_BYTES ? cv_fail(err, "%.200s: the path is too long", path) : 0;
+}
+
+/* A template that gives no table is no failure: the model still completes texts, and flags can say the table. */
+static int put_template(cv_description *d, const cv_request *r, cv_error *err)
+{
+    char *text = NULL, folder[HOST_PATH_BYTES];
     size_t bytes = 0;
     cv_json config;
-    if (load_config(folder, &config, err) < 0) return -1;
+    if (find_templates_place(r, folder, err) < 0 || load_config(folder, &config, err) < 0) return -1;
     int found = find_template(folder, &config, &text, &bytes, err);
     int failed = found < 0 || (found > 0 && try_template(d, &config, text, bytes, err) < 0);
     free(text);
@@ -198,30 +210,59 @@ static void unescape(char *text)
     *out = 0;
 }
 
-static int is_chat_integer(const char *key)
+/* What --chat may say. A flag is 0 or 1; a number says where white space goes: 1 before a text, 2 after it, 3 both. */
+static const struct {
+    const char *key;
+    int most; /* 0: a text; 1: a flag; 3: such a number */
+} chat_keys[] = {{"start", 0},           {"bos", 1},
+                 {"system.before", 0},   {"system.after", 0},    {"system.absent", 0},    {"system.last", 1},
+                 {"system.trim", 3},     {"user.before", 0},     {"user.after", 0},       {"user.first", 0},
+                 {"user.first.trim", 3}, {"user.trim", 3},       {"assistant.before", 0}, {"assistant.after", 0},
+                 {"assistant.prompt", 0}, {"assistant.trim", 3}};
+enum { N_CHAT_KEYS = sizeof chat_keys / sizeof *chat_keys };
+
+/* Yes and no are flags, too. -1: none of what is wanted. */
+static int chat_number(const char *text, int most)
 {
-    size_t n = strlen(key);
-    return strcmp(key, "bos") == 0 || strcmp(key, "system.last") == 0 || (n > 5 && strcmp(key + n - 5, ".trim") == 0);
+    static const char *const words[][2] = {{"no", "yes"}, {"false", "true"}};
+    for (size_t i = 0; most == 1 && i < 2; i++)
+        for (int k = 0; k < 2; k++)
+            if (strcmp(text, words[i][k]) == 0) return k;
+    return text[0] >= '0' && text[0] <= '0' + most && !text[1] ? text[0] - '0' : -1;
 }
 
-/* --chat KEY=TEXT */
+/* KEY=TEXT: the key's place in chat_keys, or -1. */
+static int read_chat(const char *assignment, const char **text, cv_error *err)
+{
+    const char *equals = strchr(assignment, '=');
+    size_t n = equals ? (size_t)(equals - assignment) : 0;
+    int i = 0;
+    if (n == 0) return cv_fail(err, "--chat wants KEY=TEXT, not \"%.100s\"", assignment);
+    while (i < N_CHAT_KEYS && (strncmp(chat_keys[i].key, assignment, n) != 0 || chat_keys[i].key[n])) i++;
+    if (i == N_CHAT_KEYS) return cv_fail(err, "--chat: the key %.*s is not known", (int)(n < 80 ? n : 80), assignment);
+    *text = equals + 1;
+    if (chat_keys[i].most == 0 || chat_number(*text, chat_keys[i].most) >= 0) return i;
+    return cv_fail(err, "--chat %s is %s, not \"%.100s\"", chat_keys[i].key,
+                   chat_keys[i].most == 1 ? "0 or 1 (no or yes)"
+                                          : "0, 1, 2 or 3 (white space is removed nowhere, before, after, on both sides)",
+                   *text);
+}
+
+int cv_check_chat(const char *assignment, cv_error *err)
+{
+    const char *text;
+    return read_chat(assignment, &text, err) < 0 ? -1 : 0;
+}
+
 static int put_chat_by_hand(cv_description *d, const char *assignment, cv_error *err)
 {
-    static const char *const keys[] = {"start",        "system.before", "system.after", "system.absent",
-                                       "system.last",  "system.trim",   "user.before",  "user.after",
-                                       "user.first",   "user.trim",     "bos",          "user.first.trim",
-                                       "assistant.before", "assistant.after", "assistant.prompt", "assistant.trim"};
-    char key[64], full[80];
-    const char *equals = strchr(assignment, '=');
-    size_t n = equals ? (size_t)(equals - assignment) : sizeof key, i = 0;
-    if (n >= sizeof key) return cv_fail(err, "--chat wants KEY=TEXT, not %.100s", assignment);
-    memcpy(key, assignment, n);
-    key[n] = 0;
-    while (i < sizeof keys / sizeof *keys && strcmp(keys[i], key) != 0) i++;
-    if (i == sizeof keys / sizeof *keys) return cv_fail(err, "--chat: the key %s is not known", key);
-    snprintf(full, sizeof full, "chat.%s", key);
-    if (is_chat_integer(key)) return cv_meta_integer(&d->meta, full, strtol(equals + 1, NULL, 10), err);
-    char *text = copy_text(equals + 1, strlen(equals + 1), err);
+    char full[80];
+    const char *given;
+    int i = read_chat(assignment, &given, err);
+    if (i < 0) return -1;
+    snprintf(full, sizeof full, "chat.%s", chat_keys[i].key);
+    if (chat_keys[i].most > 0) return cv_meta_integer(&d->meta, full, chat_number(given, chat_keys[i].most), err);
+    char *text = copy_text(given, strlen(given), err);
     if (!text) return -1;
     unescape(text);
     int failed = put_text(&d->meta, full, text, err);
@@ -231,7 +272,7 @@ static int put_chat_by_hand(cv_description *d, const char *assignment, cv_error 
 
 static int put_chat(cv_description *d, const cv_request *r, cv_error *err)
 {
-    if (r->n_chat == 0) return d->has_tokenizer ? put_template(d, r->in, err) : 0;
+    if (r->n_chat == 0) return d->has_tokenizer ? put_template(d, r, err) : 0;
     for (int i = 0; i < r->n_chat; i++)
         if (put_chat_by_hand(d, r->chat[i], err) < 0) return -1;
     d->has_chat = 1;

@@ -31,4 +31,7 @@ int cv_describe(cv_description *d, cv_source **source, const cv_request *request
                 int (*open)(cv_source **, const char *, cv_error *), cv_error *err);
 void cv_description_free(cv_description *d);
 
+/* Is this KEY=TEXT of --chat one that can be stored? */
+int cv_check_chat(const char *assignment, cv_error *err);
+
 #endif

@@ -72,9 +72,9 @@ static int read_olmo2(cv_config *c, cv_error *err)
 /* Embeddings times sqrt(hidden), a constant of the type that the model computes in. */
 static void scale_embedding(cv_config *c)
 {
-    uint32_t dtype = cv_json_get(c->json, 0, "torch_dtype");
+    uint32_t dtype = cv_config_get(c, "torch_dtype");
     float root = (float)sqrt((double)c->facts->hidden);
-    if (dtype == CV_JSON_NONE) dtype = cv_json_get(c->json, 0, "dtype");
+    if (dtype == CV_JSON_NONE) dtype = cv_config_get(c, "dtype");
     if (cv_json_is(c->json, dtype, "float16")) root = cv_nearest_half(root);
     if (cv_json_is(c->json, dtype, "bfloat16")) root = cv_nearest_bf16(root);
     c->facts->embedding_scale = (double)root;
@@ -113,8 +113,10 @@ static int read_gemma2(cv_config *c, cv_error *err)
 static int read_gemma3(cv_config *c, cv_error *err)
 {
     cv_facts *m = c->facts;
-    int32_t pattern;
-    if (cv_config_size(c, "sliding_window_pattern", 6, &pattern, err) < 0) return -1;
+    int32_t pattern; /* newer folders begin its key with _ */
+    if (cv_config_size(c, "_sliding_window_pattern", 6, &pattern, err) < 0
+        || cv_config_size(c, "sliding_window_pattern", pattern, &pattern, err) < 0)
+        return -1;
     if (pattern < 1) return cv_fail(err, "%.200s: sliding_window_pattern is 0", c->path);
     for (int32_t i = 0; i < m->layers; i++) m->window_layers[i] = m->local_layers[i] = (i + 1) % pattern != 0;
     m->has_local_layers = 1;
@@ -308,33 +310,50 @@ static const char *const gpt2_keys[] = {"activation_function", "layer_norm_epsil
 
 /* ---- the table ---- */
 
+/* Folders with vision leave out of text_config what Gemma3TextConfig assumes. */
+static const cv_default gemma3_defaults[] = {{"vocab_size", 262208},       {"hidden_size", 2304},
+                                             {"intermediate_size", 9216},  {"num_hidden_layers", 26},
+                                             {"num_attention_heads", 8},   {"num_key_value_heads", 4},
+                                             {"head_dim", 256},            {"max_position_embeddings", 131072},
+                                             {"rms_norm_eps", 1e-6},       {"rope_theta", 1e6},
+                                             {NULL, 0.0}};
+static const char *const gemma3_outer_keys[] = {"boi_token_id", "boi_token_index", "eoi_token_id", "eoi_token_index",
+                                                "image_token_id", "image_token_index", "mm_tokens_per_image",
+                                                "text_config", "vision_config", NULL};
+static const char *const gemma3_vision[] = {"vision_tower.", "multi_modal_projector.", "model.vision_tower.",
+                                            "model.multi_modal_projector.", NULL};
+static const cv_wrapper gemma3_wrapper = {"gemma3_text", gemma3_outer_keys, gemma3_vision,
+                                          "the vision part is left out: this model reads text alone"};
+
 static const cv_family families[] = {
     {"llama", "LlamaForCausalLM", "llama", llama_keys, no_names, RMS, "hidden_act", "silu", 0, 0, NULL,
-     "partial_rotary_factor", 1.0, read_llama},
+     "partial_rotary_factor", 1.0, read_llama, NULL, NULL},
     {"mistral", "MistralForCausalLM", "llama", mistral_keys, no_names, RMS, "hidden_act", "silu", 0, 0, NULL,
-     "partial_rotary_factor", 1.0, read_mistral},
+     "partial_rotary_factor", 1.0, read_mistral, NULL, NULL},
     {"phi3", "Phi3ForCausalLM", "phi3", phi3_keys, no_names, RMS, "hidden_act", "silu", 0, 0, NULL,
-     "partial_rotary_factor", 1.0, read_mistral},
+     "partial_rotary_factor", 1.0, read_mistral, NULL, NULL},
     {"qwen2", "Qwen2ForCausalLM", "qwen2", qwen_keys, no_names, RMS, "hidden_act", "silu", 0, 0, NULL,
-     "partial_rotary_factor", 1.0, read_qwen2},
+     "partial_rotary_factor", 1.0, read_qwen2, NULL, NULL},
     {"qwen3", "Qwen3ForCausalLM", "qwen3", qwen_keys, no_names, RMS, "hidden_act", "silu", 0, 0, NULL,
-     "partial_rotary_factor", 1.0, read_qwen3},
+     "partial_rotary_factor", 1.0, read_qwen3, NULL, NULL},
     {"olmo2", "Olmo2ForCausalLM", "olmo2", olmo2_keys, post_norm_names, RMS, "hidden_act", "silu", 0, 0, NULL,
-     "partial_rotary_factor", 1.0, read_olmo2},
+     "partial_rotary_factor", 1.0, read_olmo2, NULL, NULL},
     {"gemma", "GemmaForCausalLM", "gemma", gemma_keys, no_names, RMS, "hidden_activation", "gelu_pytorch_tanh", 1, 1,
-     NULL, "partial_rotary_factor", 1.0, read_gemma},
+     NULL, "partial_rotary_factor", 1.0, read_gemma, NULL, NULL},
     {"gemma2", "Gemma2ForCausalLM", "gemma2", gemma2_keys, post_norm_names, RMS, "hidden_activation",
-     "gelu_pytorch_tanh", 1, 1, NULL, "partial_rotary_factor", 1.0, read_gemma2},
+     "gelu_pytorch_tanh", 1, 1, NULL, "partial_rotary_factor", 1.0, read_gemma2, NULL, NULL},
     {"gemma3_text", "Gemma3ForCausalLM", "gemma3", gemma2_keys, post_norm_names, RMS, "hidden_activation",
-     "gelu_pytorch_tanh", 1, 1, NULL, "partial_rotary_factor", 1.0, read_gemma3},
+     "gelu_pytorch_tanh", 1, 1, NULL, "partial_rotary_factor", 1.0, read_gemma3, gemma3_defaults, NULL},
+    {"gemma3", "Gemma3ForConditionalGeneration", "gemma3", gemma2_keys, post_norm_names, RMS, "hidden_activation",
+     "gelu_pytorch_tanh", 1, 1, NULL, "partial_rotary_factor", 1.0, read_gemma3, gemma3_defaults, &gemma3_wrapper},
     {"stablelm", "StableLmForCausalLM", "stablelm", stablelm_keys, no_names, LAYER, "hidden_act", "silu", 0, 0, NULL,
-     "partial_rotary_factor", 0.25, read_stablelm},
+     "partial_rotary_factor", 0.25, read_stablelm, NULL, NULL},
     {"phi", "PhiForCausalLM", "phi2", phi_keys, phi_names, LAYER, "hidden_act", "gelu_new", 0, 0, NULL,
-     "partial_rotary_factor", 0.5, read_phi},
+     "partial_rotary_factor", 0.5, read_phi, NULL, NULL},
     {"gpt_neox", "GPTNeoXForCausalLM", "gpt_neox", gpt_neox_keys, gpt_neox_names, LAYER, "hidden_act", "gelu", 0, 0,
-     NULL, "rotary_pct", 0.25, read_gpt_neox},
+     NULL, "rotary_pct", 0.25, read_gpt_neox, NULL, NULL},
     {"gpt2", "GPT2LMHeadModel", "gpt2", gpt2_keys, gpt2_names, GPT2, "activation_function", "gelu_new", 1, 0,
-     "transformer.", "partial_rotary_factor", 1.0, read_gpt2}};
+     "transformer.", "partial_rotary_factor", 1.0, read_gpt2, NULL, NULL}};
 enum { N_FAMILIES = sizeof families / sizeof *families };
 
 const cv_family *cv_find_family(const cv_json *j, const char *path, cv_error *err)

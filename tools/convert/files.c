@@ -9,11 +9,26 @@
 
 /* ---- reading ---- */
 
+static const char *to_be_replaced; /* or NULL */
+
+void cv_protect_inputs_from(const char *target)
+{
+    to_be_replaced = target;
+}
+
+static int check_input(cv_file *file, cv_error *err)
+{
+    if (!to_be_replaced || !host_is_same_file(file->path, to_be_replaced)) return 0;
+    cv_file_close(file);
+    return cv_fail(err, "%.200s cannot be replaced, for it is read as %.200s: choose another name for the output",
+                   to_be_replaced, file->path);
+}
+
 int cv_file_open(cv_file *file, const char *path, cv_error *err)
 {
     file->path = path;
     file->handle = host_open(path, &file->bytes);
-    if (file->handle >= 0) return 0;
+    if (file->handle >= 0) return check_input(file, err);
     if (file->bytes == HOST_NOT_REGULAR) return cv_fail(err, "%.300s: not a regular file", path);
     return cv_fail(err, "%.300s: cannot be opened: %s", path, strerror(errno));
 }
@@ -74,6 +89,15 @@ int cv_path_join(char *out, size_t capacity, const char *folder, const char *fil
 {
     int n = snprintf(out, capacity, "%s%s%s", folder, *host_file_name(folder) ? "/" : "", file);
     return n < 0 || (size_t)n >= capacity ? cv_fail(err, "%.200s: the path is too long", folder) : 0;
+}
+
+int cv_folder_of(char *out, size_t capacity, const char *path, cv_error *err)
+{
+    size_t n = (size_t)(host_file_name(path) - path);
+    if (n >= capacity) return cv_fail(err, "%.200s: the path is too long", path);
+    memcpy(out, path, n);
+    out[n] = 0;
+    return n ? 0 : cv_path_join(out, capacity, ".", "", err);
 }
 
 /* ---- writing ---- */

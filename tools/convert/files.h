@@ -7,6 +7,10 @@
 #include "convert.h"
 #include "ground/host.h"
 
+/* Names the file that is to be replaced in the end, before anything is read: from then on cv_file_open refuses it, by
+ * this name or another one. The text must stay alive; NULL: none. */
+void cv_protect_inputs_from(const char *target);
+
 /* A file that is read at any place. path must stay alive while the file is open. */
 typedef struct cv_file {
     const char *path;
@@ -22,6 +26,7 @@ void cv_file_close(cv_file *file);
 int cv_read_file(const char *path, size_t max, char **data, size_t *bytes, cv_error *err);
 int cv_file_exists(const char *path); /* 1 for pipes and devices, too: opening them says that they are not taken */
 int cv_path_join(char *out, size_t capacity, const char *folder, const char *file, cv_error *err);
+int cv_folder_of(char *out, size_t capacity, const char *path, cv_error *err); /* what stands before a file's name */
 
 /* A file that appears under its name when it is complete, and not before; see host_begin. One at a time. */
 typedef struct cv_output {

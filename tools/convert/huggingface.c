@@ -32,13 +32,31 @@ static void name_of_layer(char *out, size_t capacity, const char *pattern, int32
     else snprintf(out, capacity, "%.*s%d%s", (int)(star - pattern), pattern, (int)layer, star + 1);
 }
 
+/* A tensor by its name, or by the name of another that it is the same as. */
+static cv_st_tensor *find_shared(const folder *f, const char *name)
+{
+    cv_st_tensor *t = cv_safetensors_find(&f->tensors, name);
+    const char *other = t ? NULL : cv_safetensors_kept(&f->tensors, name);
+    return other ? cv_safetensors_find(&f->tensors, other) : t;
+}
+
+/* A language model inside another one: transformers has had two ways to name its tensors. */
+static cv_st_tensor *find_wrapped(const folder *f, const char *name)
+{
+    char wrapped[CV_NAME_IN_SOURCE + 32];
+    cv_st_tensor *t;
+    snprintf(wrapped, sizeof wrapped, "language_model.%s", name);
+    if ((t = find_shared(f, wrapped)) != NULL || strncmp(name, "model.", 6) != 0) return t;
+    snprintf(wrapped, sizeof wrapped, "model.language_model.%s", name + 6);
+    return find_shared(f, wrapped);
+}
+
 static cv_st_tensor *find_tensor(const folder *f, const char *name)
 {
     const char *prefix = f->family->loose_prefix;
-    cv_st_tensor *t = cv_safetensors_find(&f->tensors, name);
-    if (!t && prefix && strncmp(name, prefix, strlen(prefix)) == 0)
-        t = cv_safetensors_find(&f->tensors, name + strlen(prefix));
-    return t;
+    cv_st_tensor *t = find_shared(f, name);
+    if (!t && prefix && strncmp(name, prefix, strlen(prefix)) == 0) t = find_shared(f, name + strlen(prefix));
+    return !t && f->family->wrapper ? find_wrapped(f, name) : t;
 }
 
 /* Where the rows of a part begin in the stack, how many they are, and how many the stack has. */
@@ -76,17 +94,27 @@ static int cut_out(const folder *f, const cv_st_tensor *t, cv_fusion fusion, cv_
     return 0;
 }
 
+/* The first of a part's names that a tensor has; matrix->name becomes that tensor's. NULL: none. */
+static cv_st_tensor *find_part(const folder *f, cv_part part, int32_t layer, cv_matrix *matrix, const cv_name **name)
+{
+    for (int i = 0; (*name = cv_name_of(f->family, part, i)) != NULL; i++) {
+        name_of_layer(matrix->name, sizeof matrix->name, (*name)->name, layer);
+        cv_st_tensor *t = find_tensor(f, matrix->name);
+        if (t) snprintf(matrix->name, sizeof matrix->name, "%.*s", CV_NAME_IN_SOURCE - 1, t->name);
+        if (t) return t;
+    }
+    return NULL;
+}
+
 static int find(cv_source *source, cv_part part, int32_t layer, cv_matrix *matrix, cv_error *err)
 {
     folder *f = (folder *)source;
-    const cv_name *name = NULL;
-    cv_st_tensor *t = NULL;
+    const cv_name *name;
     memset(matrix, 0, sizeof *matrix);
     matrix->part = part;
-    for (int i = 0; !t && (name = cv_name_of(f->family, part, i)) != NULL; i++) {
-        name_of_layer(matrix->name, sizeof matrix->name, name->name, layer);
-        t = find_tensor(f, matrix->name);
-    }
+    cv_st_tensor *t = find_part(f, part, layer, matrix, &name);
+    if (!t && part == CV_EMBEDDING && f->source.facts.tied) /* one matrix, of which either name may have been saved */
+        t = find_part(f, CV_OUTPUT, layer, matrix, &name);
     if (!t) {
         name = cv_name_of(f->family, part, 0);
         name_of_layer(matrix->name, sizeof matrix->name, name ? name->name : "of that kind", layer);
@@ -101,9 +129,10 @@ static int find(cv_source *source, cv_part part, int32_t layer, cv_matrix *matri
     return name->fusion == CV_WHOLE || name->fusion == CV_TURNED ? 0 : cut_out(f, t, name->fusion, matrix, err);
 }
 
-/* What older transformers saved along with the weights, and what a tied model has twice. */
-static int means_nothing(const folder *f, const char *name)
+/* What older transformers saved along with the weights, what a tied model has twice, what is not for text. */
+static int means_nothing(const folder *f, const cv_st_tensor *t)
 {
+    const char *name = t->name;
     static const char *const buffers[] = {".rotary_emb.inv_freq", ".attn.bias", ".attn.masked_bias", ".attention.bias",
                                           ".attention.masked_bias"};
     size_t n = strlen(name);
@@ -111,14 +140,16 @@ static int means_nothing(const folder *f, const char *name)
         size_t length = strlen(buffers[i]);
         if (n > length && strcmp(name + n - length, buffers[i]) == 0) return 1;
     }
-    return f->source.facts.tied && strcmp(name, cv_name_of(f->family, CV_OUTPUT, 0)->name) == 0;
+    for (const char *const *other = f->family->wrapper ? f->family->wrapper->left_out : NULL; other && *other; other++)
+        if (strncmp(name, *other, strlen(*other)) == 0) return 1;
+    return f->source.facts.tied && t == find_tensor(f, cv_name_of(f->family, CV_OUTPUT, 0)->name);
 }
 
 static int check_rest(cv_source *source, cv_error *err)
 {
     folder *f = (folder *)source;
     for (size_t i = 0; i < f->tensors.n; i++)
-        if (!f->tensors.tensors[i].used && !means_nothing(f, f->tensors.tensors[i].name))
+        if (!f->tensors.tensors[i].used && !means_nothing(f, &f->tensors.tensors[i]))
             return cv_fail(err, "tensor %.150s is not part of a %s model as it is known here",
                            f->tensors.tensors[i].name, f->family->model_type);
     return 0;
@@ -194,6 +225,62 @@ static int read_rows(cv_source *source, const cv_matrix *matrix, uint64_t first,
     return 0;
 }
 
+/* ---- folders of another kind ---- */
+
+/* Where config.json or the weights are missing: what tells why, by a file that is there instead. */
+static int explain_absence(const char *path, const char *missing, cv_error *err)
+{
+    static const struct {
+        const char *name, *what;
+    } others[] = {
+        {"adapter_config.json", "this is an adapter (LoRA): merge it into its base model first (PEFT: merge_and_unload)"},
+        {"pytorch_model.bin", "its weights are a Python pickle: save the model as safetensors (transformers: save_pretrained)"},
+        {"pytorch_model.bin.index.json",
+         "its weights are Python pickles: save the model as safetensors (transformers: save_pretrained)"},
+        {"consolidated.00.pth", "this is Meta's own form of a model: take the one for Hugging Face transformers"},
+        {"consolidated.safetensors", "this is Mistral's own form of a model: take the one for Hugging Face transformers"},
+        {"model.onnx", "its weights are an ONNX file: take the model with safetensors"},
+        {"tf_model.h5", "its weights are TensorFlow's: take the model with safetensors"}};
+    char file[HOST_PATH_BYTES];
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        if (cv_path_join(file, sizeof file, path, others[i].name, err) < 0) return -1;
+        if (cv_file_exists(file))
+            return cv_fail(err, "%.200s: there is no %s, but %s: %s", path, missing, others[i].name, others[i].what);
+    }
+    return cv_fail(err, "%.200s: there is no %s; the folder of a Hugging Face model has config.json, and its weights in "
+                        "model.safetensors or in the files that model.safetensors.index.json lists", path, missing);
+}
+
+static int has_weights(const char *path, cv_error *err)
+{
+    char single[HOST_PATH_BYTES], index[HOST_PATH_BYTES];
+    if (cv_path_join(single, sizeof single, path, "model.safetensors", err) < 0
+        || cv_path_join(index, sizeof index, path, "model.safetensors.index.json", err) < 0)
+        return -1;
+    return cv_file_exists(single) || cv_file_exists(index) ? 0 : explain_absence(path, "model.safetensors", err);
+}
+
+/* Quantized weights that config.json does not tell of: tensors that only such models have. */
+static int check_tensor_names(const folder *f, cv_error *err)
+{
+    static const struct {
+        const char *ending, *method;
+    } marks[] = {{".qweight", "GPTQ or AWQ"},      {".qzeros", "GPTQ or AWQ"},
+                 {".g_idx", "GPTQ"},               {".SCB", "bitsandbytes (8 bits)"},
+                 {".absmax", "bitsandbytes (4 bits)"}, {".weight_packed", "compressed-tensors"},
+                 {".weight_scale", "FP8 or compressed-tensors"}, {".weight_scale_inv", "FP8"},
+                 {".scales", "MLX or GPTQ"},       {".weight_blocks", "MXFP4"}};
+    for (size_t i = 0; i < f->tensors.n; i++)
+        for (size_t k = 0; k < sizeof marks / sizeof *marks; k++) {
+            const char *name = f->tensors.tensors[i].name;
+            size_t n = strlen(name), length = strlen(marks[k].ending);
+            if (n <= length || strcmp(name + n - length, marks[k].ending) != 0) continue;
+            return cv_fail(err, "%.200s: tensor %.120s: the weights are quantized by %s, which is not read here: convert "
+                                "the original model, or a GGUF file of it", f->config_path, name, marks[k].method);
+        }
+    return 0;
+}
+
 /* ---- opening ---- */
 
 static void close_folder(cv_source *source)
@@ -209,16 +296,19 @@ static int load(folder *f, const char *path, cv_error *err)
 {
     char generation[HOST_PATH_BYTES];
     if (cv_path_join(f->config_path, sizeof f->config_path, path, "config.json", err) < 0
-        || cv_path_join(generation, sizeof generation, path, "generation_config.json", err) < 0
-        || cv_json_load(&f->config, f->config_path, MOST_CONFIG_BYTES, err) < 0)
+        || cv_path_join(generation, sizeof generation, path, "generation_config.json", err) < 0)
         return -1;
+    if (!cv_file_exists(f->config_path)) return explain_absence(path, "config.json", err);
+    if (cv_json_load(&f->config, f->config_path, MOST_CONFIG_BYTES, err) < 0) return -1;
     if (cv_json_type_of(&f->config, 0) != CV_JSON_OBJECT)
         return cv_fail(err, "%.200s: an object is wanted", f->config_path);
     if (cv_file_exists(generation) && cv_json_load(&f->generation, generation, MOST_CONFIG_BYTES, err) < 0) return -1;
-    cv_config c = {&f->config, f->config_path, NULL, &f->source.facts};
+    cv_config c = {&f->config, f->config_path, NULL, &f->source.facts, 0};
     if (cv_config_read(&c, f->generation.n_nodes ? &f->generation : NULL, err) < 0) return -1;
     f->family = c.family;
-    return cv_safetensors_open(&f->tensors, path, err);
+    f->source.note = c.family->wrapper ? c.family->wrapper->note : NULL;
+    if (has_weights(path, err) < 0 || cv_safetensors_open(&f->tensors, path, err) < 0) return -1;
+    return check_tensor_names(f, err);
 }
 
 int cv_open_huggingface(cv_source **source, const char *path, cv_error *err)

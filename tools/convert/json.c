@@ -3,6 +3,7 @@
  * json.c - see json.h. No recursion: open containers stand on a small stack. */
 #include "json.h"
 #include "files.h"
+#include "kinds.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -334,9 +335,10 @@ int cv_json_load(cv_json *json, const char *path, size_t max, cv_error *err)
     size_t bytes = 0;
     memset(json, 0, sizeof *json);
     if (cv_read_file(path, max, &text, &bytes, err) < 0) return -1;
-    int failed = cv_json_parse(json, text, bytes, path, err);
+    int failed = cv_refuse_other_kinds(path, text, bytes, CV_KIND_JSON, err) < 0
+                 || cv_json_parse(json, text, bytes, path, err) < 0;
     free(text);
-    return failed;
+    return failed ? -1 : 0;
 }
 
 void cv_json_free(cv_json *json)

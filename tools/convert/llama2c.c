@@ -15,6 +15,7 @@
 #include "bytes.h"
 #include "dequantize.h"
 #include "files.h"
+#include "kinds.h"
 #include "source.h"
 
 #include <stdlib.h>
@@ -98,6 +99,15 @@ static int lay_out(checkpoint *c, cv_error *err)
 
 /* ---- the header ---- */
 
+/* Version 0 has no magic: any file could be one, until its header makes no sense. */
+static int check_facts(const checkpoint *c, cv_error *err)
+{
+    cv_error why;
+    if (c->version > 0) return cv_check_facts(&c->source.facts, c->file.path, err);
+    if (cv_check_facts(&c->source.facts, "if this is a llama2.c checkpoint", &why) == 0) return 0;
+    return cv_fail(err, "%.200s: not a model of a known kind; %s", c->file.path, why.text);
+}
+
 static int read_fields(checkpoint *c, const unsigned char *p, cv_error *err)
 {
     cv_facts *f = &c->source.facts;
@@ -115,7 +125,7 @@ static int read_fields(checkpoint *c, const unsigned char *p, cv_error *err)
     f->norm_eps = 1e-5; /* these three are not in the file: llama2.c has them in its code */
     f->bos = 1;
     if (f->head_dim >= 2 && f->head_dim <= CV_MOST_HEAD_DIM) cv_rope_frequencies(f->rope, f->rope_dims, 10000.0);
-    if (cv_check_facts(f, c->file.path, err) < 0) return -1;
+    if (check_facts(c, err) < 0) return -1;
     if (f->vocab < 3) return cv_fail(err, "%.200s: a vocabulary of %d", c->file.path, (int)f->vocab);
     f->end[0] = 1, f->end[1] = 2, f->n_end = 2; /* the begin token, too, parts two texts */
     return 0;
@@ -125,8 +135,10 @@ static int read_header(checkpoint *c, cv_error *err)
 {
     unsigned char p[HEADER] = {0};
     size_t n = c->file.bytes < HEADER ? (size_t)c->file.bytes : HEADER;
+    if (cv_file_read(&c->file, 0, p, n, err) < 0
+        || cv_refuse_other_kinds(c->file.path, p, n, CV_KIND_UNKNOWN, err) < 0)
+        return -1;
     if (n < VERSION_0_HEADER) return cv_fail(err, "%.200s: too short for a llama2.c file", c->file.path);
-    if (cv_file_read(&c->file, 0, p, n, err) < 0) return -1;
     if (cv_u32(p) != MAGIC) return read_fields(c, p, err);
     c->version = (int)cv_u32(p + 4);
     if (n < HEADER || (c->version != 1 && c->version != 2))

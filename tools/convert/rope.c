@@ -200,7 +200,7 @@ static int apply_scaling(scaling *s, cv_error *err)
 
 static int read_theta(const cv_config *c, uint32_t at, const char *key, double *theta, cv_error *err)
 {
-    *theta = 10000.0;
+    *theta = cv_config_default(c, key, 10000.0);
     if (at == CV_JSON_NONE) return 0;
     if (cv_json_number(c->json, at, theta) && *theta > 1.0 && *theta <= 1e12) return 0;
     return cv_fail(err, "%.200s: %s must be a number above 1", c->path, key);
@@ -211,15 +211,15 @@ int cv_config_rope(cv_config *c, cv_error *err)
 {
     const cv_json *j = c->json;
     cv_facts *m = c->facts;
-    scaling s = {c, cv_json_get(j, 0, "rope_parameters"), 10000.0};
+    scaling s = {c, cv_config_get(c, "rope_parameters"), 10000.0};
     double share, local;
     uint32_t at = cv_json_get(j, s.node, "rope_theta");
     if (m->has_positions) return 0;
-    if (cv_json_type_of(j, s.node) != CV_JSON_OBJECT) s.node = cv_json_get(j, 0, "rope_scaling");
-    if (at == CV_JSON_NONE) at = cv_json_get(j, 0, "rope_theta");
-    if (at == CV_JSON_NONE) at = cv_json_get(j, 0, "rotary_emb_base");
+    if (cv_json_type_of(j, s.node) != CV_JSON_OBJECT) s.node = cv_config_get(c, "rope_scaling");
+    if (at == CV_JSON_NONE) at = cv_config_get(c, "rope_theta");
+    if (at == CV_JSON_NONE) at = cv_config_get(c, "rotary_emb_base");
     if (read_theta(c, at, "rope_theta", &s.theta, err) < 0
-        || read_theta(c, cv_json_get(j, 0, "rope_local_base_freq"), "rope_local_base_freq", &local, err) < 0
+        || read_theta(c, cv_config_get(c, "rope_local_base_freq"), "rope_local_base_freq", &local, err) < 0
         || cv_config_real(c, c->family->partial_key, c->family->partial, &share, err) < 0)
         return -1;
     if (!(share > 0.0 && share <= 1.0))

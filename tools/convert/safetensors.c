@@ -3,10 +3,12 @@
  * safetensors.c - see safetensors.h
  *
  * A file is a u64 N, N bytes of JSON, and data. The JSON maps names to {"dtype", "shape", "data_offsets": [begin, end]},
- * offsets counting from the data's first byte; "__metadata__" maps texts to texts and means nothing here. */
+ * offsets counting from the data's first byte; "__metadata__" maps texts to texts, among them names that were left out,
+ * because their tensor is there under another name, to that name. */
 #include "safetensors.h"
 #include "bytes.h"
 #include "dequantize.h"
+#include "kinds.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -126,15 +128,25 @@ static int read_tensors(cv_safetensors *st, uint32_t file, uint64_t data_at, cv_
     return check_coverage(f, st->tensors + before, st->n - before, data_at, err);
 }
 
+static int refuse_header(const cv_st_file *f, uint64_t bytes, cv_error *err)
+{
+    unsigned char head[CV_KIND_BYTES];
+    size_t n = f->file.bytes < sizeof head ? (size_t)f->file.bytes : sizeof head;
+    if (cv_file_read(&f->file, 0, head, n, err) < 0
+        || cv_refuse_other_kinds(f->file.path, head, n, CV_KIND_SAFETENSORS, err) < 0)
+        return -1;
+    if (n < 8) return cv_fail(err, "%.300s: too short for a safetensors file", f->file.path);
+    return cv_fail(err, "%.300s: a safetensors header of %.0f bytes: the file is damaged or cut off", f->file.path,
+                   (double)bytes);
+}
+
 static int read_header(cv_st_file *f, uint64_t *data_at, cv_error *err)
 {
     unsigned char size[8];
-    if (f->file.bytes < 8) return cv_fail(err, "%.300s: too short for a safetensors file", f->file.path);
+    if (f->file.bytes < 8) return refuse_header(f, 0, err);
     if (cv_file_read(&f->file, 0, size, sizeof size, err) < 0) return -1;
     uint64_t n = cv_u64(size);
-    if (n > f->file.bytes - 8 || n > LARGEST_HEADER)
-        return cv_fail(err, "%.300s: a safetensors header of %.0f bytes: the file is damaged or cut off", f->file.path,
-                       (double)n);
+    if (n > f->file.bytes - 8 || n > LARGEST_HEADER) return refuse_header(f, n, err);
     char *text = cv_alloc((size_t)n, 1, err);
     if (!text) return -1;
     int failed = cv_file_read(&f->file, 8, text, (size_t)n, err) < 0
@@ -281,6 +293,16 @@ cv_st_tensor *cv_safetensors_find(const cv_safetensors *st, const char *name)
     memset(&key, 0, sizeof key);
     key.name = name;
     return st->n ? bsearch(&key, st->tensors, st->n, sizeof key, by_name) : NULL;
+}
+
+const char *cv_safetensors_kept(const cv_safetensors *st, const char *name)
+{
+    for (uint32_t i = 0; i < st->n_files; i++) {
+        const cv_json *j = &st->files[i].header;
+        const char *kept = cv_json_string(j, cv_json_get(j, cv_json_get(j, 0, "__metadata__"), name), NULL);
+        if (kept) return kept;
+    }
+    return NULL;
 }
 
 int cv_safetensors_is_float(const cv_st_tensor *t)

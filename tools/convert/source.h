@@ -11,7 +11,8 @@
 
 #include "convert.h"
 
-enum { CV_MOST_ENDS = 16, CV_MOST_HEAD_DIM = 1024, CV_MOST_LAYERS = 1024, CV_GROUP = 32 };
+enum { CV_MOST_ENDS = 16, CV_MOST_HEAD_DIM = 1024, CV_MOST_LAYERS = 1024, CV_GROUP = 32,
+       CV_NAME_IN_SOURCE = 112 };
 
 /* The matrices and vectors of all architectures, unfused. */
 typedef enum cv_part {
@@ -79,7 +80,7 @@ typedef struct cv_matrix {
     uint64_t at;    /* the source's own */
     int fusion;     /* the source's own, too */
     cv_part part;
-    char name[112]; /* as the source calls it, for messages */
+    char name[CV_NAME_IN_SOURCE]; /* as the source calls it, for messages */
 } cv_matrix;
 
 typedef struct cv_source cv_source;
@@ -98,6 +99,7 @@ struct cv_source {
                    cv_error *err);
     /* 1: read and read_q8 may be called for any rows by several threads at once. 0: one call at a time, rows in order. */
     int any_order;
+    const char *note; /* what the user should know of the conversion; NULL: nothing */
     void (*close)(cv_source *source); /* frees source, too */
 };
 

@@ -3,6 +3,7 @@
  * tokenizer.c - finds a tokenizer, whatever its form, and has it read; see convert.h and vocab.h */
 #include "files.h"
 #include "gguf.h"
+#include "kinds.h"
 #include "vocab.h"
 
 #include <stdlib.h>
@@ -13,16 +14,6 @@
 typedef struct cv_paths {
     char folder[HOST_PATH_BYTES], file[HOST_PATH_BYTES]; /* file: what was found in it, or was given */
 } cv_paths;
-
-/* The folder of a file: what stands before its name. */
-static int cv_folder_of(char *out, size_t capacity, const char *path, cv_error *err)
-{
-    size_t n = (size_t)(host_file_name(path) - path);
-    if (n >= capacity) return cv_fail(err, "%.200s: the path is too long", path);
-    memcpy(out, path, n);
-    out[n] = 0;
-    return n ? 0 : cv_path_join(out, capacity, ".", "", err);
-}
 
 static int cv_beside(const cv_paths *paths, const char *name, char *out, cv_error *err)
 {
@@ -76,6 +67,7 @@ static int cv_load_file(cv_vocab *v, const cv_paths *paths, const char *text, si
         cv_json_free(&j);
         return failed;
     }
+    if (cv_refuse_other_kinds(name, text, bytes, CV_KIND_TOKENIZER, err) < 0) return -1;
     if (bytes > 8 && text[0] == '\n' && memchr(text, 0, 8) == NULL) /* a first piece, of one byte's length */
         return cv_read_sentencepiece(v, text, bytes, name, err);
     if (bytes > 8 && memchr(text, 0, 8) == NULL) return cv_read_tiktoken(v, text, bytes, name, err);

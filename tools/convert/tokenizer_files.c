@@ -136,7 +136,10 @@ static int cv_read_normalizer(cv_vocab *v, const cv_field *message, const char *
     }
     if (more < 0) return cv_not_protobuf(name, err);
     if (map) return cv_fail(err, "%s: it normalizes characters (precompiled_charsmap), which is not supported", name);
-    if (squeeze) return cv_fail(err, "%s: remove_extra_whitespaces is true, which is not supported", name);
+    if (squeeze)
+        return cv_fail(err, "%s: remove_extra_whitespaces is true: runs of spaces become one, and none begins or ends a "
+                            "text, which a .harp file cannot say; a tokenizer.json or llama2.c's tokenizer.bin of this "
+                            "model, if there is one, keeps all spaces and can be converted", name);
     if (!escape) return cv_fail(err, "%s: escape_whitespaces is false, which is not supported", name);
     v->rules.spaces = prefix ? CV_SPACE_FIRST | CV_SPACE_EACH | CV_SPACE_STRIP : 0;
     return 0;
@@ -245,7 +248,7 @@ static int cv_add_llama3_names(cv_vocab *v, cv_error *err)
 
 int cv_read_tiktoken(cv_vocab *v, const char *text, size_t bytes, const char *name, cv_error *err)
 {
-    static const cv_rules llama3 = {CV_BYTE_LEVEL, -1, 1, 0, 1, 2, 1, 0, 3, 0, 1, 1};
+    static const cv_rules llama3 = {CV_BYTE_LEVEL, -1, 1, 0, 1, 2, 1, 0, 3, 0, 1, 1, 0};
     if (cv_vocab_begin(v, bytes / 7 + CV_LLAMA3_SPECIAL + 1, err) < 0) return -1; /* "IQ== 0" and a newline */
     v->rules = llama3;
     for (size_t at = 0; at < bytes;) {

@@ -395,21 +395,25 @@ static int cv_count_bytes(const cv_reader *r)
     return n;
 }
 
-/* The unknown token stands for bytes that have none of their own, each by itself. */
+/* The unknown token stands for what has no token: at the byte level for bytes, each by itself; elsewhere, if the bytes
+ * have no tokens at all, for characters, or for runs of them (fuse_unk). As Hugging Face tokenizers do it, byte_fallback
+ * means nothing then; a vocabulary that has some of the bytes nobody makes on purpose. */
 static int cv_read_unknown(cv_reader *r, uint32_t model)
 {
     size_t bytes;
     uint32_t unk = cv_json_get(r->j, model, "unk_token"), fuse = cv_json_get(r->j, model, "fuse_unk");
     const char *text = cv_json_string(r->j, unk, &bytes);
     int n_bytes = cv_count_bytes(r);
-    if (!r->byte_level && n_bytes < 256)
+    cv_rules *rules = &r->v->rules;
+    if (!r->byte_level && n_bytes > 0 && n_bytes < 256)
         return cv_fail(r->err, "%s: the vocabulary has only %d of the 256 byte tokens <0xHH>", r->name, n_bytes);
     if (!text || bytes == 0) return 0;
-    r->v->rules.unknown = (int32_t)cv_vocab_find_any(r->v, text, bytes);
-    if (n_bytes < 256 && r->v->rules.unknown < 0)
+    rules->unknown = (int32_t)cv_vocab_find_any(r->v, text, bytes);
+    if (n_bytes < 256 && rules->unknown < 0)
         return cv_fail(r->err, "%s: model.unk_token is \"%.80s\", which is not in the vocabulary", r->name, text);
-    if (n_bytes < 256 && !cv_is_nothing(r->j, fuse)) return cv_unknown(r, "model.fuse_unk", fuse);
-    if (r->v->rules.unknown >= 0) r->v->token[r->v->rules.unknown].type = CV_UNKNOWN;
+    if (r->byte_level && n_bytes < 256 && !cv_is_nothing(r->j, fuse)) return cv_unknown(r, "model.fuse_unk", fuse);
+    if (!r->byte_level && n_bytes == 0) rules->unknown_whole = cv_is_true(r->j, fuse) ? 2 : 1;
+    if (rules->unknown >= 0) r->v->token[rules->unknown].type = CV_UNKNOWN;
     return 0;
 }
 

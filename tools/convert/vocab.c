@@ -513,6 +513,7 @@ static int cv_write_rules(const cv_rules *r, cv_meta *meta, cv_error *err)
     size_t n = r->kind == CV_BYTE_LEVEL ? sizeof rules / sizeof rules[0] : 5;
     for (size_t i = 0; i < n; i++)
         if (cv_meta_integer(meta, rules[i].key, rules[i].value, err) < 0) return -1;
+    if (r->unknown_whole && cv_meta_integer(meta, "tokenizer.unknown_whole", r->unknown_whole, err) < 0) return -1;
     return 0;
 }
 

@@ -36,6 +36,7 @@ typedef struct cv_merge {
 typedef struct cv_rules { /* the integers tokenizer.*, see [CH10] */
     int32_t kind, unknown, add_bos, spaces, ignore_merges;
     int32_t contractions, any_lead, number_lead, number_digits, lone_digits, sign_newlines, newline_runs;
+    int32_t unknown_whole;
 } cv_rules;
 
 typedef struct cv_vocab {
