@@ -6360,7 +6360,8 @@ static void hp_drop_slices(harp_session *s)
     s->progress.drafting = 0;
 }
 
-/* Shortens what is computed to `length` positions. A reframed stream that loses its base begins anew. */
+/* Shortens what is computed to `length` positions, after hp_drop_slices if a step may be under way: for that looks at
+ * the bases. A reframed stream that loses its base begins anew. */
 static void hp_truncate(harp_session *s, int32_t length)
 {
     int32_t r;
@@ -7695,6 +7696,7 @@ static harp_status hp_score(harp_session *s, const int32_t *tokens, int32_t n, h
     if (!on_logits && !on_step) return hp_fail(err, HARP_ERR_ARGUMENT, "the callback must not be NULL");
     if (n == 0) return hp_ok(err);
     begin = s->n_tokens, all = begin + n, from = s->from, told = s->told;
+    hp_forget_drafts(s);
     hp_truncate(s, begin);
     hp_append(s, tokens, n);
     for (i = begin; i < all && status == HARP_OK; i = s->n_tokens) {
