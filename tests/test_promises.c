@@ -513,6 +513,30 @@ static void test_queue_behind_slices(const harp_model *m)
     harp_session_close(s), harp_session_close(fresh);
 }
 
+/* A step in slices, abandoned after each number of them by a call that appends: what it leaves is saved and restored. */
+static void test_score_behind_slices(const harp_model *m)
+{
+    harp_params p = params_of();
+    harp_session *s, *t, *fresh;
+    int n, i, done;
+    p.reframe_from = 3, p.reframings = 2, p.schedule = HARP_SCHEDULE_LAZY;
+    s = open_session(m, &p), t = open_session(m, &p), fresh = open_session(m, &p);
+    CHECK(harp_feed(fresh, prompt, PROMPT, NULL) == HARP_OK);
+    for (n = 1, done = 0; !done; n += 3) {
+        unsigned char *image;
+        size_t bytes;
+        CHECK(harp_rewind(s, 0, NULL) == HARP_OK && harp_feed(s, prompt, PROMPT, NULL) == HARP_OK);
+        for (i = 0; i < n && !done; i++) CHECK(harp_step_some(s, 5000, &done, NULL, NULL) == HARP_OK);
+        CHECK(harp_score(s, prompt, 1, on_logits, &(intruder){0}, NULL) == HARP_OK && harp_rewind(s, PROMPT, NULL) == HARP_OK);
+        image = save(s, &bytes);
+        CHECK(harp_restore(t, image, bytes, NULL) == HARP_OK);
+        CHECK(future(s) == future(fresh) && future(t) == future(fresh));
+        free(image);
+    }
+    CHECK(n > 30);
+    harp_session_close(s), harp_session_close(t), harp_session_close(fresh);
+}
+
 static void test_progress_stays(const harp_model *m)
 {
     int frame;
@@ -861,7 +885,7 @@ int main(void)
     test_leviathan_is_reproducible(wordless);
     test_draft_in_slices(wordless, HARP_DRAFT_EXACT), test_draft_in_slices(wordless, HARP_DRAFT_LEVIATHAN);
     test_progress_stays(words);
-    test_queue_behind_slices(wordless);
+    test_queue_behind_slices(wordless), test_score_behind_slices(wordless);
     test_characters_across_calls(words);
     test_held_text_survives(words);
     test_why_it_ended(words);
