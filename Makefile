@@ -57,6 +57,7 @@ TESTS = \
 	test_tokenizer \
 	test_faults \
 	test_faults_stdio \
+	test_promises \
 	test_numbers \
 	test_convert_faults \
 	test_vendoring_c \
@@ -168,6 +169,10 @@ $(USERS:%=$(B)/test_%): $(B)/test_%: tests/test_%.c $(B)/harp_impl.o
 $(B)/test_faults: tests/test_faults.c tests/fuzz/make_harp.h tests/fuzz/fuzz.h harp.h harp_impl.c
 	@mkdir -p $(B)
 	$(CC) $(TEST_FLAGS) $(LDFLAGS) $(CFLAGS) -DHARP_NO_SIMD tests/test_faults.c -o $@ $(LIBS)
+
+$(B)/test_promises: tests/test_promises.c tests/fuzz/make_harp.h tests/fuzz/fuzz.h harp.h harp_impl.c
+	@mkdir -p $(B)
+	$(CC) $(TEST_FLAGS) $(LDFLAGS) -O1 -DHARP_NO_SIMD tests/test_promises.c -o $@ $(LIBS)
 
 $(B)/test_format: tests/test_format.c tests/fuzz/make_harp.h tests/fuzz/fuzz.h harp.h harp_impl.c
 	@mkdir -p $(B)

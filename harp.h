@@ -41,7 +41,7 @@
  * WHAT YOU CAN RELY ON
  *   - Errors are values. No call exits, aborts, asserts on input or prints. Every call that can fail returns a
  *     harp_status and, if you pass a harp_error, a sentence that says what was wrong and where. A failed call leaves
- *     the session as it was.
+ *     the session's tokens, and so all results to come, as they were.
  *   - Files are hostile until checked. Any byte string opens or is refused, in bounded time and memory.
  *   - The same bits everywhere. Model, tokens, parameters and seed determine every logit bit, whatever the
  *     machine, instruction set, thread count, batch size or schedule. Builds that cannot keep this (-ffast-math, x87)
@@ -117,7 +117,10 @@ typedef struct harp_model harp_model;     /* a loaded model: immutable, shareabl
 typedef struct harp_session harp_session; /* one timeline of tokens on a model: one thread at a time     */
 
 /* Your callbacks are called on the thread that made the call, before it returns; only the tasks of a harp_parallel_fn
- * may run elsewhere. None may make a call that changes the session it is called for.
+ * may run elsewhere. Inside a callback these calls may be made on the session that it is called for: harp_tokens,
+ * harp_logits, harp_top, harp_statistics, harp_generate_end, and harp_save inside a harp_text_fn. All others fail with
+ * HARP_ERR_ARGUMENT and change nothing; harp_session_close does nothing. Other sessions may be driven, but not a draft
+ * session while it makes guesses.
  *
  * Memory of the caller's. alloc returns memory aligned like malloc's, or NULL; free gets the size asked for. A model's
  * allocator also serves harp_encode: it must bear several threads if they share the model. */
@@ -134,7 +137,8 @@ typedef size_t harp_read_fn(void *user, uint64_t offset, void *into, size_t byte
  * are done. n is at most harp_params.threads. */
 typedef void harp_parallel_fn(void *user, void (*task)(void *argument, int i), void *argument, int n);
 
-/* Asked between the stages of a pass, several times a layer; non-zero ends the call with HARP_ERR_CANCELLED. */
+/* Asked between the stages of a pass, several times a layer, and while a draft session guesses for this one; non-zero
+ * ends the call with HARP_ERR_CANCELLED. */
 typedef int harp_cancel_fn(void *user);
 
 /* The uncertainty of the next token, from its raw logits [vocab]; the model hesitates iff it exceeds theta. */
@@ -197,7 +201,8 @@ typedef enum harp_draft_rule {
 
 typedef struct harp_bias {
     int32_t token;
-    float add; /* added to the combined logit; -INFINITY forbids the token */
+    float add; /* added to the combined logit; -INFINITY forbids the token. Where all are forbidden, steps fail with */
+               /* HARP_ERR_ARGUMENT. The list is read at each step, and you may change its numbers in between. */
 } harp_bias;
 
 /* Always start from harp_defaults(). Pointers must stay valid as long as the session. */
@@ -254,7 +259,8 @@ typedef struct harp_params {
 
     /* Resources. */
     const char *isa;            /* the instruction set, one that harp_isa names; NULL: the best   [NULL]     */
-    int threads;                /* parts work is split into, 1..256; 1: the calling thread alone  [1]        */
+    int threads;                /* parts work is split into, 1..256; 1: the calling thread alone. A child of fork */
+                                /* has no threads of its parent's sessions: the calling thread does it all    [1] */
     harp_parallel_fn *parallel; /* runs those parts (a build without atomic instructions runs them one after another */
                                 /* itself); NULL: threads of the session's own                    [NULL]     */
     void *parallel_user;
@@ -306,18 +312,38 @@ HARP_API harp_status harp_session_open(harp_session **session, const harp_model 
 /* Appends prompt (UTF-8; a begin token first where the model wants one and the session is empty; NULL or "": nothing
  * is appended but that), then generates at most max_tokens tokens, until an end token, a stop text, a full context or
  * a non-zero answer of on_text (which may be NULL). Control tokens in the prompt's text are plain text here. After an
- * error or a cancelled step the session keeps the tokens of the steps before, and can go on. */
+ * error or a cancelled step the session keeps the tokens of the steps before, and can go on: with a prompt of NULL or
+ * "", if no other call has changed the tokens, the text goes on, too, where it was. What on_text has not been shown yet
+ * comes first: the beginning of a character whose other bytes are in tokens to come, and, after an error or an answer
+ * of on_text, what may begin a stop text. */
 HARP_API harp_status harp_generate(harp_session *session, const char *prompt, int32_t max_tokens,
                                    harp_text_fn *on_text, void *user, harp_error *err);
+
+typedef enum harp_end {
+    HARP_END_NONE,      /* there was no harp_generate since the session was opened or restored               */
+    HARP_END_TOKEN,     /* the model chose an end token                                                      */
+    HARP_END_STOP,      /* a stop text is complete                                                           */
+    HARP_END_CALLBACK,  /* on_text answered so                                                               */
+    HARP_END_CONTEXT,   /* the context is full                                                               */
+    HARP_END_LENGTH,    /* max_tokens tokens were generated                                                  */
+    HARP_END_CANCELLED, /* harp_generate returned HARP_ERR_CANCELLED                                         */
+    HARP_END_ERROR      /* it returned another error                                                         */
+} harp_end;
+
+/* Why the last harp_generate ended; of several reasons the first in this order. */
+HARP_API harp_end harp_generate_end(const harp_session *session);
 
 HARP_API void harp_session_close(harp_session *session); /* NULL is fine */
 HARP_API void harp_close(harp_model *model);             /* NULL is fine; after its sessions */
 
 /* ---- TIER 2: drive it yourself ---------------------------------------------------------------------------------- */
 
-/* Appends n tokens. All but the last are computed now, the last by the next harp_next. Models with longrope (Phi-3)
- * turn every position anew when the tokens outgrow the original context (metadata rope_original): the call or step
- * after that, either way, computes the whole session once more. */
+/* Appends n tokens. All but the last are computed now, the last by the next harp_next. After HARP_ERR_CANCELLED or
+ * another error the tokens are as before, but what whole passes (of params.batch tokens) had computed is kept: if the
+ * next tokens that you append by harp_feed, harp_queue, harp_pause or harp_generate begin with the same ones, the work
+ * goes on from there; any other call forgets it. Models with longrope (Phi-3) turn every position anew when the tokens
+ * outgrow the original context (metadata rope_original): the call or step after that, either way, computes the whole
+ * session once more. */
 HARP_API harp_status harp_feed(harp_session *session, const int32_t *tokens, int32_t n, harp_error *err);
 
 /* One step: computes what is pending, applies HARP, chooses a token and appends it. step may be NULL. */
@@ -326,8 +352,9 @@ HARP_API harp_status harp_next(harp_session *session, harp_step *step, harp_erro
 /* harp_next in slices, for watchdogs and metered hosts: returns after about `budget` multiply-adds, with *done = 0,
  * and goes on when it is called again; with *done = 1 the step is complete and *step is filled in. Slices give the
  * bits of a whole step. A slice computes at least 16 rows of one matrix; embeddings, the measure and the choice are
- * not cut. In between, harp_next finishes the step, harp_save saves the state before it, and every other call on the
- * session that changes it, or an error, abandons it. Caller's measures and masks may be asked again in each slice. */
+ * not cut. A draft session's passes are cut, too. In between, harp_next finishes the step, harp_save saves the state
+ * before it, and every other call on the session that changes it, or an error, abandons it: what whole passes have
+ * computed of the session's tokens stays. Caller's measures and masks may be asked again in each slice. */
 HARP_API harp_status harp_step_some(harp_session *session, int64_t budget, int *done, harp_step *step, harp_error *err);
 
 /* Appends tokens like harp_feed, but computes nothing now: the next step does, in slices if it comes in slices. */
@@ -357,7 +384,8 @@ HARP_API int32_t harp_top(const harp_session *session, harp_which which, harp_ch
  * Non-zero ends the call with HARP_ERR_CANCELLED. */
 typedef int harp_score_fn(void *user, int32_t position, const float *logits);
 
-/* Appends n tokens like harp_feed, computes all, and hands the vanilla logits of each to on_logits, in order. */
+/* Appends n tokens like harp_feed, computes all, and hands the vanilla logits of each to on_logits, in order. With
+ * longrope all positions are turned for the number of tokens that there are in the end. */
 HARP_API harp_status harp_score(harp_session *session, const int32_t *tokens, int32_t n, harp_score_fn *on_logits,
                                 void *user, harp_error *err);
 
@@ -367,7 +395,8 @@ HARP_API harp_status harp_score(harp_session *session, const int32_t *tokens, in
 typedef int harp_score_harp_fn(void *user, const harp_step *step, const float *vanilla, const float *combined);
 
 /* Appends n tokens and hands over the logits of each with HARP applied, those of harp_feed and harp_next to the bit,
- * computed for logit_rows positions at a time (frame redraw: its reframings one position at a time). */
+ * however the text is cut into calls, computed for logit_rows positions at a time (frame redraw: its reframings one
+ * position at a time). */
 HARP_API harp_status harp_score_harp(harp_session *session, const int32_t *tokens, int32_t n,
                                      harp_score_harp_fn *on_step, void *user, harp_error *err);
 
@@ -378,9 +407,10 @@ HARP_API float harp_entropy(const float *logits, int32_t n);
 HARP_API float harp_logprob(const float *logits, int32_t n, int32_t token);
 
 /* Changes parameters of an open session. Those that determine memory must be as they were: context, batch,
- * logit_rows, activations, cache, frame, reframings, threads, memory, allocator, the stop texts, those of the other
- * decoders; nor may a parallel function come or go. Switching HARP on needs a session that was opened with it on. If a
- * change alters the masks, the reframed streams start anew. */
+ * logit_rows, activations, cache, frame, reframings, threads, memory, allocator, those of the other decoders; nor may a
+ * parallel function come or go. reframe_from and the stop texts may become anything that needs no more memory than at
+ * opening: no earlier block of 16 positions, no longer text. Switching HARP on needs a session that was opened with it
+ * on. If a change alters the masks, the reframed streams start anew. */
 HARP_API harp_status harp_tune(harp_session *session, const harp_params *params, harp_error *err);
 
 typedef struct harp_stats {
@@ -463,8 +493,11 @@ HARP_API harp_status harp_session_memory(const harp_model *model, const harp_par
                                          harp_error *err);
 
 /* Copies the session's state (tokens, caches, counts) into out[capacity] and the size needed to *bytes; out may be NULL
- * to ask. harp_restore continues bit for bit, on a session of the same model, context, cache, frame and reframings;
- * the image is checked in full before the session changes. Images travel between machines of the same byte order. */
+ * to ask. harp_restore continues bit for bit, on a session of the same model, context, cache, frame and reframings (and
+ * with a draft session like the first one's, if there is one); the image is checked in full before the session changes.
+ * It holds nothing of tokens that were rewound, guessed or taken back. Of the text that harp_generate has not shown yet
+ * it holds an unfinished character, not what may begin a stop text. Images travel between machines of the same byte
+ * order. */
 HARP_API harp_status harp_save(const harp_session *session, void *out, size_t capacity, size_t *bytes, harp_error *err);
 HARP_API harp_status harp_restore(harp_session *session, const void *image, size_t bytes, harp_error *err);
 
@@ -520,9 +553,11 @@ HARP_API int harp_meta_find(const harp_model *model, const char *key, harp_meta 
  * many are kept as the model agrees with. Set drafts (4 to 10) and go on using harp_next and harp_generate; HARP, if
  * on, judges the guesses with its combined logits. Guesses come from the text itself (lookup: what followed when the
  * last tokens stood there before) or from a second session on a small model with the same vocabulary (draft), which
- * this session feeds, rewinds and steps; do not touch it meanwhile. With HARP_DRAFT_EXACT the tokens are those of no
- * drafting, bit for bit, also when sampling. With HARP_DRAFT_LEVIATHAN [Leviathan, Kalman, Matias 2023] they are drawn
- * from the same distribution with other draws. How many are guessed adapts to how many were kept. */
+ * this session feeds, rewinds and steps; do not touch it meanwhile. Its context may be shorter, and it may fail: then
+ * there are fewer guesses, and no step fails for it. With HARP_DRAFT_EXACT the tokens are those of no drafting, bit for
+ * bit, also when sampling. With HARP_DRAFT_LEVIATHAN [Leviathan, Kalman, Matias 2023] they are drawn from the same
+ * distribution with other draws, which the tokens before, the seeds and the draft session determine: not the calls by
+ * which the session came there. How many are guessed adapts to how many were kept. */
 
 /* BEAM SEARCH as in the paper's published code: `beams` sequences grow by their top_k best tokens each, scored by
  * sum / ((min_length + tokens) / (min_length + 1))^alpha. It is a method of the plain model, so it needs harp = 0. */

@@ -51,8 +51,8 @@
  * unless HARP_NO_MALLOC; fopen, fread, fseek, ftell, fclose unless HARP_NO_STDIO; open, fstat, mmap, munmap, close
  * unless HARP_NO_MMAP, and on Windows CreateFileW, GetFileSizeEx, CreateFileMappingW, MapViewOfFile, UnmapViewOfFile,
  * CloseHandle, MultiByteToWideChar, _wfopen in their place; threads, locks and conditions of POSIX or Windows and
- * sched_yield unless HARP_NO_THREADS; gettimeofday or QueryPerformanceCounter unless HARP_NO_CLOCK; the system call
- * arch_prctl on Linux where the processor has AMX, and getauxval on Linux for ARM, unless HARP_NO_SIMD.
+ * sched_yield and getpid unless HARP_NO_THREADS; gettimeofday or QueryPerformanceCounter unless HARP_NO_CLOCK; the
+ * system call arch_prctl on Linux where the processor has AMX, and getauxval on Linux for ARM, unless HARP_NO_SIMD.
  */
 
 /* The compiler reads this file once as a whole, and [CH07] again for each instruction set of [CH08]. */
@@ -123,6 +123,7 @@
 #define HP_POSIX_THREADS 1
 #include <pthread.h>
 #include <sched.h>
+#include <unistd.h>
 #else
 #define HP_POSIX_THREADS 0
 #endif
@@ -5023,6 +5024,16 @@ static int hp_pool_begin(hp_pool *p, hp_worker *workers, int n)
 }
 #endif
 
+/* The process that runs this, to tell a child of fork from its parent. */
+static long hp_process(void)
+{
+#if HP_POSIX_THREADS
+    return (long)getpid();
+#else
+    return 0;
+#endif
+}
+
 /* Seconds since some moment, to compare what passes cost; 0 where there is no clock. */
 static double hp_seconds(void)
 {
@@ -5133,6 +5144,7 @@ typedef struct hp_progress {
     int32_t layer, stage, item;   /* what comes next; item: of a stage that was cut  */
     int32_t n_rows, first_slot;   /* of the pass                                     */
     int32_t redrawn;              /* frame redraw: reframings that the step has done */
+    int32_t drafting;             /* the step still waits for guesses                */
 } hp_progress;
 
 struct harp_session {
@@ -5141,8 +5153,9 @@ struct harp_session {
     harp_params params; /* resolved: no zero stands for a default any more */
     int32_t *tokens;    /* [context] */
     int32_t n_tokens, from; /* from: params.reframe_from, resolved */
-    hp_stream *streams; /* [n_streams] */
+    hp_stream *streams; /* [n_streams]; stream 0 may reach beyond n_tokens, see hp_append */
     int32_t n_streams, all_streams; /* vanilla and reframed ones; with those of beams and of frame last */
+    int is_long;                    /* what the streams hold was turned by rope_long, see hp_follow_turn */
 
     hp_row *rows; /* [batch], the pass being put together */
     int32_t *runs; /* [batch + 1], starts of runs of rows that share a stream, at most HP_RUN long */
@@ -5170,9 +5183,10 @@ struct harp_session {
 
     int32_t first_ahead, n_ahead; /* positions that a pass with drafts has computed, from slot 0 on; 0: none */
     int ahead_reframed;           /* by the reframed streams as well */
-    int32_t n_drafts;             /* tokens[n_tokens...] that are guesses */
+    int32_t n_guesses, n_drafts;  /* tokens[n_tokens...] that are guesses, and how many of them the pass computes */
     int32_t draft_goal, n_cut;    /* how many to guess next; candidates of the last draw */
-    float *guessed;               /* [drafts][vocab], the probabilities that the guesses were drawn with */
+    float *guessed;               /* [drafts + 1][vocab], the probabilities that the guesses were drawn with */
+    harp_session *client;         /* whose step this session drafts for at the moment: may cancel it, too */
 
     hp_beam *beams, *next_beams; /* [beams] */
     int32_t *beam_tokens, *next_tokens; /* [beams][beam_length] each */
@@ -5180,6 +5194,9 @@ struct harp_session {
 
     char *held; /* [held_capacity], text that may begin a stop text */
     size_t held_bytes, held_capacity;
+    harp_decoder decoder; /* harp_generate's, with an unfinished character perhaps; it and what is held count while */
+    int32_t told;         /* n_tokens is this: -1 never                                                             */
+    harp_end end;
 
     hp_job job;
     hp_progress progress;
@@ -5189,9 +5206,13 @@ struct harp_session {
     hp_reading reading;
     harp_stats stats;
     int32_t step_passes, step_rows;
+    int busy;               /* HP_RESTING or HP_AT_WORK while a public call is under way */
+    long process;           /* that the pool's threads belong to                         */
     void *block;
     size_t block_bytes; /* 0: the block is the caller's */
 };
+
+enum { HP_IDLE, HP_RESTING, HP_AT_WORK }; /* resting: a step is complete, and on_text is told of it */
 
 #define HP_STAMP 0x48415250u /* "HARP": parameters that harp_defaults has filled */
 
@@ -5256,14 +5277,21 @@ static harp_status hp_check_ranges(const harp_params *p, harp_error *err)
     return HARP_OK;
 }
 
+static harp_status hp_check_biases(const harp_model *m, const harp_params *p, harp_error *err)
+{
+    int32_t i;
+    for (i = 0; i < p->n_bias; i++)
+        if (p->bias[i].token < 0 || p->bias[i].token >= m->vocab || !(p->bias[i].add <= FLT_MAX))
+            return hp_fail(err, HARP_ERR_ARGUMENT, "bias %d names no token, or adds no number", (int64_t)i);
+    return HARP_OK;
+}
+
 static harp_status hp_check_param_lists(const harp_model *m, const harp_params *p, harp_error *err)
 {
     int32_t i;
     if ((p->n_bias && !p->bias) || (p->n_stop && !p->stop) || (p->measure == HARP_MEASURE_CALLER && !p->measure_fn))
         return hp_fail(err, HARP_ERR_ARGUMENT, "a list or function that the parameters announce is NULL");
-    for (i = 0; i < p->n_bias; i++)
-        if (p->bias[i].token < 0 || p->bias[i].token >= m->vocab || !(p->bias[i].add <= FLT_MAX))
-            return hp_fail(err, HARP_ERR_ARGUMENT, "bias %d names no token, or adds no number", (int64_t)i);
+    if (hp_check_biases(m, p, err)) return HARP_ERR_ARGUMENT;
     for (i = 0; i < p->n_stop; i++)
         if (!p->stop[i] || !p->stop[i][0] || strlen(p->stop[i]) > 4096)
             return hp_fail(err, HARP_ERR_ARGUMENT, "stop text %d is NULL, empty or too long", (int64_t)i);
@@ -5320,17 +5348,24 @@ static size_t hp_part_bytes(const harp_session *s, int part)
     return HP_BLOCK * (size_t)s->model->info.head_dim * hp_cache_element_bytes(cache);
 }
 
+/* Of a reframed stream: the blocks before reframe_from are the vanilla stream's. */
+static int32_t hp_reframed_blocks(const harp_params *p)
+{
+    int32_t all = hp_blocks(p->context);
+    return p->frame == HARP_FRAME_LAST ? 1 : all - hp_min(hp_max(p->reframe_from, 0) / HP_BLOCK, all - 1);
+}
+
 static void hp_lay_out_streams(harp_session *s, hp_arena *a)
 {
     const harp_params *p = &s->params;
     size_t heads = (size_t)s->model->info.layers * (size_t)s->model->info.kv_heads;
-    int32_t r, all = hp_blocks(p->context), shared = hp_min(hp_max(p->reframe_from, 0) / HP_BLOCK, all - 1);
+    int32_t r, all = hp_blocks(p->context);
     int32_t first_last = s->n_streams + p->beams; /* the first of frame last's extra ones */
     for (r = 0; r < s->all_streams; r++) {
         hp_stream none = {0}, *t = s->streams ? &s->streams[r] : &none;
         size_t blocks = 0;
         int part;
-        t->blocks = r == 0 ? all : p->frame == HARP_FRAME_LAST ? 1 : all - shared;
+        t->blocks = r == 0 ? all : hp_reframed_blocks(p);
         if (r >= s->n_streams && r < first_last) t->blocks = hp_min(hp_blocks(p->beam_length) + 1, all);
         if (!hp_mul_size(heads, (size_t)t->blocks, &blocks)) a->overflow = 1;
         for (part = 0; part < HP_PARTS; part++) t->part[part] = hp_carve(a, blocks, hp_part_bytes(s, part));
@@ -5386,7 +5421,7 @@ static void hp_lay_out_decoders(harp_session *s, hp_arena *a)
     size_t beams = (size_t)p->beams, length = (size_t)p->beam_length;
     int guessed = p->draft && p->draft_rule == HARP_DRAFT_LEVIATHAN;
     s->judged = hp_carve(a, (size_t)s->positions, sizeof(harp_step));
-    s->guessed = hp_carve(a, guessed ? (size_t)p->drafts : 0, (size_t)s->model->vocab * sizeof(float));
+    s->guessed = hp_carve(a, guessed ? (size_t)p->drafts + 1 : 0, (size_t)s->model->vocab * sizeof(float));
     s->beams = hp_carve(a, beams, sizeof(hp_beam));
     s->next_beams = hp_carve(a, beams, sizeof(hp_beam));
     s->beam_tokens = hp_carve(a, beams, length * sizeof(int32_t));
@@ -5395,20 +5430,27 @@ static void hp_lay_out_decoders(harp_session *s, hp_arena *a)
     s->next_streams = hp_carve(a, beams, sizeof(int32_t));
 }
 
+/* Held text: what may begin a stop text, and what a token and the end of the text add to it. */
+static size_t hp_held_capacity(const harp_model *m, const harp_params *p)
+{
+    size_t longest = 0;
+    int32_t i;
+    for (i = 0; i < p->n_stop; i++)
+        if (strlen(p->stop[i]) > longest) longest = strlen(p->stop[i]);
+    return longest + 2 * (size_t)m->tokenizer.longest + 32;
+}
+
 static void hp_lay_out(harp_session *s, hp_arena *a)
 {
     const harp_params *p = &s->params;
-    size_t vocab = (size_t)s->model->vocab, batch = (size_t)p->batch, longest = 0;
-    int32_t i;
+    size_t vocab = (size_t)s->model->vocab, batch = (size_t)p->batch;
     s->n_streams = !p->harp ? 1 : p->frame == HARP_FRAME_REDRAW ? 2 : 1 + p->reframings;
     s->positions = hp_max(p->logit_rows, 1 + p->drafts);
     s->slots = hp_max(s->positions * (p->harp ? 1 + p->reframings : 1), p->beams);
     s->all_streams = s->n_streams + p->beams;
     if (p->harp && p->frame == HARP_FRAME_LAST) s->all_streams += (s->positions - 1) * p->reframings;
     s->logits_stride = (size_t)hp_round_up(s->model->vocab, HP_LANES);
-    for (i = 0; i < p->n_stop; i++)
-        if (strlen(p->stop[i]) > longest) longest = strlen(p->stop[i]);
-    s->held_capacity = longest + 2 * (size_t)s->model->tokenizer.longest + 32;
+    s->held_capacity = hp_held_capacity(s->model, p);
     s->streams = hp_carve(a, (size_t)s->all_streams, sizeof(hp_stream));
     s->tokens = hp_carve(a, (size_t)p->context, sizeof(int32_t));
     s->rows = hp_carve(a, batch, sizeof(hp_row));
@@ -5454,9 +5496,28 @@ HARP_API harp_status harp_session_memory(const harp_model *model, const harp_par
     return status ? status : hp_ok(err);
 }
 
+/* A public call that changes the session begins with it and ends with hp_leave: what a callback of that call asks of
+ * the same session is refused. A child of fork has none of the pool's threads, so it does all parts itself. */
+static harp_status hp_enter(harp_session *s, harp_error *err)
+{
+    if (!s) return hp_fail(err, HARP_ERR_ARGUMENT, "session must not be NULL");
+    if (s->busy)
+        return hp_fail(err, HARP_ERR_ARGUMENT,
+                       "the session is in use by the call that this callback belongs to: make this call after it");
+    if (s->pool->n_workers > 0 && s->process != hp_process()) s->pool->n_workers = 0;
+    s->busy = HP_AT_WORK;
+    return HARP_OK;
+}
+
+static harp_status hp_leave(harp_session *s, harp_status status)
+{
+    s->busy = HP_IDLE;
+    return status;
+}
+
 HARP_API void harp_session_close(harp_session *s)
 {
-    if (!s) return;
+    if (hp_enter(s, NULL)) return;
     if (s->pool->n_workers > 0) hp_pool_end(s->pool);
     if (s->block_bytes) s->params.allocator.free(s->params.allocator.user, s->block, s->block_bytes);
 }
@@ -5484,8 +5545,8 @@ HARP_API harp_status harp_session_open(harp_session **session, const harp_model 
     *s = plan;
     s->block = block, s->block_bytes = params->memory ? 0 : bytes;
     s->from = hp_max(s->params.reframe_from, 0), s->draft_goal = s->params.drafts;
-    s->progress.budget = INT64_MAX;
-    s->pool->n_workers = 0;
+    s->progress.budget = INT64_MAX, s->told = -1;
+    s->pool->n_workers = 0, s->process = hp_process();
     if (s->params.threads > 1 && !s->params.parallel && !hp_pool_begin(s->pool, s->workers, s->params.threads)) {
         harp_session_close(s);
         return hp_fail(err, HARP_ERR_MEMORY, "the system refuses %d threads", (int64_t)params->threads);
@@ -5847,8 +5908,7 @@ static void hp_set_turn(const harp_model *m, const uint8_t *frequencies, int32_t
     }
 }
 
-/* Is the session so long that rope_long turns it? The answer holds for all its positions at once: see
- * hp_set_token_count. */
+/* Is the session so long that rope_long turns it? The answer holds for all its positions: see hp_follow_turn. */
 static int hp_is_long(const harp_model *m, int32_t n_tokens)
 {
     return n_tokens > m->recipe.rope_original;
@@ -6205,7 +6265,9 @@ static void hp_find_runs(harp_session *s)
     s->runs[s->n_runs] = s->n_rows;
 }
 
-#define HP_PAUSED ((harp_status)100) /* a status that no caller sees: the slice ended, nothing failed */
+/* Statuses that no caller sees: the slice ended, nothing failed; the session that this one drafts for was cancelled. */
+#define HP_PAUSED ((harp_status)100)
+#define HP_CLIENT_CANCELLED ((harp_status)101)
 
 static harp_status hp_begin_pass(harp_session *s, harp_error *err)
 {
@@ -6232,12 +6294,17 @@ static void hp_do_stage(harp_session *s)
     hp_vote_on_reading(s);
 }
 
+static int hp_is_cancelled(const harp_session *s)
+{
+    return s->params.cancel && s->params.cancel(s->params.cancel_user);
+}
+
 static harp_status hp_forward(harp_session *s, harp_error *err)
 {
     hp_progress *p = &s->progress;
     while (p->layer <= s->model->info.layers) {
-        if (s->params.cancel && s->params.cancel(s->params.cancel_user))
-            return hp_fail(err, HARP_ERR_CANCELLED, "cancelled by the caller");
+        if (s->client && hp_is_cancelled(s->client)) return HP_CLIENT_CANCELLED;
+        if (hp_is_cancelled(s)) return hp_fail(err, HARP_ERR_CANCELLED, "cancelled by the caller");
         if (p->budget <= 0) return HP_PAUSED;
         hp_do_stage(s);
     }
@@ -6300,15 +6367,22 @@ static harp_status hp_push_stream(harp_session *s, int32_t r, int32_t reframing,
     return status;
 }
 
-/* Nothing is under way any more: a step has come to its end, or what follows is not its continuation. */
+/* Nothing is under way any more: a step has come to its end, or what follows is not its continuation. What whole passes
+ * have computed of the session's tokens stays; in frames redraw and last the reframed streams begin anew anyway. */
 static void hp_drop_slices(harp_session *s)
 {
-    int32_t r;
-    for (r = 0; r < s->all_streams; r++) s->streams[r].reached = 0;
+    int32_t r, lasting = s->params.frame == HARP_FRAME_STREAM ? s->n_streams : 1;
+    for (r = 0; r < s->all_streams; r++) {
+        hp_stream *t = &s->streams[r];
+        if (r < lasting) t->length = hp_max(t->length, hp_min(t->reached, s->n_tokens));
+        t->reached = 0;
+    }
     s->n_rows = s->progress.under_way = s->progress.resuming = s->progress.item = s->progress.redrawn = 0;
+    s->progress.drafting = 0;
 }
 
-/* Shortens what is computed to `length` positions. A reframed stream that loses its base begins anew. */
+/* Shortens what is computed to `length` positions, after hp_drop_slices if a step may be under way: for that looks at
+ * the bases. A reframed stream that loses its base begins anew. */
 static void hp_truncate(harp_session *s, int32_t length)
 {
     int32_t r;
@@ -6324,8 +6398,8 @@ static void hp_truncate(harp_session *s, int32_t length)
 static harp_status hp_abandon(harp_session *s, harp_status status)
 {
     if (status == HP_PAUSED) return status;
-    hp_truncate(s, INT32_MAX);
     hp_drop_slices(s);
+    hp_truncate(s, INT32_MAX);
     return status;
 }
 
@@ -6464,7 +6538,8 @@ static float hp_exp(float x)
     return hp_vf_exp(hp_vf_set(x)).lane[0];
 }
 
-/* Orders the candidates that survive the cuts: the j-th best is ranking[vocab - 1 - j]. Returns how many. */
+/* Orders the candidates that survive the cuts: the j-th best is ranking[vocab - 1 - j]. Returns how many: 0 if the best
+ * logit is not finite, for biases may forbid every token, and a bias or the penalty make a large logit infinite. */
 static int32_t hp_cut_candidates(harp_session *s)
 {
     const harp_params *p = &s->params;
@@ -6472,6 +6547,7 @@ static int32_t hp_cut_candidates(harp_session *s)
     int32_t vocab = s->model->vocab, limit = p->top_k > 0 ? hp_min(p->top_k, vocab) : vocab, n;
     int32_t heaped = hp_rank(s->ranking, x, vocab, limit), *heap = s->ranking + vocab - heaped;
     float top = x[heap[0]], total = 0.0f, reached = 0.0f;
+    if (!(fabsf(top) <= FLT_MAX)) return 0;
     if (p->top_k == 0) total = s->kernels->measure_spread(x, vocab).total;
     else for (n = 0; n < limit; n++) total = total + hp_exp(x[hp_pop_heap(heap, heaped - n, x)] - top);
     for (n = 0; n < limit; n++) {
@@ -6505,12 +6581,16 @@ static int32_t hp_draw(const harp_session *s, int32_t n)
     return s->ranking[vocab - 1 - i];
 }
 
+/* The token chosen; -1 if none is left to choose. */
 static int32_t hp_choose(harp_session *s, const float *logits)
 {
     hp_adjust_logits(s, logits);
-    if (s->params.temperature == 0.0f) return hp_argmax(s->adjusted, s->model->vocab);
+    if (s->params.temperature == 0.0f) {
+        int32_t best = hp_argmax(s->adjusted, s->model->vocab);
+        return fabsf(s->adjusted[best]) <= FLT_MAX ? best : -1;
+    }
     s->n_cut = hp_cut_candidates(s);
-    return hp_draw(s, s->n_cut);
+    return s->n_cut > 0 ? hp_draw(s, s->n_cut) : -1;
 }
 
 /* ================================================================================================================
@@ -6913,37 +6993,48 @@ static harp_status hp_judge_batch(harp_session *s, int32_t first, int32_t m, har
 
 /* ---- Drafting: where guesses come from ---- */
 
+/* A draft session is driven as any other ([CH17]); it has none of its own (hp_check_draft sees to it). */
+static void hp_append(harp_session *s, const int32_t *tokens, int32_t n);
+static harp_status hp_rewind(harp_session *s, int32_t position, harp_error *err);
+static harp_status hp_make_step(harp_session *s, harp_step *step, harp_error *err);
+
 static void hp_forget_drafts(harp_session *s)
 {
-    s->n_drafts = s->n_ahead = 0;
+    s->n_guesses = s->n_drafts = s->n_ahead = 0;
     hp_drop_slices(s);
 }
 
 /* With longrope [Ding et al. 2024] the length of a sequence decides which table turns all its positions. So crossing
  * rope_original, either way, voids every cached key, and from the second layer on every value, too: the streams start
- * anew and are computed from the tokens when they are next needed. A session is thus a function of its tokens alone,
- * not of the way in which they came; which table its streams follow need not be kept, for their number says it. */
-static void hp_set_token_count(harp_session *s, int32_t n)
+ * anew and are computed from the tokens. A session is thus a function of its tokens alone, not of the way in which they
+ * came. To be called before anything is computed; a call that only changes the number of tokens costs nothing. */
+static void hp_follow_turn(harp_session *s)
 {
-    if (hp_is_long(s->model, n) != hp_is_long(s->model, s->n_tokens)) {
-        hp_truncate(s, 0);
-        hp_forget_drafts(s);
-    }
-    s->n_tokens = n;
+    int is_long = hp_is_long(s->model, s->n_tokens);
+    if (is_long == s->is_long) return;
+    hp_forget_drafts(s);
+    hp_truncate(s, 0);
+    s->is_long = is_long;
 }
 
 /* Prompt lookup: the longest end of the text, of `lookup` tokens at most, that stood earlier in it, at its latest
- * place: what followed there is the guess. The copy may run on into itself, as in a text that repeats one word. */
+ * place: what followed there, at the position returned, is the guess. -1: it never stood there. */
+static int32_t hp_find_earlier(const harp_session *s)
+{
+    int32_t n = s->n_tokens, length, start;
+    for (length = hp_min(s->params.lookup, n - 1); length >= 1; length--)
+        for (start = n - length - 1; start >= 0; start--)
+            if (memcmp(s->tokens + start, s->tokens + n - length, (size_t)length * sizeof(int32_t)) == 0)
+                return start + length;
+    return -1;
+}
+
+/* The copy may run on into itself, as in a text that repeats one word. */
 static int32_t hp_look_up(harp_session *s, int32_t most)
 {
-    int32_t n = s->n_tokens, length, start, i;
-    for (length = hp_min(s->params.lookup, n - 1); length >= 1; length--)
-        for (start = n - length - 1; start >= 0; start--) {
-            if (memcmp(s->tokens + start, s->tokens + n - length, (size_t)length * sizeof(int32_t)) != 0) continue;
-            for (i = 0; i < most; i++) s->tokens[n + i] = s->tokens[start + length + i];
-            return most;
-        }
-    return 0;
+    int32_t from = hp_find_earlier(s), i;
+    for (i = 0; i < most && from >= 0; i++) s->tokens[s->n_tokens + i] = s->tokens[from + i];
+    return from >= 0 ? most : 0;
 }
 
 /* The distribution that the draft session drew its last token from, probabilities [vocab]. */
@@ -6960,41 +7051,80 @@ static void hp_note_guess(const harp_session *d, int32_t token, float *q)
     for (i = 0; i < d->n_cut; i++) q[d->ranking[vocab - 1 - i]] = hp_weight(d, i) / total;
 }
 
-/* The draft session goes back to what it has in common with this one, reads on, and makes `most` steps. */
+/* The draft session goes back to what it has in common with this one and its guesses so far, and reads on. */
+static void hp_follow(harp_session *d, const int32_t *tokens, int32_t n)
+{
+    int32_t common = 0;
+    while (common < d->n_tokens && common < n && d->tokens[common] == tokens[common]) common++;
+    if (common < d->n_tokens) hp_rewind(d, common, NULL);
+    if (common < n) hp_append(d, tokens + common, n - common);
+}
+
+/* Has the draft session make steps until there are `most` guesses. They take their share of this step's slice, and
+ * both sessions' cancel is asked. Whatever else ends them, its context or a failure, ends the guessing alone. */
 static harp_status hp_ask_draft(harp_session *s, int32_t most, harp_error *err)
 {
     harp_session *d = s->params.draft;
-    harp_status status;
-    int32_t common = 0, i;
-    if (s->n_tokens + most > d->params.context) return HARP_OK; /* no guesses beyond its context */
-    while (common < d->n_tokens && common < s->n_tokens && d->tokens[common] == s->tokens[common]) common++;
-    status = harp_rewind(d, common, err);
-    if (status == HARP_OK) status = harp_feed(d, s->tokens + common, s->n_tokens - common, err);
-    for (i = 0; i < most && status == HARP_OK; i++) {
+    harp_status status = HARP_OK;
+    if (d->busy) return HARP_OK; /* a callback of its own has led here */
+    d->busy = HP_AT_WORK, d->client = s, d->progress.budget = s->progress.budget;
+    while (s->n_guesses < most && s->n_tokens + s->n_guesses < d->params.context) {
         harp_step step;
-        if ((status = harp_next(d, &step, err)) != HARP_OK) break;
-        s->tokens[s->n_tokens + i] = step.token;
+        hp_follow(d, s->tokens, s->n_tokens + s->n_guesses);
+        if ((status = hp_make_step(d, &step, NULL)) != HARP_OK) break;
+        s->tokens[s->n_tokens + s->n_guesses] = step.token;
         if (s->params.draft_rule == HARP_DRAFT_LEVIATHAN)
-            hp_note_guess(d, step.token, s->guessed + (size_t)i * (size_t)s->model->vocab);
-        s->n_drafts = i + 1;
+            hp_note_guess(d, step.token, s->guessed + (size_t)s->n_guesses * (size_t)s->model->vocab);
+        s->n_guesses++;
     }
-    return status;
+    s->progress.budget = d->progress.budget, d->progress.budget = INT64_MAX;
+    d->busy = HP_IDLE, d->client = NULL;
+    if (status == HP_CLIENT_CANCELLED) return hp_fail(err, HARP_ERR_CANCELLED, "cancelled by the caller");
+    return status == HP_PAUSED ? status : HARP_OK;
 }
 
-/* Guesses what follows, unless an earlier pass already covers the newest position. */
+/* Whether guesses have a say in what is chosen. */
+static int hp_guesses_count(const harp_session *s)
+{
+    return s->params.drafts > 0 && s->params.draft_rule == HARP_DRAFT_LEVIATHAN && s->params.temperature > 0.0f;
+}
+
+/* Guesses what follows, unless an earlier pass already covers the newest position. Where guesses count, the position
+ * behind those that the pass computes needs one as well: see hp_guess. */
 static harp_status hp_draft(harp_session *s, harp_error *err)
 {
-    int32_t n = s->n_tokens - 1, most = hp_min(s->draft_goal, s->params.context - s->n_tokens);
+    int32_t n = s->n_tokens - 1, room = s->params.context - s->n_tokens, most = hp_min(s->draft_goal, room);
     harp_status status = HARP_OK;
-    if (s->params.drafts == 0 || (n >= s->first_ahead && n - s->first_ahead < s->n_ahead)) return HARP_OK;
-    hp_forget_drafts(s);
-    if (s->params.draft) status = hp_ask_draft(s, most, err);
-    else s->n_drafts = hp_look_up(s, most);
+    if (!s->progress.drafting) {
+        if (s->params.drafts == 0 || (n >= s->first_ahead && n - s->first_ahead < s->n_ahead)) return HARP_OK;
+        hp_forget_drafts(s);
+    }
+    if (s->params.draft) status = hp_ask_draft(s, hp_min(most + hp_guesses_count(s), room), err);
+    else s->n_guesses = hp_look_up(s, most);
+    s->progress.drafting = status == HP_PAUSED;
+    if (status) return status;
+    s->n_drafts = hp_min(s->n_guesses, most);
     s->stats.drafted += s->n_drafts;
-    return status;
+    return HARP_OK;
 }
 
 /* ---- Drafting: which guesses are kept ---- */
+
+/* The guess that counts in the choice of the next token, -1 if there is none, and what it was drawn with in *q, NULL if
+ * it was no draw. It is a function of the tokens alone: where a pass with drafts began and how many it had, which
+ * depends on all that came before, must not decide what is chosen after a rewind or in a restored session. */
+static int32_t hp_guess(const harp_session *s, const float **q)
+{
+    int32_t from;
+    *q = NULL;
+    if (!hp_guesses_count(s)) return -1;
+    if (s->params.draft) {
+        *q = s->guessed + (size_t)(s->n_tokens - 1 - s->first_ahead) * (size_t)s->model->vocab;
+        return s->n_guesses > 0 ? s->tokens[s->n_tokens] : -1;
+    }
+    from = hp_find_earlier(s);
+    return from < 0 ? -1 : s->tokens[from];
+}
 
 /* How much more probable the i-th best candidate is here than where the guess came from; 0 if it is not. `total` is the
  * sum of all weights; q is NULL where the guess was no draw: then its probability there was 1. */
@@ -7007,13 +7137,13 @@ static float hp_excess(const harp_session *s, int32_t i, float total, int32_t gu
 
 /* The rule of [Leviathan et al. 2023], section 2.3: with p the probability of the guess here and q the one that it was
  * drawn with, keep it with probability min(1, p / q); else draw from max(0, p - q). The outcome has distribution p. */
-static int32_t hp_keep_or_replace(harp_session *s, const float *logits)
+static int32_t hp_keep_or_replace(harp_session *s, const float *logits, int32_t guess, const float *q)
 {
-    int32_t vocab = s->model->vocab, guess = s->tokens[s->n_tokens], i;
-    const float *q = s->params.draft ? s->guessed + (size_t)(s->n_tokens - 1 - s->first_ahead) * (size_t)vocab : NULL;
+    int32_t vocab = s->model->vocab, i;
     float total = 0.0f, p = 0.0f, q_guess = q ? q[guess] : 1.0f, rest = 0.0f, sum = 0.0f, aim;
     hp_adjust_logits(s, logits);
     s->n_cut = hp_cut_candidates(s);
+    if (s->n_cut == 0) return -1;
     for (i = 0; i < s->n_cut; i++) total = total + hp_weight(s, i);
     for (i = 0; i < s->n_cut; i++)
         if (s->ranking[vocab - 1 - i] == guess) p = hp_weight(s, i) / total;
@@ -7028,17 +7158,18 @@ static int32_t hp_keep_or_replace(harp_session *s, const float *logits)
     return s->ranking[vocab - 1 - i];
 }
 
-/* Where nothing was guessed, and under the exact rule, the guess has no say in the choice. */
 static int32_t hp_choose_next(harp_session *s, const float *logits)
 {
-    int has_say = s->n_drafts > 0 && s->params.draft_rule == HARP_DRAFT_LEVIATHAN && s->params.temperature > 0.0f;
-    return has_say ? hp_keep_or_replace(s, logits) : hp_choose(s, logits);
+    const float *q;
+    int32_t guess = hp_guess(s, &q);
+    return guess < 0 ? hp_choose(s, logits) : hp_keep_or_replace(s, logits, guess, q);
 }
 
 /* Compares the guess with the token chosen. Guesses get longer while all are kept and short where one was refused: a
  * pass that computes refused rows costs more than one without. */
 static void hp_settle_draft(harp_session *s, int32_t token)
 {
+    s->n_guesses = hp_max(s->n_guesses - 1, 0);
     if (s->n_drafts == 0) return;
     if (token != s->tokens[s->n_tokens]) {
         s->draft_goal = hp_min(s->n_tokens - s->first_ahead, s->params.drafts); /* one more than were kept */
@@ -7077,8 +7208,8 @@ HARP_API harp_beam_options harp_beam_defaults(void)
 
 static harp_status hp_check_beam(const harp_session *s, const harp_beam_options *o, harp_error *err)
 {
-    if (!s || !o || (o->n_end > 0 && !o->end))
-        return hp_fail(err, HARP_ERR_ARGUMENT, "session, options or the list of end tokens is NULL");
+    if (!o || (o->n_end > 0 && !o->end))
+        return hp_fail(err, HARP_ERR_ARGUMENT, "options or the list of end tokens is NULL");
     if (s->params.beams < 1) return hp_fail(err, HARP_ERR_ARGUMENT, "the session was opened without beams");
     if (s->params.harp)
         return hp_fail(err, HARP_ERR_UNSUPPORTED,
@@ -7220,6 +7351,8 @@ static harp_status hp_begin_beams(harp_session *s, const harp_beam_options *o, h
     int32_t i, n = 0;
     harp_status status;
     hp_forget_drafts(s);
+    hp_truncate(s, s->n_tokens);
+    hp_follow_turn(s);
     status = hp_reach_newest(s, s->n_tokens - 1, 0, err);
     memset(s->beams, 0, (size_t)s->params.beams * sizeof *s->beams);
     s->beams[0].sum = 1.0f; /* the paper's code begins there, not at 0 */
@@ -7267,7 +7400,7 @@ static int hp_all_finished(const harp_session *s)
     return 1;
 }
 
-HARP_API harp_status harp_beam(harp_session *s, const harp_beam_options *options, float *score, harp_error *err)
+static harp_status hp_beam_search(harp_session *s, const harp_beam_options *options, float *score, harp_error *err)
 {
     int32_t i, most, n;
     harp_status status = hp_check_beam(s, options, err);
@@ -7280,18 +7413,25 @@ HARP_API harp_status harp_beam(harp_session *s, const harp_beam_options *options
     if (status) return status;
     n = s->beams[0].length;
     memcpy(s->tokens + s->n_tokens, s->beam_tokens, (size_t)n * sizeof *s->tokens);
-    hp_set_token_count(s, s->n_tokens + n);
+    s->n_tokens += n;
     s->stats.steps += n;
     if (score) *score = s->beams[0].score;
     return hp_ok(err);
 }
 
+HARP_API harp_status harp_beam(harp_session *s, const harp_beam_options *options, float *score, harp_error *err)
+{
+    harp_status status = hp_enter(s, err);
+    return status ? status : hp_leave(s, hp_beam_search(s, options, score, err));
+}
+
 /* ================================================================================================================
  * [CH17] Driving
  *
- * The public calls on a session. What they promise is in harp.h; how they keep "a failed call leaves the session as it
- * was" is simple: what a call appended it takes back, tokens and lengths, when something fails, and what a failed pass
- * left in the caches then lies beyond every length, where nothing reads.
+ * The public calls on a session. What they promise is in harp.h; how they keep "a failed call leaves the tokens as they
+ * were" is simple: what a call appended it takes back when something fails. What whole passes had computed of it stays
+ * in stream 0, beyond the session's tokens, for the next call to find if it appends the same ones (hp_keep_same); what a
+ * failed pass left lies beyond every length, where nothing reads.
  * ============================================================================================================== */
 
 static void hp_forget_reframed(harp_session *s)
@@ -7310,8 +7450,8 @@ static harp_status hp_check_room(const harp_session *s, int32_t n, harp_error *e
 static harp_status hp_check_tokens(const harp_session *s, const int32_t *tokens, int32_t n, harp_error *err)
 {
     int32_t i;
-    if (!s || n < 0 || (n > 0 && !tokens))
-        return hp_fail(err, HARP_ERR_ARGUMENT, "session or tokens are NULL, or n is negative");
+    if (n < 0 || (n > 0 && !tokens))
+        return hp_fail(err, HARP_ERR_ARGUMENT, "tokens are NULL, or n is negative");
     if (hp_check_room(s, n, err)) return HARP_ERR_CONTEXT;
     for (i = 0; i < n; i++)
         if (tokens[i] < 0 || tokens[i] >= s->model->vocab)
@@ -7320,123 +7460,179 @@ static harp_status hp_check_tokens(const harp_session *s, const int32_t *tokens,
     return HARP_OK;
 }
 
+/* A call that failed may have computed positions beyond the tokens: what it appended, which still stands there. As far
+ * as these tokens are the same, that is good, and the rest is forgotten. Whatever else writes there forgets it all. */
+static void hp_keep_same(harp_session *s, const int32_t *tokens, int32_t n)
+{
+    int32_t i, at = s->n_tokens;
+    for (i = 0; i < n && at + i < s->streams[0].length; i++)
+        if (s->tokens[at + i] != tokens[i]) hp_truncate(s, at + i);
+}
+
 static void hp_append(harp_session *s, const int32_t *tokens, int32_t n)
 {
     if (s->n_tokens == 0) s->from = s->params.reframe_from == HARP_FROM_PROMPT ? n : s->params.reframe_from;
     hp_forget_drafts(s);
+    hp_keep_same(s, tokens, n);
     memmove(s->tokens + s->n_tokens, tokens, (size_t)n * sizeof(int32_t));
-    hp_set_token_count(s, s->n_tokens + n);
-    s->has_step = 0;
+    s->n_tokens += n;
+    s->has_step = 0, s->told = -1;
 }
 
-HARP_API harp_status harp_feed(harp_session *s, const int32_t *tokens, int32_t n, harp_error *err)
+static harp_status hp_feed(harp_session *s, const int32_t *tokens, int32_t n, harp_error *err)
 {
     harp_status status = hp_check_tokens(s, tokens, n, err);
-    int32_t from;
+    int32_t from, told;
     if (status) return status;
     if (n == 0) return hp_ok(err);
-    from = s->from;
+    from = s->from, told = s->told;
     hp_append(s, tokens, n);
+    hp_follow_turn(s);
     if (s->n_tokens > 1) status = hp_compute_vanilla(s, s->n_tokens - 2, err);
     if (status) {
-        hp_set_token_count(s, s->n_tokens - n), s->from = from;
+        s->n_tokens -= n, s->from = from, s->told = told;
         return status;
     }
     return hp_ok(err);
 }
 
-HARP_API harp_status harp_queue(harp_session *s, const int32_t *tokens, int32_t n, harp_error *err)
+HARP_API harp_status harp_feed(harp_session *s, const int32_t *tokens, int32_t n, harp_error *err)
 {
-    harp_status status = hp_check_tokens(s, tokens, n, err);
-    if (status) return status;
-    if (n > 0) hp_append(s, tokens, n);
-    return hp_ok(err);
+    harp_status status = hp_enter(s, err);
+    return status ? status : hp_leave(s, hp_feed(s, tokens, n, err));
 }
 
-HARP_API harp_status harp_pause(harp_session *s, int32_t token, int32_t count, harp_error *err)
+HARP_API harp_status harp_queue(harp_session *s, const int32_t *tokens, int32_t n, harp_error *err)
+{
+    harp_status status = hp_enter(s, err);
+    if (status) return status;
+    status = hp_check_tokens(s, tokens, n, err);
+    if (status) return hp_leave(s, status);
+    if (n > 0) hp_append(s, tokens, n);
+    return hp_leave(s, hp_ok(err));
+}
+
+static harp_status hp_pause(harp_session *s, int32_t token, int32_t count, harp_error *err)
 {
     int32_t i;
     harp_status status = hp_check_tokens(s, &token, hp_min(count, 1), err);
     if (status == HARP_OK) status = hp_check_room(s, count, err);
     if (status) return status;
     hp_forget_drafts(s); /* the guesses stand where these tokens go */
-    for (i = 0; i < count; i++) s->tokens[s->n_tokens + i] = token;
-    return harp_feed(s, s->tokens + s->n_tokens, count, err);
+    for (i = 0; i < count; i++) {
+        if (s->tokens[s->n_tokens + i] != token) hp_truncate(s, s->n_tokens + i);
+        s->tokens[s->n_tokens + i] = token;
+    }
+    return hp_feed(s, s->tokens + s->n_tokens, count, err);
 }
 
-/* The logits that the step chooses from, or HP_PAUSED. */
+HARP_API harp_status harp_pause(harp_session *s, int32_t token, int32_t count, harp_error *err)
+{
+    harp_status status = hp_enter(s, err);
+    return status ? status : hp_leave(s, hp_pause(s, token, count, err));
+}
+
+/* The biases are the caller's memory, and may have changed since they were last looked at. */
+static harp_status hp_choose_tokens(harp_session *s, const float *logits, harp_step *now, harp_error *err)
+{
+    if (hp_check_biases(s->model, &s->params, err)) return HARP_ERR_ARGUMENT;
+    now->vanilla_token = now->reframed ? hp_choose_next(s, hp_slot(s, s->vanilla_slot)) : 0;
+    now->token = hp_choose_next(s, logits); /* last: a session that drafts for another is asked what it drew from */
+    if (now->token < 0 || now->vanilla_token < 0)
+        return hp_fail(err, HARP_ERR_ARGUMENT,
+                       "there is no token to choose at position %d: the biases forbid all, or make a logit infinite",
+                       (int64_t)s->n_tokens);
+    if (!now->reframed) now->vanilla_token = now->token;
+    return HARP_OK;
+}
+
+/* The token that the step chooses, and what from; or HP_PAUSED. */
 static harp_status hp_go_on(harp_session *s, const float **logits, harp_step *now, harp_error *err)
 {
     hp_progress *p = &s->progress;
     harp_status status = HARP_OK;
     if (!p->resuming) {
         hp_drop_slices(s);
+        hp_truncate(s, s->n_tokens);
+        hp_follow_turn(s);
         s->has_step = s->step_passes = s->step_rows = 0;
         status = hp_draft(s, err);
     } else {
-        status = hp_flush(s, err);
+        status = p->drafting ? hp_draft(s, err) : hp_flush(s, err);
     }
     if (status == HARP_OK) status = hp_combined_logits(s, logits, now, err);
+    if (status == HARP_OK) status = hp_choose_tokens(s, *logits, now, err);
     p->resuming = status == HP_PAUSED;
     if (status && !p->resuming) hp_forget_drafts(s);
     return status;
 }
 
-/* Chooses a token and appends it. */
+/* Appends the token chosen. */
 static void hp_finish_step(harp_session *s, const float *logits, harp_step *now)
 {
     now->position = s->n_tokens;
-    now->vanilla_token = now->reframed ? hp_choose_next(s, hp_slot(s, s->vanilla_slot)) : -1;
-    now->token = hp_choose_next(s, logits); /* last: a session that drafts for another is asked what it drew from */
-    if (!now->reframed) now->vanilla_token = now->token;
     now->end = hp_is_among(s->model->info.end, s->model->info.n_end, now->token);
     now->logprob = hp_logprob(s->kernels->measure_spread(logits, s->model->vocab), logits[now->token]);
     now->passes = s->step_passes, now->rows = s->step_rows;
     s->stats.steps++, s->stats.hesitations += now->hesitated, s->stats.changed += now->token != now->vanilla_token;
     hp_settle_draft(s, now->token);
     hp_drop_slices(s);
-    s->tokens[s->n_tokens] = now->token;
-    hp_set_token_count(s, s->n_tokens + 1);
+    s->tokens[s->n_tokens++] = now->token;
     s->has_step = 1, s->has_reframed = s->is_combined = now->reframed > 0;
 }
 
-HARP_API harp_status harp_step_some(harp_session *s, int64_t budget, int *done, harp_step *step, harp_error *err)
+/* A step, or as much of it as progress.budget allows: then HP_PAUSED. */
+static harp_status hp_make_step(harp_session *s, harp_step *step, harp_error *err)
 {
     harp_step now;
     const float *logits = NULL;
     harp_status status;
-    if (!s || !done) return hp_fail(err, HARP_ERR_ARGUMENT, "session and done must not be NULL");
-    *done = 0;
     if (s->n_tokens == 0) return hp_fail(err, HARP_ERR_ARGUMENT, "there is no token to go on from: feed some first");
     if (s->n_tokens == s->params.context)
         return hp_fail(err, HARP_ERR_CONTEXT, "the context of %d positions is full", (int64_t)s->params.context);
     memset(&now, 0, sizeof now);
-    s->progress.budget = budget > 0 ? budget : 1;
     status = hp_go_on(s, &logits, &now, err);
-    s->progress.budget = INT64_MAX; /* all other calls are whole */
-    if (status == HP_PAUSED) return hp_ok(err);
     if (status) return status;
     hp_finish_step(s, logits, &now);
-    *done = 1;
     if (step) *step = now;
     return hp_ok(err);
 }
 
+HARP_API harp_status harp_step_some(harp_session *s, int64_t budget, int *done, harp_step *step, harp_error *err)
+{
+    harp_status status;
+    if (!done) return hp_fail(err, HARP_ERR_ARGUMENT, "done must not be NULL");
+    *done = 0;
+    status = hp_enter(s, err);
+    if (status) return status;
+    s->progress.budget = budget > 0 ? budget : 1;
+    status = hp_make_step(s, step, err);
+    s->progress.budget = INT64_MAX; /* all other calls are whole */
+    *done = status == HARP_OK;
+    return hp_leave(s, status == HP_PAUSED ? hp_ok(err) : status);
+}
+
 HARP_API harp_status harp_next(harp_session *s, harp_step *step, harp_error *err)
 {
-    int done;
-    return harp_step_some(s, INT64_MAX, &done, step, err);
+    harp_status status = hp_enter(s, err);
+    return status ? status : hp_leave(s, hp_make_step(s, step, err));
+}
+
+static harp_status hp_rewind(harp_session *s, int32_t position, harp_error *err)
+{
+    if (position < 0 || position > s->n_tokens)
+        return hp_fail(err, HARP_ERR_ARGUMENT, "there is no position %d to rewind to", (int64_t)position);
+    hp_forget_drafts(s);
+    hp_truncate(s, position);
+    if (position < s->n_tokens) s->told = -1;
+    s->n_tokens = position, s->has_step = 0;
+    return hp_ok(err);
 }
 
 HARP_API harp_status harp_rewind(harp_session *s, int32_t position, harp_error *err)
 {
-    if (!s || position < 0 || position > s->n_tokens)
-        return hp_fail(err, HARP_ERR_ARGUMENT, "there is no position %d to rewind to", (int64_t)position);
-    hp_set_token_count(s, position);
-    s->has_step = 0;
-    hp_forget_drafts(s);
-    hp_truncate(s, position);
-    return hp_ok(err);
+    harp_status status = hp_enter(s, err);
+    return status ? status : hp_leave(s, hp_rewind(s, position, err));
 }
 
 HARP_API const int32_t *harp_tokens(const harp_session *s, int32_t *n)
@@ -7490,19 +7686,15 @@ static harp_status hp_deliver_scores(harp_session *s, int32_t first, int32_t n, 
     return HARP_OK;
 }
 
-/* Appends tokens and hands over their logits, `most` positions at a time, to the one of the two that is not NULL. */
-static harp_status hp_score(harp_session *s, const int32_t *tokens, int32_t n, harp_score_fn *on_logits,
-                            harp_score_harp_fn *on_step, void *user, harp_error *err)
+/* Hands over the logits of the session's positions from `first` on to the one of the two that is not NULL. */
+static harp_status hp_score_from(harp_session *s, int32_t first, harp_score_fn *on_logits, harp_score_harp_fn *on_step,
+                                 void *user, harp_error *err)
 {
-    harp_status status = hp_check_tokens(s, tokens, n, err);
-    int32_t begin, from, i, m, most;
-    if (status) return status;
-    if (!on_logits && !on_step) return hp_fail(err, HARP_ERR_ARGUMENT, "the callback must not be NULL");
-    if (n == 0) return hp_ok(err);
-    begin = s->n_tokens, from = s->from, most = on_step ? s->positions : hp_min(s->slots, s->params.batch);
-    hp_append(s, tokens, n);
-    if (begin > 0) status = hp_compute_vanilla(s, begin - 1, err);
-    for (i = begin; i < s->n_tokens && status == HARP_OK; i += m) {
+    harp_status status = HARP_OK;
+    int32_t i, m, most = on_step ? s->positions : hp_min(s->slots, s->params.batch); /* positions at a time */
+    hp_follow_turn(s);
+    if (first > 0) status = hp_compute_vanilla(s, first - 1, err);
+    for (i = first; i < s->n_tokens && status == HARP_OK; i += m) {
         m = hp_min(most, s->n_tokens - i);
         status = hp_push_stream(s, 0, -1, i + m - 1, m, 0, err);
         if (status == HARP_OK) status = hp_flush(s, err);
@@ -7511,22 +7703,45 @@ static harp_status hp_score(harp_session *s, const int32_t *tokens, int32_t n, h
         if (on_step) status = hp_judge_batch(s, i, m, on_step, user, err);
         else status = hp_deliver_scores(s, i, m, on_logits, user, err);
     }
-    if (status == HARP_OK) return hp_ok(err);
-    hp_set_token_count(s, begin), s->from = from;
+    return status ? hp_abandon(s, status) : HARP_OK;
+}
+
+/* Appends tokens and has their logits handed over. What harp_next would have met at a position, it would have met with
+ * the tokens up to there: so, with HARP, a text that crosses rope_original is scored in two parts. */
+static harp_status hp_score(harp_session *s, const int32_t *tokens, int32_t n, harp_score_fn *on_logits,
+                            harp_score_harp_fn *on_step, void *user, harp_error *err)
+{
+    harp_status status = hp_check_tokens(s, tokens, n, err);
+    int32_t begin, from, told, i, all, original = s->model->recipe.rope_original;
+    if (status) return status;
+    if (!on_logits && !on_step) return hp_fail(err, HARP_ERR_ARGUMENT, "the callback must not be NULL");
+    if (n == 0) return hp_ok(err);
+    begin = s->n_tokens, all = begin + n, from = s->from, told = s->told;
+    hp_forget_drafts(s);
     hp_truncate(s, begin);
-    return hp_abandon(s, status);
+    hp_append(s, tokens, n);
+    for (i = begin; i < all && status == HARP_OK; i = s->n_tokens) {
+        s->n_tokens = on_step && i < original ? hp_min(all, original) : all;
+        status = hp_score_from(s, i, on_logits, on_step, user, err);
+    }
+    if (status == HARP_OK) return hp_ok(err);
+    hp_truncate(s, begin);
+    s->n_tokens = begin, s->from = from, s->told = told;
+    return status;
 }
 
 HARP_API harp_status harp_score(harp_session *s, const int32_t *tokens, int32_t n, harp_score_fn *on_logits, void *user,
                                 harp_error *err)
 {
-    return hp_score(s, tokens, n, on_logits, NULL, user, err);
+    harp_status status = hp_enter(s, err);
+    return status ? status : hp_leave(s, hp_score(s, tokens, n, on_logits, NULL, user, err));
 }
 
 HARP_API harp_status harp_score_harp(harp_session *s, const int32_t *tokens, int32_t n, harp_score_harp_fn *on_step,
                                      void *user, harp_error *err)
 {
-    return hp_score(s, tokens, n, NULL, on_step, user, err);
+    harp_status status = hp_enter(s, err);
+    return status ? status : hp_leave(s, hp_score(s, tokens, n, NULL, on_step, user, err));
 }
 
 HARP_API harp_stats harp_statistics(const harp_session *s)
@@ -7541,42 +7756,51 @@ HARP_API harp_stats harp_statistics(const harp_session *s)
 
 static int hp_same_memory(const harp_params *a, const harp_params *b)
 {
-    int32_t i;
     if (a->context != b->context || a->batch != b->batch || a->logit_rows != b->logit_rows
         || a->activations != b->activations || a->cache != b->cache || a->frame != b->frame
         || a->reframings != b->reframings || a->threads != b->threads || a->memory != b->memory
         || a->memory_bytes != b->memory_bytes || a->allocator.alloc != b->allocator.alloc
-        || a->allocator.free != b->allocator.free || a->allocator.user != b->allocator.user || a->n_stop != b->n_stop
+        || a->allocator.free != b->allocator.free || a->allocator.user != b->allocator.user
         || a->beams != b->beams || a->beam_length != b->beam_length || a->drafts != b->drafts || a->draft != b->draft
         || a->draft_rule != b->draft_rule || !a->parallel != !b->parallel)
         return 0;
-    for (i = 0; i < a->n_stop; i++)
-        if (a->stop[i] != b->stop[i]) return 0;
     return 1;
 }
 
-HARP_API harp_status harp_tune(harp_session *s, const harp_params *params, harp_error *err)
+/* Whether what these parameters need has room in the memory that the session was opened with. */
+static int hp_fits_memory(const harp_session *s, const harp_params *p)
+{
+    if (hp_held_capacity(s->model, p) > s->held_capacity) return 0;
+    if (!p->harp) return 1;
+    return s->n_streams > 1 && s->streams[1].blocks >= hp_reframed_blocks(p);
+}
+
+static harp_status hp_tune(harp_session *s, const harp_params *params, harp_error *err)
 {
     harp_params next;
     const harp_params *old;
     const hp_kernels *kernels;
     harp_status status;
-    if (!s) return hp_fail(err, HARP_ERR_ARGUMENT, "session must not be NULL");
     status = hp_resolve_params(s->model, params, &next, err);
     if (status) return status;
     old = &s->params;
-    if (!hp_same_memory(old, &next) || (next.harp && s->n_streams == 1)
-        || hp_max(next.reframe_from, 0) / HP_BLOCK < hp_max(old->reframe_from, 0) / HP_BLOCK)
+    if (!hp_same_memory(old, &next) || !hp_fits_memory(s, &next))
         return hp_fail(err, HARP_ERR_ARGUMENT, "a parameter that determines memory or threads cannot change");
     kernels = hp_find_kernels(next.isa);
     if (!kernels) return hp_no_such_set(next.isa, err);
+    hp_forget_drafts(s); /* first, for it keeps what a step in slices has computed so far, by the old masks */
     if (next.delta != old->delta || next.seed != old->seed || next.rescale != old->rescale
         || next.mask_fn != old->mask_fn || next.harp_user != old->harp_user || next.reframe_from != old->reframe_from)
         hp_forget_reframed(s);
-    hp_forget_drafts(s);
     if (next.reframe_from != old->reframe_from) s->from = next.reframe_from < 0 ? s->n_tokens : next.reframe_from;
     s->params = next, s->kernels = kernels;
     return hp_ok(err);
+}
+
+HARP_API harp_status harp_tune(harp_session *s, const harp_params *params, harp_error *err)
+{
+    harp_status status = hp_enter(s, err);
+    return status ? status : hp_leave(s, hp_tune(s, params, err));
 }
 
 /* ---- Saving and restoring ----
@@ -7588,7 +7812,7 @@ typedef struct hp_saved_head {
     uint32_t magic, order; /* "HPSS" and 1, in the byte order of the machine that saved */
     uint32_t model_crc, context, cache, frame, reframings, harp, reframe_from;
     int32_t n_tokens, from;
-    uint32_t reserved;
+    uint8_t n_unfinished, unfinished[3]; /* bytes of a character, of which harp_generate has shown nothing yet */
     harp_stats stats;
 } hp_saved_head;
 
@@ -7605,14 +7829,37 @@ static void hp_visit(hp_walk *w, void *piece, size_t bytes)
     w->used += bytes; /* the sum is at most the session's own size and a little: no overflow */
 }
 
+/* How much of a stream is the session's own: not what a failed call has left behind the tokens, and nothing if it was
+ * turned for another number of them. A stream that has begun and holds nothing is as good as none. */
+static int32_t hp_own_length(const harp_session *s, const hp_stream *t)
+{
+    int32_t length = s->is_long == hp_is_long(s->model, s->n_tokens) ? hp_min(t->length, s->n_tokens) : 0;
+    return length > t->base ? length : 0;
+}
+
+/* Zeroes in a block of an image what lies behind the last position of its stream: keys and values of tokens that were
+ * rewound, or guessed, or taken back. Position p of keys and scales is element p of each row, of values a row. */
+static void hp_clear_behind(const harp_session *s, uint8_t *block, int part, size_t used)
+{
+    size_t dim = (size_t)s->model->info.head_dim, element = hp_cache_element_bytes(s->params.cache), rows = 1, i;
+    if (part == HP_KEYS) rows = dim;
+    else if (part == HP_VALUES) element *= dim;
+    else element = HP_SCALES_BYTES / HP_BLOCK;
+    for (i = 0; i < rows; i++) memset(block + (i * HP_BLOCK + used) * element, 0, (HP_BLOCK - used) * element);
+}
+
 static void hp_visit_stream(harp_session *s, hp_stream *t, hp_walk *w)
 {
-    int32_t first = t->base / HP_BLOCK, layer, head, part;
-    size_t n = t->length > t->base ? (size_t)(hp_blocks(t->length) - first) : 0;
+    int32_t first = t->base / HP_BLOCK, length = hp_own_length(s, t), layer, head, part;
+    size_t n = length > 0 ? (size_t)(hp_blocks(length) - first) : 0, used = (size_t)(length % HP_BLOCK);
     for (layer = 0; layer < s->model->info.layers; layer++)
         for (head = 0; head < s->model->info.kv_heads; head++)
-            for (part = 0; part < HP_PARTS; part++)
-                hp_visit(w, hp_part(s, t, part, hp_block_index(s, t, layer, head, first)), n * hp_part_bytes(s, part));
+            for (part = 0; part < HP_PARTS; part++) {
+                size_t bytes = hp_part_bytes(s, part);
+                hp_visit(w, hp_part(s, t, part, hp_block_index(s, t, layer, head, first)), n * bytes);
+                if (w->image && !w->reading && used > 0 && bytes > 0)
+                    hp_clear_behind(s, w->image + w->used - bytes, part, used);
+            }
 }
 
 static void hp_visit_bounds(harp_session *s, hp_walk *w)
@@ -7620,8 +7867,8 @@ static void hp_visit_bounds(harp_session *s, hp_walk *w)
     int32_t r;
     for (r = 0; r < s->n_streams; r++) {
         hp_stream *t = &s->streams[r];
-        int32_t base = t->length > t->base ? t->base : 0, length = t->length > t->base ? t->length : 0;
-        hp_visit(w, &base, sizeof base); /* a stream that has begun and holds nothing is as good as none */
+        int32_t length = hp_own_length(s, t), base = length > 0 ? t->base : 0;
+        hp_visit(w, &base, sizeof base);
         hp_visit(w, &length, sizeof length);
         if (w->reading) t->base = base, t->length = length;
     }
@@ -7643,6 +7890,8 @@ static hp_saved_head hp_describe(const harp_session *s)
     h.frame = (uint32_t)s->params.frame, h.reframings = (uint32_t)s->params.reframings, h.harp = s->n_streams > 1;
     h.reframe_from = (uint32_t)s->params.reframe_from;
     h.n_tokens = s->n_tokens, h.from = s->from, h.stats = s->stats;
+    if (s->told == s->n_tokens) h.n_unfinished = (uint8_t)s->decoder.held;
+    memcpy(h.unfinished, s->decoder.hold, h.n_unfinished);
     return h;
 }
 
@@ -7654,6 +7903,8 @@ HARP_API harp_status harp_save(const harp_session *session, void *out, size_t ca
     uint32_t crc;
     int pass;
     if (!session || !bytes) return hp_fail(err, HARP_ERR_ARGUMENT, "session and bytes must not be NULL");
+    if (session->busy == HP_AT_WORK)
+        return hp_fail(err, HARP_ERR_ARGUMENT, "the session is at work: save it in on_text, or after the call");
     head = hp_describe(session);
     for (pass = 0;; pass++) {
         hp_visit(&w, &head, sizeof head);
@@ -7716,6 +7967,19 @@ static int hp_tokens_are_sound(const harp_session *s, const uint8_t *tokens, int
     return 1;
 }
 
+/* At most three bytes that begin a character. */
+static int hp_unfinished_is_sound(const hp_saved_head *h)
+{
+    return h->n_unfinished == 0 || (h->n_unfinished <= 3 && hp_utf8_state(h->unfinished, h->n_unfinished) == 0);
+}
+
+/* The text of the tokens to come continues what is there, a begin token alone excepted. */
+static void hp_begin_text(harp_session *s)
+{
+    harp_decoder_start(&s->decoder, s->model, s->n_tokens > 1 ? HARP_DECODE_CONTINUE : 0);
+    s->held_bytes = 0, s->told = s->n_tokens;
+}
+
 /* Reads head and bounds of an image into the trial session, whose streams are a copy; checks everything. */
 static harp_status hp_check_image(harp_session *trial, const uint8_t *image, size_t bytes, harp_error *err)
 {
@@ -7734,10 +7998,11 @@ static harp_status hp_check_image(harp_session *trial, const uint8_t *image, siz
                        "the saved session is of another model, context, cache, frame or reframings");
     hp_visit_bounds(trial, &w);
     if (head.n_tokens < 0 || head.n_tokens > trial->params.context || !hp_from_is_sound(trial, head.from)
-        || !hp_stats_are_sound(&head.stats)
+        || !hp_stats_are_sound(&head.stats) || !hp_unfinished_is_sound(&head)
         || !hp_bounds_are_sound(trial, trial->streams, head.n_tokens, head.from))
         return hp_fail(err, HARP_ERR_FORMAT, "the saved session's bounds contradict each other");
     trial->n_tokens = head.n_tokens, trial->from = head.from, trial->stats = head.stats;
+    trial->is_long = hp_is_long(trial->model, head.n_tokens);
     w.image = NULL;
     hp_visit_contents(trial, &w);
     if (w.used + sizeof crc != bytes
@@ -7746,24 +8011,37 @@ static harp_status hp_check_image(harp_session *trial, const uint8_t *image, siz
     return HARP_OK;
 }
 
-HARP_API harp_status harp_restore(harp_session *s, const void *image, size_t bytes, harp_error *err)
+static harp_status hp_restore(harp_session *s, const void *image, size_t bytes, harp_error *err)
 {
     hp_stream streams[1 + HP_MAX_REFRAMINGS];
+    hp_saved_head head;
     harp_session trial;
     harp_status status;
     hp_walk w = {0};
-    if (!s || !image) return hp_fail(err, HARP_ERR_ARGUMENT, "session and image must not be NULL");
+    int32_t r;
+    if (!image) return hp_fail(err, HARP_ERR_ARGUMENT, "image must not be NULL");
     trial = *s, trial.streams = streams;
     memcpy(streams, s->streams, (size_t)s->n_streams * sizeof *streams);
     status = hp_check_image(&trial, (const uint8_t *)image, bytes, err);
     if (status) return status;
-    memcpy(s->streams, streams, (size_t)s->n_streams * sizeof *streams);
-    s->n_tokens = trial.n_tokens, s->from = trial.from, s->stats = trial.stats, s->has_step = 0;
     hp_forget_drafts(s);
+    for (r = 0; r < s->n_streams; r++) s->streams[r].base = streams[r].base, s->streams[r].length = streams[r].length;
+    s->n_tokens = trial.n_tokens, s->from = trial.from, s->stats = trial.stats, s->is_long = trial.is_long;
+    s->has_step = 0, s->end = HARP_END_NONE;
     w.image = (uint8_t *)(uintptr_t)image, w.reading = 1;
-    w.used = sizeof(hp_saved_head) + (size_t)s->n_streams * 8;
+    hp_visit(&w, &head, sizeof head);
+    hp_begin_text(s);
+    s->decoder.held = head.n_unfinished;
+    memcpy(s->decoder.hold, head.unfinished, head.n_unfinished);
+    w.used += (size_t)s->n_streams * 8;
     hp_visit_contents(s, &w);
     return hp_ok(err);
+}
+
+HARP_API harp_status harp_restore(harp_session *s, const void *image, size_t bytes, harp_error *err)
+{
+    harp_status status = hp_enter(s, err);
+    return status ? status : hp_leave(s, hp_restore(s, image, bytes, err));
 }
 
 /* ---- Generating text ---- */
@@ -7786,64 +8064,94 @@ static size_t hp_showable(const harp_session *s, int *found)
     return n;
 }
 
-/* Shows what can be shown of the held text and keeps the rest; 1 if generation is to end. */
-static int hp_show(harp_session *s, int at_end, const harp_step *step, harp_text_fn *on_text, void *user)
+/* Shows what can be shown of the held text and keeps the rest. `end` is why this is the last token, if it is: then all
+ * of it is shown. Returns why generation ends now, if it does. */
+static harp_end hp_show(harp_session *s, harp_end end, const harp_step *step, harp_text_fn *on_text, void *user)
 {
     int found, stopped;
     size_t n = hp_showable(s, &found);
-    if (at_end && !found) n = s->held_bytes;
+    if (end && !found) n = s->held_bytes;
+    s->busy = HP_RESTING;
     stopped = on_text && on_text(user, s->held, n, step);
+    s->busy = HP_AT_WORK;
     s->held_bytes -= n;
     memmove(s->held, s->held + n, s->held_bytes);
-    return stopped || found;
+    if (found) s->told = -1; /* what comes after a stop text is another text */
+    if (end == HARP_END_TOKEN) return end;
+    return found ? HARP_END_STOP : stopped ? HARP_END_CALLBACK : end;
 }
 
 static harp_status hp_feed_text(harp_session *s, const char *prompt, harp_error *err)
 {
     unsigned flags = s->n_tokens == 0 ? HARP_ENCODE_BOS : HARP_ENCODE_CONTINUE;
-    size_t n = 0, room = (size_t)(s->params.context - s->n_tokens);
+    int32_t *tokens = s->tokens + s->n_tokens;
+    size_t n = 0, room = (size_t)(s->params.context - s->n_tokens), i = 0;
     harp_status status;
     hp_forget_drafts(s); /* the guesses stand where the prompt's tokens go */
-    status = harp_encode(s->model, prompt, strlen(prompt), flags, s->tokens + s->n_tokens, room, &n, err);
+    memcpy(s->attention, tokens, room * sizeof *tokens); /* what a failed call appended: see hp_keep_same */
+    status = harp_encode(s->model, prompt, strlen(prompt), flags, tokens, room, &n, err);
+    while (i < room && memcmp(tokens + i, s->attention + i, sizeof *tokens) == 0) i++;
+    hp_truncate(s, s->n_tokens + (int32_t)i);
     if (status && n > room)
         return hp_fail(err, HARP_ERR_CONTEXT, "the prompt has %d tokens; the context has room for %d", (int64_t)n,
                        (int64_t)room);
     if (status) return status;
-    return harp_feed(s, s->tokens + s->n_tokens, (int32_t)n, err);
+    return hp_feed(s, s->tokens + s->n_tokens, (int32_t)n, err);
+}
+
+/* Adds a token's text to what is held; token -1 ends the text. */
+static harp_status hp_hold(harp_session *s, int32_t token, harp_error *err)
+{
+    size_t bytes = 0;
+    harp_status status = harp_decode(&s->decoder, token, s->held + s->held_bytes, s->held_capacity - s->held_bytes,
+                                     &bytes, err);
+    s->held_bytes += bytes, s->told = s->n_tokens;
+    return status;
+}
+
+/* A token, and its text. *end is why it was the last one; HARP_END_NONE if it was not. */
+static harp_status hp_generate_token(harp_session *s, int is_last, harp_text_fn *on_text, void *user, harp_end *end,
+                                     harp_error *err)
+{
+    harp_step step;
+    harp_status status = hp_make_step(s, &step, err);
+    if (status == HARP_OK) status = hp_hold(s, step.token, err);
+    if (status) return status;
+    *end = step.end && !s->params.ignore_end ? HARP_END_TOKEN
+           : s->n_tokens == s->params.context ? HARP_END_CONTEXT
+           : is_last ? HARP_END_LENGTH : HARP_END_NONE;
+    if (*end == HARP_END_TOKEN || *end == HARP_END_CONTEXT) status = hp_hold(s, -1, err); /* no byte can follow */
+    if (status == HARP_OK) *end = hp_show(s, *end, &step, on_text, user);
+    return status;
+}
+
+static harp_status hp_generate(harp_session *s, const char *prompt, int32_t max_tokens, harp_text_fn *on_text,
+                               void *user, harp_error *err)
+{
+    harp_status status;
+    int32_t i;
+    if (max_tokens < 0) return hp_fail(err, HARP_ERR_ARGUMENT, "max_tokens is negative");
+    if (s->model->info.tokenizer == 0)
+        return hp_fail(err, HARP_ERR_UNSUPPORTED, "this model has no tokenizer: use harp_feed and harp_next");
+    status = hp_feed_text(s, prompt ? prompt : "", err);
+    if (s->told != s->n_tokens) hp_begin_text(s);
+    s->end = max_tokens == 0 ? HARP_END_LENGTH : s->n_tokens == s->params.context ? HARP_END_CONTEXT : HARP_END_NONE;
+    for (i = 0; s->end == HARP_END_NONE && status == HARP_OK; i++)
+        status = hp_generate_token(s, i + 1 == max_tokens, on_text, user, &s->end, err);
+    if (status) s->end = status == HARP_ERR_CANCELLED ? HARP_END_CANCELLED : HARP_END_ERROR;
+    return status ? status : hp_ok(err);
 }
 
 HARP_API harp_status harp_generate(harp_session *s, const char *prompt, int32_t max_tokens, harp_text_fn *on_text,
                                    void *user, harp_error *err)
 {
-    harp_decoder decoder;
-    harp_step step = {0};
-    harp_status status = HARP_OK;
-    int32_t i;
-    int done = 0;
-    if (!s || max_tokens < 0) return hp_fail(err, HARP_ERR_ARGUMENT, "session is NULL or max_tokens negative");
-    if (s->model->info.tokenizer == 0)
-        return hp_fail(err, HARP_ERR_UNSUPPORTED, "this model has no tokenizer: use harp_feed and harp_next");
-    status = hp_feed_text(s, prompt ? prompt : "", err);
-    harp_decoder_start(&decoder, s->model, s->n_tokens > 1 ? HARP_DECODE_CONTINUE : 0);
-    s->held_bytes = 0;
-    for (i = 0; i < max_tokens && !done && status == HARP_OK && s->n_tokens < s->params.context; i++) {
-        size_t bytes = 0;
-        int ends;
-        status = harp_next(s, &step, err);
-        if (status) break;
-        ends = step.end && !s->params.ignore_end;
-        status = harp_decode(&decoder, step.token, s->held + s->held_bytes, s->held_capacity - s->held_bytes, &bytes,
-                             err);
-        s->held_bytes += bytes;
-        if (status) break;
-        ends |= i + 1 == max_tokens || s->n_tokens == s->params.context;
-        if (ends) {
-            status = harp_decode(&decoder, -1, s->held + s->held_bytes, s->held_capacity - s->held_bytes, &bytes, err);
-            s->held_bytes += bytes;
-        }
-        done = hp_show(s, ends, &step, on_text, user) || ends;
-    }
-    return status ? status : hp_ok(err);
+    harp_status status = hp_enter(s, err);
+    return status ? status : hp_leave(s, hp_generate(s, prompt, max_tokens, on_text, user, err));
+}
+
+HARP_API harp_end harp_generate_end(const harp_session *s)
+{
+    return s ? s->end : HARP_END_NONE;
 }
 
 /* ================================================================================================================

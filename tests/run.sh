@@ -136,6 +136,7 @@ for form in fused shards; do # the same weights in other tensors, or in other fi
 done
 if [ "$all" = all ]; then texts=100000; else texts=5000; fi
 run "tokenizer, demo model" $B/test_tokenizer -n $texts demo=examples/demo/demo.harp
+run "promises" $B/test_promises
 run "slices" $B/test_slices $F/llama_gqa/model.harp
 run "threads" $B/test_threads $F/llama_gqa/model.harp
 mkdir -p $B/faults

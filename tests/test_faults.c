@@ -467,14 +467,14 @@ static void test_cancelling_beams(void)
     free(data);
 }
 
-/* Cancelled while the draft session reads or makes its steps, too. */
+/* Cancelled while the draft session reads or makes its steps, too, for which this one's cancel is asked. */
 static void test_cancelling_drafts(void)
 {
     unsigned char *data = malloc(MODEL_BYTES);
     harp_model *m = open_model(data, make_model(0, data));
     harp_params p = params_of(), q = p;
     harp_session *s = NULL, *other = NULL, *draft = NULL, *other_draft = NULL;
-    q.cancel = cancel, q.harp = 0, q.batch = 3;
+    q.harp = 0, q.batch = 3;
     CHECK(harp_session_open(&draft, m, &q, NULL) == HARP_OK && harp_session_open(&other_draft, m, &q, NULL) == HARP_OK);
     p.cancel = cancel, p.batch = 8, p.drafts = 3, p.draft = draft;
     CHECK(harp_session_open(&s, m, &p, NULL) == HARP_OK);
@@ -728,7 +728,7 @@ static void test_refused_changes(void)
     q[n++].context = CONTEXT - 1, q[n++].batch = 63, q[n++].logit_rows = 2, q[n++].activations = HARP_ACT_F32;
     q[n++].cache = HARP_CACHE_F32, q[n++].frame = HARP_FRAME_LAST, q[n++].reframings = 2, q[n++].threads = 2;
     q[n++].memory = data, q[n++].memory_bytes = 1, q[n++].allocator.user = data, q[n++].allocator.alloc = hp_libc_alloc;
-    q[n++].allocator.free = hp_libc_free, q[n++].n_stop = 1, q[n++].stop = others, q[n++].beams = 3;
+    q[n++].allocator.free = hp_libc_free, q[n++].stop = others, q[n++].beams = 3;
     q[n++].beam_length = 7, q[n++].drafts = 3, q[n++].draft_rule = HARP_DRAFT_LEVIATHAN, q[n++].reframe_from = 15;
     for (i = 0; i < n; i++) {
         WRONG(HARP_ERR_ARGUMENT, harp_tune(s, &q[i], &err));
@@ -778,7 +778,7 @@ static void test_wrong_drafts(void)
     free(data), free(other_data);
 }
 
-/* What a draft session cannot do is not guessed, and what fails in it fails here. */
+/* What a draft session cannot do is not guessed, and a failure there is none here. */
 static int stop_draft(void *user)
 {
     return *(int *)user;
@@ -790,6 +790,8 @@ static void test_drafts_that_end(void)
     harp_model *m = open_model(data, make_model(0, data));
     harp_params p = params_of();
     harp_session *plain = NULL, *s = NULL, *draft = NULL;
+    harp_error err;
+    int64_t drafted;
     int stop = 0, i;
     p.harp = 0;
     CHECK(harp_session_open(&plain, m, &p, NULL) == HARP_OK && harp_feed(plain, prompt, PROMPT, NULL) == HARP_OK);
@@ -799,9 +801,9 @@ static void test_drafts_that_end(void)
     CHECK(harp_session_open(&s, m, &p, NULL) == HARP_OK && harp_feed(s, prompt, PROMPT, NULL) == HARP_OK);
     CHECK(harp_next(s, NULL, NULL) == HARP_OK && harp_statistics(s).drafted > 0);
     while (s->n_drafts > 0) CHECK(harp_next(s, NULL, NULL) == HARP_OK);
-    stop = 1;
-    for (i = 0; i < 4 && harp_next(s, NULL, NULL) == HARP_OK;) i++; /* one of the next steps asks it again */
-    CHECK(i < 4 && harp_next(s, NULL, NULL) == HARP_ERR_CANCELLED);
+    stop = 1, drafted = harp_statistics(s).drafted;
+    for (i = 0; i < 6; i++) CHECK(harp_next(s, NULL, &err) == HARP_OK && err.status == HARP_OK && !err.text[0]);
+    CHECK(harp_statistics(s).drafted == drafted);
     stop = 0;
     for (i = s->n_tokens; i < CONTEXT; i++) CHECK(harp_next(s, NULL, NULL) == HARP_OK); /* far beyond the draft's context */
     for (i = PROMPT; i < CONTEXT; i++) CHECK(harp_next(plain, NULL, NULL) == HARP_OK);

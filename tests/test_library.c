@@ -480,8 +480,8 @@ static void test_keep_or_replace(const harp_model *m)
     for (i = 0; i < m->vocab; i++) s->logits[i] = 1.0f; /* all alike: the first three are kept */
     for (i = 0; i < 9000; i++) {
         int32_t token;
-        s->n_tokens = 1, s->params.seed = (uint64_t)i, s->tokens[1] = 1;
-        token = hp_keep_or_replace(s, s->logits);
+        s->n_tokens = 1, s->params.seed = (uint64_t)i;
+        token = hp_keep_or_replace(s, s->logits, 1, NULL);
         if (token < 3) count[token]++;
         else others++;
     }

@@ -300,6 +300,80 @@ static void test_scoring(const harp_model *m, harp_params p)
     harp_session_close(s);
 }
 
+/* A long prompt that is cancelled late is not read twice, though the table that it is turned by is not that of what was
+ * there before it; and what it left is not taken for the state of fewer tokens. */
+static void test_cancelled_prompt(const harp_model *m, harp_params p)
+{
+    harp_session *s, *fresh;
+    int32_t i, tokens[60];
+    int64_t rows;
+    for (i = 0; i < 60; i++) tokens[i] = (i * 53 + 7) % 280;
+    p.cancel = cancel, countdown = -1;
+    s = open_session(m, &p), fresh = open_session(m, &p);
+    CHECK(harp_feed(fresh, tokens, 60, NULL) == HARP_OK && harp_feed(s, tokens, 3, NULL) == HARP_OK);
+    countdown = 4 * 12 * m->info.layers / 2; /* in the third pass or the fourth */
+    CHECK(harp_feed(s, tokens + 3, 57, NULL) == HARP_ERR_CANCELLED && s->n_tokens == 3);
+    countdown = -1, rows = s->stats.rows;
+    CHECK(rows >= 2 * p.batch && harp_feed(s, tokens + 3, 57, NULL) == HARP_OK && s->stats.rows <= 2 + 59);
+    CHECK(step_hash(s) == step_hash(fresh));
+    CHECK(harp_rewind(s, 0, NULL) == HARP_OK && harp_feed(s, tokens, 3, NULL) == HARP_OK);
+    countdown = 4 * 12 * m->info.layers / 2;
+    CHECK(harp_feed(s, tokens + 3, 57, NULL) == HARP_ERR_CANCELLED);
+    countdown = -1;
+    CHECK(harp_rewind(fresh, 0, NULL) == HARP_OK && harp_feed(fresh, tokens, 20, NULL) == HARP_OK);
+    CHECK(harp_feed(s, tokens + 3, 17, NULL) == HARP_OK && step_hash(s) == step_hash(fresh));
+    harp_session_close(s), harp_session_close(fresh);
+}
+
+typedef struct judged {
+    uint64_t at[CONTEXT];
+    int32_t n;
+} judged;
+
+static uint64_t mix_judged(const harp_model *m, const harp_step *step, const float *vanilla, const float *combined)
+{
+    uint64_t hash = mix(1, vanilla, (size_t)m->vocab * sizeof(float));
+    hash = mix(hash, combined, (size_t)m->vocab * sizeof(float));
+    hash = mix(hash, &step->position, sizeof step->position);
+    return mix(hash, &step->entropy, sizeof step->entropy);
+}
+
+static const harp_model *judged_model;
+
+static int keep_judged(void *user, const harp_step *step, const float *vanilla, const float *combined)
+{
+    judged *j = user;
+    j->at[j->n++] = mix_judged(judged_model, step, vanilla, combined);
+    return 0;
+}
+
+/* What harp_score_harp finds over the border is what steps meet there, wherever the text is cut into calls. */
+static void test_scoring_with_harp(const harp_model *m, const harp_params *p)
+{
+    static const int32_t cuts[] = {0, 1, 41, BORDER - 1, BORDER, BORDER + 1, 59};
+    harp_session *s = open_session(m, p);
+    judged steps = {{0}, 0}, scored;
+    int32_t tokens[60], i;
+    size_t c;
+    judged_model = m;
+    for (i = 0; i < 60; i++) tokens[i] = (i * 53 + 7) % 280;
+    for (i = 0; i < 60; i++) {
+        harp_step step;
+        CHECK(harp_feed(s, tokens + i, 1, NULL) == HARP_OK && harp_next(s, &step, NULL) == HARP_OK);
+        steps.at[i] = mix_judged(m, &step, harp_logits(s, HARP_VANILLA), harp_logits(s, HARP_COMBINED));
+        CHECK(harp_rewind(s, i + 1, NULL) == HARP_OK);
+    }
+    for (c = 0; c < sizeof cuts / sizeof *cuts; c++) {
+        scored.n = 0;
+        CHECK(harp_rewind(s, 0, NULL) == HARP_OK);
+        CHECK(harp_score_harp(s, tokens, cuts[c], keep_judged, &scored, NULL) == HARP_OK);
+        CHECK(harp_score_harp(s, tokens + cuts[c], 60 - cuts[c], keep_judged, &scored, NULL) == HARP_OK);
+        CHECK(scored.n == 60 && memcmp(scored.at, steps.at, 60 * sizeof *steps.at) == 0);
+    }
+    CHECK(s->n_tokens == 60);
+    harp_session_close(s);
+}
+
 /* Drafts that reach over the border must not be believed there; beams may not cross it, but may end at it. */
 static void test_other_decoders(const harp_model *m, harp_params p, const uint64_t *steps)
 {
@@ -348,6 +422,8 @@ static void test_longrope(const harp_model *m)
             test_saving_at_border(m, &p, lazy);
             test_rewinding_over_border(m, &p, lazy);
             test_cancelled_crossing(m, p, lazy);
+            test_cancelled_prompt(m, p);
+            test_scoring_with_harp(m, &p);
             if (f == 0) test_scoring(m, p);
             if (f == 0) test_other_decoders(m, p, lazy);
         }
