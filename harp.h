@@ -75,7 +75,7 @@
 
 #define HARP_VERSION 100 /* major * 10000 + minor * 100 + patch */
 
-#if defined(HARP_STATIC) && defined(__GNUC__)
+#if defined(HARP_STATIC) && (defined(__GNUC__) || defined(__clang__))
 #define HARP_API static __attribute__((unused)) /* nobody calls all of them */
 #elif defined(HARP_STATIC)
 #define HARP_API static

@@ -50,9 +50,10 @@
  * LIBRARY CALLS, all of them: memcpy, memmove, memset, memcmp, strlen, strcmp, strncmp, sqrtf, fabsf; malloc and free
  * unless HARP_NO_MALLOC; fopen, fread, fseek, ftell, fclose unless HARP_NO_STDIO; open, fstat, mmap, munmap, close
  * unless HARP_NO_MMAP, and on Windows CreateFileW, GetFileSizeEx, CreateFileMappingW, MapViewOfFile, UnmapViewOfFile,
- * CloseHandle, MultiByteToWideChar, _wfopen in their place; threads, locks and conditions of POSIX or Windows and
- * sched_yield and getpid unless HARP_NO_THREADS; gettimeofday or QueryPerformanceCounter unless HARP_NO_CLOCK; the
- * system call arch_prctl on Linux where the processor has AMX, and getauxval on Linux for ARM, unless HARP_NO_SIMD.
+ * CloseHandle, MultiByteToWideChar, _wfopen in their place; threads, locks, conditions of POSIX, sched_yield and getpid, on
+ * Windows threads, locks and semaphores, unless HARP_NO_THREADS; gettimeofday or QueryPerformanceCounter unless
+ * HARP_NO_CLOCK; the system call arch_prctl on Linux where the processor has AMX, and getauxval on Linux for ARM, unless
+ * HARP_NO_SIMD.
  */
 
 /* The compiler reads this file once as a whole, and [CH07] again for each instruction set of [CH08]. */
@@ -95,9 +96,35 @@
 #error "harp needs 8-bit bytes and IEEE float and double"
 #endif
 
-#if defined(__clang__)
+/* Which compiler this is. clang claims to be gcc, too, except where it claims to be Microsoft's (clang-cl); and Apple
+ * counts its versions of clang otherwise: 13 has what LLVM 12 has, and 16 what LLVM 17 has. */
+#if defined(__apple_build_version__)
+#define HP_CLANG (__clang_major__ >= 16 ? 17 : __clang_major__ >= 13 ? 12 : 8)
+#elif defined(__clang__)
+#define HP_CLANG __clang_major__
+#else
+#define HP_CLANG 0
+#endif
+#if defined(__GNUC__) && !defined(__clang__)
+#define HP_GCC __GNUC__
+#else
+#define HP_GCC 0
+#endif
+
+/* Products and sums must not be fused in this file (rule R4). The end of the file gives the setting back that it found,
+ * for the code of yours that may follow. clang: what float_control pushes includes the setting; machines for which it
+ * lacks this pragma get the command line's setting back. */
+#if (HP_CLANG >= 12 && (defined(__x86_64__) || defined(__i386__))) || (HP_CLANG >= 16 && defined(__aarch64__))
+#define HP_FLOAT_CONTROL 1
+#else
+#define HP_FLOAT_CONTROL 0
+#endif
+#if HP_FLOAT_CONTROL
+#pragma float_control(push)
+#endif
+#if HP_CLANG
 #pragma STDC FP_CONTRACT OFF
-#elif defined(__GNUC__)
+#elif HP_GCC
 #pragma GCC push_options
 #pragma GCC optimize("fp-contract=off")
 #elif defined(_MSC_VER)
@@ -118,7 +145,7 @@
 #if HP_POSIX && !defined(HARP_NO_CLOCK)
 #include <sys/time.h>
 #endif
-#if HP_POSIX && defined(__GNUC__) && !defined(HARP_NO_THREADS) \
+#if HP_POSIX && (HP_CLANG || HP_GCC) && !defined(HARP_NO_THREADS) \
     && !(defined(__EMSCRIPTEN__) && !defined(__EMSCRIPTEN_PTHREADS__))
 #define HP_POSIX_THREADS 1
 #include <pthread.h>
@@ -133,14 +160,16 @@
 #define HP_WIN32_THREADS 0
 #endif
 #define HP_THREADS (HP_POSIX_THREADS || HP_WIN32_THREADS)
-#if defined(_WIN32)
-#ifndef WIN32_LEAN_AND_MEAN
+#if defined(_WIN32) /* its small form; who wants all of it includes it before this file */
+#pragma push_macro("WIN32_LEAN_AND_MEAN")
+#pragma push_macro("NOMINMAX")
+#undef WIN32_LEAN_AND_MEAN
+#undef NOMINMAX
 #define WIN32_LEAN_AND_MEAN
-#endif
-#ifndef NOMINMAX
 #define NOMINMAX
-#endif
 #include <windows.h>
+#pragma pop_macro("NOMINMAX")
+#pragma pop_macro("WIN32_LEAN_AND_MEAN")
 #elif !defined(HARP_NO_MMAP) && HP_POSIX
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -155,19 +184,22 @@
 #define HP_PRAGMA(text) _Pragma(#text)
 #define HP_STRING_(text) #text
 #define HP_STRING(text) HP_STRING_(text)
-#if defined(__clang__)
+#if HP_CLANG
 #define HP_INLINE static inline __attribute__((always_inline, unused))
 #define HP_UNROLL HP_PRAGMA(clang loop unroll(full))
 #define HP_PREFETCH(p, level) __builtin_prefetch(p, 0, 4 - (level))
 #define HP_KEEP_ORDER() __asm__ volatile("" ::: "memory")
 #define HP_TARGET_BEGIN(set) HP_PRAGMA(clang attribute push(__attribute__((target(set))), apply_to = function))
 #define HP_TARGET_END HP_PRAGMA(clang attribute pop)
-#elif defined(__GNUC__)
+#elif HP_GCC
 #if defined(__OPTIMIZE_SIZE__)
 #define HP_INLINE static inline
-#define HP_UNROLL
 #else
 #define HP_INLINE static inline __attribute__((always_inline))
+#endif
+#if defined(__OPTIMIZE_SIZE__) || HP_GCC < 8
+#define HP_UNROLL
+#else
 #define HP_UNROLL HP_PRAGMA(GCC unroll 16)
 #endif
 #define HP_PREFETCH(p, level) __builtin_prefetch(p, 0, 4 - (level))
@@ -185,17 +217,17 @@
 
 /* Which instruction sets can be compiled [CH08]. HP_WIDE_X86 is off for gcc on Windows, which does not align wide
  * registers on the stack (its bug 54412): SSE2 is then the best there. */
-#if !defined(HARP_NO_SIMD) && ((defined(__x86_64__) && defined(__GNUC__)) || (defined(_M_X64) && !defined(_M_ARM64EC)))
+#if !defined(HARP_NO_SIMD) && ((defined(__x86_64__) && (HP_CLANG || HP_GCC)) || defined(_M_X64)) && !defined(_M_ARM64EC)
 #define HP_X86 1
 #else
 #define HP_X86 0
 #endif
-#if HP_X86 && !(defined(_WIN32) && defined(__GNUC__) && !defined(__clang__))
+#if HP_X86 && !(defined(_WIN32) && HP_GCC)
 #define HP_WIDE_X86 1
 #else
 #define HP_WIDE_X86 0
 #endif
-#if HP_WIDE_X86 && ((defined(__clang__) && __clang_major__ >= 12) || (!defined(__clang__) && __GNUC__ >= 11))
+#if HP_WIDE_X86 && (HP_CLANG >= 12 || HP_GCC >= 11)
 #define HP_VNNI_X86 1
 #else
 #define HP_VNNI_X86 0
@@ -205,15 +237,41 @@
 #else
 #define HP_AMX 0
 #endif
-#if !defined(HARP_NO_SIMD) && defined(__aarch64__) && defined(__GNUC__) && !defined(__AARCH64EB__)
+#if !defined(HARP_NO_SIMD) && defined(__aarch64__) && (HP_CLANG || HP_GCC) && !defined(__AARCH64EB__)
 #define HP_NEON 1
 #else
 #define HP_NEON 0
 #endif
-#if HP_NEON && (defined(__linux__) || defined(__APPLE__)) && (!defined(__clang__) || __clang_major__ >= 16)
+
+/* 64-bit ARM: products of bytes, where a pragma or the command line (-mcpu=native) allows their instructions. gcc makes
+ * a function part of another only if that has the instructions of both, also those that the command line added. A target
+ * with "arch=" replaces the command line's, so it serves plain ARMv8-A, and "+" adds to one that has the products. */
+#if HP_CLANG
+#define HP_TARGET_DOTPROD "dotprod"
+#define HP_TARGET_I8MM "dotprod,i8mm"
+#elif defined(__ARM_FEATURE_DOTPROD)
+#define HP_TARGET_DOTPROD "+dotprod"
+#define HP_TARGET_I8MM "+dotprod+i8mm"
+#else
+#define HP_TARGET_DOTPROD "arch=armv8.2-a+dotprod"
+#define HP_TARGET_I8MM "arch=armv8.2-a+dotprod+i8mm"
+#endif
+#if defined(__ARM_FEATURE_CRYPTO) || defined(__ARM_FEATURE_AES) || defined(__ARM_FEATURE_SHA2) \
+    || defined(__ARM_FEATURE_SVE) || defined(__ARM_FEATURE_FP16_VECTOR_ARITHMETIC) || defined(__ARM_FEATURE_COMPLEX)
+#define HP_PLAIN_ARM 0
+#else
+#define HP_PLAIN_ARM 1
+#endif
+#if HP_NEON && (defined(__ARM_FEATURE_DOTPROD) || ((defined(__linux__) || defined(__APPLE__)) \
+    && (HP_CLANG >= 16 || (HP_GCC >= 8 && HP_PLAIN_ARM))))
 #define HP_NEON_DOTPROD 1
 #else
 #define HP_NEON_DOTPROD 0
+#endif
+#if HP_NEON_DOTPROD && (defined(__ARM_FEATURE_MATMUL_INT8) || HP_CLANG >= 16 || HP_GCC >= 10)
+#define HP_NEON_I8MM 1
+#else
+#define HP_NEON_I8MM 0
 #endif
 #if !defined(HARP_NO_SIMD) && defined(__wasm_simd128__)
 #define HP_WASM 1
@@ -222,10 +280,19 @@
 #endif
 #if HP_X86
 #include <immintrin.h>
-#if defined(_MSC_VER)
+#if HP_CLANG && defined(_MSC_VER) /* clang-cl before LLVM 19 leaves these out unless a flag asks for the set */
+#include <smmintrin.h>
+#include <avxintrin.h>
+#include <avx2intrin.h>
+#include <f16cintrin.h>
+#include <avx512fintrin.h>
+#include <avx512bwintrin.h>
+#include <avx512vlintrin.h>
+#include <avx512vlbwintrin.h>
+#include <avx512vnniintrin.h>
+#include <avxvnniintrin.h>
+#elif defined(_MSC_VER)
 #include <intrin.h>
-#else
-#include <cpuid.h>
 #endif
 #elif HP_NEON
 #include <arm_neon.h>
@@ -244,8 +311,8 @@ static int hp_arithmetic_is_sound(void)
     volatile float one = 1.0f, half_ulp = 5.9604645e-8f; /* 2^-24 */
     float x = a, product = x * x, sum = product + c; /* 2^-24 if fused */
     float even = one + half_ulp, ulp = half_ulp + half_ulp, odd = one + ulp, up = odd + half_ulp, two_ulps = ulp + ulp;
-    float small = tiny * tenth;
-    return sum == 0.0f && small > 0.0f && even == 1.0f && up - 1.0f == two_ulps;
+    float denormal = tiny * tenth;
+    return sum == 0.0f && denormal > 0.0f && even == 1.0f && up - 1.0f == two_ulps;
 }
 
 /* Little-endian loads, one byte at a time: right on every machine, and a single load where compilers see it. */
@@ -2211,11 +2278,7 @@ HP_INLINE int32x4_t hp_neon_dot(int32x4_t a, int8x16_t w, int8x16_t x)
 #include HARP_IMPL_FILE
 
 #if HP_NEON_DOTPROD
-#if defined(__clang__)
-HP_TARGET_BEGIN("dotprod")
-#else
-HP_TARGET_BEGIN("arch=armv8.2-a+dotprod")
-#endif
+HP_TARGET_BEGIN(HP_TARGET_DOTPROD)
 #define HP_SET dotprod
 #define HP_REGISTERS 4
 #define HP_NEON_DOT vdotq_s32
@@ -2229,11 +2292,8 @@ HP_TARGET_END
 
 /* One instruction of i8mm multiplies two rows with two outputs, eight inputs each: twice the work of a dotprod. What
  * it adds to holds [row 0: two outputs][row 1: the same two], so pairs of outputs are sorted into rows in the end. */
-#if defined(__clang__)
-HP_TARGET_BEGIN("dotprod,i8mm")
-#else
-HP_TARGET_BEGIN("arch=armv8.2-a+dotprod+i8mm")
-#endif
+#if HP_NEON_I8MM
+HP_TARGET_BEGIN(HP_TARGET_I8MM)
 #define HP_SET i8mm
 #define HP_REGISTERS 4
 #define HP_NEON_DOT vdotq_s32
@@ -2276,8 +2336,9 @@ HP_INLINE int hp_block_dots(hp_vi *sum, const uint8_t *w, const int8_t *x, int r
 #define HP_READ_KERNELS
 #include HARP_IMPL_FILE
 HP_TARGET_END
-#endif
-#endif
+#endif /* HP_NEON_I8MM */
+#endif /* HP_NEON_DOTPROD */
+#endif /* HP_NEON */
 
 /* ---- WebAssembly with SIMD128: four registers of four lanes ---- */
 
@@ -2391,7 +2452,9 @@ static int hp_has_dotprod(void)
     return 0;
 #endif
 }
+#endif
 
+#if HP_NEON_I8MM
 static int hp_has_i8mm(void)
 {
 #if defined(__linux__)
@@ -2409,22 +2472,22 @@ static int hp_has_i8mm(void)
 #if HP_WIDE_X86
 static void hp_cpuid(uint32_t leaf, uint32_t sub, uint32_t r[4])
 {
-#if defined(_MSC_VER)
-    __cpuidex((int *)r, (int)leaf, (int)sub);
+#if HP_CLANG || HP_GCC
+    __asm__ volatile("cpuid" : "=a"(r[0]), "=b"(r[1]), "=c"(r[2]), "=d"(r[3]) : "0"(leaf), "2"(sub));
 #else
-    __cpuid_count(leaf, sub, r[0], r[1], r[2], r[3]);
+    __cpuidex((int *)r, (int)leaf, (int)sub);
 #endif
 }
 
 /* Which register files the operating system saves: bits 1 and 2 for AVX, 5 to 7 for AVX-512. */
 static uint32_t hp_saved_registers(void)
 {
-#if defined(_MSC_VER)
-    return (uint32_t)_xgetbv(0);
-#else
+#if HP_CLANG || HP_GCC
     uint32_t a, d;
     __asm__ volatile("xgetbv" : "=a"(a), "=d"(d) : "c"(0));
     return a;
+#else
+    return (uint32_t)_xgetbv(0);
 #endif
 }
 
@@ -2482,8 +2545,10 @@ static const hp_kernels *hp_kernels_at(int index)
 #if HP_X86
     sets[n++] = &hp_kernels_sse2;
 #endif
-#if HP_NEON_DOTPROD
+#if HP_NEON_I8MM
     if (hp_has_i8mm()) sets[n++] = &hp_kernels_i8mm;
+#endif
+#if HP_NEON_DOTPROD
     if (hp_has_dotprod()) sets[n++] = &hp_kernels_dotprod;
 #endif
 #if HP_NEON
@@ -4839,7 +4904,7 @@ typedef void *hp_thread_result;
 #define hp_lock_destroy(l) pthread_mutex_destroy(l)
 #define hp_signal_make(s) pthread_cond_init(s, NULL)
 #define hp_signal_wait(s, l) pthread_cond_wait(s, l)
-#define hp_signal_all(s) pthread_cond_broadcast(s)
+#define hp_signal_all(s, n) pthread_cond_broadcast(s)
 #define hp_signal_destroy(s) pthread_cond_destroy(s)
 #define hp_thread_start(t, work, argument) (pthread_create(t, NULL, work, argument) == 0)
 #define hp_thread_join(t) pthread_join(t, NULL)
@@ -4847,24 +4912,24 @@ typedef void *hp_thread_result;
 #elif HP_WIN32_THREADS
 typedef HANDLE hp_thread;
 typedef CRITICAL_SECTION hp_lock;
-typedef CONDITION_VARIABLE hp_signal;
+typedef HANDLE hp_signal; /* a semaphore: condition variables are hidden from who wants to run on old systems, too */
 typedef DWORD hp_thread_result;
 #define HP_THREAD_CALL WINAPI
 #define hp_lock_make(l) InitializeCriticalSection(l)
 #define hp_lock_take(l) EnterCriticalSection(l)
 #define hp_lock_give(l) LeaveCriticalSection(l)
 #define hp_lock_destroy(l) DeleteCriticalSection(l)
-#define hp_signal_make(s) InitializeConditionVariable(s)
-#define hp_signal_wait(s, l) SleepConditionVariableCS(s, l, INFINITE)
-#define hp_signal_all(s) WakeAllConditionVariable(s)
-#define hp_signal_destroy(s) ((void)(s))
+#define hp_signal_make(s) (*(s) = CreateSemaphoreW(NULL, 0, LONG_MAX, NULL))
+#define hp_signal_wait(s, l) (LeaveCriticalSection(l), WaitForSingleObject(*(s), INFINITE), EnterCriticalSection(l))
+#define hp_signal_all(s, n) ReleaseSemaphore(*(s), n, NULL)
+#define hp_signal_destroy(s) CloseHandle(*(s))
 #define hp_thread_start(t, work, argument) ((*(t) = CreateThread(NULL, 0, work, argument, 0, NULL)) != NULL)
 #define hp_thread_join(t) (WaitForSingleObject(t, INFINITE), CloseHandle(t))
 #define hp_thread_yield() SwitchToThread()
 #endif
 
 /* Numbers that threads watch without a lock. */
-#if defined(__GNUC__) && (HP_THREADS || __GCC_ATOMIC_LONG_LOCK_FREE == 2) /* else a call to libatomic: Cortex-M0 */
+#if (HP_CLANG || HP_GCC) && (HP_THREADS || __GCC_ATOMIC_LONG_LOCK_FREE == 2) /* else a call to libatomic: Cortex-M0 */
 #define HP_ATOMICS 1
 #define hp_watch(p) __atomic_load_n(p, __ATOMIC_ACQUIRE)
 #define hp_publish(p, x) __atomic_store_n(p, x, __ATOMIC_RELEASE)
@@ -4947,7 +5012,7 @@ static void hp_begin_round(hp_pool *p)
     hp_publish(&p->left, (long)p->n_workers);
     hp_lock_take(&p->lock);
     hp_publish(&p->round, !p->round);
-    if (p->asleep > 0) hp_signal_all(&p->work_there);
+    if (p->asleep > 0) hp_signal_all(&p->work_there, p->asleep);
     hp_lock_give(&p->lock);
 }
 
@@ -7069,7 +7134,7 @@ static harp_status hp_ask_draft(harp_session *s, int32_t most, harp_error *err)
     if (d->busy) return HARP_OK; /* a callback of its own has led here */
     d->busy = HP_AT_WORK, d->client = s, d->progress.budget = s->progress.budget;
     while (s->n_guesses < most && s->n_tokens + s->n_guesses < d->params.context) {
-        harp_step step;
+        harp_step step = {0};
         hp_follow(d, s->tokens, s->n_tokens + s->n_guesses);
         if ((status = hp_make_step(d, &step, NULL)) != HARP_OK) break;
         s->tokens[s->n_tokens + s->n_guesses] = step.token;
@@ -8155,17 +8220,157 @@ HARP_API harp_end harp_generate_end(const harp_session *s)
 }
 
 /* ================================================================================================================
- * The end. What this file changed in the compiler's settings is changed back, for you may have included it.
+ * The end. You may have included this file: what it changed in the compiler's settings is changed back, and its macros
+ * are gone.
  * ============================================================================================================== */
 
-#undef HP_INLINE
-#undef HP_EACH_LANE
-#undef HP_NO_TOKEN
-#if defined(__clang__)
+#if HP_FLOAT_CONTROL
+#pragma float_control(pop)
+#elif HP_CLANG
 #pragma STDC FP_CONTRACT DEFAULT
-#elif defined(__GNUC__)
+#elif HP_GCC
 #pragma GCC pop_options
+#elif defined(_M_FP_CONTRACT) || (defined(_MSC_VER) && _MSC_VER < 1930 && !defined(_M_FP_STRICT))
+#pragma fp_contract(on) /* MSVC cannot push this setting: back to its flags', which was on by default before 2022 */
 #endif
+
+/* [CH01] */
+#undef HP_CLANG
+#undef HP_GCC
+#undef HP_FLOAT_CONTROL
+#undef HP_POSIX
+#undef HP_POSIX_THREADS
+#undef HP_WIN32_THREADS
+#undef HP_THREADS
+#undef HP_PRAGMA
+#undef HP_STRING_
+#undef HP_STRING
+#undef HP_INLINE
+#undef HP_UNROLL
+#undef HP_PREFETCH
+#undef HP_KEEP_ORDER
+#undef HP_TARGET_BEGIN
+#undef HP_TARGET_END
+#undef HP_X86
+#undef HP_WIDE_X86
+#undef HP_VNNI_X86
+#undef HP_AMX
+#undef HP_NEON
+#undef HP_TARGET_DOTPROD
+#undef HP_TARGET_I8MM
+#undef HP_PLAIN_ARM
+#undef HP_NEON_DOTPROD
+#undef HP_NEON_I8MM
+#undef HP_WASM
+/* [CH06] */
+#undef HP_GLUE_
+#undef HP_GLUE
+#undef HP_OF_SET
+#undef HP_SET
+#undef hp_vf
+#undef hp_vi
+#undef hp_vw
+#undef hp_vf_set
+#undef hp_vf_load
+#undef hp_vf_store
+#undef hp_vf_load_file
+#undef hp_vf_load_half
+#undef hp_vf_add
+#undef hp_vf_sub
+#undef hp_vf_mul
+#undef hp_vf_div
+#undef hp_vf_max
+#undef hp_vf_min
+#undef hp_vf_from_vi
+#undef hp_vf_of_bits
+#undef hp_vi_of_bits
+#undef hp_vi_set
+#undef hp_vi_add
+#undef hp_vi_sub
+#undef hp_vi_shift_left
+#undef hp_vi_shift_right
+#undef hp_vi_store
+#undef hp_vi_load_file
+#undef hp_vi_load_bytes
+#undef hp_vw_load
+#undef hp_vi_dot4
+#undef hp_vf_abs
+#undef hp_vf_load_first
+#undef hp_vf_first
+#undef hp_vf_sum
+#undef hp_vf_top
+#undef hp_vf_round
+#undef hp_vf_two_to
+#undef hp_vi_store_bytes
+#undef hp_vi_sum
+#undef hp_block_dots
+#undef hp_vf_polynomial
+#undef hp_vf_exp
+#undef hp_vf_exp_inlined
+#undef hp_rmsnorm
+#undef hp_add_to
+#undef hp_rope
+#undef hp_quantize
+#undef hp_tiles_int8
+#undef hp_tiles_rows
+#undef hp_tile_weights
+#undef hp_tile_scale
+#undef hp_tile_f32
+#undef hp_tile_rows
+#undef hp_matmul
+#undef hp_load_elements
+#undef hp_unpack_rows
+#undef hp_unpack
+#undef hp_weigh
+#undef hp_weighted_sums
+#undef hp_softmax_weights
+#undef hp_measure_spread
+#undef hp_layernorm
+#undef hp_scale
+#undef hp_inverse_root
+#undef hp_add_bias
+#undef hp_vf_tanh
+#undef hp_soft_cap
+#undef hp_vf_gated
+#undef hp_vf_gelu_erf
+#undef hp_activate
+#undef hp_kernels_of_set
+#undef HP_EACH_LANE
+/* [CH08] */
+#undef HP_EACH_REGISTER
+#undef HP_IN_REGISTERS
+#undef HP_FROM_REGISTERS
+#undef HP_TO_REGISTERS
+#undef HP_LOAD_REGISTERS
+#undef HP_STORE_REGISTERS
+#undef HP_SHIFT_REGISTERS
+#undef HP_SAME
+/* [CH10] */
+#undef HP_NO_TOKEN
+#undef HP_NO_CHARACTER
+/* [CH11] */
+#undef HP_THREAD_CALL
+#undef hp_lock_make
+#undef hp_lock_take
+#undef hp_lock_give
+#undef hp_lock_destroy
+#undef hp_signal_make
+#undef hp_signal_wait
+#undef hp_signal_all
+#undef hp_signal_destroy
+#undef hp_thread_start
+#undef hp_thread_join
+#undef hp_thread_yield
+#undef HP_ATOMICS
+#undef hp_watch
+#undef hp_publish
+#undef hp_count_down
+#undef hp_take
+#undef HP_PAUSE
+/* [CH12] */
+#undef HP_STAMP
+/* [CH13] */
+#undef HP_PAUSED
 
 /*
  * harp is yours under either of two licences; choose the one you like.

@@ -121,7 +121,7 @@ static void test_mathematics(void)
     CHECK(h == 65536);
     CHECK(hp_float_to_half(65519.0f) == 0x7BFF && hp_float_to_half(65520.0f) == 0x7C00);
     CHECK(hp_float_to_half(hp_float(0x33000000u)) == 0 && hp_float_to_half(hp_float(0x33000001u)) == 1);
-    CHECK(hp_vf_round(hp_vf_set(2.5f)).lane[0] == 2 && hp_vf_round(hp_vf_set(-3.5f)).lane[3] == -4);
+    CHECK(hp_vf_round_c(hp_vf_set_c(2.5f)).lane[0] == 2 && hp_vf_round_c(hp_vf_set_c(-3.5f)).lane[3] == -4);
 }
 
 static void test_distributions(void)
