@@ -47,6 +47,7 @@ TESTS = \
 	test_slices \
 	variants \
 	test_threads \
+	machine \
 	test_decoders \
 	test_eval \
 	test_chat \
@@ -164,6 +165,9 @@ $(B)/test_eval: $(EVAL) examples/eval/eval.h $(HOST)
 
 $(USERS:%=$(B)/test_%): $(B)/test_%: tests/test_%.c $(B)/harp_impl.o
 	$(CC) $(TEST_FLAGS) $(LDFLAGS) $(CFLAGS) $< $(filter %.o,$^) -o $@ $(LIBS)
+
+$(B)/machine: tests/machine.c tests/seats.h tests/random_model.h harp.h $(B)/harp_impl.o
+	$(LINK) tests/machine.c $(B)/harp_impl.o -o $@ $(LIBS)
 
 # These include the implementation; without vector instructions where they do not matter, which compiles in seconds.
 $(B)/test_faults: tests/test_faults.c tests/fuzz/make_harp.h tests/fuzz/fuzz.h harp.h harp_impl.c

@@ -96,6 +96,7 @@ second_lane() {
     if clang -fsanitize=fuzzer $B/lane/empty.c -o $B/lane/empty 2> /dev/null; then
         in_lane fuzz "sh tests/fuzz/run.sh $B build asan" sh tests/fuzz/run.sh $B run ${FUZZ_SECONDS:-5}
     fi
+    in_lane machine true sh tests/machine.sh $B
     in_lane static true sh tests/static.sh $B
     in_lane desks true sh tests/desks.sh $B
 }
@@ -112,6 +113,8 @@ run "decoders" $B/test_decoders same $F/llama_gqa/model.harp
 run "format" $B/test_format
 run "models" $B/test_models $F
 run "library" $B/test_library $F/llama_gqa/model.harp
+run "state machine" $B/machine -n 300
+notes
 run "command line" sh tests/test_cli.sh $B $F/llama_gqa/model.harp
 run "command line, demo model" sh tests/test_cli.sh $B examples/demo/demo.harp
 run "evaluation: parts" $B/test_eval $B
@@ -265,6 +268,8 @@ if [ "$all" = all ]; then
     count_lane "failures and wrong calls, sanitized" failures
     count_lane "fuzz targets, seeds and old findings first" fuzz
     sed -n 's/^/note   /p' $B/fuzz/said 2> /dev/null
+    count_lane "state machine, in builds that see more" machine
+    notes
     count_lane "static analysis, proofs" static
     count_lane "programs on every desk" desks
     printf '%s\n' "$out" | grep '^ok'

@@ -12,7 +12,7 @@ B=$1/fuzz
 command=$2
 shift 2
 here=tests/fuzz
-library="harp tokenizer session"
+library="harp tokenizer session machine"
 converter="json safetensors tokenizer_file chat llama2c huggingface"
 [ ! -f tools/convert/gguf.c ] || converter="$converter gguf"
 sources=$(ls tools/convert/*.c tools/convert/ground/*.c | grep -v -e '/convert\.c$' -e '/check\.c$')
