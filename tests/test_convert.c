@@ -1172,9 +1172,9 @@ static void make_place(const char *name)
 
 static void test_gemma3_vision(void)
 {
-    static const char *const outer = "{\"architectures\": [\"Gemma3ForConditionalGeneration\"], \"model_type\": \"gemma3\","
-        " \"boi_token_index\": 3, \"image_token_index\": 5, \"mm_tokens_per_image\": 256, \"vision_config\": {\"x\": 1}, "
-        G3_OUTSIDE ", \"text_config\": {%s" G3_SIZES "}%s}";
+    static const char *const outer = "{\"architectures\": [\"Gemma3ForConditionalGeneration\"],"
+        " \"model_type\": \"gemma3\", \"boi_token_index\": 3, \"image_token_index\": 5, \"mm_tokens_per_image\": 256,"
+        " \"vision_config\": {\"x\": 1}, " G3_OUTSIDE ", \"text_config\": {%s" G3_SIZES "}%s}";
     static const struct {
         const char *inside, *outside, *word;
     } refused[] = {{"\"num_experts\": 8, ", "", "num_experts (8)"},
@@ -1185,8 +1185,8 @@ static void test_gemma3_vision(void)
     char text[2048];
     size_t i;
     make_place("text"), make_place("older"), make_place("newer");
-    write_gemma3("text/g3", 0, "{\"architectures\": [\"Gemma3ForCausalLM\"], \"model_type\": \"gemma3_text\", " G3_OUTSIDE
-                 ", " G3_SIZES G3_ASSUMED "}");
+    write_gemma3("text/g3", 0, "{\"architectures\": [\"Gemma3ForCausalLM\"], \"model_type\": \"gemma3_text\", "
+                 G3_OUTSIDE ", " G3_SIZES G3_ASSUMED "}");
     check(convert("text/g3", "g3.harp", "--quiet") == 0, "Gemma 3, text alone");
     sprintf(text, outer, "\"model_type\": \"gemma3_text\", ", "");
     write_gemma3("older/g3", 1, text);
@@ -1203,10 +1203,12 @@ static void test_gemma3_vision(void)
         sprintf(text, outer, refused[i].inside, refused[i].outside);
         write_gemma3("newer/g3", 2, text);
         remove_file("g3v.harp");
-        check(convert("newer/g3", "g3v.harp", "") == 1 && says(refused[i].word) && !exists("g3v.harp"), refused[i].word);
+        check(convert("newer/g3", "g3v.harp", "") == 1 && says(refused[i].word) && !exists("g3v.harp"),
+              refused[i].word);
     }
     write_gemma3("newer/g3", 2, "{\"model_type\": \"gemma3\", \"text_config\": 3}");
-    check(convert("newer/g3", "g3v.harp", "") == 1 && says("text_config is a number; an object is wanted"), "text_config");
+    check(convert("newer/g3", "g3v.harp", "") == 1 && says("text_config is a number; an object is wanted"),
+          "text_config");
 }
 
 /* ---- one matrix, two names ---- */
@@ -1446,16 +1448,19 @@ static void test_no_byte_tokens(void)
     char text[1024];
     size_t i;
     for (i = 0; i < sizeof cases / sizeof *cases; i++) {
-        sprintf(text, "{" SENTENCE ", " ADDED(5, "</s>", SPECIAL) ", \"model\": {\"type\": \"BPE\", \"byte_fallback\": true%s,"
-                " \"vocab\": {\"<unk>\": 0, \"\xE2\x96\x81\": 1, \"a\": 2, \"b\": 3, \"\xE2\x96\x81" "a\": 4, \"</s>\": 5},"
-                " \"merges\": [[\"\xE2\x96\x81\", \"a\"]]}}", cases[i].model_more);
+        sprintf(text, "{" SENTENCE ", " ADDED(5, "</s>", SPECIAL) ", \"model\": {\"type\": \"BPE\","
+                " \"byte_fallback\": true%s, \"vocab\": {\"<unk>\": 0, \"\xE2\x96\x81\": 1, \"a\": 2, \"b\": 3,"
+                " \"\xE2\x96\x81" "a\": 4, \"</s>\": 5}, \"merges\": [[\"\xE2\x96\x81\", \"a\"]]}}",
+                cases[i].model_more);
         write_text("words/tokenizer.json", text);
         remove_file("words/tokenizer_config.json"), remove_file("words/added_tokens.json"), remove_file("words.harp");
-        check(convert("words", "words.harp", "--vocab-only") == 0 && encodes(cases[i].text, cases[i].wanted), cases[i].wanted);
+        check(convert("words", "words.harp", "--vocab-only") == 0 && encodes(cases[i].text, cases[i].wanted),
+              cases[i].wanted);
     }
     write_text("words/tokenizer.json", "{" SENTENCE ", \"model\": {\"type\": \"BPE\", \"byte_fallback\": true,"
                " \"vocab\": {\"<0x41>\": 0, \"\xE2\x96\x81\": 1}, \"merges\": []}}");
-    check(convert("words", "words.harp", "--vocab-only") == 1 && says("only 1 of the 256 byte tokens"), "some bytes' tokens");
+    check(convert("words", "words.harp", "--vocab-only") == 1 && says("only 1 of the 256 byte tokens"),
+          "some bytes' tokens");
 }
 
 /* sentencepiece trims what a file that asks for it has; nothing here does: refused, with what can be had instead. */
@@ -1602,8 +1607,8 @@ static void test_kinds(void)
     for (i = 0; i < sizeof kinds / sizeof *kinds; i++) {
         save_padded("kind", kinds[i].head, kinds[i].bytes);
         sprintf(what, "%s: %s", kinds[i].word, kinds[i].next);
-        check(convert("kind", "kind.harp", "") == 1 && says(kinds[i].word) && says(kinds[i].next) && !exists("kind.harp"),
-              what);
+        check(convert("kind", "kind.harp", "") == 1 && says(kinds[i].word) && says(kinds[i].next)
+              && !exists("kind.harp"), what);
     }
     save("kind", "Once upon a time there was a text.", 34);
     check(convert("kind", "kind.harp", "") == 1 && says("this is a text file"), "a text");
@@ -1672,8 +1677,8 @@ static void test_other_folders(void)
               && says(i % 2 ? "no config.json" : "no model.safetensors"), path);
         remove_file(path);
     }
-    check(convert("elsewhere", "kind.harp", "") == 1 && says("there is no config.json; the folder of a Hugging Face model has"),
-          "a folder without a model");
+    check(convert("elsewhere", "kind.harp", "") == 1
+          && says("there is no config.json; the folder of a Hugging Face model has"), "a folder without a model");
     for (i = 0; i < sizeof configs / sizeof *configs; i++) {
         make_folder("elsewhere", configs[i][0]);
         check(convert("elsewhere", "kind.harp", "") == 1 && says(configs[i][1]) && says("convert the original model"),
@@ -1744,7 +1749,8 @@ static harp_model *open_made(const char *name)
 static void test_chat_by_hand(void)
 {
     static const char *const wrong[] = {"bos=maybe", "bos=2", "bos=", "bos=01", "system.last=-1", "user.trim=4",
-                                        "user.trim=yes", "user.trim=1x", "assistant.trim=0x1", "user.befor=x", "=x", "bos"};
+                                        "user.trim=yes", "user.trim=1x", "assistant.trim=0x1", "user.befor=x",
+                                        "=x", "bos"};
     static const struct {
         const char *value;
         int stored;
@@ -1756,7 +1762,8 @@ static void test_chat_by_hand(void)
         sprintf(options, "--chat '%s'", wrong[i]);
         sprintf(what, "--chat %s is refused", wrong[i]);
         remove_file("chat.harp");
-        check(convert("tied", "chat.harp", options) == 2 && says("--chat") && says("usage") && !exists("chat.harp"), what);
+        check(convert("tied", "chat.harp", options) == 2 && says("--chat") && says("usage")
+              && !exists("chat.harp"), what);
     }
     for (i = 0; i < sizeof flags / sizeof *flags; i++) {
         sprintf(options, "--chat bos=%s --chat system.last=%s --chat user.trim=3 --chat 'user.before=\\n<u> = '",
@@ -1785,14 +1792,17 @@ static void test_template_of_tokenizer(void)
     make_folder("other", "");
     write_text("other/tokenizer_config.json", "{\"chat_template\": \"" SAYS("B") "\"}");
     write_tokenizer(1, BYTE_LEVEL, "", NULL, NULL);
-    copy_file("words/tokenizer.json", "other/tokenizer.json"), copy_file("words/tokenizer.json", "model/tokenizer.json");
+    copy_file("words/tokenizer.json", "other/tokenizer.json");
+    copy_file("words/tokenizer.json", "model/tokenizer.json");
     for (i = 0; i < 3; i++) {
         options[0] = 0;
         if (i > 0) snprintf(options, sizeof options, "--tokenizer %s/other%s", folder, i > 1 ? "/tokenizer.json" : "");
         check(convert("model", "chat.harp", options) == 0, "templates of two folders");
         m = open_made("chat.harp");
         check(has_text(m, "chat.user.before", i ? "Buser:" : "Auser:"),
-              i == 0 ? "the template of IN" : i == 1 ? "the template of --tokenizer FOLDER" : "of --tokenizer FILE's folder");
+              i == 0   ? "the template of IN"
+              : i == 1 ? "the template of --tokenizer FOLDER"
+                       : "the template of --tokenizer FILE's folder");
         harp_close(m);
     }
 }

@@ -44,8 +44,8 @@ static int check_quantization(const cv_config *c, cv_error *err)
     } else if (cv_json_type_of(j, cv_config_get(c, "quantization")) <= CV_JSON_NULL) {
         return 0;
     }
-    return cv_fail(err, "%.200s: the weights are quantized by %s, which is not read here: convert the original model, or a "
-                        "GGUF file of it", c->path, value);
+    return cv_fail(err, "%.200s: the weights are quantized by %s, which is not read here: convert the original model, "
+                        "or a GGUF file of it", c->path, value);
 }
 
 static int check_off_keys(const cv_config *c, cv_error *err)

@@ -51,7 +51,7 @@ static int wrong_usage(const char *what, const char *argument)
 
 static int add_chat(cv_request *r, const char *assignment)
 {
-    cv_error err;
+    cv_error err = {""};
     if (r->n_chat == CV_MOST_CHAT) return wrong_usage("too many of ", "--chat");
     if (cv_check_chat(assignment, &err) < 0) return wrong_usage(err.text, "");
     r->chat[r->n_chat++] = assignment;

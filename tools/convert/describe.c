@@ -243,8 +243,9 @@ static int read_chat(const char *assignment, const char **text, cv_error *err)
     *text = equals + 1;
     if (chat_keys[i].most == 0 || chat_number(*text, chat_keys[i].most) >= 0) return i;
     return cv_fail(err, "--chat %s is %s, not \"%.100s\"", chat_keys[i].key,
-                   chat_keys[i].most == 1 ? "0 or 1 (no or yes)"
-                                          : "0, 1, 2 or 3 (white space is removed nowhere, before, after, on both sides)",
+                   chat_keys[i].most == 1
+                       ? "0 or 1 (no or yes)"
+                       : "0, 1, 2 or 3 (white space is removed nowhere, before, after, on both sides)",
                    *text);
 }
 

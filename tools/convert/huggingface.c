@@ -233,12 +233,15 @@ static int explain_absence(const char *path, const char *missing, cv_error *err)
     static const struct {
         const char *name, *what;
     } others[] = {
-        {"adapter_config.json", "this is an adapter (LoRA): merge it into its base model first (PEFT: merge_and_unload)"},
-        {"pytorch_model.bin", "its weights are a Python pickle: save the model as safetensors (transformers: save_pretrained)"},
+        {"adapter_config.json",
+         "this is an adapter (LoRA): merge it into its base model first (PEFT: merge_and_unload)"},
+        {"pytorch_model.bin",
+         "its weights are a Python pickle: save the model as safetensors (transformers: save_pretrained)"},
         {"pytorch_model.bin.index.json",
          "its weights are Python pickles: save the model as safetensors (transformers: save_pretrained)"},
         {"consolidated.00.pth", "this is Meta's own form of a model: take the one for Hugging Face transformers"},
-        {"consolidated.safetensors", "this is Mistral's own form of a model: take the one for Hugging Face transformers"},
+        {"consolidated.safetensors",
+         "this is Mistral's own form of a model: take the one for Hugging Face transformers"},
         {"model.onnx", "its weights are an ONNX file: take the model with safetensors"},
         {"tf_model.h5", "its weights are TensorFlow's: take the model with safetensors"}};
     char file[HOST_PATH_BYTES];
@@ -247,8 +250,8 @@ static int explain_absence(const char *path, const char *missing, cv_error *err)
         if (cv_file_exists(file))
             return cv_fail(err, "%.200s: there is no %s, but %s: %s", path, missing, others[i].name, others[i].what);
     }
-    return cv_fail(err, "%.200s: there is no %s; the folder of a Hugging Face model has config.json, and its weights in "
-                        "model.safetensors or in the files that model.safetensors.index.json lists", path, missing);
+    return cv_fail(err, "%.200s: there is no %s; the folder of a Hugging Face model has config.json, and its weights "
+                        "in model.safetensors or in the files that model.safetensors.index.json lists", path, missing);
 }
 
 static int has_weights(const char *path, cv_error *err)
@@ -275,8 +278,9 @@ static int check_tensor_names(const folder *f, cv_error *err)
             const char *name = f->tensors.tensors[i].name;
             size_t n = strlen(name), length = strlen(marks[k].ending);
             if (n <= length || strcmp(name + n - length, marks[k].ending) != 0) continue;
-            return cv_fail(err, "%.200s: tensor %.120s: the weights are quantized by %s, which is not read here: convert "
-                                "the original model, or a GGUF file of it", f->config_path, name, marks[k].method);
+            return cv_fail(err, "%.200s: tensor %.120s: the weights are quantized by %s, which is not read here: "
+                                "convert the original model, or a GGUF file of it", f->config_path, name,
+                           marks[k].method);
         }
     return 0;
 }

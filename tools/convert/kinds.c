@@ -91,15 +91,18 @@ static const struct {
     int (*is)(const unsigned char *p, size_t n);
     cv_kind kind;
     const char *what;
-} shapes[] = {{is_safetensors, CV_KIND_SAFETENSORS, "a .safetensors file: give the folder that holds it and config.json"},
-              {is_pickle, CV_KIND_OTHER, "a Python pickle, as PyTorch's older .pt and .bin files are: " SAVE_AS_SAFETENSORS},
+} shapes[] = {{is_safetensors, CV_KIND_SAFETENSORS,
+               "a .safetensors file: give the folder that holds it and config.json"},
+              {is_pickle, CV_KIND_OTHER,
+               "a Python pickle, as PyTorch's older .pt and .bin files are: " SAVE_AS_SAFETENSORS},
               {is_onnx, CV_KIND_OTHER, "an ONNX file: take the Hugging Face folder of the same model"},
               {is_sentencepiece, CV_KIND_TOKENIZER,
                "a SentencePiece tokenizer, not a model: give it with  --tokenizer FILE, or add  --vocab-only"},
               {is_json, CV_KIND_JSON,
                "JSON text, not a model: give the folder that holds config.json and the weights; if it is a tokenizer, "
                "add  --vocab-only"},
-              {is_printable, CV_KIND_TEXT, "a text file, not a model; if it is a tokenizer, give it with  --tokenizer FILE"}};
+              {is_printable, CV_KIND_TEXT,
+               "a text file, not a model; if it is a tokenizer, give it with  --tokenizer FILE"}};
 
 static int passes(cv_kind kind, cv_kind wanted)
 {

@@ -102,7 +102,7 @@ static int lay_out(checkpoint *c, cv_error *err)
 /* Version 0 has no magic: any file could be one, until its header makes no sense. */
 static int check_facts(const checkpoint *c, cv_error *err)
 {
-    cv_error why;
+    cv_error why = {""};
     if (c->version > 0) return cv_check_facts(&c->source.facts, c->file.path, err);
     if (cv_check_facts(&c->source.facts, "if this is a llama2.c checkpoint", &why) == 0) return 0;
     return cv_fail(err, "%.200s: not a model of a known kind; %s", c->file.path, why.text);

@@ -38,7 +38,8 @@ int cv_safetensors_open(cv_safetensors *st, const char *folder, cv_error *err);
 void cv_safetensors_close(cv_safetensors *st); /* also after a failed open */
 
 cv_st_tensor *cv_safetensors_find(const cv_safetensors *st, const char *name); /* NULL: not there */
-/* Where a matrix has two names, safetensors keeps one of them, and __metadata__ maps the other to it: that one, or NULL. */
+/* Where a matrix has two names, safetensors keeps one of them, and __metadata__ maps the other to it: the one that was
+ * kept, or NULL. */
 const char *cv_safetensors_kept(const cv_safetensors *st, const char *name);
 /* Elements first .. first + n - 1, row after row, as floats. The type must be F32, F16 or BF16. */
 int cv_safetensors_read(const cv_safetensors *st, const cv_st_tensor *t, uint64_t first, uint64_t n, float *out,

@@ -137,9 +137,9 @@ static int cv_read_normalizer(cv_vocab *v, const cv_field *message, const char *
     if (more < 0) return cv_not_protobuf(name, err);
     if (map) return cv_fail(err, "%s: it normalizes characters (precompiled_charsmap), which is not supported", name);
     if (squeeze)
-        return cv_fail(err, "%s: remove_extra_whitespaces is true: runs of spaces become one, and none begins or ends a "
-                            "text, which a .harp file cannot say; a tokenizer.json or llama2.c's tokenizer.bin of this "
-                            "model, if there is one, keeps all spaces and can be converted", name);
+        return cv_fail(err, "%s: remove_extra_whitespaces is true: runs of spaces become one, and none begins or ends "
+                            "a text, which a .harp file cannot say; a tokenizer.json or llama2.c's tokenizer.bin of "
+                            "this model, if there is one, keeps all spaces and can be converted", name);
     if (!escape) return cv_fail(err, "%s: escape_whitespaces is false, which is not supported", name);
     v->rules.spaces = prefix ? CV_SPACE_FIRST | CV_SPACE_EACH | CV_SPACE_STRIP : 0;
     return 0;

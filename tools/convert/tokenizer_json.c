@@ -396,8 +396,8 @@ static int cv_count_bytes(const cv_reader *r)
 }
 
 /* The unknown token stands for what has no token: at the byte level for bytes, each by itself; elsewhere, if the bytes
- * have no tokens at all, for characters, or for runs of them (fuse_unk). As Hugging Face tokenizers do it, byte_fallback
- * means nothing then; a vocabulary that has some of the bytes nobody makes on purpose. */
+ * have no tokens at all, for characters, or for runs of them (fuse_unk). As in Hugging Face tokenizers byte_fallback
+ * means nothing then. A vocabulary of some of the bytes nobody makes on purpose. */
 static int cv_read_unknown(cv_reader *r, uint32_t model)
 {
     size_t bytes;
