@@ -8371,6 +8371,7 @@ HARP_API harp_end harp_generate_end(const harp_session *s)
 #undef HP_STAMP
 /* [CH13] */
 #undef HP_PAUSED
+#undef HP_CLIENT_CANCELLED
 
 /*
  * harp is yours under either of two licences; choose the one you like.

@@ -5,6 +5,13 @@
  *
  * Includes the implementation. Small models are made by fuzz/make_harp.h. */
 #include "../harp_impl.c"
+
+/* A caller's parallel-for is used where parts can be counted without a lock; what the file says of that is gone behind it. */
+#if defined(__GNUC__) || defined(_WIN32)
+enum { COUNTS_PARTS = 1 };
+#else
+enum { COUNTS_PARTS = 0 };
+#endif
 #include "fuzz/make_harp.h"
 
 #include <stdio.h>
@@ -197,7 +204,7 @@ static uint32_t live(const harp_model *m, int intrudes, intruder *x, intruder *d
     draft_x[0].session = s; /* the draft session's own callbacks reach for the one that it guesses for */
     for (i = 0; i < 6; i++) CHECK(harp_next(s, NULL, NULL) == HARP_OK);
     draft_x[0].session = draft;
-    x[0].session = HP_ATOMICS ? draft : s; /* and, while it guesses, that one's for the draft session */
+    x[0].session = COUNTS_PARTS ? draft : s; /* and, while it guesses, that one's for the draft session */
     x[0].intrudes = 0;
     for (i = 0; i < 6; i++) CHECK(harp_next(s, NULL, NULL) == HARP_OK);
     x[0].session = s, x[0].intrudes = intrudes;
@@ -219,7 +226,7 @@ static void test_calls_inside_callbacks(const harp_model *m)
     harp_session *s;
     int i;
     CHECK(live(m, 1, x, draft_x) == alone && alone != 0);
-    for (i = 0; i < CALLBACKS; i++) CHECK((x[i].calls > 0 || (i == 2 && !HP_ATOMICS)) && x[i].taken == 0);
+    for (i = 0; i < CALLBACKS; i++) CHECK((x[i].calls > 0 || (i == 2 && !COUNTS_PARTS)) && x[i].taken == 0);
     for (i = 0; i < TEXT; i++) CHECK(x[i].saved == 0);
     CHECK(x[TEXT].calls == 5 && x[TEXT].saved == 5); /* between two steps a session is whole */
     CHECK(draft_x[0].calls > 0 && draft_x[0].taken == 0);
