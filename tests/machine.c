@@ -5,10 +5,11 @@
  *     machine [-s SEED] [-n SEQUENCES | -t SECONDS] [-o OPERATIONS] [-r REPORTS] [-T]
  *     machine -s SEED [-o OPERATIONS] [-k 3,7,12] -1        one sequence, or some of its operations, line by line
  *
- * A SEQUENCE is a random model, a session on it with random parameters, and OPERATIONS (40), all drawn from the seed. An
- * operation makes one call or a few, some of them wrong or cancelled. Then a FRESH session is opened, which has never met
- * anything but the tokens, and which has other resources: instruction set, threads, batch, schedule, drafts, another
- * copy of the model, other garbage in its memory. It makes the same call, and all results must have the same bits.
+ * A SEQUENCE is a random model, a session on it with random parameters, and OPERATIONS (40), all drawn from the seed.
+ * An operation makes one call or a few, some of them wrong or cancelled. Then a FRESH session is opened, which has
+ * never met anything but the tokens, and which has other resources: instruction set, threads, batch, schedule, drafts,
+ * another copy of the model, other garbage in its memory. It makes the same call, and all results must have the same
+ * bits.
  *
  * A failed sequence is shrunk: operations are left out as long as it still fails. What is left is printed, with the
  * command that repeats it. Operations draw from generators of their own, so that the others stay as they were.
@@ -47,10 +48,7 @@ static void note_floats(record *r, const float *x, int32_t n)
     for (i = 0; i < n; i++) note_float(r, x[i]);
 }
 
-static void mix(machine *m, uint32_t word)
-{
-    m->hash = (m->hash ^ word) * 0x100000001B3u;
-}
+static void mix(machine *m, uint32_t word) { m->hash = (m->hash ^ word) * 0x100000001B3u; }
 
 /* ---- Calls ------------------------------------------------------------------------------------------------------- */
 
@@ -131,7 +129,8 @@ static int on_text(void *user, const char *text, size_t bytes, const harp_step *
     const int32_t *tokens;
     meddle(l->s);
     tokens = harp_tokens(l->s->session, &n);
-    if (n != step->position + 1 || tokens[n - 1] != step->token) l->s->m->whisper = "on_text: other tokens than the step's";
+    if (n != step->position + 1 || tokens[n - 1] != step->token)
+        l->s->m->whisper = "on_text: other tokens than the step's";
     if (!harp_logits(l->s->session, HARP_COMBINED)) l->s->m->whisper = "on_text: no logits";
     if (bytes > MOST_TEXT - l->r->n_text) l->s->m->whisper = "on_text: a text without end";
     else memcpy(l->r->text + l->r->n_text, text, bytes), l->r->n_text += bytes;
@@ -156,8 +155,10 @@ static harp_status step_on(seat *s, const act *a, record *r, harp_error *err)
     if (!done) return status;
     note_step(s->m, r, s->session, &step);
     after = harp_statistics(s->session);
-    CHECK(s->m, after.steps == before.steps + 1 && after.hesitations == before.hesitations + step.hesitated
-          && after.changed == before.changed + (step.token != step.vanilla_token), "the step is not counted as it was");
+    CHECK(s->m,
+          after.steps == before.steps + 1 && after.hesitations == before.hesitations + step.hesitated
+              && after.changed == before.changed + (step.token != step.vanilla_token),
+          "the step is not counted as it was");
     CHECK(s->m, after.accepted <= after.drafted, "more drafts were accepted than there were");
     return status;
 }
@@ -199,19 +200,15 @@ static void perform(seat *s, const act *a, record *r)
         r->status = harp_beam(s->session, &a->beam, &score, &err);
         if (r->status == HARP_OK) note_float(r, score);
     }
-    if (a->what == STEP && a->slices > 0 && r->pending) return; /* perhaps no slice at all: nothing was said */
-    CHECK(m, err.status == r->status && !err.text[0] == (r->status == HARP_OK), "status %d, error %d: %s", (int)r->status,
-          (int)err.status, err.text);
+    CHECK(m, err.status == r->status && !err.text[0] == (r->status == HARP_OK), "status %d, error %d: %s",
+          (int)r->status, (int)err.status, err.text);
     CHECK(m, !m->whisper, "%s", m->whisper);
     note(r, (uint32_t)r->calls);
 }
 
 /* ---- What should be so after a call ------------------------------------------------------------------------------ */
 
-static int is_long(const machine *m, int32_t n)
-{
-    return m->rope_original > 0 && n > m->rope_original;
-}
+static int is_long(const machine *m, int32_t n) { return m->rope_original > 0 && n > m->rope_original; }
 
 /* The tokens that a call is to append first, and how many. */
 static int32_t given_tokens(machine *m, const act *a, const history *before, int32_t *tokens)
@@ -236,11 +233,14 @@ static void check_tokens(machine *m, const act *a, const history *before, int32_
     const int32_t *tokens = harp_tokens(m->main->session, &n);
     int is_same = n == had;
     int32_t generated = n - had - n_given;
-    CHECK(m, n >= had && n <= most && memcmp(tokens, before->tokens, (size_t)had * 4) == 0, "the tokens before changed");
+    CHECK(m, n >= had && n <= most && memcmp(tokens, before->tokens, (size_t)had * 4) == 0,
+          "the tokens before changed");
     if (!is_same || m->got.status == HARP_OK)
         CHECK(m, generated >= 0 && memcmp(tokens + had, given, (size_t)n_given * 4) == 0, "other tokens were appended");
-    if (a->what == STEP) CHECK(m, generated == (m->got.status == HARP_OK && !m->got.pending), "a step of %d", (int)generated);
-    else if (a->what == BEAM) CHECK(m, m->got.status ? is_same : generated > 0 && generated <= a->beam.max_tokens, "beam");
+    if (a->what == STEP)
+        CHECK(m, generated == (m->got.status == HARP_OK && !m->got.pending), "a step of %d", (int)generated);
+    else if (a->what == BEAM)
+        CHECK(m, m->got.status ? is_same : generated > 0 && generated <= a->beam.max_tokens, "beam");
     else if (a->what == GENERATE) CHECK(m, is_same || generated == m->got.calls, "%d texts", (int)m->got.calls);
     else CHECK(m, m->got.status ? is_same : generated == 0, "a failed call appended %d tokens", (int)(n - had));
     memcpy(m->here.tokens, tokens, (size_t)n * 4);
@@ -263,8 +263,8 @@ static void check_work(machine *m, const act *a, const history *before, int32_t 
     crosses = is_long(m, before->n) != is_long(m, before->n + n_given) || is_long(m, before->n) != is_long(m, now);
     if (crosses) m->computed = 0;
     if (is_plain && m->got.status == HARP_OK)
-        CHECK(m, rows <= now - m->computed + 1 + m->main->params.drafts, "%d rows for %d positions, of which %d were computed",
-              (int)rows, (int)now, (int)m->computed);
+        CHECK(m, rows <= now - m->computed + 1 + m->main->params.drafts,
+              "%d rows for %d positions, of which %d were computed", (int)rows, (int)now, (int)m->computed);
     if (m->computed > now) m->computed = now;
     if (a->what == QUEUE || m->got.status || m->got.pending || now == before->n) return;
     if (a->what == BEAM) known = before->n;
@@ -343,10 +343,7 @@ static void arm(machine *m)
     if (s->draft && s->draft->params.schedule == HARP_SCHEDULE_AUTO) s->draft->cancel_in = 0;
 }
 
-static int fired(const seat *s)
-{
-    return s->fired || (s->draft && s->draft->fired);
-}
+static int fired(const seat *s) { return s->fired || (s->draft && s->draft->fired); }
 
 /* What a scored position says is what harp_next would have met there. harp_score turns a text that ends beyond
  * rope_original for its whole length. */
@@ -367,8 +364,8 @@ static void compare_with_step(machine *m, const act *a, const history *before)
     perform(s, &next, &m->want);
     if (m->want.status == HARP_OK) {
         for (i = 0; i < same; i++)
-            CHECK(m, m->got.words[(size_t)at * each + i] == m->want.words[i], "scored position %d, word %d: not harp_next's",
-                  (int)at, (int)i);
+            CHECK(m, m->got.words[(size_t)at * each + i] == m->want.words[i],
+                  "scored position %d, word %d: not harp_next's", (int)at, (int)i);
         m->comparisons++;
     }
     CHECK(m, a->what == SCORE || m->want.status != HARP_ERR_NUMBER, "harp_next finds no number where a score did");
@@ -387,7 +384,8 @@ static void compare_records(machine *m, const seat *other)
         CHECK(m, a->words[i] == b->words[i], "word %d of %d: %08lx, other %08lx", (int)i, (int)a->n,
               (unsigned long)a->words[i], (unsigned long)b->words[i]);
     CHECK(m, a->n == b->n, "%d words, other %d", (int)a->n, (int)b->n);
-    CHECK(m, n == m->here.n && memcmp(tokens, m->here.tokens, (size_t)n * 4) == 0, "the other session has other tokens");
+    CHECK(m, n == m->here.n && memcmp(tokens, m->here.tokens, (size_t)n * 4) == 0,
+          "the other session has other tokens");
     m->comparisons++;
 }
 
@@ -422,7 +420,8 @@ static void act_on_main(machine *m, const act *a, int is_compared)
     int with_text = a->what == GENERATE && (!m->text_is_open || (a->prompt && a->prompt[0]));
     if (before.n == 0) save_blank(m, m->main, 0);
     perform(m->main, a, &m->got);
-    say(m, "    = %s, %d callbacks%s\n", harp_status_name(m->got.status), (int)m->got.calls, fired(m->main) ? ", cancelled" : "");
+    say(m, "    = %s, %d callbacks%s\n", harp_status_name(m->got.status), (int)m->got.calls,
+        fired(m->main) ? ", cancelled" : "");
     CHECK(m, !m->main->fired || m->got.status == HARP_ERR_CANCELLED, "a hook said stop, and the call went on");
     settle(m, a, &before, stats);
     if (before.n == 0 && m->here.n == 0 && m->got.status) save_blank(m, m->main, 1), compare_images(m); /* as it was */
@@ -501,7 +500,7 @@ static void op_steps(machine *m)
 {
     act a = draw_act(m, STEP);
     seat *s = fresh(m, &m->here);
-    step_together(m, s, &a, 1 + (int)draw(&m->now, 10));
+    step_together(m, s, &a, 1 + (int)draw(&m->now, 16));
     leave(m, s);
 }
 
@@ -529,8 +528,8 @@ static void op_judge(machine *m)
     act_on_main(m, &a, 1);
 }
 
-/* Without ends and without a penalty a beam's score is 1 and the log-probabilities of its tokens, which harp_score knows,
- * too: both sessions might have the same wrong beam. */
+/* Without ends and without a penalty a beam's score is 1 and the log-probabilities of its tokens, which harp_score
+ * knows, too: both sessions might have the same wrong beam. */
 static void check_beam(machine *m, const history *before)
 {
     float logits[RM_MOST_VOCAB], sum = 1.0f, score;
@@ -549,7 +548,8 @@ static void check_beam(machine *m, const history *before)
         memcpy(logits, m->want.words + i * (1 + vocab) + 1, 4 * vocab);
         sum = sum + harp_logprob(logits, m->vocab, m->here.tokens[before->n + (int32_t)i]);
     }
-    CHECK(m, sum == score, "a beam of %d tokens has score %a; its tokens have %a", (int)a.n, (double)score, (double)sum);
+    CHECK(m, sum == score, "a beam of %d tokens has score %a; its tokens have %a", (int)a.n, (double)score,
+          (double)sum);
     leave(m, s);
     m->comparisons++;
 }
@@ -576,15 +576,15 @@ static void op_beam(machine *m)
 
 static void op_generate(machine *m)
 {
-    static const char *const prompts[] = {NULL, "", "ab", "a b c 1 2", " ab'cd,\n\xC3\xA9", "</s><!>",
-                                          "\xFF\xC3 \xE2\x96\x81 aaaa"};
+    static const char *const prompts[] = {
+        NULL, "", "ab", "a b c 1 2", " ab'cd,\n\xC3\xA9", "</s><!>", "\xFF\xC3 \xE2\x96\x81 aaaa"};
     act a = draw_act(m, GENERATE);
     chance *c = &m->now;
     a.prompt = prompts[draw(c, 7)], a.most = (int32_t)draw(c, 12);
     if (one_in(c, 4)) a.stop_after = (int)draw(c, 6);
     if (m->main->params.n_stop == 0 && a.stop_after < 0 && a.most > 1) a.cut = (int32_t)draw(c, (uint32_t)a.most);
-    say(m, "    \"%s\", at most %d, cut at %d, stopped after %d\n", a.prompt ? a.prompt : "NULL", (int)a.most, (int)a.cut,
-        a.stop_after);
+    say(m, "    \"%s\", at most %d, cut at %d, stopped after %d\n", a.prompt ? a.prompt : "NULL", (int)a.most,
+        (int)a.cut, a.stop_after);
     act_on_main(m, &a, 1);
 }
 
@@ -656,7 +656,8 @@ static seat *restored(machine *m, const image *im)
     say_params(m, "restored", &s->params);
     CHECK(m, harp_restore(s->session, im->data, im->bytes, &err) == HARP_OK, "restore: %s", err.text);
     s->params.harp = is_on;
-    if (is_on != p.harp) CHECK(m, harp_tune(s->session, &s->params, &err) == HARP_OK, "tune a restored one: %s", err.text);
+    if (is_on != p.harp)
+        CHECK(m, harp_tune(s->session, &s->params, &err) == HARP_OK, "tune a restored one: %s", err.text);
     return s;
 }
 
@@ -691,7 +692,8 @@ static void op_restore(machine *m)
     harp_status status;
     if (!is_whole) im->data[draw(c, (uint32_t)im->bytes)] ^= (unsigned char)(1u << draw(c, 8));
     status = harp_restore(m->main->session, im->data, bytes, &err);
-    say(m, "    %d bytes of %d, %s: %s\n", (int)bytes, (int)im->bytes, is_whole ? "whole" : "damaged", harp_status_name(status));
+    say(m, "    %d bytes of %d, %s: %s\n", (int)bytes, (int)im->bytes, is_whole ? "whole" : "damaged",
+        harp_status_name(status));
     CHECK(m, status == (is_whole ? HARP_OK : HARP_ERR_FORMAT), "restore: %s: %s", harp_status_name(status), err.text);
     CHECK(m, memcmp(harp_tokens(m->main->session, &n), m->here.tokens, (size_t)m->here.n * 4) == 0 && n == m->here.n,
           "restoring changed the tokens");
@@ -735,7 +737,8 @@ static void op_forge(machine *m)
     (void)harp_rewind(s->session, n / 2, NULL);
     (void)harp_next(s->session, NULL, NULL);
     im = save(m, s, 1);
-    CHECK(m, harp_restore(s->session, im->data, im->bytes, NULL) == HARP_OK, "what was forged cannot be restored again");
+    CHECK(m, harp_restore(s->session, im->data, im->bytes, NULL) == HARP_OK,
+          "what was forged cannot be restored again");
     leave(m, s);
 }
 
@@ -758,8 +761,8 @@ static harp_params canonical_params(const machine *m)
     return p;
 }
 
-/* An image holds nothing but what the tokens and the parameters say: no keys of tokens that were rewound or guessed, and
- * nothing that was in the memory. */
+/* An image holds nothing but what the tokens and the parameters say: no keys of tokens that were rewound or guessed,
+ * and nothing that was in the memory. */
 static void op_canon(machine *m)
 {
     image *im;
@@ -772,8 +775,10 @@ static void op_canon(machine *m)
     s = sit_beside(m, p), t = sit_beside(m, p);
     CHECK(m, harp_restore(s->session, im->data, im->bytes, &err) == HARP_OK, "restore: %s", err.text);
     if (p.reframe_from != HARP_FROM_PROMPT) from = n;
-    CHECK(m, harp_feed(t->session, m->here.tokens, from, &err) == HARP_OK
-          && harp_feed(t->session, m->here.tokens + from, n - from, &err) == HARP_OK, "feed: %s", err.text);
+    CHECK(m,
+          harp_feed(t->session, m->here.tokens, from, &err) == HARP_OK
+              && harp_feed(t->session, m->here.tokens + from, n - from, &err) == HARP_OK,
+          "feed: %s", err.text);
     if (make_canonical(m, s) == HARP_OK && make_canonical(m, t) == HARP_OK) {
         save_blank(m, s, 0), save_blank(m, t, 1);
         compare_images(m);
@@ -821,15 +826,17 @@ static void op_look(machine *m)
     const float *logits = harp_logits(s, (harp_which)draw(&m->now, 4));
     int32_t n = harp_top(s, (harp_which)draw(&m->now, 3), top, (int32_t)draw(&m->now, 10)), i, token = -1;
     size_t bytes = 0;
-    int done = 0;
-    for (i = 0; i < n; i++) CHECK(m, top[i].token >= 0 && top[i].token < m->vocab, "harp_top: token %d", (int)top[i].token);
+    for (i = 0; i < n; i++)
+        CHECK(m, top[i].token >= 0 && top[i].token < m->vocab, "harp_top: token %d", (int)top[i].token);
     if (logits) (void)harp_logprob(logits, m->vocab, m->vocab - 1);
     o.top_k = 0;
-    CHECK(m, harp_feed(s, &token, 1, &err) == (m->here.n < m->main->params.context ? HARP_ERR_ARGUMENT : HARP_ERR_CONTEXT)
-          && harp_feed(s, NULL, 1, &err) && harp_queue(s, &token, -1, &err) && harp_step_some(s, 1, NULL, NULL, &err)
-          && harp_score(s, &token, 0, NULL, NULL, &err) && harp_beam(s, &o, NULL, &err) && harp_generate(s, "a", -1, NULL, NULL, &err)
-          && harp_restore(s, NULL, 0, &err) && harp_tune(s, NULL, &err) && harp_save(s, NULL, 0, NULL, &err)
-          && !done, "a wrong argument was taken");
+    CHECK(m,
+          harp_feed(s, &token, 1, &err) == (m->here.n < m->main->params.context ? HARP_ERR_ARGUMENT : HARP_ERR_CONTEXT)
+              && harp_feed(s, NULL, 1, &err) && harp_queue(s, &token, -1, &err)
+              && harp_step_some(s, 1, NULL, NULL, &err) && harp_score(s, &token, 0, NULL, NULL, &err)
+              && harp_beam(s, &o, NULL, &err) && harp_generate(s, "a", -1, NULL, NULL, &err)
+              && harp_restore(s, NULL, 0, &err) && harp_tune(s, NULL, &err) && harp_save(s, NULL, 0, NULL, &err),
+          "a wrong argument was taken");
     CHECK(m, harp_save(s, &token, 1, &bytes, &err) == HARP_ERR_MEMORY && bytes > 4 && token == -1, "a short save");
 }
 
@@ -918,10 +925,14 @@ static void open_models(machine *m, int first, const rm_shape *s)
 
 static void say_shape(machine *m, const rm_shape *s)
 {
-    say(m, "model: layers %d heads %d/%d of %d hidden %d ffn %d vocab %d context %d window %d tied %d rope %d/%d norm %d %d residual %d"
-        " activation %d ffn %d qk %d\n", s->layers, s->heads, s->kv_heads, s->head_dim, s->hidden, s->ffn, s->vocab, s->context,
-        s->window, s->tied, s->rope_dims, s->rope_original, s->norm, s->place, s->residual, s->activation, s->ffn_kind, s->qk_norm);
-    say(m, "    positions %d windows %d locals %d scales %d%d%d caps %d%d biases %x float %d eps0 %d tokenizer %d loud %d\n",
+    say(m,
+        "model: layers %d heads %d/%d of %d hidden %d ffn %d vocab %d context %d window %d tied %d rope %d/%d"
+        " norm %d %d residual %d activation %d ffn %d qk %d\n",
+        s->layers, s->heads, s->kv_heads, s->head_dim, s->hidden, s->ffn, s->vocab, s->context, s->window, s->tied,
+        s->rope_dims, s->rope_original, s->norm, s->place, s->residual, s->activation, s->ffn_kind, s->qk_norm);
+    say(m,
+        "    positions %d windows %d locals %d scales %d%d%d caps %d%d biases %x float %d eps0 %d tokenizer %d"
+        " loud %d\n",
         s->has_positions, s->window_layers, s->local_layers, s->attention_scale, s->embedding_scale, s->rope_scale,
         s->attention_cap, s->logit_cap, (unsigned)s->biases, s->is_float, s->zero_eps, s->tokenizer, s->loud);
 }
@@ -1119,7 +1130,8 @@ int main(int argc, char **argv)
         else if (strcmp(argv[i], "-T") == 0) one_has_threads = 2;
         else if (strcmp(argv[i], "-k") == 0) keep(dropped, value), q.dropped = dropped, one = 1, i++;
         else {
-            fprintf(stderr, "machine [-s SEED] [-n SEQUENCES | -t SECONDS] [-o OPERATIONS] [-k KEPT] [-r REPORTS] [-T] [-1]\n");
+            fprintf(stderr,
+                    "machine [-s SEED] [-n SEQUENCES | -t SECONDS] [-o OPERATIONS] [-k KEPT] [-r REPORTS] [-T] [-1]\n");
             return 2;
         }
     }

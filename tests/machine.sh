@@ -48,17 +48,17 @@ variant() {
     fi
 }
 
-compare "plain" 100000 1500 $B/machine
-compare "threads" 200000 200 $B/machine -T
+compare "plain" 100000 1000 $B/machine
+compare "threads" 200000 100 $B/machine -T
 sanitize="-fsanitize=address,undefined,float-cast-overflow -fno-sanitize-recover=all -fno-sanitize=null,alignment"
-variant "ASan and UBSan" 300000 200 "" gcc -O1 $sanitize
-variant "TSan" 400000 60 -T gcc -O1 -DHARP_NO_SIMD -fsanitize=thread
-variant "MSan" 500000 200 "" clang -O1 -DHARP_NO_SIMD -fsanitize=memory -fno-sanitize-recover=all
+variant "ASan and UBSan" 300000 80 "" gcc -O1 $sanitize
+variant "TSan" 400000 20 -T gcc -O1 -DHARP_NO_SIMD -fsanitize=thread
+variant "MSan" 500000 20 "" clang -O1 -DHARP_NO_SIMD -fsanitize=memory -fno-sanitize-recover=all
 # Some x86-64 kernels are built without the 32-bit system calls; the emulator has its own.
-i686-linux-gnu-gcc -static $W/empty.c -o $W/narrow 2> /dev/null && { $W/narrow 2> /dev/null && narrow= || narrow=qemu-i386; }
-variant "32 bits" 600000 300 "$narrow" i686-linux-gnu-gcc -static -O2 -msse2 -mfpmath=sse
+{ i686-linux-gnu-gcc -static $W/empty.c -o $W/narrow && $W/narrow; } 2> /dev/null && narrow= || narrow=qemu-i386
+variant "32 bits" 600000 200 "$narrow" i686-linux-gnu-gcc -static -O2 -msse2 -mfpmath=sse
 if command -v valgrind > /dev/null; then
-    compare "valgrind" 700000 6 valgrind -q --error-exitcode=1 $B/machine
+    compare "valgrind" 700000 4 valgrind -q --error-exitcode=1 $B/machine
 else
     echo "skipped: machine, valgrind: there is none"
 fi

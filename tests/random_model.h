@@ -3,8 +3,8 @@
  * random_model.h - random small models of every recipe, as valid .harp files in memory
  *
  * A second writer of the format, made from its description ([CH09] and [CH10] in harp_impl.c). It uses no function of
- * the library, so a program can test the public header alone with it, and no function of libm, so a shape gives the same
- * bytes on every machine. Between the tensors are gaps, which nobody may read: rm_copy fills them with garbage. */
+ * the library, so a program can test the public header alone with it, and no function of libm, so a shape gives the
+ * same bytes on every machine. Between the tensors are gaps, which nobody may read: rm_copy fills them with garbage. */
 #ifndef HARP_RANDOM_MODEL_H
 #define HARP_RANDOM_MODEL_H
 
@@ -17,7 +17,7 @@
 #else
 #define RM_HAS(feature) 0
 #endif
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || RM_HAS(address_sanitizer) \
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || RM_HAS(address_sanitizer)                         \
     || RM_HAS(thread_sanitizer) || RM_HAS(memory_sanitizer)
 #define RM_SANITIZED 1
 #include <sanitizer/common_interface_defs.h>
@@ -38,7 +38,7 @@ typedef struct rm_shape {
     int rope_original;                                        /* 0: none                                           */
     int has_positions, window_layers, local_layers;           /* flags                                             */
     int attention_scale, attention_cap, logit_cap, embedding_scale, rope_scale; /* flags: not the default            */
-    int biases;                                               /* bit i % 16: the i-th bias that may be there is    */
+    int biases; /* bit i % 16: the i-th bias that may be there is    */
     int is_float, zero_eps, tokenizer, ends;
     int loud; /* a token whose embedding is as large as the type has it, so that numbers overflow; -1: none         */
     int gap;  /* bytes between tensors                                                                              */
@@ -82,17 +82,11 @@ static uint32_t draw(chance *c, uint32_t n) /* 0..n-1 */
     return (uint32_t)(((z ^ z >> 31) >> 32) * n >> 32);
 }
 
-static int one_in(chance *c, uint32_t n)
-{
-    return draw(c, n) == 0;
-}
+static int one_in(chance *c, uint32_t n) { return draw(c, n) == 0; }
 
 /* ---- Shapes ---- */
 
-static int rm_even_part(chance *c, int n) /* 2, 4, ... up to n */
-{
-    return 2 * (1 + (int)draw(c, (uint32_t)n / 2));
-}
+static int rm_even_part(chance *c, int n) /* 2, 4, ... up to n */ { return 2 * (1 + (int)draw(c, (uint32_t)n / 2)); }
 
 /* The sizes at which blocks of 16, groups of 32 and heaps end, and what lies beside them. */
 static void rm_draw_sizes(chance *c, rm_shape *s)
@@ -123,7 +117,8 @@ static rm_shape rm_draw_shape(chance *c)
     s.attention_scale = one_in(c, 4), s.attention_cap = one_in(c, 4), s.logit_cap = one_in(c, 4);
     s.embedding_scale = one_in(c, 4), s.rope_scale = one_in(c, 4);
     s.biases = one_in(c, 2) ? 0 : one_in(c, 2) ? 0xFFFF : (int)draw(c, 0x10000);
-    s.is_float = one_in(c, 5), s.zero_eps = one_in(c, 10), s.tokenizer = one_in(c, 4) ? 0 : 1 + (int)draw(c, 2), s.ends = one_in(c, 10) ? 16 : 1;
+    s.is_float = one_in(c, 5), s.zero_eps = one_in(c, 10), s.tokenizer = one_in(c, 4) ? 0 : 1 + (int)draw(c, 2),
+    s.ends = one_in(c, 10) ? 16 : 1;
     s.loud = one_in(c, 4) ? (int)draw(c, (uint32_t)s.vocab) : -1;
     s.gap = one_in(c, 4) ? 0 : (int)draw(c, 200);
     s.loudness = (float)(1u << draw(c, 4)) * 0.25f;
@@ -167,10 +162,7 @@ static void rm_put(rm_file *f, const void *data, size_t bytes)
     f->bytes += bytes;
 }
 
-static void rm_pad(rm_file *f, size_t multiple)
-{
-    rm_put(f, NULL, (multiple - f->bytes % multiple) % multiple);
-}
+static void rm_pad(rm_file *f, size_t multiple) { rm_put(f, NULL, (multiple - f->bytes % multiple) % multiple); }
 
 /* ---- Metadata ---- */
 
@@ -203,10 +195,7 @@ static void rm_real(rm_file *f, const char *key, double value)
     rm_meta(f, 2, key, b, 8);
 }
 
-static void rm_text(rm_file *f, const char *key, const char *value)
-{
-    rm_meta(f, 3, key, value, strlen(value));
-}
+static void rm_text(rm_file *f, const char *key, const char *value) { rm_meta(f, 3, key, value, strlen(value)); }
 
 static void rm_table(rm_file *f, const char *key, const uint32_t *values, size_t n)
 {
@@ -353,8 +342,9 @@ static void rm_plan(rm_file *f, int layer, const char *part, int type, int rows,
     if (layer >= 0) t->name[0] = (char)('0' + layer), t->name[1] = '.';
     strcat(t->name, part);
     t->type = type, t->rows = (uint32_t)rows, t->cols = (uint32_t)cols;
-    t->bytes = type == RM_VECTOR ? 4 * (size_t)cols : type == RM_FLOAT ? tiles * groups * 2048
-               : tiles * ((32 * groups + 63) / 64 * 64 + groups * 512);
+    t->bytes = type == RM_VECTOR  ? 4 * (size_t)cols
+               : type == RM_FLOAT ? tiles * groups * 2048
+                                  : tiles * ((32 * groups + 63) / 64 * 64 + groups * 512);
 }
 
 static void rm_plan_bias(rm_file *f, const rm_shape *s, int layer, const char *part, int cols)
@@ -403,10 +393,7 @@ static void rm_plan_all(rm_file *f, const rm_shape *s)
     rm_plan_bias(f, s, -1, "output_bias", s->vocab);
 }
 
-static float rm_unit(chance *c) /* -1..1 */
-{
-    return (float)((int32_t)draw(c, 2000001) - 1000000) / 1000000.0f;
-}
+static float rm_unit(chance *c) /* -1..1 */ { return (float)((int32_t)draw(c, 2000001) - 1000000) / 1000000.0f; }
 
 /* Norms are around 1, biases small; frequencies fall as those of rope do. */
 static void rm_fill_vector(uint8_t *p, const rm_tensor *t, chance *c)
@@ -443,7 +430,8 @@ static void rm_fill_matrix(uint8_t *p, const rm_tensor *t, chance *c, float gain
                 continue;
             }
             if (col % 32 == 0) rm_store(scale, is_loud ? 0x7BFF : exponent << 10 | draw(c, 1024), 2);
-            tile[scale_bytes + col / 32 * 512 + col % 32 / 4 * 64 + row % 16 * 4 + col % 4] = (uint8_t)(int)(x * 127.0f);
+            tile[scale_bytes + col / 32 * 512 + col % 32 / 4 * 64 + row % 16 * 4 + col % 4] =
+                (uint8_t)(int)(x * 127.0f);
         }
 }
 

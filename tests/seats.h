@@ -107,9 +107,9 @@ static void complain(machine *m, const char *where, const char *format, ...)
 /* Ends the sequence unless the condition holds. Not within callbacks: those whisper. */
 #define TEXT_OF(x) #x
 #define LINE_TEXT(line) TEXT_OF(line)
-#define CHECK(m, condition, ...)                                                           \
-    do {                                                                                   \
-        if (!(condition)) complain(m, __FILE__ ":" LINE_TEXT(__LINE__), __VA_ARGS__);      \
+#define CHECK(m, condition, ...)                                                                                       \
+    do {                                                                                                               \
+        if (!(condition)) complain(m, __FILE__ ":" LINE_TEXT(__LINE__), __VA_ARGS__);                                  \
     } while (0)
 
 /* ---- Hooks ------------------------------------------------------------------------------------------------------- */
@@ -136,7 +136,8 @@ static int on_cancel(void *user)
     seat *s = user;
     int32_t n = -1;
     meddle(s);
-    if (s->session && (!harp_tokens(s->session, &n) || n < 0 || n > s->params.context)) s->m->whisper = "tokens in cancel";
+    if (s->session && (!harp_tokens(s->session, &n) || n < 0 || n > s->params.context))
+        s->m->whisper = "tokens in cancel";
     if (s->session && harp_statistics(s->session).steps < 0) s->m->whisper = "statistics in cancel";
     if (s->cancel_in == 0 || --s->cancel_in > 0) return 0;
     return s->fired = 1;
@@ -192,8 +193,8 @@ static void on_free(void *user, void *block, size_t bytes)
 
 static uint32_t one_has_threads = 32; /* of so many sessions */
 
-/* What changes the cost alone. Each machine draws as often, however many instruction sets it has; the last of them, plain
- * C, takes its time and is drawn less often. */
+/* What changes the cost alone. Each machine draws as often, however many instruction sets it has; the last of them,
+ * plain C, takes its time and is drawn less often. */
 static void draw_resources(machine *m, harp_params *p)
 {
     chance *c = &m->now;
@@ -267,12 +268,18 @@ static harp_params draw_params(machine *m)
 
 static void say_params(machine *m, const char *what, const harp_params *p)
 {
-    say(m, "    %s: context %d act %d cache %d harp %d theta %g delta %g beta %g rescale %d K %d frame %d from %d measure %d"
-        " mask %d combine %d\n", what, (int)p->context, p->activations, p->cache, p->harp, (double)p->theta, (double)p->delta,
-        (double)p->beta, p->rescale, (int)p->reframings, p->frame, (int)p->reframe_from, p->measure, p->mask_fn != NULL,
+    say(m,
+        "    %s: context %d act %d cache %d harp %d theta %g delta %g beta %g rescale %d K %d frame %d from %d measure "
+        "%d"
+        " mask %d combine %d\n",
+        what, (int)p->context, p->activations, p->cache, p->harp, (double)p->theta, (double)p->delta, (double)p->beta,
+        p->rescale, (int)p->reframings, p->frame, (int)p->reframe_from, p->measure, p->mask_fn != NULL,
         p->combine_fn != NULL);
-    say(m, "        T %g k %d p %g min_p %g penalty %g/%d biases %d seed %d beams %d of %d drafts %d lookup %d rule %d by %s"
-        " stops %d\n", (double)p->temperature, (int)p->top_k, (double)p->top_p, (double)p->min_p, (double)p->repeat_penalty,
+    say(m,
+        "        T %g k %d p %g min_p %g penalty %g/%d biases %d seed %d beams %d of %d drafts %d lookup %d rule %d by "
+        "%s"
+        " stops %d\n",
+        (double)p->temperature, (int)p->top_k, (double)p->top_p, (double)p->min_p, (double)p->repeat_penalty,
         (int)p->repeat_last, (int)p->n_bias, (int)p->seed, (int)p->beams, (int)p->beam_length, (int)p->drafts,
         (int)p->lookup, p->draft_rule, p->draft ? "session" : "lookup", (int)p->n_stop);
     say(m, "        batch %d logit_rows %d schedule %d threads %d%s isa %s %s\n", (int)p->batch, (int)p->logit_rows,
