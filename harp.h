@@ -45,7 +45,10 @@
  *   - Files are hostile until checked. Any byte string opens or is refused, in bounded time and memory.
  *   - The same bits everywhere. Model, tokens, parameters and seed determine every logit bit, whatever the
  *     machine, instruction set, thread count, batch size or schedule. Builds that cannot keep this (-ffast-math, x87)
- *     are refused when compiled or, where only a run can tell, by harp_open.
+ *     are refused when compiled or, where only a run can tell, by harp_open and harp_session_open. Each thread has a
+ *     floating-point mode; calls that compute on a thread that flushes tiny numbers to zero or does not round to
+ *     nearest are refused with HARP_ERR_BUILD, those of your parallel function included. (Linking a program with
+ *     -ffast-math can set that mode.) harp_entropy, harp_logprob and harp_top cannot say so and compute as it is.
  *   - Memory is planned. Ask for a session's need beforehand, hand the block in if you like; after
  *     harp_session_open nothing is allocated, harp_encode's working memory excepted (it is released before it returns).
  *   - No writable globals. A model is read-only and may be shared by any number of sessions and threads; a session
@@ -98,8 +101,8 @@ typedef enum harp_status {
     HARP_ERR_UNSUPPORTED, /* a file, an instruction set or a use that this version or machine does not run */
     HARP_ERR_CONTEXT,     /* the context is full: rewind, or open a session with a longer one              */
     HARP_ERR_CANCELLED,   /* a callback of yours asked to stop                                             */
-    HARP_ERR_NUMBER,      /* the model produced logits that are not finite: its weights are damaged        */
-    HARP_ERR_BUILD        /* this build cannot compute as defined (see "the same bits everywhere")         */
+    HARP_ERR_NUMBER,      /* the logits are not finite: a weight is NaN, or a token makes sums overflow    */
+    HARP_ERR_BUILD        /* this build or thread cannot compute as defined ("the same bits everywhere")   */
 } harp_status;
 
 /* Filled by every call that takes one; on success status is HARP_OK and text is empty. Yours, plain memory. */
@@ -120,7 +123,7 @@ typedef struct harp_session harp_session; /* one timeline of tokens on a model: 
  * may run elsewhere. Inside a callback these calls may be made on the session that it is called for: harp_tokens,
  * harp_logits, harp_top, harp_statistics, harp_generate_end, and harp_save inside a harp_text_fn. All others fail with
  * HARP_ERR_ARGUMENT and change nothing; harp_session_close does nothing. Other sessions may be driven, but not a draft
- * session while it makes guesses.
+ * session while it makes guesses. None may leave the thread's floats in another mode.
  *
  * Memory of the caller's. alloc returns memory aligned like malloc's, or NULL; free gets the size asked for. A model's
  * allocator also serves harp_encode: it must bear several threads if they share the model. */
@@ -302,7 +305,13 @@ typedef struct harp_step {
 typedef int harp_text_fn(void *user, const char *text, size_t bytes, const harp_step *step);
 
 /* Opens a .harp file: maps it where the platform can, otherwise reads it into memory. Checks everything but the
- * weights' checksums (harp_verify does that). path is UTF-8, on Windows too. *model is NULL on failure. */
+ * weights' checksums (harp_verify does that). path is UTF-8, on Windows too, and names a regular file: pipes and
+ * devices are refused. *model is NULL on failure.
+ *
+ * While a mapped file is open (harp_info.mapped), Windows lets nobody write to it. Elsewhere other programs can: if one
+ * overwrites it, the weights and with them the results change, but nothing worse happens, for all else was copied (the
+ * head, a few megabytes at most). If one cuts it short, the system ends your program with SIGBUS. Replace a model by
+ * renaming a new file over it, which disturbs nobody; or open it through harp_source.read. */
 HARP_API harp_status harp_open(harp_model **model, const char *path, harp_error *err);
 
 /* Opens a session. The model must outlive it. *session is NULL on failure. */
@@ -431,7 +440,7 @@ HARP_API harp_stats harp_statistics(const harp_session *session);
  * longest word (SentencePiece models: of the text) from the model's allocator, and as much again per byte of the text
  * where the tokenizer puts it into Unicode's form NFC. Bytes that are not UTF-8 survive. */
 #define HARP_ENCODE_BOS 1u     /* put the begin token first, if the model wants one                          */
-#define HARP_ENCODE_SPECIAL 2u /* "<|end|>" and its like in the text become control tokens                   */
+#define HARP_ENCODE_SPECIAL 2u /* "<|end|>" and its like in the text become control tokens; else none does   */
 #define HARP_ENCODE_CONTINUE 4u /* the text continues another: no space is put before it                     */
 HARP_API harp_status harp_encode(const harp_model *model, const char *text, size_t bytes, unsigned flags,
                                  int32_t *tokens, size_t capacity, size_t *n, harp_error *err);
@@ -543,7 +552,8 @@ typedef struct harp_meta {
     size_t bytes;
 } harp_meta;
 
-/* Metadata by index, or by key: 1 if there, 0 if not. Licence, source, chat template: see harp_impl.c, the format. */
+/* Metadata by index, or by key: 1 if there, 0 if not. Licence, source, chat template: see harp_impl.c, the format.
+ * Either looks at one entry after another, of which there are at most 4096. */
 HARP_API int harp_meta_at(const harp_model *model, int32_t index, harp_meta *meta);
 HARP_API int harp_meta_find(const harp_model *model, const char *key, harp_meta *meta);
 

@@ -48,12 +48,12 @@
  * Everything private begins with hp_ or HP_, for this file may be included into one of yours.
  *
  * LIBRARY CALLS, all of them: memcpy, memmove, memset, memcmp, strlen, strcmp, strncmp, sqrtf, fabsf; malloc and free
- * unless HARP_NO_MALLOC; fopen, fread, fseek, ftell, fclose unless HARP_NO_STDIO; open, fstat, mmap, munmap, close
- * unless HARP_NO_MMAP, and on Windows CreateFileW, GetFileSizeEx, CreateFileMappingW, MapViewOfFile, UnmapViewOfFile,
- * CloseHandle, MultiByteToWideChar, _wfopen in their place; threads, locks, conditions of POSIX, sched_yield and getpid, on
- * Windows threads, locks and semaphores, unless HARP_NO_THREADS; gettimeofday or QueryPerformanceCounter unless
- * HARP_NO_CLOCK; the system call arch_prctl on Linux where the processor has AMX, and getauxval on Linux for ARM, unless
- * HARP_NO_SIMD.
+ * unless HARP_NO_MALLOC; stat, fopen, fread, fseek, ftell, fclose unless HARP_NO_STDIO; open, fstat, mmap, mprotect,
+ * munmap, close unless HARP_NO_MMAP, and on Windows CreateFileW, GetFileType, GetFileSizeEx, CreateFileMappingW,
+ * MapViewOfFile, UnmapViewOfFile, CloseHandle, MultiByteToWideChar, _wfopen in their place; threads, locks, conditions of
+ * POSIX, sched_yield and getpid, on Windows threads, locks and semaphores, unless HARP_NO_THREADS; gettimeofday or
+ * QueryPerformanceCounter unless HARP_NO_CLOCK; the system call arch_prctl on Linux where the processor has AMX, and
+ * getauxval on Linux for ARM, unless HARP_NO_SIMD.
  */
 
 /* The compiler reads this file once as a whole, and [CH07] again for each instruction set of [CH08]. */
@@ -170,11 +170,13 @@
 #include <windows.h>
 #pragma pop_macro("NOMINMAX")
 #pragma pop_macro("WIN32_LEAN_AND_MEAN")
-#elif !defined(HARP_NO_MMAP) && HP_POSIX
+#elif HP_POSIX && !(defined(HARP_NO_MMAP) && defined(HARP_NO_STDIO))
+#include <sys/stat.h>
+#ifndef HARP_NO_MMAP
 #include <fcntl.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
+#endif
 #endif
 
 /* Kernels profit from inlining even where the compiler's own judgement says no, and from loops over their few rows
@@ -303,16 +305,25 @@
 #include <wasm_simd128.h>
 #endif
 
-/* Asks the running machine what no macro tells: is a product fused into a sum, are tiny numbers flushed to zero, is
- * rounding to nearest even. The volatile keeps the compiler from answering for the machine. */
+/* Asks the running machine what no macro tells about this thread: is rounding to nearest even, are tiny numbers kept,
+ * as operands and as results. Each thread has a mode of its own, and other code may have changed it. These are a few
+ * additions, for every part of a split piece of work asks ([CH13]); volatile keeps the compiler from answering for the
+ * machine. */
+static int hp_thread_is_sound(void)
+{
+    volatile float one = 1.0f, half_ulp = 5.9604645e-8f, tiny = 1e-40f; /* half_ulp: 2^-24 */
+    float even = one + half_ulp, ulp = half_ulp + half_ulp, odd = one + ulp, up = odd + half_ulp, two_ulps = ulp + ulp;
+    float denormal = tiny + tiny; /* "small" is a macro of Windows' headers */
+    return denormal > 0.0f && even == 1.0f && up - 1.0f == two_ulps;
+}
+
+/* The same, and: does the compiler keep a product and a sum apart? Each instruction set is asked besides ([CH08]). */
 static int hp_arithmetic_is_sound(void)
 {
     volatile float a = 1.0f + 1.0f / 4096.0f, c = -(1.0f + 1.0f / 2048.0f), tiny = 1.5e-38f, tenth = 0.1f;
-    volatile float one = 1.0f, half_ulp = 5.9604645e-8f; /* 2^-24 */
     float x = a, product = x * x, sum = product + c; /* 2^-24 if fused */
-    float even = one + half_ulp, ulp = half_ulp + half_ulp, odd = one + ulp, up = odd + half_ulp, two_ulps = ulp + ulp;
     float denormal = tiny * tenth;
-    return sum == 0.0f && denormal > 0.0f && even == 1.0f && up - 1.0f == two_ulps;
+    return sum == 0.0f && denormal > 0.0f && hp_thread_is_sound();
 }
 
 /* Little-endian loads, one byte at a time: right on every machine, and a single load where compilers see it. */
@@ -389,9 +400,14 @@ static int32_t hp_max(int32_t a, int32_t b)
 
 /* ---- Memory and files, as the platform has them ----
  *
- * A file is mapped where that can be done: nothing is copied, and processes that run the same model share its pages.
- * Otherwise it is read through stdio. What a build leaves out, or a platform lacks, stands here as a function that says
- * so; the chapters below call all of them and need not know. */
+ * A file is mapped where that can be done: processes that run the same model share its pages. Otherwise it is read
+ * through stdio. What a build leaves out, or a platform lacks, stands here as a function that says so; the chapters
+ * below call all of them and need not know.
+ *
+ * What a file says about itself is checked once, so nobody may change it afterwards. Windows lets nobody write to the
+ * file while it is open, and so it stays open. Elsewhere hp_keep_pages makes the pages that matter this process's own.
+ *
+ * Only regular files are opened: a named pipe would let us wait for a writer for ever. */
 
 #ifndef HARP_NO_MALLOC
 static void *hp_libc_alloc(void *user, size_t bytes)
@@ -422,7 +438,7 @@ typedef enum hp_file_answer {
     HP_FILE_FINE,
     HP_FILE_NO_FILES,  /* this build or platform has none                             */
     HP_FILE_MISSING,   /* cannot be opened                                            */
-    HP_FILE_IRREGULAR, /* a folder, a device                                          */
+    HP_FILE_IRREGULAR, /* a folder, a device, a pipe                                  */
     HP_FILE_UNMAPPABLE /* there, but not to be mapped: reading it may work            */
 } hp_file_answer;
 
@@ -436,62 +452,94 @@ static int hp_wide_path(const char *path, wchar_t *wide)
 }
 #endif
 
+typedef struct hp_mapping {
+    const void *image;
+    uint64_t bytes;
+    void *file; /* Windows: what is still open */
+} hp_mapping;
+
 #if defined(HARP_NO_MMAP) || !(defined(_WIN32) || HP_POSIX)
-static hp_file_answer hp_map(const char *path, const void **image, uint64_t *bytes)
+static hp_file_answer hp_map(hp_mapping *m, const char *path)
 {
-    (void)path, (void)image, (void)bytes;
+    (void)m, (void)path;
     return HP_FILE_UNMAPPABLE;
 }
 
-static void hp_unmap(const void *image, uint64_t bytes)
+static int hp_keep_pages(const hp_mapping *m, size_t bytes)
 {
-    (void)image, (void)bytes;
+    (void)m, (void)bytes;
+    return 1;
+}
+
+static void hp_unmap(const hp_mapping *m)
+{
+    (void)m;
 }
 #elif defined(_WIN32)
-static hp_file_answer hp_map(const char *path, const void **image, uint64_t *bytes)
+static hp_file_answer hp_map(hp_mapping *m, const char *path)
 {
     wchar_t wide[HP_PATH_UNITS];
     LARGE_INTEGER size;
     HANDLE file, mapping = NULL;
+    int regular;
     size.QuadPart = 0;
     if (!hp_wide_path(path, wide)) return HP_FILE_MISSING;
     file = CreateFileW(wide, GENERIC_READ, FILE_SHARE_READ, NULL, OPEN_EXISTING, FILE_ATTRIBUTE_NORMAL, NULL);
     if (file == INVALID_HANDLE_VALUE) return HP_FILE_MISSING;
-    if (GetFileSizeEx(file, &size) && (uint64_t)size.QuadPart <= SIZE_MAX)
+    regular = GetFileType(file) == FILE_TYPE_DISK;
+    if (regular && GetFileSizeEx(file, &size) && (uint64_t)size.QuadPart <= SIZE_MAX)
         mapping = CreateFileMappingW(file, NULL, PAGE_READONLY, 0, 0, NULL);
-    *image = mapping ? MapViewOfFile(mapping, FILE_MAP_READ, 0, 0, 0) : NULL;
-    *bytes = (uint64_t)size.QuadPart;
-    if (mapping) CloseHandle(mapping); /* the view keeps both alive */
+    m->image = mapping ? MapViewOfFile(mapping, FILE_MAP_READ, 0, 0, 0) : NULL;
+    m->bytes = (uint64_t)size.QuadPart, m->file = file;
+    if (mapping) CloseHandle(mapping); /* the view keeps it alive */
+    if (m->image) return HP_FILE_FINE;
     CloseHandle(file);
-    return *image ? HP_FILE_FINE : HP_FILE_UNMAPPABLE;
+    return regular ? HP_FILE_UNMAPPABLE : HP_FILE_IRREGULAR;
 }
 
-static void hp_unmap(const void *image, uint64_t bytes)
+static int hp_keep_pages(const hp_mapping *m, size_t bytes)
 {
-    (void)bytes;
-    UnmapViewOfFile((void *)(uintptr_t)image);
+    (void)m, (void)bytes;
+    return 1;
+}
+
+static void hp_unmap(const hp_mapping *m)
+{
+    UnmapViewOfFile((void *)(uintptr_t)m->image);
+    CloseHandle(m->file);
 }
 #else
-static hp_file_answer hp_map(const char *path, const void **image, uint64_t *bytes)
+static hp_file_answer hp_map(hp_mapping *m, const char *path)
 {
     hp_file_answer answer = HP_FILE_UNMAPPABLE;
     struct stat st;
     void *p;
-    int file = open(path, O_RDONLY);
+    int file = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
     if (file < 0) return HP_FILE_MISSING;
     if (fstat(file, &st) != 0 || !S_ISREG(st.st_mode)) {
         answer = HP_FILE_IRREGULAR;
     } else if (st.st_size > 0 && (uint64_t)st.st_size <= SIZE_MAX) {
-        p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, file, 0);
-        if (p != MAP_FAILED) *image = p, *bytes = (uint64_t)st.st_size, answer = HP_FILE_FINE;
+        p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, file, 0);
+        if (p != MAP_FAILED) m->image = p, m->bytes = (uint64_t)st.st_size, answer = HP_FILE_FINE;
     }
     close(file);
     return answer;
 }
 
-static void hp_unmap(const void *image, uint64_t bytes)
+/* Makes the first bytes of a private mapping this process's own, as they are now: the system copies a page for whoever
+ * writes to it, be it the byte that is there already. 4096: no system's pages are smaller. 0: no memory for that. */
+static int hp_keep_pages(const hp_mapping *m, size_t bytes)
 {
-    munmap((void *)(uintptr_t)image, (size_t)bytes);
+    volatile uint8_t *p = (volatile uint8_t *)(uintptr_t)m->image;
+    size_t i;
+    if (mprotect((void *)(uintptr_t)m->image, bytes, PROT_READ | PROT_WRITE) != 0) return 0;
+    for (i = 0; i < bytes; i += 4096) p[i] = p[i];
+    return mprotect((void *)(uintptr_t)m->image, bytes, PROT_READ) == 0;
+}
+
+static void hp_unmap(const hp_mapping *m)
+{
+    munmap((void *)(uintptr_t)m->image, (size_t)m->bytes);
 }
 #endif
 
@@ -523,10 +571,24 @@ static FILE *hp_fopen(const char *path)
 #endif
 }
 
+/* Is something else than a regular file there? What the system does not tell is tried. */
+static int hp_is_irregular(const char *path)
+{
+#if HP_POSIX
+    struct stat st;
+    return stat(path, &st) == 0 && !S_ISREG(st.st_mode);
+#else
+    (void)path;
+    return 0;
+#endif
+}
+
 static hp_file_answer hp_file_open(const char *path, void **file, uint64_t *bytes)
 {
-    FILE *f = hp_fopen(path);
+    FILE *f;
     long end;
+    if (hp_is_irregular(path)) return HP_FILE_IRREGULAR;
+    f = hp_fopen(path);
     if (!f) return HP_FILE_MISSING;
     end = fseek(f, 0, SEEK_END) == 0 ? ftell(f) : -1;
     if (end < 0 || end == LONG_MAX) { /* a folder, on some systems; or beyond what stdio can tell here */
@@ -854,6 +916,7 @@ static uint16_t hp_float_to_half(float x)
 #define hp_vi_sum HP_OF_SET(hp_vi_sum)
 #define hp_block_dots HP_OF_SET(hp_block_dots)
 #define hp_vf_polynomial HP_OF_SET(hp_vf_polynomial)
+#define hp_vf_clamp HP_OF_SET(hp_vf_clamp)
 #define hp_vf_exp HP_OF_SET(hp_vf_exp)
 #define hp_vf_exp_inlined HP_OF_SET(hp_vf_exp_inlined)
 #define hp_rmsnorm HP_OF_SET(hp_rmsnorm)
@@ -1298,6 +1361,12 @@ HP_INLINE hp_vf hp_vf_polynomial(hp_vf x, const float *c, int n)
     return p;
 }
 
+/* x held to least..most; a NaN stays one, which is why the bounds come first (hp_vf_max). */
+HP_INLINE hp_vf hp_vf_clamp(hp_vf x, float least, float most)
+{
+    return hp_vf_min(hp_vf_set(most), hp_vf_max(hp_vf_set(least), x));
+}
+
 /* exp(x), error below 2 ulp. x = n ln2 + r with |r| < 0.35, exp(x) = 2^n exp(r), and exp(r) by its Taylor series. ln2
  * comes in two parts, the first short enough that n * part is exact. x is first clamped to [-87, 88], where the result
  * is a normal number: what underflows is 1.6e-38 instead of 0, which no sum of ours can notice. */
@@ -1307,7 +1376,7 @@ HP_INLINE hp_vf hp_vf_exp_inlined(hp_vf x)
                                               1.0f / 6.0f,    0.5f,          1.0f,          1.0f};
     hp_vf n, r;
     hp_vi k;
-    x = hp_vf_min(hp_vf_max(x, hp_vf_set(-87.0f)), hp_vf_set(88.0f));
+    x = hp_vf_clamp(x, -87.0f, 88.0f);
     k = hp_vf_round(hp_vf_mul(x, hp_vf_set(1.44269504f)));
     n = hp_vf_from_vi(k);
     r = hp_vf_sub(x, hp_vf_mul(n, hp_vf_set(0.693359375f)));
@@ -1390,21 +1459,27 @@ static void hp_rope(float *head, const float *turn, int32_t dims)
 
 /* Rounds x[groups * 32] to int8 in groups, the results `apart` groups from one another (hp_inputs): scale = largest
  * size / 127, q = round(x * (127 / largest size)) in [-127, 127]. A group of zeros, or of numbers below 1e-30, becomes
- * zeros with scale 0. */
+ * zeros with scale 0. int8 has no NaN and no infinity: if one is among the numbers, the first scale becomes NaN, and so
+ * do all products of the row. The scaled numbers, at most 127 in size, are added up to see it. */
 static void hp_quantize(int8_t *q, float *scales, int32_t *starts, const float *x, int32_t groups, size_t apart)
 {
+    hp_vf seen = hp_vf_set(0.0f);
+    float *first = scales;
     int32_t g;
     for (g = 0; g < groups; g++, x += HP_GROUP, q += HP_GROUP * apart, scales += apart, starts += apart) {
         hp_vf a = hp_vf_load(x), b = hp_vf_load(x + HP_LANES);
         float top = hp_vf_top(hp_vf_max(hp_vf_abs(a), hp_vf_abs(b)));
-        hp_vf inverse = hp_vf_set(top > 1e-30f ? 127.0f / top : 0.0f);
+        hp_vf inverse = hp_vf_set(top > 1e-30f ? 127.0f / top : 0.0f); /* of infinity: 0, and infinity times 0 is NaN */
         hp_vi sums;
         *scales = top > 1e-30f ? top / 127.0f : 0.0f;
-        hp_vi_store_bytes(q, hp_vf_round(hp_vf_mul(a, inverse)));
-        hp_vi_store_bytes(q + HP_LANES, hp_vf_round(hp_vf_mul(b, inverse)));
+        a = hp_vf_mul(a, inverse), b = hp_vf_mul(b, inverse);
+        seen = hp_vf_add(seen, hp_vf_add(a, b));
+        hp_vi_store_bytes(q, hp_vf_round(a));
+        hp_vi_store_bytes(q + HP_LANES, hp_vf_round(b));
         sums = hp_vi_add(hp_vi_load_bytes((const uint8_t *)q), hp_vi_load_bytes((const uint8_t *)q + HP_LANES));
         *starts = HP_DOT_OFFSET ? -HP_DOT_OFFSET * hp_vi_sum(sums) : 0;
     }
+    if (!hp_is_finite(hp_vf_sum(seen))) *first = hp_float(0x7FC00000u);
 }
 
 /* A set with an instruction for several rows at once takes such blocks first: sum[r] = w[32][16] . x[r][32] for the r
@@ -1627,8 +1702,8 @@ static void hp_weighted_sums(const hp_weighing *w)
         }
 }
 
-/* x[first..last] = exp(x * scale - max), and returns their sum. x is a whole number of blocks of 16; what lies outside
- * first..last becomes zero, so that element i always falls into partial sum i mod 16. */
+/* x[first..last] = exp(x * scale - max), and returns their sum, NaN if one of them is. x is a whole number of blocks of
+ * 16; what lies outside first..last becomes zero, so that element i always falls into partial sum i mod 16. */
 static float hp_softmax_weights(float *x, int32_t first, int32_t last, float scale)
 {
     int32_t begin = first / HP_LANES * HP_LANES, end = last / HP_LANES * HP_LANES + HP_LANES, i;
@@ -1703,7 +1778,7 @@ static void hp_add_bias(float *x, const uint8_t *bias, int32_t n)
 static hp_vf hp_vf_tanh(hp_vf x)
 {
     static const float above[] = {1.0f, 105.0f, 945.0f}, below[] = {15.0f, 420.0f, 945.0f};
-    hp_vf one = hp_vf_set(1.0f), t = hp_vf_max(hp_vf_min(x, hp_vf_set(9.0f)), hp_vf_set(-9.0f)), t2;
+    hp_vf one = hp_vf_set(1.0f), t = hp_vf_clamp(x, -9.0f, 9.0f), t2;
     int i;
     t = hp_vf_mul(t, hp_vf_set(0.125f));
     t2 = hp_vf_mul(t, t);
@@ -2526,6 +2601,22 @@ static int hp_x86_features(void)
 }
 #endif
 
+/* Does the code of this set keep products and sums apart (rule R4)? Plain C may and a set may not: clang's
+ * -ffp-contract=fast fuses them wherever the set has an instruction for it, whatever a pragma says. Turning (x, x) by
+ * cosine x and sine x gives x x - x x, which is 0 unless one of the two products was not rounded. The twenty pairs are
+ * a vector and single numbers. */
+static int hp_set_is_sound(const hp_kernels *k)
+{
+    enum { PAIRS = HP_LANES + 4 };
+    volatile float x = 1.0f + 1.0f / 4096.0f;
+    float head[2 * PAIRS], turn[2 * PAIRS];
+    int i, sound = 1;
+    for (i = 0; i < 2 * PAIRS; i++) head[i] = turn[i] = x;
+    k->rope(head, turn, 2 * PAIRS);
+    for (i = 0; i < PAIRS; i++) sound &= head[i] == 0.0f;
+    return sound;
+}
+
 /* The index-th set, best first, NULL after the last: those that were compiled and that this machine runs. */
 static const hp_kernels *hp_kernels_at(int index)
 {
@@ -2577,6 +2668,26 @@ static const hp_kernels *hp_find_kernels(const char *name)
     return NULL;
 }
 
+static harp_status hp_refuse_thread(harp_error *err)
+{
+    return hp_fail(err, HARP_ERR_BUILD, "a thread that computes flushes tiny floats to zero or does not round to "
+                                        "nearest even: set its floating-point mode back to the default");
+}
+
+/* The same, for a session: refused where this thread or the set's code would give other bits. */
+static harp_status hp_choose_kernels(const char *name, const hp_kernels **kernels, harp_error *err)
+{
+    if (!hp_thread_is_sound()) return hp_refuse_thread(err);
+    *kernels = hp_find_kernels(name);
+    if (!*kernels)
+        return hp_fail(err, HARP_ERR_UNSUPPORTED, "this machine or build has no instruction set %s", name);
+    if (!hp_set_is_sound(*kernels))
+        return hp_fail(err, HARP_ERR_BUILD, "this build fuses products into sums in its code for %s, so its results "
+                                            "have other bits: compile harp_impl.c with -ffp-contract=off",
+                       (*kernels)->name);
+    return HARP_OK;
+}
+
 /* ================================================================================================================
  * [CH09] The file
  *
@@ -2590,11 +2701,11 @@ static const hp_kernels *hp_find_kernels(const char *name)
  *       12   u32      | CRC-32 (as in zip and PNG) of bytes 0..data_offset-1, this field taken as zero         |
  *       16   u64      | file_bytes: exact size of the file                                                     |
  *       24   u64      | meta_offset: 64                                                                        |
- *       32   u32      | n_meta: number of metadata entries                                                     |
+ *       32   u32      | n_meta: number of metadata entries, at most 4096                                       |
  *       36   u32      | n_tensors                                                                              |
  *       40   u64      | meta_bytes: size of all metadata entries                                               |
  *       48   u64      | table_offset: a multiple of 8, not before the metadata's end                           |
- *       56   u64      | data_offset: a multiple of 64, not before the tensor table's end                       |
+ *       56   u64      | data_offset: a multiple of 64, not before the tensor table's end, at most 2^28         |
  *                     +----------------------------------------------------------------------------------------+
  *   metadata entry, each at a multiple of 8:
  *        0   u32      | type: 1 integer (i64), 2 real (f64), 3 text (UTF-8), 4 bytes                           |
@@ -2671,10 +2782,12 @@ static const hp_kernels *hp_find_kernels(const char *name)
  * A tensor that has no place in this list is refused: its file means something that this reader does not compute.
  *
  * The reader below trusts nothing. It checks the whole head once, in time linear in its size; after harp_open the rest
- * of the file need not check again.
+ * of the file need not check again. For that the head of a mapped file is first made this process's own: another
+ * program that writes to the file can change weights, that is numbers, but nothing that says where something is.
  * ============================================================================================================== */
 
 enum { HP_HEADER_BYTES = 64, HP_RECORD_BYTES = 96, HP_MAX_LAYERS = 1024, HP_MAX_HEAD_DIM = 1024 };
+enum { HP_MOST_META = 4096, HP_MOST_HEAD_BYTES = 1 << 28 };
 enum { HP_TENSOR_F32 = 1, HP_TENSOR_INT8 = 2, HP_TENSOR_F32_MATRIX = 3 };
 
 static const uint8_t hp_magic[8] = {0x89, 'H', 'A', 'R', 'P', 0x0D, 0x0A, 0x1A};
@@ -2751,6 +2864,7 @@ typedef void hp_stage(struct harp_session *s, const hp_layer *layer);
 struct harp_model {
     const uint8_t *image;
     uint64_t image_bytes;
+    hp_mapping mapping; /* info.mapped: what the image is in */
     harp_info info;
     int32_t vocab; /* = info.vocab */
     float norm_eps;
@@ -2772,14 +2886,27 @@ struct harp_model {
     int image_is_ours;
 };
 
-/* CRC-32 as in zip and PNG. Four bits at a time: a table of 16 fits any device and is read at a glance. */
+/* CRC-32 as in zip and PNG. Four bits at a time: a table of 16 fits any device and is read at a glance. Long data goes
+ * by eight such tables, made of it, of which table k says what four bits become with 4 k more behind them: then the
+ * eight steps of a word need not wait for one another. */
 static uint32_t hp_crc32(uint32_t crc, const uint8_t *data, size_t bytes)
 {
     static const uint32_t nibble[16] = {0x00000000u, 0x1DB71064u, 0x3B6E20C8u, 0x26D930ACu, 0x76DC4190u, 0x6B6B51F4u,
                                         0x4DB26158u, 0x5005713Cu, 0xEDB88320u, 0xF00F9344u, 0xD6D6A3E8u, 0xCB61B38Cu,
                                         0x9B64C2B0u, 0x86D3D2D4u, 0xA00AE278u, 0xBDBDF21Cu};
-    size_t i;
+    uint32_t t[8][16];
+    size_t i, k;
     crc = ~crc;
+    if (bytes >= 1024) {
+        memcpy(t[0], nibble, sizeof nibble);
+        for (k = 1; k < 8; k++)
+            for (i = 0; i < 16; i++) t[k][i] = t[k - 1][i] >> 4 ^ nibble[t[k - 1][i] & 15];
+        for (; bytes >= 4; data += 4, bytes -= 4) {
+            crc ^= hp_u32(data);
+            crc = t[7][crc & 15] ^ t[6][crc >> 4 & 15] ^ t[5][crc >> 8 & 15] ^ t[4][crc >> 12 & 15]
+                  ^ t[3][crc >> 16 & 15] ^ t[2][crc >> 20 & 15] ^ t[1][crc >> 24 & 15] ^ t[0][crc >> 28];
+        }
+    }
     for (i = 0; i < bytes; i++) {
         crc ^= data[i];
         crc = crc >> 4 ^ nibble[crc & 15];
@@ -2795,12 +2922,20 @@ static uint64_t hp_round_up_8(uint64_t n) /* callers bound n by the file's size 
     return (n + 7) & ~(uint64_t)7;
 }
 
+/* The first bytes of the image stay as they are now, whoever writes to the file: what is checked must not change. */
+static harp_status hp_keep(const harp_model *m, uint64_t bytes, harp_error *err)
+{
+    if (!m->info.mapped || hp_keep_pages(&m->mapping, (size_t)bytes)) return HARP_OK;
+    return hp_fail(err, HARP_ERR_MEMORY, "no memory for the head of the file, %d bytes", (int64_t)bytes);
+}
+
 static harp_status hp_check_header(harp_model *m, harp_error *err)
 {
     static const uint8_t zero[4] = {0, 0, 0, 0};
     const uint8_t *h = m->image;
     uint64_t meta_bytes, meta_end, table_end;
     uint32_t crc;
+    if (m->image_bytes >= HP_HEADER_BYTES && hp_keep(m, HP_HEADER_BYTES, err)) return HARP_ERR_MEMORY;
     if (m->image_bytes < HP_HEADER_BYTES || memcmp(h, hp_magic, sizeof hp_magic) != 0)
         return hp_fail(err, HARP_ERR_FORMAT, "this is not a .harp file");
     if (hp_u32(h + 8) != 1)
@@ -2817,6 +2952,11 @@ static harp_status hp_check_header(harp_model *m, harp_error *err)
         || m->data_offset > m->image_bytes || m->data_offset % 64 != 0
         || hp_u32(h + 32) > INT32_MAX || hp_u32(h + 36) > INT32_MAX)
         return hp_fail(err, HARP_ERR_FORMAT, "the offsets in the header contradict each other");
+    if (hp_u32(h + 32) > HP_MOST_META || m->data_offset > HP_MOST_HEAD_BYTES)
+        return hp_fail(err, HARP_ERR_FORMAT, "the head has %d bytes and %d metadata entries; allowed are %d and %d",
+                       (int64_t)m->data_offset, (int64_t)hp_u32(h + 32), (int64_t)HP_MOST_HEAD_BYTES,
+                       (int64_t)HP_MOST_META);
+    if (hp_keep(m, m->data_offset, err)) return HARP_ERR_MEMORY;
     crc = hp_crc32(hp_crc32(0, h, 12), zero, 4);
     if (hp_crc32(crc, h + 16, (size_t)m->data_offset - 16) != hp_u32(h + 12))
         return hp_fail(err, HARP_ERR_FORMAT, "the checksum of the file's head is wrong: the file is damaged");
@@ -3307,13 +3447,12 @@ static harp_status hp_refuse_file(hp_file_answer answer, const char *path, harp_
 
 static harp_status hp_get_file(harp_model *m, const char *path, harp_error *err)
 {
-    const void *image = NULL;
     void *file = NULL;
     uint64_t bytes = 0;
-    hp_file_answer answer = hp_map(path, &image, &bytes);
+    hp_file_answer answer = hp_map(&m->mapping, path);
     harp_status status;
     if (answer == HP_FILE_FINE) {
-        m->image = (const uint8_t *)image, m->image_bytes = bytes, m->info.mapped = 1;
+        m->image = (const uint8_t *)m->mapping.image, m->image_bytes = m->mapping.bytes, m->info.mapped = 1;
         return HARP_OK;
     }
     if (answer == HP_FILE_UNMAPPABLE) answer = hp_file_open(path, &file, &bytes);
@@ -3336,7 +3475,7 @@ static harp_status hp_get_image(harp_model *m, const harp_source *source, harp_e
 
 static void hp_release_image(harp_model *m)
 {
-    if (m->info.mapped) hp_unmap(m->image, m->image_bytes);
+    if (m->info.mapped) hp_unmap(&m->mapping);
     if (m->image_is_ours) m->allocator.free(m->allocator.user, (void *)(uintptr_t)m->image, (size_t)m->image_bytes);
 }
 
@@ -3486,12 +3625,15 @@ HARP_API harp_status harp_verify(const harp_model *m, harp_error *err)
  *   tokenizer.text           u8: the texts of all tokens, each at most 4096 bytes
  *   tokenizer.types          u8 [n]: 1 normal, 2 unknown, 3 control, 4 user-defined, 5 unused, 6 byte
  *   tokenizer.sorted         u32: normal tokens in the order of their bytes, no text twice
- *   tokenizer.bytes          u32 [256]: the token that stands for each byte alone, 0xFFFFFFFF if none does
+ *   tokenizer.bytes          u32 [256]: the token that stands for each byte alone, not of type 2 or 3; 0xFFFFFFFF if
+ *                            none does
  *   tokenizer.merge_first    u32 [n + 1]: token i is the left part of merges merge_first[i] up to merge_first[i + 1]
- *   tokenizer.merges         u32 [][3]: right part, rank, result; those of one left part by right part, none twice
+ *   tokenizer.merges         u32 [][3]: right part, rank, result; those of one left part by right part, none twice. A
+ *                            merge whose result has type 2 or 3 is ignored: typed text is no control token
  *   tokenizer.added          u32 [][2]: tokens that are found in raw text, by their bytes, none twice: id, and the sum
  *                            of 1 takes the white space before it, 2 takes that after it. Types 2 to 4; 1..512 bytes
- *   tokenizer.unknown        integer, optional: the token for bytes that have none; without it they are left out
+ *   tokenizer.unknown        integer, optional: the token for bytes that have none; without it, and if it has type 3,
+ *                            they are left out
  *   tokenizer.add_bos        integer: 1 if a text begins with the begin token
  *   tokenizer.spaces         integer, kind 1, the sum of: 1 a space is put before the text; 2 also after each added
  *                            token; 4 but not where there is one; 8 decoding drops the first space
@@ -3519,7 +3661,7 @@ enum { HP_ADDED_LSTRIP = 1, HP_ADDED_RSTRIP = 2 };
 
 enum { HP_ITEM_SET, HP_ITEM_CONTRACTION, HP_ITEM_NOT_BEFORE, HP_ITEM_AT_END, HP_ITEM_KIND = 15,
        HP_ITEM_ALTERNATIVE = 16, HP_ITEM_STAGE = 32, HP_ITEM_KEEPS = 64, HP_MOST_STAGES = 8, HP_MOST_IN_ALTERNATIVE = 8,
-       HP_MOST_ITEMS = 1024 };
+       HP_MOST_ITEMS = 1024, HP_PATIENCE = 256 };
 
 #define HP_NO_TOKEN 0xFFFFFFFFu /* also: no neighbour, no rank */
 #define HP_NO_CHARACTER 0x110000u /* a byte that is no part of a character; that byte may be added */
@@ -3573,12 +3715,19 @@ static uint32_t hp_find_token(const hp_tokenizer *t, const uint8_t *text, size_t
     return HP_NO_TOKEN;
 }
 
-/* The rank of joining two tokens, or HP_NO_TOKEN; *result is what they become. */
+/* Is this a token that no text becomes unless the caller asks for such tokens? */
+static int hp_is_special(const hp_tokenizer *t, uint32_t id)
+{
+    return t->types[id] == HP_TOKEN_CONTROL || t->types[id] == HP_TOKEN_UNKNOWN;
+}
+
+/* The rank of joining two tokens, or HP_NO_TOKEN; *result is what they become. Some vocabularies list merges that make
+ * a special token of its name; those do not count. */
 static uint32_t hp_find_merge(const hp_tokenizer *t, uint32_t left, uint32_t right, uint32_t *result)
 {
     uint32_t first = hp_u32_at(t->first, left), end = hp_u32_at(t->first, left + 1);
     const uint8_t *merge = hp_row_below(t->merges + 12 * (size_t)first, end - first, 3, right);
-    if (!merge || hp_u32(merge) != right) return HP_NO_TOKEN;
+    if (!merge || hp_u32(merge) != right || hp_is_special(t, hp_u32_at(merge, 2))) return HP_NO_TOKEN;
     *result = hp_u32_at(merge, 2);
     return hp_u32_at(merge, 1);
 }
@@ -3880,11 +4029,13 @@ static int hp_is_sorted(const hp_tokenizer *t, const uint8_t *table, int32_t cou
     return 1;
 }
 
-static harp_status hp_check_lists(const hp_tokenizer *t, harp_error *err)
+/* Finds out, too, whether the unknown token is one that text may become. */
+static harp_status hp_check_lists(hp_tokenizer *t, harp_error *err)
 {
     const unsigned found = 1u << HP_TOKEN_UNKNOWN | 1u << HP_TOKEN_CONTROL | 1u << HP_TOKEN_USER;
     int32_t i;
     size_t bytes;
+    if (t->unknown >= 0 && t->types[t->unknown] == HP_TOKEN_CONTROL) t->unknown = -1;
     if (!hp_is_sorted(t, t->sorted, t->n_sorted, 4, 1u << HP_TOKEN_NORMAL))
         return hp_bad_table("tokenizer.sorted", err);
     if (!hp_is_sorted(t, t->added, t->n_added, 8, found)) return hp_bad_table("tokenizer.added", err);
@@ -3896,7 +4047,7 @@ static harp_status hp_check_lists(const hp_tokenizer *t, harp_error *err)
     for (i = 0; i < 256; i++) {
         uint32_t id = hp_u32_at(t->bytes, (size_t)i);
         if (id == HP_NO_TOKEN) continue;
-        if (id >= (uint32_t)t->n || hp_token(t, id, &bytes)[0] != i || bytes != 1)
+        if (id >= (uint32_t)t->n || hp_token(t, id, &bytes)[0] != i || bytes != 1 || hp_is_special(t, id))
             return hp_bad_table("tokenizer.bytes", err);
     }
     return HARP_OK;
@@ -4348,8 +4499,9 @@ static const uint8_t *hp_rule_word(const hp_tokenizer *t, const uint8_t **ends, 
  * characters, the nearest first, one by one (a contraction is kept). A stage begins with an alternative; there are at
  * most 8 stages, 8 items in an alternative, 1024 in all.
  *
- * PATIENCE is for all the steps of the search in a text: a program that people wrote takes some tens for a character,
- * and where a hostile one has used it up, what is left of the text is one word, but for contractions. */
+ * PATIENCE is for all the steps of the search in a text, HP_PATIENCE for each byte: an item tried, a character matched
+ * or given back. Programs that people wrote take at most some tens for a character; where a hostile one has used it up,
+ * what is left of the text is one word. */
 
 static uint32_t hp_item(const hp_tokenizer *t, int32_t item, int32_t field)
 {
@@ -4372,6 +4524,8 @@ static const uint8_t *hp_match_item(const hp_tokenizer *t, int32_t i, const uint
     const uint8_t *q;
     size_t length;
     *count = 0;
+    if (*patience == 0) return NULL;
+    --*patience;
     switch (kind & HP_ITEM_KIND) {
     case HP_ITEM_CONTRACTION: return (q = hp_match_contraction(2, p, end)) != NULL ? q : p;
     case HP_ITEM_AT_END: return p == end ? p : NULL;
@@ -4427,7 +4581,7 @@ static const uint8_t *hp_match_stage(const hp_tokenizer *t, int32_t i, const uin
                                      size_t *patience)
 {
     int32_t first = i;
-    for (; i < t->n_items && (i == first || !(hp_item(t, i, 0) & HP_ITEM_STAGE)); i++) {
+    for (; i < t->n_items && *patience > 0 && (i == first || !(hp_item(t, i, 0) & HP_ITEM_STAGE)); i++) {
         const uint8_t *q = hp_item(t, i, 0) & HP_ITEM_ALTERNATIVE ? hp_match_items(t, i, p, end, patience) : NULL;
         if (q && q > p) return q;
     }
@@ -4475,7 +4629,7 @@ static harp_status hp_encode_word(hp_encoder *e, const uint8_t *p, const uint8_t
 
 static harp_status hp_encode_words(hp_encoder *e, const uint8_t *p, const uint8_t *end)
 {
-    size_t patience = (size_t)(end - p) < SIZE_MAX / 512 ? 512 * (size_t)(end - p) : SIZE_MAX;
+    size_t patience = (size_t)(end - p) < SIZE_MAX / HP_PATIENCE ? HP_PATIENCE * (size_t)(end - p) : SIZE_MAX;
     const uint8_t *ends[HP_MOST_STAGES + 1], *word_end;
     harp_status status = HARP_OK;
     int32_t s;
@@ -4671,6 +4825,18 @@ static int32_t hp_added_bound(const hp_tokenizer *t, int32_t low, int32_t high, 
     return low;
 }
 
+/* Added tokens low..high-1 begin with the first `depth` bytes at p. How far is the text as the first and the last of
+ * them, and so as all? No farther than before the end of the first, which may be what is sought. */
+static size_t hp_shared_depth(const hp_encoder *e, int32_t low, int32_t high, const uint8_t *p, size_t depth)
+{
+    const hp_tokenizer *t = e->t;
+    size_t bytes, last_bytes, left = (size_t)(e->end - p);
+    const uint8_t *first = hp_token(t, hp_u32_at(t->added, 2 * (size_t)low), &bytes);
+    const uint8_t *last = hp_token(t, hp_u32_at(t->added, 2 * (size_t)high - 2), &last_bytes);
+    while (depth + 1 < bytes && depth + 1 < left && first[depth] == p[depth] && last[depth] == p[depth]) depth++;
+    return depth;
+}
+
 /* The longest added token at p, or -1: the range of those that begin like the text shrinks byte by byte. */
 static int32_t hp_added_at(const hp_encoder *e, const uint8_t *p)
 {
@@ -4679,6 +4845,7 @@ static int32_t hp_added_at(const hp_encoder *e, const uint8_t *p)
     size_t depth, bytes;
     if (!(e->starts[*p >> 3] >> (*p & 7) & 1)) return -1;
     for (depth = 0; low < high && p + depth < e->end; depth++) {
+        depth = hp_shared_depth(e, low, high, p, depth);
         low = hp_added_bound(t, low, high, depth, p[depth]);
         high = hp_added_bound(t, low, high, depth, p[depth] + 1u);
         if (low == high) break;
@@ -5175,6 +5342,7 @@ typedef struct hp_job {
     hp_work *work;
     int32_t first, count;    /* outputs, which the parts take share by share      */
     long taken;              /* shares                                            */
+    long unsound;            /* parts on threads that compute otherwise           */
     const hp_matrix *matrix; /* a product: out[rows][stride] = inputs . matrix^T  */
     hp_inputs inputs;
     int places;              /* in how many its weights are read, with few rows   */
@@ -5393,11 +5561,6 @@ static harp_status hp_resolve_params(const harp_model *m, const harp_params *giv
     return hp_check_draft(m, p, err);
 }
 
-static harp_status hp_no_such_set(const char *name, harp_error *err)
-{
-    return hp_fail(err, HARP_ERR_UNSUPPORTED, "this machine or build has no instruction set %s", name);
-}
-
 /* ---- Laying out the memory ---- */
 
 static int32_t hp_blocks(int32_t positions)
@@ -5539,11 +5702,11 @@ static harp_status hp_plan(const harp_model *m, const harp_params *params, harp_
                            harp_error *err)
 {
     hp_arena a = {0};
+    harp_status status;
     memset(s, 0, sizeof *s);
     s->model = m;
     if (hp_resolve_params(m, params, &s->params, err)) return HARP_ERR_ARGUMENT;
-    s->kernels = hp_find_kernels(s->params.isa);
-    if (!s->kernels) return hp_no_such_set(s->params.isa, err);
+    if ((status = hp_choose_kernels(s->params.isa, &s->kernels, err)) != HARP_OK) return status;
     hp_carve(&a, 1, sizeof *s);
     hp_lay_out(s, &a);
     if (a.overflow || !hp_add_size(a.used, HP_ALIGN, bytes))
@@ -5640,15 +5803,20 @@ static void hp_store_half(uint8_t *p, uint16_t h)
     p[0] = (uint8_t)h, p[1] = (uint8_t)(h >> 8);
 }
 
-/* As int8 with a scale, which is rounded to half first; a tiny one may lose so much that values must be held to 127. */
+/* As int8 with a scale, which is rounded to half first; a tiny one may lose so much that values must be held to 127.
+ * The scale is NaN if one of them is no finite number. */
 static void hp_store_int8(uint8_t *p, size_t step, const float *x, int32_t n, uint8_t *scale_at)
 {
-    float top = 0.0f, scale, inverse;
+    float top = 0.0f, scale, inverse, nothing = 0.0f;
     uint16_t half;
     int32_t i;
-    for (i = 0; i < n; i++) top = fabsf(x[i]) > top ? fabsf(x[i]) : top;
+    for (i = 0; i < n; i++) {
+        float zero = x[i] * 0.0f; /* or NaN */
+        nothing = nothing + zero;
+        top = fabsf(x[i]) > top ? fabsf(x[i]) : top;
+    }
     scale = top / 127.0f;
-    half = hp_float_to_half(scale < 65504.0f ? scale : 65504.0f);
+    half = hp_float_to_half(nothing == 0.0f ? scale < 65504.0f ? scale : 65504.0f : nothing);
     hp_store_half(scale_at, half);
     scale = hp_half_to_float(half);
     inverse = scale > 0.0f ? 1.0f / scale : 0.0f;
@@ -5755,6 +5923,7 @@ static void hp_do_part(void *session, int part)
 {
     harp_session *s = (harp_session *)session;
     hp_job *j = &s->job;
+    if (!hp_thread_is_sound()) hp_take(&j->unsound, 1); /* the pass fails in the end */
     for (;;) {
         int32_t share = (int32_t)hp_take(&j->taken, 1), threads = s->params.threads;
         int32_t left = j->count >> share / threads, half = left - left / 2, size = (half + threads - 1) / threads;
@@ -5785,18 +5954,25 @@ static void hp_split(harp_session *s, hp_work *work, int32_t count)
 
 static void hp_spend(harp_session *s, int64_t cost)
 {
-    if (s->progress.budget != INT64_MAX) s->progress.budget -= cost; /* that much is no limit */
+    int64_t *budget = &s->progress.budget;
+    if (*budget > 0 && *budget != INT64_MAX) *budget -= cost; /* that much is no limit */
+}
+
+/* n * cost, or INT64_MAX where that might not fit. A division of 64 bits would tell, but small machines have none. */
+static int64_t hp_cost_of(int32_t n, int64_t cost)
+{
+    return n * ((cost >> 32) + 1) <= INT32_MAX ? n * cost : INT64_MAX;
 }
 
 /* Does as many of `count` items, of `cost` multiply-adds each, as the budget allows, but at least one: 1 if all
- * are done, 0 if the stage is to be called again. Halving comes near enough, without a division of 64 bits. */
+ * are done, 0 if the stage is to be called again. Halving comes near enough. */
 static int hp_split_some(harp_session *s, hp_work *work, int32_t count, int64_t cost)
 {
     hp_progress *p = &s->progress;
     int32_t first = p->item, n = count - first;
-    while (n > 1 && n * cost > p->budget) n -= n / 2;
+    while (n > 1 && hp_cost_of(n, cost) > p->budget) n -= n / 2;
     hp_split_range(s, work, first, n);
-    hp_spend(s, n * cost);
+    hp_spend(s, hp_cost_of(n, cost));
     p->item = first + n < count ? first + n : 0;
     return p->item == 0;
 }
@@ -5967,6 +6143,7 @@ static void hp_set_turn(const harp_model *m, const uint8_t *frequencies, int32_t
     int32_t i, half = m->rope_dims / 2;
     for (i = 0; i < half; i++) {
         float angle = (float)position * hp_f32(frequencies + 4 * (size_t)i);
+        if (!(fabsf(angle) < 17179869184.0f)) angle = 0.0f; /* the file has been changed since hp_bind_rope saw it */
         hp_sine_cosine((double)angle, &turn[half + i], &turn[i]);
         turn[i] = turn[i] * m->recipe.rope_scale;
         turn[half + i] = turn[half + i] * m->recipe.rope_scale;
@@ -5991,15 +6168,18 @@ static void hp_finish_embedding(harp_session *s, const hp_row *row, float *x)
     s->kernels->add_to(x, embedding, s->model->info.hidden);
 }
 
+/* The residual stream begins here, and its padding, which norms and products read with it, at zero: a row before may
+ * have left a NaN there, for what a NaN or an infinity is multiplied with, padding of zeros too, becomes NaN. */
 static harp_status hp_embed(harp_session *s, harp_error *err)
 {
     const harp_model *m = s->model;
     const uint8_t *frequencies = hp_is_long(m, s->n_tokens) ? m->rope_long : m->rope_frequencies;
-    int32_t i;
+    int32_t i, hidden = m->info.hidden;
     for (i = 0; i < s->n_rows; i++) {
         const hp_row *row = &s->rows[i];
         float *x = s->x + (size_t)i * s->hidden_stride, *turn = s->turn + (size_t)i * s->turn_stride;
         hp_matrix_row(&m->embedding, row->token, x);
+        memset(x + hidden, 0, (size_t)(hp_round_up(hidden, HP_GROUP) - hidden) * sizeof *x);
         if (row->reframing >= 0 && hp_apply_mask(s, row, x, err)) return HARP_ERR_CANCELLED;
         hp_finish_embedding(s, row, x);
         if (m->rope_frequencies) hp_set_turn(m, frequencies, row->position, turn);
@@ -6371,7 +6551,9 @@ static harp_status hp_forward(harp_session *s, harp_error *err)
         if (s->client && hp_is_cancelled(s->client)) return HP_CLIENT_CANCELLED;
         if (hp_is_cancelled(s)) return hp_fail(err, HARP_ERR_CANCELLED, "cancelled by the caller");
         if (p->budget <= 0) return HP_PAUSED;
-        hp_do_stage(s);
+        s->job.unsound = !hp_thread_is_sound();
+        if (!s->job.unsound) hp_do_stage(s);
+        if (s->job.unsound) return hp_refuse_thread(err);
     }
     return HARP_OK;
 }
@@ -7616,7 +7798,9 @@ static harp_status hp_go_on(harp_session *s, const float **logits, harp_step *no
 {
     hp_progress *p = &s->progress;
     harp_status status = HARP_OK;
-    if (!p->resuming) {
+    if (!hp_thread_is_sound()) {
+        status = hp_refuse_thread(err);
+    } else if (!p->resuming) {
         hp_drop_slices(s);
         hp_truncate(s, s->n_tokens);
         hp_follow_turn(s);
@@ -7851,8 +8035,7 @@ static harp_status hp_tune(harp_session *s, const harp_params *params, harp_erro
     old = &s->params;
     if (!hp_same_memory(old, &next) || !hp_fits_memory(s, &next))
         return hp_fail(err, HARP_ERR_ARGUMENT, "a parameter that determines memory or threads cannot change");
-    kernels = hp_find_kernels(next.isa);
-    if (!kernels) return hp_no_such_set(next.isa, err);
+    if ((status = hp_choose_kernels(next.isa, &kernels, err)) != HARP_OK) return status;
     hp_forget_drafts(s); /* first, for it keeps what a step in slices has computed so far, by the old masks */
     if (next.delta != old->delta || next.seed != old->seed || next.rescale != old->rescale
         || next.mask_fn != old->mask_fn || next.harp_user != old->harp_user || next.reframe_from != old->reframe_from)
@@ -8295,6 +8478,7 @@ HARP_API harp_end harp_generate_end(const harp_session *s)
 #undef hp_vw_load
 #undef hp_vi_dot4
 #undef hp_vf_abs
+#undef hp_vf_clamp
 #undef hp_vf_load_first
 #undef hp_vf_first
 #undef hp_vf_sum

@@ -223,6 +223,7 @@ if [ "$all" = all ]; then
         check "gcc -march=sapphirerapids" gcc -march=sapphirerapids -O1 -Wall -Wextra -Werror -c harp_impl.c -o $B/strict.o
     fi
     same_bits "gcc -ffp-contract=fast" "" gcc -O3 -march=native -ffp-contract=fast
+    run "clang -ffp-contract=fast, a set that fuses" sh tests/fused_sets.sh $B $F/llama_gqa/model.harp
     same_bits "aarch64, qemu" qemu-aarch64 aarch64-linux-gnu-gcc -static -O2
     same_bits "s390x big-endian, qemu" qemu-s390x s390x-linux-gnu-gcc -static -O2
     same_bits "s390x -std=c99, qemu" qemu-s390x s390x-linux-gnu-gcc -std=c99 -static -O2

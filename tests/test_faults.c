@@ -94,7 +94,7 @@ static void faulty_free(void *user, void *block, size_t bytes)
 
 static size_t make_model(unsigned tokenizer, unsigned char *data)
 {
-    fz_shape s = {2, 4, 2, 6, 24, 20, 80, 64, 0, 0, 0, 0, 77};
+    fz_shape s = {2, 4, 2, 6, 24, 20, 80, 64, 0, 0, 0, 0, 77, 0, 0};
     s.tokenizer = tokenizer;
     return fz_write_harp(&s, data, MODEL_BYTES);
 }
@@ -756,7 +756,7 @@ static void test_refused_changes(void)
 static void test_wrong_drafts(void)
 {
     unsigned char *data = malloc(MODEL_BYTES), *other_data = malloc(MODEL_BYTES);
-    fz_shape shape = {1, 2, 1, 6, 24, 20, 79, 64, 0, 0, 0, 0, 78};
+    fz_shape shape = {1, 2, 1, 6, 24, 20, 79, 64, 0, 0, 0, 0, 78, 0, 0};
     harp_model *m = open_model(data, make_model(0, data)), *other;
     harp_params p = params_of();
     harp_session *s = NULL, *draft = NULL;
@@ -816,7 +816,7 @@ static void test_drafts_that_end(void)
 static void test_wrong_beams(void)
 {
     unsigned char *data = malloc(MODEL_BYTES);
-    fz_shape shape = {1, 2, 1, 6, 24, 20, 40, 64, 0, 0, 0, 0, 79};
+    fz_shape shape = {1, 2, 1, 6, 24, 20, 40, 64, 0, 0, 0, 0, 79, 0, 0};
     harp_model *m = open_model(data, fz_write_harp(&shape, data, MODEL_BYTES));
     harp_beam_options o = harp_beam_defaults();
     harp_params p = params_of();
@@ -926,7 +926,7 @@ static void test_tuning_one_step(void)
 static void test_float_matrices(void)
 {
     unsigned char *data = malloc(MODEL_BYTES);
-    fz_shape shape = {2, 4, 2, 6, 27, 20, 83, 64, 0, 0, 0, 1, 80};
+    fz_shape shape = {2, 4, 2, 6, 27, 20, 83, 64, 0, 0, 0, 1, 80, 0, 0};
     harp_model *m = open_model(data, fz_write_harp(&shape, data, MODEL_BYTES));
     harp_params p = params_of();
     harp_session *a = NULL, *b = NULL;
@@ -1084,6 +1084,47 @@ static void test_logits_that_are_no_numbers(void)
     free(data);
 }
 
+/* Makes the embedding of a token as large as its type can be, and finite. */
+static void swell(unsigned char *data, int32_t token, int is_float)
+{
+    unsigned char *p = weights_of(data, "embedding");
+    int32_t c;
+    for (c = 0; c < 17; c++)
+        if (is_float) fz_store(p + 4 * (16 * (size_t)c + (size_t)token), hp_bits(c % 2 ? 3e38f : -3e38f), 4);
+    if (!is_float) fz_store(p + 2 * (size_t)token, 0x7BFF, 2);
+}
+
+/* What a token computes that overflows ends with that token: once it is taken back, the session is as good as new. Its
+ * infinities reach the padding of the rows, for the width is no multiple of 16. */
+static void test_overflow_does_not_last(void)
+{
+    unsigned char *data = malloc(MODEL_BYTES);
+    unsigned kind, overflows = 0;
+    for (kind = 0; kind < 16; kind++) {
+        fz_shape shape = {2, 4, 2, 6, 17, 20, 80, 64, 0, 0, 0, 0, 77, 0, 0};
+        int32_t large = 7, i;
+        harp_session *s = NULL, *fresh = NULL;
+        harp_params p = params_of();
+        harp_model *m;
+        size_t bytes;
+        shape.is_float = kind & 1, shape.layer_norm = kind >> 1 & 1, shape.norms_after = kind >> 2 & 1;
+        p.activations = kind & 8 ? HARP_ACT_INT8 : HARP_ACT_F32, p.batch = 4;
+        bytes = fz_write_harp(&shape, data, MODEL_BYTES);
+        swell(data, large, shape.is_float != 0);
+        m = open_model(data, bytes);
+        CHECK(harp_session_open(&s, m, &p, NULL) == HARP_OK && harp_session_open(&fresh, m, &p, NULL) == HARP_OK);
+        for (i = 0; i < 6; i++) CHECK(harp_feed(s, &large, 1, NULL) == HARP_OK);
+        overflows += harp_next(s, NULL, NULL) == HARP_ERR_NUMBER;
+        CHECK(harp_rewind(s, 0, NULL) == HARP_OK && harp_feed(s, prompt, PROMPT, NULL) == HARP_OK);
+        CHECK(harp_feed(fresh, prompt, PROMPT, NULL) == HARP_OK && state_of(s) == state_of(fresh));
+        CHECK(future(fresh) != 0 && future(s) == future(fresh));
+        harp_session_close(s), harp_session_close(fresh);
+        harp_close(m);
+    }
+    CHECK(overflows >= 4);
+    free(data);
+}
+
 /* ---- saved sessions by somebody who can compute checksums ---- */
 
 static void seal_image(unsigned char *image, size_t bytes)
@@ -1219,6 +1260,7 @@ int main(int argc, char **argv)
     test_int8_extremes();
     test_ends_of_generation();
     test_logits_that_are_no_numbers();
+    test_overflow_does_not_last();
     test_forged_images();
     test_names_in_errors();
     test_small_file_wants_much();
@@ -1229,6 +1271,7 @@ int main(int argc, char **argv)
     (void)test_tuning_one_step, (void)test_float_matrices, (void)test_int8_extremes;
     (void)test_tuning, (void)test_ends_of_generation, (void)test_refused_changes, (void)test_wrong_drafts;
     (void)test_logits_that_are_no_numbers, (void)test_drafts_that_end, (void)test_wrong_beams;
+    (void)test_overflow_does_not_last;
     (void)test_names_in_errors, (void)test_small_file_wants_much, (void)test_image_holds_no_old_memory;
 #endif
     printf("note   %ld failures injected\n", injected);

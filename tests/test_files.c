@@ -9,6 +9,9 @@
  */
 #if defined(_WIN32)
 #include <windows.h>
+#elif defined(__unix__) || defined(__APPLE__)
+#include <sys/stat.h>
+#include <unistd.h>
 #endif
 #include <stdio.h>
 #include <stdlib.h>
@@ -133,6 +136,88 @@ static void test_refused(const char *path, const char *sentence)
     if (!strstr(err.text, sentence)) printf("%s\n", err.text);
 }
 
+/* All that a model says without computing: metadata, texts of tokens, a text encoded and decoded. */
+static unsigned long what_it_says(const harp_model *m)
+{
+    static const char text[] = "One day, Anna wanted to learn to read. 12 <|x|>";
+    harp_info info = harp_model_info(m);
+    harp_decoder decoder;
+    harp_meta meta;
+    int32_t tokens[128], i;
+    size_t n = 0, bytes = 0, k;
+    unsigned long sum = 1;
+    char *out = malloc((size_t)info.longest_token + 8);
+    for (k = 0; k < strlen(info.architecture); k++) sum = sum * 31 + (unsigned char)info.architecture[k];
+    for (i = 0; harp_meta_at(m, i, &meta); i++)
+        for (k = 0; k < meta.bytes; k++) sum = sum * 31 + (unsigned char)meta.data[k];
+    for (i = 0; i < info.vocab; i++) {
+        const char *p = harp_token_text(m, i, &bytes);
+        for (k = 0; p && k < bytes; k++) sum = sum * 31 + (unsigned char)p[k];
+    }
+    CHECK(harp_encode(m, text, strlen(text), 0, tokens, 128, &n, NULL) == HARP_OK);
+    harp_decoder_start(&decoder, m, 0);
+    for (k = 0; k < n; k++) {
+        CHECK(harp_decode(&decoder, tokens[k], out, (size_t)info.longest_token + 8, &bytes, NULL) == HARP_OK);
+        for (i = 0; i < (int32_t)bytes; i++) sum = sum * 31 + (unsigned char)out[i];
+        sum = sum * 31 + (unsigned long)tokens[k];
+    }
+    free(out);
+    return sum;
+}
+
+/* Another program writes into the file of a model that is open. Windows does not let it; elsewhere the weights change,
+ * that is numbers, and nothing else. */
+static void test_overwritten(const char *path, const unsigned char *image, size_t bytes)
+{
+    static const int fill[] = {0xFF, 0x7B, 0x00, 0x41};
+    size_t i, k;
+    for (i = 0; i < sizeof fill / sizeof *fill && (MAPS || READS); i++) {
+        harp_model *m = NULL;
+        harp_session *s = NULL;
+        harp_params p = harp_defaults();
+        harp_error err;
+        FILE *file;
+        unsigned long before;
+        int32_t tokens[3] = {5, 6, 7};
+        write_file(path, image, bytes);
+        CHECK(open_path(&m, path, &err) == HARP_OK);
+        before = what_it_says(m);
+        file = open_utf8(path, "r+b");
+#if defined(_WIN32)
+        CHECK(!MAPS || file == NULL);
+#else
+        CHECK(file != NULL);
+#endif
+        for (k = 0; file && k < bytes; k++) fputc(fill[i], file);
+        if (file) fclose(file);
+        CHECK(what_it_says(m) == before);
+        p.context = 16;
+        if (!MALLOC) p.allocator.alloc = take, p.allocator.free = give_back;
+        CHECK(harp_session_open(&s, m, &p, &err) == HARP_OK);
+        if (s && harp_feed(s, tokens, 3, &err) == HARP_OK) harp_next(s, NULL, &err);
+        CHECK(err.status == HARP_OK || err.status == HARP_ERR_NUMBER);
+        CHECK(harp_verify(m, &err) == (MAPS && file ? HARP_ERR_FORMAT : HARP_OK));
+        harp_session_close(s);
+        harp_close(m);
+    }
+}
+
+/* What is no file is refused: a pipe would have us wait for ever. */
+static void test_pipe(const char *path)
+{
+#if defined(__unix__) || defined(__APPLE__)
+    remove(path);
+    CHECK(mkfifo(path, 0600) == 0);
+    alarm(60); /* to end this program if it waits */
+    test_refused(path, "is not a regular file");
+    alarm(0);
+    remove(path);
+    if (MAPS || READS) test_refused("/dev/null", "is not a regular file");
+#else
+    (void)path;
+#endif
+}
+
 int main(int argc, char **argv)
 {
     static unsigned char image[4u << 20];
@@ -157,12 +242,14 @@ int main(int argc, char **argv)
     sprintf(path, "%.400s/m\xC3\xB6" "del \xE6\xA8\xA1\xE5\x9E\x8B.harp", argv[2]);
     write_file(path, image, bytes);
     test_file(path, expected);
+    test_overwritten(path, image, bytes);
     write_file(path, image, bytes / 2);
     test_refused(path, "cut off");
     write_file(path, image, 10);
     test_refused(path, "not a .harp file");
     write_file(path, image, 0); /* nothing to map, but it can be read */
     test_refused(path, READS ? "not a .harp file" : "cannot map or read");
+    test_pipe(path);
     sprintf(path, "%.400s/there is none.harp", argv[2]);
     test_refused(path, "cannot open");
     test_refused(folder_path, ""); /* a folder: what is said differs between systems, that it is refused does not */

@@ -62,7 +62,7 @@ static void make_file_of(fz_shape s)
 
 static fz_shape shape_of(unsigned tokenizer)
 {
-    fz_shape s = {2, 4, 2, 6, 24, 20, 80, 64, 0, 0, 0, 0, 77}; /* 4 heads of 6, 2 of keys and values, untied */
+    fz_shape s = {2, 4, 2, 6, 24, 20, 80, 64, 0, 0, 0, 0, 77, 0, 0}; /* 4 heads of 6, 2 of keys and values, untied */
     s.tokenizer = tokenizer;
     return s;
 }
@@ -190,8 +190,58 @@ static void test_header(void)
     put(56, data + 32, 8), DAMAGED(contradict);
     put(56, (bytes + 127) / 64 * 64, 8), DAMAGED(contradict);
     put(32, 0x80000000u, 4), DAMAGED(contradict);
+    put(32, 4097, 4), DAMAGED("bytes and 4097 metadata entries; allowed are 268435456 and 4096");
+    put(32, 4096, 4), DAMAGED("metadata entry"); /* they are not there, but might be */
     put(36, 0x80000000u, 4), DAMAGED(contradict);
     put(36, 0xFFFFFFFFu, 4), DAMAGED(contradict);
+}
+
+/* Heads of more than 256 MiB are refused before anything of them is read: the bytes are not there. */
+static void test_largest_head(void)
+{
+    uint64_t most = (uint64_t)1 << 28;
+    harp_source source = harp_source_defaults();
+    harp_model *m = NULL;
+    harp_error err;
+    source.data = file, source.bytes = most + 128;
+    put(16, most + 128, 8), put(56, most + 64, 8);
+    CHECK(harp_open_source(&m, &source, &err) == HARP_ERR_FORMAT && strstr(err.text, "the head has 268435520 bytes"));
+    make_file();
+}
+
+/* As many metadata entries as there may be: all of them are found, by index, in no time. */
+static void test_most_metadata(void)
+{
+    static uint8_t image[1 << 19];
+    fz_shape s = shape_of(0);
+    size_t bytes = fz_write_harp(&s, image, sizeof image), table = (size_t)hp_u64(image + 48), end, more;
+    int32_t n = (int32_t)hp_u32(image + 32), i, good = 0;
+    uint32_t k, tensors = hp_u32(image + 36);
+    fz_file f;
+    harp_source source = harp_source_defaults();
+    harp_model *m = NULL;
+    harp_meta meta;
+    clock_t begin;
+    more = 32 * (size_t)(4096 - n) + 64 - 32 * (size_t)(4096 - n) % 64; /* what follows moves by that */
+    memmove(image + table + more, image + table, bytes - table);
+    end = 64 + (size_t)hp_u64(image + 40);
+    f.data = image, f.bytes = end, f.capacity = table + more;
+    for (i = n; i < 4096; i++) fz_integer(&f, "a", (uint64_t)i);
+    memset(image + f.bytes, 0, table + more - f.bytes);
+    fz_store(image + 40, f.bytes - 64, 8), fz_store(image + 48, table + more, 8);
+    fz_store(image + 56, hp_u64(image + 56) + more, 8);
+    for (k = 0; k < tensors; k++) {
+        uint8_t *record = image + table + more + 96 * (size_t)k;
+        fz_store(record + 72, hp_u64(record + 72) + more, 8);
+    }
+    fz_seal(image, bytes + more);
+    source.data = image, source.bytes = bytes + more;
+    CHECK(harp_open_source(&m, &source, NULL) == HARP_OK);
+    begin = clock();
+    for (i = 0; m && i < 4096; i++)
+        good += harp_meta_at(m, i, &meta) && (i < n || (strcmp(meta.key, "a") == 0 && meta.integer == i));
+    CHECK(good == 4096 && (double)(clock() - begin) / CLOCKS_PER_SEC < 4.0); /* less than a tenth of a second */
+    harp_close(m);
 }
 
 /* Metadata to the last byte of the file, whose second entry begins 8 bytes before it: nothing behind is read. */
@@ -499,6 +549,19 @@ static void set_words(const char *table, const uint32_t *values, size_t n)
     set_meta(table, HARP_META_BYTES, bytes, 4 * n);
 }
 
+/* Makes a normal token one of another type. */
+static void set_type(uint32_t id, uint8_t type)
+{
+    static const char sorted[] = "tokenizer.sorted";
+    uint32_t list[80], n = 0, i;
+    size_t bytes;
+    value_of(sorted, &bytes);
+    for (i = 0; i < bytes / 4; i++)
+        if (word_at(sorted, i) != id) list[n++] = word_at(sorted, i);
+    set_words(sorted, list, n);
+    value_of("tokenizer.types", NULL)[id] = type;
+}
+
 static void test_tables(void)
 {
     static const char *const tables[] = {"offsets", "text",        "types",  "sorted",
@@ -605,6 +668,9 @@ static void test_lists(void)
     set_word(of_bytes, 'a', word_at(of_bytes, 'b')), DAMAGED(of_bytes);
     set_word(of_bytes, value_of("tokenizer.text", NULL)[word_at("tokenizer.offsets", pair)], pair), DAMAGED(of_bytes);
     set_word(of_bytes, 'a', 0xFFFFFFFFu), OPENS();
+    set_type(word_at(of_bytes, 'a'), HP_TOKEN_USER), OPENS();
+    set_type(word_at(of_bytes, 'a'), HP_TOKEN_CONTROL), DAMAGED(of_bytes); /* typed text would become it */
+    set_type(word_at(of_bytes, 'a'), HP_TOKEN_UNKNOWN), DAMAGED(of_bytes);
 }
 
 static void test_merges(void)
@@ -814,6 +880,190 @@ static void test_word_rules(void)
     set_normalization(5, 0xE9), set_word("tokenizer.decompose", 8, 0x316), set_word("tokenizer.decompose", 9, 0x319);
     CHECK(count_tokens("a\xC3\xA9\xE2\x82") > 0); /* a letter of four parts */
     set_integer("tokenizer.kind", 1), set_integer("tokenizer.spaces", 0), check_words(__LINE__);
+}
+
+/* Text that nobody has declared special becomes no special token: not by merges that make one of its name, and not
+ * because bytes without a token become the unknown one. */
+static void test_typed_control(void)
+{
+    uint32_t left = 3, right = word_at("tokenizer.merges", 0), result = word_at("tokenizer.merges", 2), type, kind, i;
+    size_t n, bytes;
+    int32_t tokens[8];
+    for (type = HP_TOKEN_NORMAL; type <= HP_TOKEN_USER; type++)
+        for (kind = 1; kind <= 2; kind++) {
+            int special = type == HP_TOKEN_UNKNOWN || type == HP_TOKEN_CONTROL;
+            harp_model *m;
+            const char *text;
+            set_integer("tokenizer.kind", kind), set_integer("tokenizer.spaces", 0);
+            set_integer("tokenizer.ignore_merges", 1);
+            if (type != HP_TOKEN_NORMAL) set_type(result, (uint8_t)type);
+            m = open_or_exit();
+            text = harp_token_text(m, (int32_t)result, &bytes);
+            CHECK(harp_encode(m, text, bytes, 0, tokens, 8, &n, NULL) == HARP_OK);
+            if (special) CHECK(n == 2 && tokens[0] == (int32_t)left && tokens[1] == (int32_t)right);
+            else CHECK(n == 1 && tokens[0] == (int32_t)result);
+            harp_close(m);
+            make_file();
+        }
+    for (i = 0; i < 2; i++) { /* 0: unknown, 1: a control token */
+        harp_model *m;
+        set_integer("tokenizer.unknown", i);
+        m = open_or_exit();
+        CHECK(harp_encode(m, "z", 1, 0, tokens, 8, &n, NULL) == HARP_OK && n == 1 - (size_t)i && (i || tokens[0] == 0));
+        harp_close(m);
+        make_file();
+    }
+}
+
+/* A vocabulary of the letters a (token 3) and b (4), and of added tokens from 5 on. */
+typedef struct letters {
+    uint8_t text[1 << 15], types[80];
+    uint32_t offsets[81], added[150], n_added;
+} letters;
+
+static void start_letters(letters *l)
+{
+    uint32_t i;
+    memset(l, 0, sizeof *l);
+    for (i = 0; i < 80; i++) l->types[i] = i < 3 ? HP_TOKEN_UNUSED : i < 5 ? HP_TOKEN_NORMAL : HP_TOKEN_USER;
+    l->text[0] = 'a', l->text[1] = 'b';
+    l->offsets[4] = 1, l->offsets[5] = 2;
+}
+
+/* Ends added token `id`, whose `bytes` bytes are there, and sorts it in; a text that is there already is left out. */
+static void end_added(letters *l, uint32_t id, uint32_t bytes)
+{
+    uint32_t k, other;
+    int order = 1;
+    l->offsets[id + 1] = l->offsets[id] + bytes;
+    for (k = 0; k < l->n_added; k++) {
+        other = l->added[2 * k];
+        order = hp_compare_text(l->text + l->offsets[id], bytes, l->text + l->offsets[other],
+                                l->offsets[other + 1] - l->offsets[other]);
+        if (order <= 0) break;
+    }
+    if (order == 0) return;
+    memmove(l->added + 2 * k + 2, l->added + 2 * k, 8 * (size_t)(l->n_added - k));
+    l->added[2 * k] = id, l->added[2 * k + 1] = 0, l->n_added++;
+}
+
+static harp_model *open_letters(const letters *l)
+{
+    static uint32_t sorted[2] = {3, 4}, of_bytes[256], none[81];
+    memset(of_bytes, 0xFF, sizeof of_bytes), of_bytes['a'] = 3, of_bytes['b'] = 4;
+    set_words("tokenizer.offsets", l->offsets, 81), set_meta("tokenizer.text", HARP_META_BYTES, l->text, l->offsets[80]);
+    set_meta("tokenizer.types", HARP_META_BYTES, l->types, 80), set_words("tokenizer.sorted", sorted, 2);
+    set_words("tokenizer.bytes", of_bytes, 256), set_words("tokenizer.merge_first", none, 81);
+    set_words("tokenizer.merges", none, 0), set_words("tokenizer.added", l->added, 2 * l->n_added);
+    return open_or_exit();
+}
+
+/* Added tokens of 1 to `longest` letters, of which many begin like the one before. */
+static harp_model *open_alike(unsigned seed, unsigned longest)
+{
+    static letters l;
+    uint32_t id, k;
+    unsigned state = seed;
+    start_letters(&l);
+    for (id = 5; id < 80; id++) {
+        uint32_t bytes = 1 + fz_random(&state, longest), before = l.offsets[id] - l.offsets[id - 1];
+        uint32_t same = before * (7 - fz_random(&state, 3)) / 7;
+        uint8_t *p = l.text + l.offsets[id];
+        for (k = 0; k < bytes; k++) p[k] = k < same ? l.text[l.offsets[id - 1] + k] : (uint8_t)('a' + fz_random(&state, 2));
+        end_added(&l, id, bytes);
+    }
+    return open_letters(&l);
+}
+
+/* The longest added token at p, by comparing with every one of them. */
+static int32_t longest_added(const hp_tokenizer *t, const uint8_t *p, size_t left)
+{
+    size_t bytes, most = 0;
+    int32_t i, best = -1;
+    for (i = 0; i < t->n_added; i++) {
+        const uint8_t *token = hp_token(t, hp_u32_at(t->added, 2 * (size_t)i), &bytes);
+        if (bytes <= most || bytes > left || memcmp(token, p, bytes) != 0) continue;
+        most = bytes, best = i;
+    }
+    return best;
+}
+
+/* The longest added token is found at each place of a text that is full of their beginnings. */
+static void test_added_tokens(void)
+{
+    static const harp_span span = {0, 0};
+    unsigned round, state = 5;
+    for (round = 0; round < 60; round++) {
+        harp_model *m = open_alike(round, round % 3 ? 12 : 300);
+        const hp_tokenizer *t = &m->tokenizer;
+        uint8_t text[600];
+        size_t at, bytes, wrong = 0, found = 0;
+        hp_encoder e;
+        for (at = 0; at < sizeof text; at++) text[at] = (uint8_t)('a' + fz_random(&state, 2));
+        for (at = 0; at < sizeof text - 300; at += 50) {
+            uint32_t id = hp_u32_at(t->added, 2 * (size_t)fz_random(&state, (unsigned)t->n_added));
+            const uint8_t *token = hp_token(t, id, &bytes);
+            memcpy(text + at, token, bytes);
+        }
+        memset(&e, 0, sizeof e);
+        e.m = m, e.t = t, e.text = text, e.end = text + sizeof text, e.spans = &span, e.n_spans = 1, e.span_end = text;
+        hp_note_starts(&e);
+        for (at = 0; at < sizeof text; at++) {
+            int32_t best = longest_added(t, text + at, sizeof text - at);
+            wrong += hp_added_at(&e, text + at) != best, found += best >= 0;
+        }
+        CHECK(wrong == 0 && found > 0);
+        harp_close(m);
+        make_file();
+    }
+}
+
+/* Added tokens that differ in their last letters alone: a text of all the others is compared with them in vain. */
+static void test_deep_added_tokens(void)
+{
+    enum { LONG = 400000, DEEP = 360 };
+    static letters l;
+    char *text = malloc(LONG);
+    int32_t *tokens = malloc(LONG * sizeof *tokens);
+    harp_model *m;
+    clock_t begin;
+    size_t n = 0;
+    uint32_t id;
+    start_letters(&l);
+    for (id = 5; id < 80; id++) {
+        uint8_t *p = l.text + l.offsets[id];
+        memset(p, 'a', DEEP), p[DEEP - 2] = (uint8_t)('b' + id / 9), p[DEEP - 1] = (uint8_t)('b' + id % 9);
+        end_added(&l, id, DEEP);
+    }
+    m = open_letters(&l);
+    memset(text, 'a', LONG);
+    begin = clock();
+    CHECK(harp_encode(m, text, LONG, 0, tokens, LONG, &n, NULL) == HARP_OK && n == LONG);
+    CHECK((double)(clock() - begin) / CLOCKS_PER_SEC < 4.0); /* a fraction of a second; with a search a byte, thirty */
+    harp_close(m);
+    free(text), free(tokens);
+    make_file();
+}
+
+/* Items that fail cost patience, too: the search gives up, and what is left is one word. */
+static void test_failing_items(void)
+{
+    static uint32_t items[4 * HP_MOST_ITEMS];
+    uint8_t text[40];
+    const uint8_t *ends[HP_MOST_STAGES + 1], *end = text + sizeof text;
+    size_t i, patience = 5 * HP_MOST_ITEMS;
+    harp_model *m;
+    memset(text, 'a', sizeof text);
+    for (i = 0; i < 4 * HP_MOST_ITEMS; i++)
+        items[i] = i == 0 ? BEGIN : i % 4 == 0 ? HP_ITEM_ALTERNATIVE : i % 4 < 3; /* of digits, one or more */
+    set_program(99, 0), set_words("tokenizer.words", items, 4 * HP_MOST_ITEMS);
+    m = open_or_exit();
+    for (i = 0; i <= HP_MOST_STAGES; i++) ends[i] = i ? text : end;
+    CHECK(hp_program_word(&m->tokenizer, ends, text, &patience) == end && patience == 0);
+    ends[1] = text, text[20] = '1'; /* never found */
+    CHECK(hp_program_word(&m->tokenizer, ends, text, &patience) == end);
+    harp_close(m);
+    make_file();
 }
 
 /* Eight stages that cut alike are as one. */
@@ -1142,6 +1392,8 @@ int main(void)
 {
     make_file();
     test_header();
+    test_largest_head();
+    test_most_metadata();
     test_metadata_entries();
     test_metadata_at_the_end();
     test_tensor_records();
@@ -1158,6 +1410,10 @@ int main(void)
     test_word_programs();
     test_normalization();
     test_word_rules();
+    test_typed_control();
+    test_added_tokens();
+    test_deep_added_tokens();
+    test_failing_items();
     test_most_stages();
     test_vain_search();
     test_memory_of_a_text();

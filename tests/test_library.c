@@ -8,6 +8,7 @@
  */
 #include "../harp_impl.c"
 
+#include <fenv.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -197,6 +198,37 @@ static void test_instruction_sets(const harp_model *m)
     CHECK(open_session_status(m, p) == HARP_ERR_UNSUPPORTED);
 }
 
+/* As hp_rope, with products that are not rounded, in the pairs from..to-1. */
+static int fused_from, fused_to;
+
+static void fused_rope(float *head, const float *turn, int32_t dims)
+{
+    float plain[256];
+    int32_t half = dims / 2, i;
+    memcpy(plain, head, (size_t)dims * sizeof *head);
+    hp_rope_c(head, turn, dims);
+    for (i = fused_from; i < fused_to && i < half; i++) {
+        float bs = plain[i + half] * turn[i + half];
+        head[i] = (float)((double)plain[i] * (double)turn[i] - (double)bs);
+    }
+}
+
+/* Every set of this build keeps products and sums apart; one that does not is recognised, be it in a vector or behind
+ * the last one. tests/fused_sets.sh builds one. */
+static void test_sets_are_sound(void)
+{
+    hp_kernels fused = hp_kernels_c;
+    const hp_kernels *k;
+    int i;
+    for (i = 0; (k = hp_kernels_at(i)) != NULL; i++) CHECK(hp_set_is_sound(k));
+    fused.rope = fused_rope;
+    CHECK(hp_set_is_sound(&fused));
+    fused_from = 3, fused_to = 4;
+    CHECK(!hp_set_is_sound(&fused));
+    fused_from = HP_LANES, fused_to = 64;
+    CHECK(!hp_set_is_sound(&fused));
+}
+
 static void test_prompt_splits(const harp_model *m)
 {
     harp_params p = harp_defaults();
@@ -283,6 +315,118 @@ static void test_rewind(const harp_model *m)
     CHECK(harp_rewind(s, 0, NULL) == HARP_OK && harp_feed(s, prompt, PROMPT, NULL) == HARP_OK);
     CHECK(next_hash(s, 20) == first);
     CHECK(harp_rewind(s, 41, NULL) == HARP_ERR_ARGUMENT);
+    harp_session_close(s);
+}
+
+/* ---- A thread whose floats work otherwise ---- */
+
+enum { MODES = 6 };
+
+/* Puts this thread into a mode in which floats round or flush otherwise; 0 if it has none. -1: the usual one. */
+static int set_mode(int mode)
+{
+#ifdef __SSE__
+    _mm_setcsr((_mm_getcsr() & ~0x8040u) | (mode == 3 ? 0x8000u : mode == 4 ? 0x0040u : mode == 5 ? 0x8040u : 0));
+    if (mode >= 3) return 1;
+#elif defined(__aarch64__) && defined(__GNUC__)
+    uint64_t fpcr;
+    __asm__ volatile("mrs %0, fpcr" : "=r"(fpcr));
+    fpcr = (fpcr & ~((uint64_t)1 << 24)) | (uint64_t)(mode == 3) << 24;
+    __asm__ volatile("msr fpcr, %0" : : "r"(fpcr));
+    if (mode == 3) return 1;
+#endif
+#ifdef FE_UPWARD
+    {
+        static const int modes[] = {FE_UPWARD, FE_DOWNWARD, FE_TOWARDZERO};
+        if (mode < 3) return fesetround(mode < 0 ? FE_TONEAREST : modes[mode]) == 0;
+    }
+#endif
+    return mode < 0;
+}
+
+static int keep_scores(void *user, int32_t position, const float *logits)
+{
+    (void)user, (void)position, (void)logits;
+    return 0;
+}
+
+static int keep_steps(void *user, const harp_step *step, const float *vanilla, const float *combined)
+{
+    (void)user, (void)step, (void)vanilla, (void)combined;
+    return 0;
+}
+
+/* Every call that computes is refused there and leaves the session as it was; back in the usual mode it goes on. */
+static void test_modes(const harp_model *m, const char *path)
+{
+    harp_params p = harp_defaults();
+    harp_session *s, *beams, *none = NULL;
+    harp_beam_options options = harp_beam_defaults();
+    harp_model *opened = NULL;
+    harp_error err;
+    uint64_t expected;
+    size_t bytes;
+    int mode, done, tried = 0;
+    p.context = 64;
+    s = open_session(m, p);
+    p.harp = 0, p.beams = 2;
+    beams = open_session(m, p);
+    CHECK(harp_feed(s, prompt, PROMPT, NULL) == HARP_OK && harp_feed(beams, prompt, PROMPT, NULL) == HARP_OK);
+    expected = next_hash(s, 4), options.max_tokens = 8;
+    for (mode = 0; mode < MODES; mode++) {
+        CHECK(harp_rewind(s, PROMPT, NULL) == HARP_OK);
+        if (!set_mode(mode)) continue;
+        tried++;
+        CHECK(harp_next(s, NULL, &err) == HARP_ERR_BUILD && strstr(err.text, "floating-point mode"));
+        CHECK(harp_step_some(s, 1000, &done, NULL, NULL) == HARP_ERR_BUILD && !done);
+        CHECK(harp_feed(s, prompt, 3, NULL) == HARP_ERR_BUILD);
+        CHECK(harp_score(s, prompt, 3, keep_scores, NULL, NULL) == HARP_ERR_BUILD);
+        CHECK(harp_score_harp(s, prompt, 3, keep_steps, NULL, NULL) == HARP_ERR_BUILD);
+        CHECK(harp_beam(beams, &options, NULL, NULL) == HARP_ERR_BUILD);
+        CHECK(harp_tune(beams, &p, NULL) == HARP_ERR_BUILD);
+        CHECK(harp_session_open(&none, m, &p, NULL) == HARP_ERR_BUILD && !none);
+        CHECK(harp_session_memory(m, &p, &bytes, NULL) == HARP_ERR_BUILD);
+        CHECK(harp_open(&opened, path, NULL) == HARP_ERR_BUILD && !opened);
+        set_mode(-1);
+        CHECK(s->n_tokens == PROMPT && beams->n_tokens == PROMPT && next_hash(s, 4) == expected);
+    }
+    CHECK(harp_beam(beams, &options, NULL, NULL) == HARP_OK);
+    harp_session_close(s), harp_session_close(beams);
+    if (tried == 0) printf("skipped  floating-point modes: this machine has one alone\n");
+}
+
+static int modes_left;
+
+static int change_mode(void *user)
+{
+    (void)user;
+    if (modes_left-- == 0) set_mode(2);
+    return 0;
+}
+
+/* A callback leaves another mode behind, at any stage of a pass: the step is refused, and can be made again. */
+static void test_mode_from_a_callback(const harp_model *m)
+{
+    harp_params p = harp_defaults();
+    harp_session *s;
+    uint64_t expected;
+    int n;
+    p.context = 64, p.cancel = change_mode, p.schedule = HARP_SCHEDULE_LAZY, p.theta = -1.0f;
+    modes_left = -1;
+    s = open_session(m, p);
+    CHECK(harp_feed(s, prompt, PROMPT, NULL) == HARP_OK);
+    expected = next_hash(s, 1);
+    for (n = 0; n < 100 && set_mode(2); n++) {
+        harp_status status;
+        set_mode(-1), modes_left = n;
+        CHECK(harp_rewind(s, PROMPT, NULL) == HARP_OK);
+        status = harp_next(s, NULL, NULL);
+        set_mode(-1);
+        if (modes_left >= 0) break; /* the step ended before */
+        CHECK(status == HARP_ERR_BUILD && harp_rewind(s, PROMPT, NULL) == HARP_OK && next_hash(s, 1) == expected);
+    }
+    set_mode(-1);
+    CHECK(n == 0 || (n > 10 && n < 100));
     harp_session_close(s);
 }
 
@@ -769,6 +913,45 @@ static void test_auto_in_steps(const harp_model *m)
     harp_session_close(s);
 }
 
+/* ---- slices ---- */
+
+static int32_t items_done;
+
+static void count_items(harp_session *s, int part, int32_t first, int32_t last)
+{
+    (void)s, (void)part;
+    items_done += last - first;
+}
+
+/* Costs of many items that do not fit 64 bits: still a slice does one at least and no more than its budget allows. */
+static void test_huge_costs(const harp_model *m)
+{
+    static const struct {
+        int32_t count;
+        int64_t cost, budget;
+        int32_t done;
+    } cases[] = {{1 << 20, (int64_t)1 << 45, 1000, 1}, /* at 2^26 positions, with long prompts: the product is 2^65 */
+                 {1 << 20, (int64_t)1 << 53, (int64_t)1 << 55, 4},
+                 {INT32_MAX, INT64_MAX / 2, 1, 1},
+                 {INT32_MAX, 3, INT64_MAX - 1, INT32_MAX},
+                 {1000, 7, 70000, 1000},
+                 {1000, 7, 3500, 500}};
+    harp_params p = harp_defaults();
+    harp_session *s;
+    size_t i;
+    p.context = 64;
+    s = open_session(m, p);
+    for (i = 0; i < sizeof cases / sizeof *cases; i++) {
+        items_done = 0, s->progress.item = 0, s->progress.budget = cases[i].budget;
+        hp_split_some(s, count_items, cases[i].count, cases[i].cost);
+        CHECK(items_done == cases[i].done);
+        hp_spend(s, cases[i].cost), hp_spend(s, INT64_MAX); /* what is used up stays so */
+        CHECK(s->progress.budget <= 0 || cases[i].budget == INT64_MAX - 1);
+    }
+    s->progress.item = 0, s->progress.budget = INT64_MAX;
+    harp_session_close(s);
+}
+
 /* ---- how the weights are read ---- */
 
 /* A pass on trial whose layers take so long: seconds in one place, and in several. */
@@ -917,6 +1100,7 @@ int main(int argc, char **argv)
     test_distributions();
     test_same_bits(m);
     test_instruction_sets(m);
+    test_sets_are_sound();
     test_prompt_splits(m);
     test_save_and_restore(m, HARP_FRAME_STREAM, HARP_CACHE_F16);
     test_save_and_restore(m, HARP_FRAME_STREAM, HARP_CACHE_INT8);
@@ -925,6 +1109,8 @@ int main(int argc, char **argv)
     test_save_when_full(m);
     test_rewind(m);
     test_own_block(m);
+    test_modes(m, argv[1]);
+    test_mode_from_a_callback(m);
     test_cancel(m);
     test_misuse(m);
     test_context_full(m);
@@ -936,6 +1122,7 @@ int main(int argc, char **argv)
     test_bias(m);
     test_auto(m);
     test_auto_in_steps(m);
+    test_huge_costs(m);
     test_reading(m);
     test_measures(m);
     test_own_measure_and_rule(m);

@@ -47,7 +47,7 @@ static void test_exp(void)
     CHECK(hp_exp(0.0f) == 1.0f && hp_exp(-0.0f) == 1.0f);
     CHECK(hp_exp(-1e30f) == hp_exp(-87.0f) && hp_exp(hp_float(0xFF800000u)) == hp_exp(-87.0f));
     CHECK(hp_exp(1e30f) == hp_exp(88.0f) && hp_is_finite(hp_exp(hp_float(0x7F800000u))));
-    CHECK(hp_is_finite(hp_exp(hp_float(0x7FC00000u)))); /* a NaN gives some number: logits are checked before */
+    CHECK(hp_exp(hp_float(0x7FC00000u)) != hp_exp(hp_float(0x7FC00000u))); /* a NaN stays one */
 }
 
 static void test_log2(void)
@@ -166,6 +166,61 @@ static void test_quantize(void)
     x[0] = 1e-31f, x[1] = x[2] = x[3] = x[4] = x[5] = 0.0f;
     hp_kernels_at(0)->quantize(q, &scale, &sum, x, 1, 1);
     CHECK(scale == 0.0f && q[0] == 0);
+}
+
+/* One number of a row that is NaN or infinite, wherever it stands: rounding says so in the row's first scale,
+ * attention's weights sum to NaN, and a cap leaves NaN alone, in each set. */
+static void test_no_numbers(void)
+{
+    static const uint32_t odd[] = {0x7FC00000u, 0xFFC00000u, 0x7FC12345u, 0x7F800000u, 0xFF800000u};
+    float x[96], y[96], scales[3];
+    int8_t q[96];
+    int32_t starts[3], i, k;
+    const hp_kernels *set;
+    int index;
+    size_t v, n = sizeof odd / sizeof *odd;
+    for (index = 0; (set = hp_kernels_at(index)) != NULL; index++) {
+        int rounded = 0, weighed = 0, capped = 0, kept = 0;
+        for (v = 0; v < n; v++)
+            for (i = 0; i < 96; i++) {
+                float sum;
+                for (k = 0; k < 96; k++) x[k] = (float)(k * 37 % 101 - 50) * 0.25f;
+                x[i] = hp_float(odd[v]);
+                set->quantize(q, scales, starts, x, 3, 1);
+                rounded += scales[0] != scales[0];
+                memcpy(y, x, sizeof x);
+                sum = set->softmax_weights(y, 0, 95, 0.5f);
+                weighed += sum != sum;
+                memcpy(y, x, sizeof x);
+                set->soft_cap(y, 96, 1.0f, 30.0f);
+                capped += v < 3 ? y[i] != y[i] : fabsf(y[i]) <= 30.0f;
+                for (k = 0; k < 96; k++) kept += k != i && fabsf(y[k]) < 30.0f;
+            }
+        CHECK(rounded == 96 * (int)n && capped == 96 * (int)n && kept == 95 * 96 * (int)n);
+        CHECK(weighed == 96 * (int)(n - 1)); /* -infinity is a weight of nothing */
+    }
+}
+
+/* So does the int8 cache, in its scale. */
+static void test_no_numbers_in_cache(void)
+{
+    static const uint32_t odd[] = {0x7FC00000u, 0xFFC12345u, 0x7F800000u, 0xFF800000u};
+    float x[20];
+    uint8_t p[20], scale[2];
+    int32_t i, k;
+    size_t v;
+    for (v = 0; v < 4; v++)
+        for (i = 0; i < 20; i++) {
+            float back;
+            for (k = 0; k < 20; k++) x[k] = (float)(k - 10);
+            x[i] = hp_float(odd[v]);
+            hp_store_int8(p, 1, x, 20, scale);
+            back = hp_half_to_float(hp_u16(scale));
+            CHECK(back != back);
+        }
+    for (k = 0; k < 20; k++) x[k] = k == 7 ? 3e38f : 1.0f; /* finite ones are cut off */
+    hp_store_int8(p, 1, x, 20, scale);
+    CHECK(hp_half_to_float(hp_u16(scale)) == 65504.0f && p[7] == 127 && p[6] == 0);
 }
 
 /* All sets round alike, what is no number included: such a model is refused later, wherever it runs. */
@@ -511,10 +566,20 @@ static void test_checked_sizes(void)
 
 static void test_crc(void)
 {
+    static uint8_t data[2000];
     uint8_t one = 'a';
+    size_t n, i, wrong = 0;
     CHECK(hp_crc32(0, (const uint8_t *)"123456789", 9) == 0xCBF43926u); /* the check value of CRC-32/ISO-HDLC */
     CHECK(hp_crc32(0, &one, 0) == 0 && hp_crc32(0, &one, 1) == 0xE8B7BE43u);
     CHECK(hp_crc32(hp_crc32(0, (const uint8_t *)"1234", 4), (const uint8_t *)"56789", 5) == 0xCBF43926u);
+    for (n = 1000; n < 1100; n++) { /* long data in one piece, which goes by words, and in pieces, by bytes */
+        const uint8_t *from = data + n % 8;
+        uint32_t crc = (uint32_t)n;
+        for (i = 0; i < 2000; i++) data[i] = (uint8_t)(i * i * 7 + i / 3 + n);
+        for (i = 0; i < n; i += 100) crc = hp_crc32(crc, from + i, n - i < 100 ? n - i : 100);
+        wrong += crc != hp_crc32((uint32_t)n, from, n);
+    }
+    CHECK(wrong == 0);
 }
 
 /* UTF-8 against its definition: every sequence of up to three bytes, and the edges of those with four. */
@@ -553,6 +618,8 @@ static void test_utf8(void)
 static void test_kernels(void)
 {
     test_quantize_sets();
+    test_no_numbers();
+    test_no_numbers_in_cache();
     test_products();
     test_norms();
     test_rope();

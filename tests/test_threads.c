@@ -7,6 +7,7 @@
 #define _POSIX_C_SOURCE 200809L
 #include "../harp.h"
 
+#include <fenv.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,9 +23,14 @@ typedef struct part {
     int i;
 } part;
 
+static int odd_part = -1; /* the part whose thread rounds in another direction */
+
 static void *run_part(void *p)
 {
     part *q = p;
+#ifdef FE_UPWARD
+    if (q->i == odd_part) fesetround(FE_UPWARD);
+#endif
     q->task(q->argument, q->i);
     return NULL;
 }
@@ -126,6 +132,29 @@ static int test_fork(const harp_model *model)
     return same;
 }
 
+/* Threads of the caller's that round otherwise: the step is refused, and made when they have been put right. */
+static int test_odd_thread(const harp_model *model)
+{
+    static const int32_t prompt[] = {29, 49, 196};
+    harp_params p = harp_defaults();
+    harp_session *s = NULL;
+    harp_error err;
+    int good = 1, n;
+    p.context = 64, p.threads = 3, p.parallel = parallel_for;
+    if (harp_session_open(&s, model, &p, NULL) || harp_feed(s, prompt, 3, NULL)) return 0;
+#ifdef FE_UPWARD
+    for (odd_part = 0; odd_part < 3; odd_part++) {
+        good &= harp_next(s, NULL, &err) == HARP_ERR_BUILD && strstr(err.text, "floating-point mode") != NULL;
+        good &= harp_feed(s, prompt, 3, NULL) == HARP_ERR_BUILD;
+    }
+#endif
+    odd_part = -1;
+    harp_tokens(s, &n);
+    good &= n == 3 && harp_next(s, NULL, &err) == HARP_OK;
+    harp_session_close(s);
+    return good;
+}
+
 int main(int argc, char **argv)
 {
     harp_model *model = NULL;
@@ -142,7 +171,8 @@ int main(int argc, char **argv)
         same += !runs[i].failed && runs[i].hash == runs[0].hash;
     }
     same += test_fork(model);
+    same += test_odd_thread(model);
     harp_close(model);
-    printf("%d passed, %d failed\n", same, SESSIONS + 1 - same);
-    return same != SESSIONS + 1;
+    printf("%d passed, %d failed\n", same, SESSIONS + 2 - same);
+    return same != SESSIONS + 2;
 }

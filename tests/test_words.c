@@ -83,7 +83,7 @@ static harp_model *make_tokenizer(char (*stages)[LONGEST], int n, const char *no
 static int same_cuts(const harp_model *m, const uint8_t *text, size_t n, char *cuts)
 {
     const uint8_t *ends[HP_MOST_STAGES + 1], *p = text, *end = text + n;
-    size_t patience = 64 * n; /* an eighth of what hp_encode_program has */
+    size_t patience = HP_PATIENCE / 4 * n; /* a quarter of what hp_encode_words has */
     int s;
     for (s = 0; s <= HP_MOST_STAGES; s++) ends[s] = s ? text : end;
     while (p < end) {

@@ -14,7 +14,7 @@ enum { MOST_FILE = 1 << 22 };
 
 static size_t wrap(uint8_t *out, const cv_meta *meta, int32_t vocab)
 {
-    fz_shape s = {1, 1, 1, 2, 2, 1, 1, 16, 0, 1, 0, 0, 1};
+    fz_shape s = {1, 1, 1, 2, 2, 1, 1, 16, 0, 1, 0, 0, 1, 0, 0};
     fz_file f;
     s.vocab = (unsigned)vocab;
     f.data = out, f.bytes = 0, f.capacity = MOST_FILE;

@@ -14,6 +14,7 @@ typedef struct fz_shape {
     unsigned tokenizer; /* 0, 1, 2 as in the file */
     unsigned is_float;  /* matrices of floats */
     unsigned seed;
+    unsigned layer_norm, norms_after; /* 1: LayerNorm; norms behind attention and feed-forward, not before them */
 } fz_shape;
 
 typedef struct fz_file {
@@ -210,6 +211,8 @@ static inline void fz_put_metadata(fz_file *f, const fz_shape *s)
     memcpy(&bits, &eps, 8);
     fz_store(real, bits, 8);
     fz_meta(f, 2, "norm_eps", real, 8);
+    if (s->layer_norm) fz_meta(f, 3, "norm", "layer", 5);
+    if (s->norms_after) fz_meta(f, 3, "norm_place", "after", 5);
     if (s->vocab > 1) fz_integer(f, "bos_token", 1);
     if (s->vocab > 2) fz_table(f, "end_tokens", ends, 1);
     fz_put_tokenizer(f, s);
@@ -242,12 +245,13 @@ static inline void fz_plan_all(fz_plan *p, const fz_shape *s)
     fz_plan_one(p, -1, "embedding", matrix, s->vocab, s->hidden);
     fz_plan_one(p, -1, "rope_frequencies", 1, 1, s->head_dim / 2);
     for (i = 0; i < s->layers; i++) {
-        fz_plan_one(p, (int)i, "attn_norm", 1, 1, s->hidden);
+        if (!s->norms_after) fz_plan_one(p, (int)i, "attn_norm", 1, 1, s->hidden);
         fz_plan_one(p, (int)i, "qkv", matrix, wide + 2 * keys, s->hidden);
         fz_plan_one(p, (int)i, "attn_out", matrix, s->hidden, wide);
-        fz_plan_one(p, (int)i, "ffn_norm", 1, 1, s->hidden);
+        fz_plan_one(p, (int)i, s->norms_after ? "attn_post_norm" : "ffn_norm", 1, 1, s->hidden);
         fz_plan_one(p, (int)i, "gate_up", matrix, 2 * (uint64_t)s->ffn, s->hidden);
         fz_plan_one(p, (int)i, "down", matrix, s->hidden, s->ffn);
+        if (s->norms_after) fz_plan_one(p, (int)i, "ffn_post_norm", 1, 1, s->hidden);
     }
     fz_plan_one(p, -1, "final_norm", 1, 1, s->hidden);
     if (!s->tied) fz_plan_one(p, -1, "output", matrix, s->vocab, s->hidden);
@@ -323,7 +327,7 @@ static inline size_t fz_write_harp(const fz_shape *s, uint8_t *data, size_t capa
 
 static inline fz_shape fz_small_shape(unsigned seed)
 {
-    fz_shape s = {1, 2, 1, 4, 8, 12, 64, 64, 0, 1, 1, 0, 0};
+    fz_shape s = {1, 2, 1, 4, 8, 12, 64, 64, 0, 1, 1, 0, 0, 0, 0};
     s.seed = seed;
     s.layers = 1 + seed % 2, s.tokenizer = seed / 2 % 3, s.tied = seed / 6 % 2, s.is_float = seed % 7 == 3;
     s.kv_heads = 1 + seed / 12 % 2, s.window = seed % 5 == 4 ? 5 : 0, s.head_dim = seed % 11 == 6 ? 18 : 4;
