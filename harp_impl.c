@@ -5070,8 +5070,8 @@ typedef void *hp_thread_result;
 #define hp_lock_give(l) pthread_mutex_unlock(l)
 #define hp_lock_destroy(l) pthread_mutex_destroy(l)
 #define hp_signal_make(s) pthread_cond_init(s, NULL)
-#define hp_signal_wait(s, l) pthread_cond_wait(s, l)
-#define hp_signal_all(s, n) pthread_cond_broadcast(s)
+#define hp_signal_wait(s, l, round) pthread_cond_wait(s, l)
+#define hp_signal_all(s, n, round) pthread_cond_broadcast(s)
 #define hp_signal_destroy(s) pthread_cond_destroy(s)
 #define hp_thread_start(t, work, argument) (pthread_create(t, NULL, work, argument) == 0)
 #define hp_thread_join(t) pthread_join(t, NULL)
@@ -5079,17 +5079,21 @@ typedef void *hp_thread_result;
 #elif HP_WIN32_THREADS
 typedef HANDLE hp_thread;
 typedef CRITICAL_SECTION hp_lock;
-typedef HANDLE hp_signal; /* a semaphore: condition variables are hidden from who wants to run on old systems, too */
+typedef struct hp_signal {
+    HANDLE of_round[2]; /* semaphores, as headers hide condition variables from programs that are to run on Windows XP */
+} hp_signal;            /* one for each value of the round: who has done its part must not take the turn of a sleeper  */
 typedef DWORD hp_thread_result;
 #define HP_THREAD_CALL WINAPI
 #define hp_lock_make(l) InitializeCriticalSection(l)
 #define hp_lock_take(l) EnterCriticalSection(l)
 #define hp_lock_give(l) LeaveCriticalSection(l)
 #define hp_lock_destroy(l) DeleteCriticalSection(l)
-#define hp_signal_make(s) (*(s) = CreateSemaphoreW(NULL, 0, LONG_MAX, NULL))
-#define hp_signal_wait(s, l) (LeaveCriticalSection(l), WaitForSingleObject(*(s), INFINITE), EnterCriticalSection(l))
-#define hp_signal_all(s, n) ReleaseSemaphore(*(s), n, NULL)
-#define hp_signal_destroy(s) CloseHandle(*(s))
+#define hp_semaphore_make() CreateSemaphoreW(NULL, 0, LONG_MAX, NULL)
+#define hp_signal_make(s) ((s)->of_round[0] = hp_semaphore_make(), (s)->of_round[1] = hp_semaphore_make())
+#define hp_signal_wait(s, l, round) \
+    (LeaveCriticalSection(l), WaitForSingleObject((s)->of_round[round], INFINITE), EnterCriticalSection(l))
+#define hp_signal_all(s, n, round) ReleaseSemaphore((s)->of_round[round], n, NULL)
+#define hp_signal_destroy(s) (CloseHandle((s)->of_round[0]), CloseHandle((s)->of_round[1]))
 #define hp_thread_start(t, work, argument) ((*(t) = CreateThread(NULL, 0, work, argument, 0, NULL)) != NULL)
 #define hp_thread_join(t) (WaitForSingleObject(t, INFINITE), CloseHandle(t))
 #define hp_thread_yield() SwitchToThread()
@@ -5154,7 +5158,7 @@ static void hp_await_round(hp_pool *p, long seen)
     }
     hp_lock_take(&p->lock);
     p->asleep++;
-    while (hp_watch(&p->round) == seen) hp_signal_wait(&p->work_there, &p->lock);
+    while (hp_watch(&p->round) == seen) hp_signal_wait(&p->work_there, &p->lock, !seen);
     p->asleep--;
     hp_lock_give(&p->lock);
 }
@@ -5179,7 +5183,7 @@ static void hp_begin_round(hp_pool *p)
     hp_publish(&p->left, (long)p->n_workers);
     hp_lock_take(&p->lock);
     hp_publish(&p->round, !p->round);
-    if (p->asleep > 0) hp_signal_all(&p->work_there, p->asleep);
+    if (p->asleep > 0) hp_signal_all(&p->work_there, p->asleep, p->round);
     hp_lock_give(&p->lock);
 }
 
@@ -8538,6 +8542,7 @@ HARP_API harp_end harp_generate_end(const harp_session *s)
 #undef hp_lock_take
 #undef hp_lock_give
 #undef hp_lock_destroy
+#undef hp_semaphore_make
 #undef hp_signal_make
 #undef hp_signal_wait
 #undef hp_signal_all
