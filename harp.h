@@ -30,7 +30,10 @@
  *         return err.status != HARP_OK;
  *     }
  *
- *     cc -O2 hello.c harp_impl.c -lm && ./a.out demo.harp "Once upon a time"
+ *     cc -O2 -pthread hello.c harp_impl.c -lm && ./a.out demo.harp "Once upon a time"
+ *
+ * No flags are needed for the machine's instruction sets: the library asks the processor. On Windows it includes the
+ * small form of windows.h; if a file with HARP_IMPLEMENTATION needs all of it, include that first.
  *
  * HARP IN FOUR LINES
  *   1. The usual ("vanilla") pass gives the logits of the next token.

@@ -3,7 +3,7 @@
  * The model is an array, as it would be in flash; harp reads the weights in place. The model's tables, the session and
  * the tokenizer's working memory are three more arrays. Nothing is allocated and no file is opened by the library.
  *
- *     cc -O2 -DHARP_NO_MALLOC -DHARP_NO_STDIO -DHARP_NO_MMAP examples/no_malloc.c harp_impl.c -lm -o no_malloc
+ *     cc -O2 -pthread -DHARP_NO_MALLOC -DHARP_NO_STDIO -DHARP_NO_MMAP examples/no_malloc.c harp_impl.c -lm -o no_malloc
  *     ./no_malloc demo.harp "Once upon a time"
  *
  * With -DMODEL_ARRAY='"model.inc"' the array is compiled in (xxd -i < demo.harp > model.inc); otherwise the program
