@@ -251,12 +251,16 @@ matrix:
 	@mkdir -p $(B)
 	sh tests/matrix.sh $(B) readme
 
-# The programs on other systems alone; its table, too.
+# The programs on other systems: all of them built, those for Windows run under wine.
 desks: all
-	sh tests/desks.sh $(B) readme
+	sh tests/desks.sh $(B)
+
+# The state machine of "make test" in builds that see more: sanitizers, 32 bits, valgrind; minutes.
+machines: $(B)/machine
+	sh tests/machine.sh $(B)
 
 clean:
 	rm -rf $(B)
 
-.PHONY: all programs strict run tests test test-all web matrix desks clean
+.PHONY: all programs strict run tests test test-all web matrix desks machines clean
 .PHONY: fuzz fuzz-afl coverage

