@@ -39,7 +39,7 @@ if wanted analyzer gcc; then
     # uses of grown blocks are left to the injected failures under AddressSanitizer, which run every path.
     : > $B/said
     for c in harp_impl.c $(ls tools/convert/*.c tools/convert/ground/*.c | grep -v /jinja.c); do
-        timeout 120 gcc -std=c99 -D_POSIX_C_SOURCE=200809L -O1 -DHARP_NO_SIMD -fanalyzer -Wno-analyzer-malloc-leak -Wno-analyzer-use-of-uninitialized-value \
+        timeout 400 gcc -std=c99 -D_POSIX_C_SOURCE=200809L -O1 -DHARP_NO_SIMD -fanalyzer -Wno-analyzer-malloc-leak -Wno-analyzer-use-of-uninitialized-value \
             -Wno-analyzer-file-leak -Wno-analyzer-fd-leak -c $c -o $B/x.o >> $B/said 2>&1 \
             || echo "$c: not analysed" >> $B/said
     done
