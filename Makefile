@@ -259,8 +259,12 @@ desks: all
 machines: $(B)/machine
 	sh tests/machine.sh $(B)
 
+# The library alone under every compiler that is here; many minutes.
+compilers:
+	sh tests/test_compilers.sh $(B)
+
 clean:
 	rm -rf $(B)
 
-.PHONY: all programs strict run tests test test-all web matrix desks machines clean
+.PHONY: all programs strict run tests test test-all web matrix desks machines compilers clean
 .PHONY: fuzz fuzz-afl coverage
