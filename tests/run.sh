@@ -97,6 +97,8 @@ second_lane() {
         in_lane fuzz "sh tests/fuzz/run.sh $B build asan" sh tests/fuzz/run.sh $B run ${FUZZ_SECONDS:-5}
     fi
     in_lane static true sh tests/static.sh $B
+    in_lane desks true sh tests/desks.sh $B
+    in_lane machine true sh tests/machine.sh $B
 }
 
 rm -rf $B/lane
@@ -267,7 +269,11 @@ if [ "$all" = all ]; then
     count_lane "failures and wrong calls, sanitized" failures
     count_lane "fuzz targets, seeds and old findings first" fuzz
     sed -n 's/^/note   /p' $B/fuzz/said 2> /dev/null
+    count_lane "state machine, in builds that see more" machine
+    notes
     count_lane "static analysis, proofs" static
+    count_lane "programs on every desk" desks
+    cat $B/desks/table
 fi
 
 [ $skipped = 0 ] || printf '%d skipped\n' $skipped
