@@ -245,10 +245,10 @@ static const cv_specials classic = {"<s>", "</s>", "<unk>", NULL, "<pad>", NULL,
 static const cv_specials none = {"", "", NULL, NULL, NULL, NULL, NULL, NULL, 0};
 
 /* The way the vectors were made: models without a system role get its text at the beginning of the first user's. */
-static talk folded(const talk *t, char *first)
+static talk folded(const talk *t, char *first, size_t room)
 {
     talk f = {{{NULL, NULL}}, t->count - 1};
-    sprintf(first, "%s\n%s", t->messages[0].content, t->messages[1].content);
+    snprintf(first, room, "%s\n%s", t->messages[0].content, t->messages[1].content);
     for (size_t i = 0; i < f.count; i++) f.messages[i] = t->messages[i + 1];
     f.messages[0].content = first;
     return f;
@@ -381,7 +381,7 @@ static void test_vectors(const char *folder)
     for (const json *m = json_find(&root, "conversation")->child; m && t.count < MAX_MESSAGES; m = m->next) {
         t.messages[t.count++] = (cv_message){json_text(m, "role"), json_text(m, "content")};
     }
-    talk f = folded(&t, first);
+    talk f = folded(&t, first, sizeof first);
     for (const json *c = json_find(&root, "cases")->child; c; c = c->next) test_vector(c, &t, &f);
     for (size_t i = 0; i < TEMPLATE_FILES; i++) test_file(folder, template_files[i], &t, &f);
     json_free(root.child);

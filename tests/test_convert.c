@@ -201,7 +201,7 @@ static void make_folder_of(int vocab, const char *name, const char *more)
     char path[LONGEST_PATH], file[64], text[1024];
     snprintf(path, sizeof path, "%s/%s", folder, name);
     mkdir(path, 0777);
-    sprintf(text, config, vocab, more);
+    snprintf(text, sizeof text, config, vocab, more);
     snprintf(file, sizeof file, "%s/config.json", name);
     write_text(file, text);
 }
@@ -228,11 +228,13 @@ static void write_safetensors(const char *name, const char *type, unsigned which
     for (m = 0; m < N_MATRICES; m++)
         for (l = 0; l < model[m].layers && (which >> m & 1u); l++) {
             const matrix *x = &model[m];
-            sprintf(tensor, x->name, l);
+            snprintf(tensor, sizeof tensor, x->name, l);
             n = x->rows * x->cols * width_of(type);
-            sprintf(header + strlen(header), "%s\"%s\":{\"dtype\":\"%s\",\"shape\":[", at ? "," : "", tensor, type);
-            if (x->q) sprintf(header + strlen(header), "%d,", x->rows);
-            sprintf(header + strlen(header), "%d],\"data_offsets\":[%d,%d]}", x->cols, at, at + n);
+            snprintf(header + strlen(header), sizeof header - strlen(header), "%s\"%s\":{\"dtype\":\"%s\",\"shape\":[",
+                     at ? "," : "", tensor, type);
+            if (x->q) snprintf(header + strlen(header), sizeof header - strlen(header), "%d,", x->rows);
+            snprintf(header + strlen(header), sizeof header - strlen(header), "%d],\"data_offsets\":[%d,%d]}", x->cols,
+                     at, at + n);
             at += n;
         }
     strcat(header, "}");
@@ -268,9 +270,9 @@ static void write_index(const char *name)
     int m, l, some = 0;
     for (m = 0; m < N_MATRICES; m++)
         for (l = 0; l < model[m].layers; l++) {
-            sprintf(tensor, model[m].name, l);
-            sprintf(text + strlen(text), "%s\"%s\": \"%s.safetensors\"", some++ ? ", " : "", tensor,
-                    FIRST >> m & 1 ? "a" : "b");
+            snprintf(tensor, sizeof tensor, model[m].name, l);
+            snprintf(text + strlen(text), sizeof text - strlen(text), "%s\"%s\": \"%s.safetensors\"",
+                     some++ ? ", " : "", tensor, FIRST >> m & 1 ? "a" : "b");
         }
     strcat(text, "}}");
     write_text(name, text);
@@ -396,7 +398,8 @@ static int convert(const char *in, const char *out, const char *options)
 {
     char command[4096];
     int status;
-    sprintf(command, "%s %s/%s %s/%s %s > %s/said 2>&1", converter, folder, in, folder, out, options, folder);
+    snprintf(command, sizeof command, "%s %s/%s %s/%s %s > %s/said 2>&1", converter, folder, in, folder, out, options,
+             folder);
     status = system(command);
     return WIFEXITED(status) && WEXITSTATUS(status) < 126 ? WEXITSTATUS(status) : -1;
 }
@@ -450,7 +453,7 @@ static int check_says(const char *name, const char *text)
 {
     char command[4096];
     int status;
-    sprintf(command, "%s --check %s/%s > %s/said 2>&1", converter, folder, name, folder);
+    snprintf(command, sizeof command, "%s --check %s/%s > %s/said 2>&1", converter, folder, name, folder);
     status = system(command);
     return WIFEXITED(status) && says(text) ? WEXITSTATUS(status) : -1;
 }
@@ -506,10 +509,10 @@ static void test_forms(void)
     check(convert("both", "both.harp", "") == 0, "an untied model of one matrix, twice");
     for (i = 0; i < 3; i++) {
         make_folder(folders[i][0], "");
-        sprintf(name, "%s/model.safetensors", folders[i][0]);
+        snprintf(name, sizeof name, "%s/model.safetensors", folders[i][0]);
         write_safetensors(name, folders[i][1], UNTIED);
-        sprintf(name, "%s.harp", folders[i][0]);
-        sprintf(what, "%s: the same tensors", folders[i][1]);
+        snprintf(name, sizeof name, "%s.harp", folders[i][0]);
+        snprintf(what, sizeof what, "%s: the same tensors", folders[i][1]);
         check(convert(folders[i][0], name, "") == 0 && same_tensors(name, "f32.harp"), what);
     }
     make_folder("shards", "");
@@ -518,7 +521,7 @@ static void test_forms(void)
     write_index("shards/model.safetensors.index.json");
     check(convert("shards", "shards.harp", "") == 0 && same_tensors("shards.harp", "f32.harp"), "shards: the same");
     for (i = 0; i < 6; i++) {
-        sprintf(what, "llama2.c version %d, %s: the same tensors", i / 2, i % 2 ? "tied" : "untied");
+        snprintf(what, sizeof what, "llama2.c version %d, %s: the same tensors", i / 2, i % 2 ? "tied" : "untied");
         write_llama2c("model.bin", i / 2, i % 2);
         check(convert("model.bin", "bin.harp", "") == 0
               && same_tensors("bin.harp", i % 2 ? "tied.harp" : "f32.harp"), what);
@@ -537,20 +540,20 @@ static void test_gguf_forms(void)
     int part;
     for (i = 0; i < 2 * sizeof forms / sizeof *forms; i++) {
         int tied = i % 2;
-        sprintf(what, "GGUF %s, %s: the same tensors", forms[i / 2].name, tied ? "tied" : "untied");
+        snprintf(what, sizeof what, "GGUF %s, %s: the same tensors", forms[i / 2].name, tied ? "tied" : "untied");
         write_gguf("model.gguf", forms[i / 2].version, forms[i / 2].type, tied, 0, 1);
         check(convert("model.gguf", "gguf.harp", "") == 0
               && same_tensors("gguf.harp", tied ? "tied.harp" : "f32.harp"), what);
     }
     for (part = 0; part < 3; part++) {
-        sprintf(name, "split-%05d-of-00003.gguf", part + 1);
+        snprintf(name, sizeof name, "split-%05d-of-00003.gguf", part + 1);
         write_gguf(name, 3, GGUF_F32, 0, part, 3);
     }
     check(convert("split-00001-of-00003.gguf", "gguf.harp", "") == 0 && same_tensors("gguf.harp", "f32.harp"),
           "GGUF in three files: the same tensors");
     check(convert("split-00002-of-00003.gguf", "bad.harp", "") == 1 && says("part 1 of 3"),
           "the second is not the first");
-    sprintf(name, "%s/split-00003-of-00003.gguf", folder);
+    snprintf(name, sizeof name, "%s/split-00003-of-00003.gguf", folder);
     remove(name);
     check(convert("split-00001-of-00003.gguf", "bad.harp", "") == 1 && says("00003-of-00003"), "the third is missing");
     kept = model[UP].scales[7], model[UP].scales[7] = -1.0f;
@@ -580,7 +583,7 @@ static void test_odd_scales(void)
             odd.odd = halves[k], ups = &odd;
             write_gguf("odd.gguf", 3, GGUF_F16, 1, 0, 1);
             status = convert("odd.gguf", "odd.harp", "");
-            sprintf(what, "%s: a half at %d is %04X", odd.name, odd.at, odd.odd);
+            snprintf(what, sizeof what, "%s: a half at %d is %04X", odd.name, odd.at, odd.odd);
             check(status == wanted && (!wanted || (says("blk.1.ffn_up.weight") && !exists("odd.harp"))), what);
             if (!wanted) remove_file("odd.harp");
         }
@@ -756,7 +759,7 @@ static void attack(const char *file, const char *in, size_t head, size_t step)
         wild += convert(in, "bad.harp", "") != 1;
         left += (size_t)exists("bad.harp");
     }
-    sprintf(what, "%s cut off: %u not refused, %u files left", file, (unsigned)wild, (unsigned)left);
+    snprintf(what, sizeof what, "%s cut off: %u not refused, %u files left", file, (unsigned)wild, (unsigned)left);
     check(wild == 0 && left == 0, what);
     for (wild = 0, i = 0; i < head; i += step) {
         int status;
@@ -768,7 +771,8 @@ static void attack(const char *file, const char *in, size_t head, size_t step)
         whole += status == 1;
         data[i] = kept;
     }
-    sprintf(what, "%s with changed bytes: %u wild ends, %u refused", file, (unsigned)wild, (unsigned)whole);
+    snprintf(what, sizeof what, "%s with changed bytes: %u wild ends, %u refused", file, (unsigned)wild,
+             (unsigned)whole);
     check(wild == 0 && whole > 0, what);
     save(file, data, n);
     free(data);
@@ -809,12 +813,12 @@ static void test_interrupted(int number)
     nanosleep(&moment, NULL);
     kill(child, number);
     waitpid(child, &status, 0);
-    sprintf(command, "ls %s | grep -c '^large.harp' > %s/said", folder, folder);
+    snprintf(command, sizeof command, "ls %s | grep -c '^large.harp' > %s/said", folder, folder);
     n_left = system(command) == 0; /* grep -c: 0 lines is status 1 */
     check(WIFSIGNALED(status) && !exists("large.harp"), "interrupted: no file under the target's name");
     if (number == SIGTERM) check(!n_left, "interrupted: no temporary file either");
     remove(path);
-    sprintf(command, "rm -f %s/large.harp*", folder);
+    snprintf(command, sizeof command, "rm -f %s/large.harp*", folder);
     if (system(command) != 0) exit(2);
 }
 
@@ -996,16 +1000,19 @@ static void write_gemma_folder(float w[G_TENSORS][G_DIM * G_DIM], const char *dt
     int t, i, at = 0;
     snprintf(path, sizeof path, "%s/gemma", folder);
     mkdir(path, 0777);
-    sprintf(text, "{\"model_type\": \"gemma\", \"torch_dtype\": \"%s\", \"hidden_size\": 96, \"num_hidden_layers\": 1,"
-            " \"num_attention_heads\": 3, \"num_key_value_heads\": 3, \"head_dim\": 32, \"intermediate_size\": 96,"
-            " \"max_position_embeddings\": 32, \"vocab_size\": 8, \"rms_norm_eps\": 1e-6, \"rope_theta\": 10000.0}",
-            dtype);
+    snprintf(text, sizeof text,
+             "{\"model_type\": \"gemma\", \"torch_dtype\": \"%s\", \"hidden_size\": 96, \"num_hidden_layers\": 1,"
+             " \"num_attention_heads\": 3, \"num_key_value_heads\": 3, \"head_dim\": 32, \"intermediate_size\": 96,"
+             " \"max_position_embeddings\": 32, \"vocab_size\": 8, \"rms_norm_eps\": 1e-6, \"rope_theta\": 10000.0}",
+             dtype);
     write_text("gemma/config.json", text);
     for (t = 0; t < G_TENSORS; t++) {
         int n = 4 * gemma[t].rows * G_DIM;
-        sprintf(header + strlen(header), "%s\"%s\":{\"dtype\":\"F32\",\"shape\":[", t ? "," : "", gemma[t].folder_name);
-        if (!gemma[t].is_norm) sprintf(header + strlen(header), "%d,", gemma[t].rows);
-        sprintf(header + strlen(header), "%d],\"data_offsets\":[%d,%d]}", G_DIM, at, at + n);
+        snprintf(header + strlen(header), sizeof header - strlen(header), "%s\"%s\":{\"dtype\":\"F32\",\"shape\":[",
+                 t ? "," : "", gemma[t].folder_name);
+        if (!gemma[t].is_norm) snprintf(header + strlen(header), sizeof header - strlen(header), "%d,", gemma[t].rows);
+        snprintf(header + strlen(header), sizeof header - strlen(header), "%d],\"data_offsets\":[%d,%d]}", G_DIM, at,
+                 at + n);
         at += n;
     }
     strcat(header, "}");
@@ -1136,18 +1143,23 @@ static void write_gemma3(const char *name, int style, const char *configured)
     int t, i, at = 0;
     snprintf(path, sizeof path, "%s/%s", folder, name);
     mkdir(path, 0777);
-    sprintf(file, "%s/config.json", name), write_text(file, configured);
+    snprintf(file, sizeof file, "%s/config.json", name), write_text(file, configured);
     for (t = 0; t < G3_TENSORS; t++) {
         int vision = gemma3[t].name[0] == '*', n = 4 * (gemma3[t].rows ? gemma3[t].rows : 1) * gemma3[t].cols;
         if (vision && style == 0) continue;
-        sprintf(header + strlen(header), ",\"%s%s.weight\":{\"dtype\":\"F32\",\"shape\":[",
-                !vision ? before[style] : style == 2 ? "model." : "", gemma3[t].name + vision);
-        if (gemma3[t].rows) sprintf(header + strlen(header), "%d,", gemma3[t].rows);
-        sprintf(header + strlen(header), "%d],\"data_offsets\":[%d,%d]}", gemma3[t].cols, at, at + n);
+        snprintf(header + strlen(header), sizeof header - strlen(header),
+                 ",\"%s%s.weight\":{\"dtype\":\"F32\",\"shape\":[",
+                 !vision      ? before[style]
+                 : style == 2 ? "model."
+                              : "",
+                 gemma3[t].name + vision);
+        if (gemma3[t].rows) snprintf(header + strlen(header), sizeof header - strlen(header), "%d,", gemma3[t].rows);
+        snprintf(header + strlen(header), sizeof header - strlen(header), "%d],\"data_offsets\":[%d,%d]}",
+                 gemma3[t].cols, at, at + n);
         at += n;
     }
     strcat(header, "}");
-    sprintf(file, "%s/model.safetensors", name);
+    snprintf(file, sizeof file, "%s/model.safetensors", name);
     f = create(file, path);
     put(f, strlen(header), 8), fputs(header, f);
     for (i = 0; i < at / 4; i++) put(f, bits_of((float)(i * 7919 % 255 - 127) / 512.0f), 4);
@@ -1188,7 +1200,7 @@ static void test_gemma3_vision(void)
     write_gemma3("text/g3", 0, "{\"architectures\": [\"Gemma3ForCausalLM\"], \"model_type\": \"gemma3_text\", "
                  G3_OUTSIDE ", " G3_SIZES G3_ASSUMED "}");
     check(convert("text/g3", "g3.harp", "--quiet") == 0, "Gemma 3, text alone");
-    sprintf(text, outer, "\"model_type\": \"gemma3_text\", ", "");
+    snprintf(text, sizeof text, outer, "\"model_type\": \"gemma3_text\", ", "");
     write_gemma3("older/g3", 1, text);
     check(convert("older/g3", "g3v.harp", "") == 0 && same_files("g3.harp", "g3v.harp"),
           "Gemma 3 with vision, older names: the same file as of its text part alone");
@@ -1200,7 +1212,7 @@ static void test_gemma3_vision(void)
     check(convert("text/g3", "g3v.harp", "") == 1 && says("tensor model.embed_tokens.weight is missing"),
           "a model of text alone has no names of one with vision");
     for (i = 0; i < sizeof refused / sizeof *refused; i++) {
-        sprintf(text, outer, refused[i].inside, refused[i].outside);
+        snprintf(text, sizeof text, outer, refused[i].inside, refused[i].outside);
         write_gemma3("newer/g3", 2, text);
         remove_file("g3v.harp");
         check(convert("newer/g3", "g3v.harp", "") == 1 && says(refused[i].word) && !exists("g3v.harp"),
@@ -1230,7 +1242,7 @@ static void test_shared_names(void)
     check(convert("tied", "shared.harp", "") == 1 && says("model.embed_tokens.weight is missing"),
           "the same names of a model that is not tied");
     for (i = 0; i < 2; i++) { /* not tied, but the file says that both are one */
-        sprintf(text, alias, names[!i], names[i]);
+        snprintf(text, sizeof text, alias, names[!i], names[i]);
         model[EMB].name = names[i], metadata = text;
         write_safetensors("tied/model.safetensors", "F32", TIED);
         check(convert("tied", "shared.harp", "") == 0 && same_tensors("both.harp", "shared.harp"), text);
@@ -1372,7 +1384,7 @@ static void test_refused_tokenizers(void)
     for (i = 0; i < sizeof cases / sizeof *cases; i++) {
         int wanted = cases[i].word != NULL;
         write_tokenizer(cases[i].byte_level, cases[i].more, cases[i].model_more, cases[i].configured, cases[i].added);
-        sprintf(what, "tokenizer.json %d: %.40s", (int)i, wanted ? cases[i].word : "fine");
+        snprintf(what, sizeof what, "tokenizer.json %d: %.40s", (int)i, wanted ? cases[i].word : "fine");
         remove_file("words.harp");
         check(convert("words", "words.harp", "--vocab-only") == wanted && exists("words.harp") == !wanted
               && (wanted ? says(cases[i].word) : 1), what);
@@ -1390,7 +1402,8 @@ static int encodes(const char *text, const char *wanted)
     snprintf(path, sizeof path, "%s/words.harp", folder);
     if (harp_open(&m, path, &err) == HARP_OK)
         harp_encode(m, text, strlen(text), HARP_ENCODE_BOS | HARP_ENCODE_SPECIAL, ids, 16, &n, &err);
-    for (i = 0; i < n; i++) sprintf(said + strlen(said), "%s%ld", i ? " " : "", (long)ids[i]);
+    for (i = 0; i < n; i++)
+        snprintf(said + strlen(said), sizeof said - strlen(said), "%s%ld", i ? " " : "", (long)ids[i]);
     harp_close(m);
     if (strcmp(said, wanted) != 0) printf("        \"%s\" is %s %s, not %s\n", text, said, err.text, wanted);
     return strcmp(said, wanted) == 0;
@@ -1448,10 +1461,14 @@ static void test_no_byte_tokens(void)
     char text[1024];
     size_t i;
     for (i = 0; i < sizeof cases / sizeof *cases; i++) {
-        sprintf(text, "{" SENTENCE ", " ADDED(5, "</s>", SPECIAL) ", \"model\": {\"type\": \"BPE\","
-                " \"byte_fallback\": true%s, \"vocab\": {\"<unk>\": 0, \"\xE2\x96\x81\": 1, \"a\": 2, \"b\": 3,"
-                " \"\xE2\x96\x81" "a\": 4, \"</s>\": 5}, \"merges\": [[\"\xE2\x96\x81\", \"a\"]]}}",
-                cases[i].model_more);
+        snprintf(text, sizeof text,
+                 "{" SENTENCE
+                 ", " ADDED(5, "</s>", SPECIAL) ", \"model\": {\"type\": \"BPE\","
+                                                " \"byte_fallback\": true%s, \"vocab\": {\"<unk>\": 0, "
+                                                "\"\xE2\x96\x81\": 1, \"a\": 2, \"b\": 3,"
+                                                " \"\xE2\x96\x81"
+                                                "a\": 4, \"</s>\": 5}, \"merges\": [[\"\xE2\x96\x81\", \"a\"]]}}",
+                 cases[i].model_more);
         write_text("words/tokenizer.json", text);
         remove_file("words/tokenizer_config.json"), remove_file("words/added_tokens.json"), remove_file("words.harp");
         check(convert("words", "words.harp", "--vocab-only") == 0 && encodes(cases[i].text, cases[i].wanted),
@@ -1549,9 +1566,9 @@ static void test_pipes(void)
             write_tokenizer(1, BYTE_LEVEL, "", NULL, NULL);
             copy_file("words/tokenizer.json", "pipes/tokenizer.json");
         }
-        sprintf(name, "pipes/%s", names[i]);
+        snprintf(name, sizeof name, "pipes/%s", names[i]);
         make_pipe(name);
-        sprintf(what, "a pipe as %s is refused", names[i]);
+        snprintf(what, sizeof what, "a pipe as %s is refused", names[i]);
         check(convert_in_time("pipes", "pipes.harp", NULL, NULL) == 1 && says(names[i]) && says("not a regular file")
               && !exists("pipes.harp"), what);
         remove_file(name), remove_file("pipes/tokenizer.json");
@@ -1606,7 +1623,7 @@ static void test_kinds(void)
     size_t i;
     for (i = 0; i < sizeof kinds / sizeof *kinds; i++) {
         save_padded("kind", kinds[i].head, kinds[i].bytes);
-        sprintf(what, "%s: %s", kinds[i].word, kinds[i].next);
+        snprintf(what, sizeof what, "%s: %s", kinds[i].word, kinds[i].next);
         check(convert("kind", "kind.harp", "") == 1 && says(kinds[i].word) && says(kinds[i].next)
               && !exists("kind.harp"), what);
     }
@@ -1637,7 +1654,7 @@ static void test_pointers(void)
     check(convert("cloned", "kind.harp", "") == 1 && says("generation_config.json: this is a web page"),
           "a web page as generation_config.json");
     remove_file("cloned/generation_config.json");
-    sprintf(options, "--tokenizer %s/f32.harp", folder);
+    snprintf(options, sizeof options, "--tokenizer %s/f32.harp", folder);
     check(convert("cloned", "kind.harp", options) == 1 && says("f32.harp: this is a .harp file already"),
           "a .harp file as a tokenizer");
     check(convert("cloned/model.safetensors", "kind.harp", "") == 1 && says("this is a .safetensors file"),
@@ -1671,7 +1688,7 @@ static void test_other_folders(void)
     for (i = 0; i < 2 * sizeof files / sizeof *files; i++) {
         make_folder("elsewhere", "");
         if (i % 2) remove_file("elsewhere/config.json");
-        sprintf(path, "elsewhere/%s", files[i / 2][0]);
+        snprintf(path, sizeof path, "elsewhere/%s", files[i / 2][0]);
         write_text(path, "{}");
         check(convert("elsewhere", "kind.harp", "") == 1 && says(files[i / 2][0]) && says(files[i / 2][1])
               && says(i % 2 ? "no config.json" : "no model.safetensors"), path);
@@ -1686,7 +1703,8 @@ static void test_other_folders(void)
     }
     make_folder("elsewhere", "");
     for (i = 0; i < sizeof tensors / sizeof *tensors; i++) {
-        sprintf(text, "{\"%s\": {\"dtype\": \"I32\", \"shape\": [4], \"data_offsets\": [0, 16]}}", tensors[i][0]);
+        snprintf(text, sizeof text, "{\"%s\": {\"dtype\": \"I32\", \"shape\": [4], \"data_offsets\": [0, 16]}}",
+                 tensors[i][0]);
         write_header("elsewhere/model.safetensors", text, 16);
         check(convert("elsewhere", "kind.harp", "") == 1 && says(tensors[i][0]) && says(tensors[i][1])
               && says("convert the original model"), tensors[i][0]);
@@ -1759,16 +1777,17 @@ static void test_chat_by_hand(void)
     harp_model *m;
     size_t i;
     for (i = 0; i < sizeof wrong / sizeof *wrong; i++) {
-        sprintf(options, "--chat '%s'", wrong[i]);
-        sprintf(what, "--chat %s is refused", wrong[i]);
+        snprintf(options, sizeof options, "--chat '%s'", wrong[i]);
+        snprintf(what, sizeof what, "--chat %s is refused", wrong[i]);
         remove_file("chat.harp");
         check(convert("tied", "chat.harp", options) == 2 && says("--chat") && says("usage")
               && !exists("chat.harp"), what);
     }
     for (i = 0; i < sizeof flags / sizeof *flags; i++) {
-        sprintf(options, "--chat bos=%s --chat system.last=%s --chat user.trim=3 --chat 'user.before=\\n<u> = '",
-                flags[i].value, flags[i].value);
-        sprintf(what, "--chat bos=%s is stored", flags[i].value);
+        snprintf(options, sizeof options,
+                 "--chat bos=%s --chat system.last=%s --chat user.trim=3 --chat 'user.before=\\n<u> = '",
+                 flags[i].value, flags[i].value);
+        snprintf(what, sizeof what, "--chat bos=%s is stored", flags[i].value);
         check(convert("tied", "chat.harp", options) == 0, "--chat");
         m = open_made("chat.harp");
         check(has_integer(m, "chat.bos", flags[i].stored) && has_integer(m, "chat.system.last", flags[i].stored)
@@ -1844,13 +1863,13 @@ static void make_full_folder(const char *name)
     size_t i;
     make_folder_of(MANY_ROWS, name, "");
     for (i = 0; i < sizeof names / sizeof *names; i++) {
-        sprintf(path, "%s/%s", name, names[i]);
+        snprintf(path, sizeof path, "%s/%s", name, names[i]);
         if (i == 0) write_index(path);
         else if (i < 3) write_safetensors(path, "F32", i == 1 ? FIRST : SECOND);
         else write_text(path, texts[i]);
     }
     write_tokenizer(1, BYTE_LEVEL, "", NULL, NULL);
-    sprintf(path, "%s/tokenizer.json", name);
+    snprintf(path, sizeof path, "%s/tokenizer.json", name);
     copy_file("words/tokenizer.json", path);
 }
 
@@ -1863,7 +1882,8 @@ static void test_inputs_stay(void)
     char path[LONGEST_PATH], options[LONGEST_PATH];
     size_t i;
     make_full_folder("full");
-    for (i = 0; i < sizeof names / sizeof *names; i++) sprintf(path, "full/%s", names[i]), keeps("full", path, "");
+    for (i = 0; i < sizeof names / sizeof *names; i++)
+        snprintf(path, sizeof path, "full/%s", names[i]), keeps("full", path, "");
     make_links("full/b.safetensors");
     keeps("full", "symbolic.harp", ""), keeps("full", "hard.harp", "");
     remove_file("symbolic.harp"), remove_file("hard.harp");
@@ -1873,20 +1893,23 @@ static void test_inputs_stay(void)
     write_safetensors("wide/model.safetensors", "F32", UNTIED);
     keeps("single", "single/model.safetensors", "");
     keeps("single", "single/../single//model.safetensors", "");
-    sprintf(options, "--tokenizer %s/full", folder);
-    for (i = 5; i < sizeof names / sizeof *names; i++) sprintf(path, "full/%s", names[i]), keeps("wide", path, options);
-    sprintf(options, "--tokenizer %s/full/tokenizer.json", folder);
-    for (i = 5; i < sizeof names / sizeof *names; i++) sprintf(path, "full/%s", names[i]), keeps("wide", path, options);
+    snprintf(options, sizeof options, "--tokenizer %s/full", folder);
+    for (i = 5; i < sizeof names / sizeof *names; i++)
+        snprintf(path, sizeof path, "full/%s", names[i]), keeps("wide", path, options);
+    snprintf(options, sizeof options, "--tokenizer %s/full/tokenizer.json", folder);
+    for (i = 5; i < sizeof names / sizeof *names; i++)
+        snprintf(path, sizeof path, "full/%s", names[i]), keeps("wide", path, options);
     write_llama2c("alone.bin", 0, 1);
     keeps("alone.bin", "alone.bin", "");
     for (i = 0; i < 3; i++) {
-        sprintf(path, "split-%05d-of-00003.gguf", (int)i + 1);
+        snprintf(path, sizeof path, "split-%05d-of-00003.gguf", (int)i + 1);
         write_gguf(path, 3, GGUF_F32, 0, (int)i, 3);
     }
     for (i = 0; i < 3; i++)
-        sprintf(path, "split-%05d-of-00003.gguf", (int)i + 1), keeps("split-00001-of-00003.gguf", path, "");
+        snprintf(path, sizeof path, "split-%05d-of-00003.gguf", (int)i + 1),
+            keeps("split-00001-of-00003.gguf", path, "");
     write_gguf_vocabulary("words.gguf");
-    sprintf(options, "--tokenizer %s/words.gguf", folder);
+    snprintf(options, sizeof options, "--tokenizer %s/words.gguf", folder);
     keeps("single", "words.gguf", options);
     check(convert("single", "single/model.harp", "") == 0, "a new file beside the inputs is fine");
     check(convert("single", "single/model.harp", "--name again") == 0, "and may be replaced");

@@ -238,8 +238,11 @@ int main(int argc, char **argv)
     CHECK(open_with(&m, source, &err) == HARP_OK && harp_model_info(m).mapped == 0 && first_logit(m) == expected);
     harp_close(m);
 
-    sprintf(folder_path, "%.400s/", argv[2]);
-    sprintf(path, "%.400s/m\xC3\xB6" "del \xE6\xA8\xA1\xE5\x9E\x8B.harp", argv[2]);
+    snprintf(folder_path, sizeof folder_path, "%.400s/", argv[2]);
+    snprintf(path, sizeof path,
+             "%.400s/m\xC3\xB6"
+             "del \xE6\xA8\xA1\xE5\x9E\x8B.harp",
+             argv[2]);
     write_file(path, image, bytes);
     test_file(path, expected);
     test_overwritten(path, image, bytes);
@@ -250,7 +253,7 @@ int main(int argc, char **argv)
     write_file(path, image, 0); /* nothing to map, but it can be read */
     test_refused(path, READS ? "not a .harp file" : "cannot map or read");
     test_pipe(path);
-    sprintf(path, "%.400s/there is none.harp", argv[2]);
+    snprintf(path, sizeof path, "%.400s/there is none.harp", argv[2]);
     test_refused(path, "cannot open");
     test_refused(folder_path, ""); /* a folder: what is said differs between systems, that it is refused does not */
     printf("%d passed, %d failed\n", passed, failed);

@@ -169,7 +169,8 @@ static void test_header(void)
         harp_error err;
         char words[96];
         source.data = file, source.bytes = file_bytes;
-        sprintf(words, "has %d bytes but says it has %d: cut off, or damaged", (int)(bytes - 64), (int)bytes);
+        snprintf(words, sizeof words, "has %d bytes but says it has %d: cut off, or damaged", (int)(bytes - 64),
+                 (int)bytes);
         CHECK(harp_open_source(&m, &source, &err) == HARP_ERR_FORMAT && strstr(err.text, words));
         make_file();
         file[70] ^= 1;
@@ -1194,8 +1195,8 @@ static void test_stripping(void)
         char expected[64];
         CHECK(word_at("tokenizer.added", 0) == 79 && word_at("tokenizer.added", 2) == 2); /* "<!>", "</s>" */
         set_word("tokenizer.added", 1, bits & 3), set_word("tokenizer.added", 3, bits >> 2);
-        sprintf(expected, "|n%s|<!>%s|n%s|</s>%s|n", bits & 1 ? "" : "| ", bits & 2 ? "" : "| ", bits & 4 ? "" : "| ",
-                bits & 8 ? "" : "| ");
+        snprintf(expected, sizeof expected, "|n%s|<!>%s|n%s|</s>%s|n", bits & 1 ? "" : "| ", bits & 2 ? "" : "| ",
+                 bits & 4 ? "" : "| ", bits & 8 ? "" : "| ");
         CHECK(strcmp(tokens_of(0, "n <!> n </s> n", HARP_ENCODE_SPECIAL), expected) == 0);
     }
 }
@@ -1219,7 +1220,7 @@ static void test_text_calls(void)
     m = open_or_exit();
     CHECK(harp_encode_spans(m, NULL, NULL, 0, HARP_ENCODE_BOS, &token, 1, &n, NULL) == HARP_OK && n == 0);
     harp_decoder_start(&d, m, 0);
-    sprintf(out, "needs room for %d bytes", (int)m->tokenizer.longest + 8);
+    snprintf(out, sizeof out, "needs room for %d bytes", (int)m->tokenizer.longest + 8);
     CHECK(harp_decode(&d, 0, out + 32, m->tokenizer.longest + 7, &n, &err) == HARP_ERR_MEMORY && strstr(err.text, out));
     CHECK(harp_token_text(m, 78, &n) == NULL && n == 0 && harp_token_text(m, 4, &n) != NULL && n == 1);
     harp_decoder_start(&d, m, 0); /* silent tokens, then the space that encoding put first */

@@ -464,7 +464,7 @@ static void test_spans(const harp_model *m)
     int good = 1;
     tokens special, plain;
     if (harp_model_info(m).n_end == 0 || !name || bytes < 3 || bytes > 64) return;
-    n = (size_t)sprintf(text, "say hello%.*s to the world", (int)bytes, name);
+    n = (size_t)snprintf(text, sizeof text, "say hello%.*s to the world", (int)bytes, name);
     special = encode(m, text, n, HARP_ENCODE_SPECIAL), plain = encode(m, text, n, 0);
     for (i = 0; i <= n; i++) {
         int inside = i > 9 && i < 9 + bytes;

@@ -73,7 +73,7 @@ static harp_model *make_tokenizer(char (*stages)[LONGEST], int n, const char *no
     for (i = 0; i < 256; i++) fprintf(f, "%s\"\\u%04x\": %d", i ? ", " : "", printable((unsigned)i), i);
     fputs("}}}", f);
     fclose(f);
-    sprintf(command, "%s %s %s/words.harp --vocab-only --quiet", converter, path, folder);
+    snprintf(command, sizeof command, "%s %s %s/words.harp --vocab-only --quiet", converter, path, folder);
     if (system(command) != 0) return NULL;
     snprintf(path, sizeof path, "%s/words.harp", folder);
     check(harp_open(&m, path, &err) == HARP_OK, "the tokenizer opens", err.text);
@@ -151,7 +151,7 @@ static void test_normalization(FILE *f)
         for (i = 0; good && i < n; i++) good = tokens[i] == wanted[i];
         texts++, wrong += !good;
     }
-    sprintf(line, "%d of %d wrong", wrong, texts);
+    snprintf(line, sizeof line, "%d of %d wrong", wrong, texts);
     check(texts == 300 && wrong == 0, "form NFC as Python's unicodedata has it", line);
     harp_close(m);
 }
@@ -202,7 +202,7 @@ static void test_joining(void)
         wrong += n != e.n || memcmp(ids, tokens, n * sizeof *ids) != 0;
         hp_free_room(&e, &e.word);
     }
-    sprintf(detail, "%d of 4000 words wrong, %d much joined", wrong, joined);
+    snprintf(detail, sizeof detail, "%d of 4000 words wrong, %d much joined", wrong, joined);
     check(wrong == 0 && joined > 1000, "joined as by the definition", detail);
     harp_close(m);
 }

@@ -157,11 +157,11 @@ static void write_file(const char *folder, const char *name, int file)
     for (i = 0; i < n_pieces; i++) {
         const piece *p = &pieces[i];
         if (p->n == 0 || p->file != file) continue;
-        used += (size_t)sprintf(header + used, "%s\"%s\":{\"dtype\":\"%s\",\"shape\":[", used > 1 ? "," : "",
-                                p->name, p->type);
-        if (p->rows) used += (size_t)sprintf(header + used, "%.0f,", (double)p->rows);
-        used += (size_t)sprintf(header + used, "%.0f],\"data_offsets\":[%.0f,%.0f]}", (double)p->cols, (double)at,
-                                (double)(at + p->bytes));
+        used += (size_t)snprintf(header + used, sizeof header - used, "%s\"%s\":{\"dtype\":\"%s\",\"shape\":[",
+                                 used > 1 ? "," : "", p->name, p->type);
+        if (p->rows) used += (size_t)snprintf(header + used, sizeof header - used, "%.0f,", (double)p->rows);
+        used += (size_t)snprintf(header + used, sizeof header - used, "%.0f],\"data_offsets\":[%.0f,%.0f]}",
+                                 (double)p->cols, (double)at, (double)(at + p->bytes));
         at += p->bytes;
     }
     header[used++] = '}';
@@ -218,7 +218,7 @@ int main(int argc, char **argv)
     for (i = 0; strcmp(argv[1], "shards") == 0 && i < n_pieces; i++) pieces[i].file = i % 3;
     for (i = 0; strcmp(argv[1], "shards") == 0 && i < 3; i++) {
         char name[64];
-        sprintf(name, "part-%d.safetensors", i);
+        snprintf(name, sizeof name, "part-%d.safetensors", i);
         write_file(argv[3], name, i);
     }
     if (strcmp(argv[1], "shards") == 0) write_index(argv[3]);

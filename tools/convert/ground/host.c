@@ -2,7 +2,7 @@
  *
  * host.c - the programs' operating system; see host.h
  *
- * What both systems share comes first, then POSIX, then Windows, in the same order. */
+ * First what needs no system, then POSIX, then Windows, in the same order; last what stands on either. */
 
 /* Strict C99 hides POSIX until it is asked for. Each of these opens one family of systems; FreeBSD hides nothing. */
 #define _DEFAULT_SOURCE 1  /* glibc, musl, newlib */
@@ -287,28 +287,17 @@ static int make_file(const char *path, char slot[HOST_PATH_BYTES])
     return file;
 }
 
-int host_begin(const char *target, char name[HOST_PATH_BYTES])
+static unsigned long own_number(void)
 {
-    int n = snprintf(name, HOST_PATH_BYTES, "%s.%ld.part", target, (long)getpid());
-    if (n < 0 || n >= HOST_PATH_BYTES) {
-        errno = ENAMETOOLONG;
-        return -1;
-    }
-    return make_file(name, unfinished);
+    return (unsigned long)getpid();
 }
 
-int host_temporary(const char *prefix, char path[HOST_PATH_BYTES])
+/* Where temporary files go, with a separator behind it. 0: the path is too long. */
+static int temporary_folder(char folder[HOST_PATH_BYTES])
 {
-    const char *folder = getenv("TMPDIR");
-    int i, n, file = -1;
-    errno = ENAMETOOLONG;
-    for (i = 0; file < 0 && i < 1000; i++) {
-        n = snprintf(path, HOST_PATH_BYTES, "%s/%s-%ld-%d", folder && folder[0] ? folder : "/tmp", prefix, (long)getpid(), i);
-        if (n < 0 || n >= HOST_PATH_BYTES) break;
-        file = make_file(path, temporary);
-        if (file < 0 && errno != EEXIST) break;
-    }
-    return file < 0 ? -1 : close(file);
+    const char *told = getenv("TMPDIR");
+    int n = snprintf(folder, HOST_PATH_BYTES, "%s/", told && told[0] ? told : "/tmp");
+    return n >= 0 && n < HOST_PATH_BYTES;
 }
 
 ptrdiff_t host_write(int file, const void *data, size_t bytes)
@@ -368,17 +357,6 @@ static void remove_file(char slot[HOST_PATH_BYTES])
     if (slot[0]) unlink(slot);
     slot[0] = 0;
     unblock_endings(&before);
-}
-
-void host_discard(int file)
-{
-    if (file >= 0) close(file);
-    remove_file(unfinished);
-}
-
-void host_remove_temporary(void)
-{
-    remove_file(temporary);
 }
 
 const unsigned char *host_map(const char *path, size_t *bytes)
@@ -754,30 +732,18 @@ static int make_file(const char *path, char slot[HOST_PATH_BYTES])
     return file;
 }
 
-int host_begin(const char *target, char name[HOST_PATH_BYTES])
+static unsigned long own_number(void)
 {
-    int n = snprintf(name, HOST_PATH_BYTES, "%s.%lu.part", target, (unsigned long)GetCurrentProcessId());
-    if (n >= 0 && n < HOST_PATH_BYTES) return make_file(name, unfinished);
-    errno = ENAMETOOLONG;
-    return -1;
+    return (unsigned long)GetCurrentProcessId();
 }
 
-int host_temporary(const char *prefix, char path[HOST_PATH_BYTES])
+static int temporary_folder(char folder[HOST_PATH_BYTES])
 {
     wchar_t wide[MAX_PATH + 2];
-    DWORD length = GetTempPathW(MAX_PATH + 1, wide);
-    char *folder = length ? narrow(wide) : NULL;
-    int i, n, file = -1;
-    path[0] = 0;
-    errno = folder ? ENAMETOOLONG : ENOENT;
-    for (i = 0; folder && file < 0 && i < 1000; i++) {
-        n = snprintf(path, HOST_PATH_BYTES, "%s%s-%lu-%d", folder, prefix, (unsigned long)GetCurrentProcessId(), i);
-        if (n < 0 || n >= HOST_PATH_BYTES) break;
-        file = make_file(path, temporary);
-        if (file < 0 && errno != EEXIST) break;
-    }
-    free(folder);
-    return file < 0 ? -1 : _close(file);
+    char *told = GetTempPathW(MAX_PATH + 1, wide) ? narrow(wide) : NULL; /* ends with a separator */
+    int n = told ? snprintf(folder, HOST_PATH_BYTES, "%s", told) : -1;
+    free(told);
+    return n >= 0 && n < HOST_PATH_BYTES;
 }
 
 ptrdiff_t host_write(int file, const void *data, size_t bytes)
@@ -808,17 +774,6 @@ static void remove_file(char slot[HOST_PATH_BYTES])
 {
     if (slot[0]) host_remove(slot);
     slot[0] = 0;
-}
-
-void host_discard(int file)
-{
-    if (file >= 0) _close(file);
-    remove_file(unfinished);
-}
-
-void host_remove_temporary(void)
-{
-    remove_file(temporary);
 }
 
 const unsigned char *host_map(const char *path, size_t *bytes)
@@ -916,6 +871,43 @@ void host_lock_wake(host_lock *lock)
 #endif
 
 /* ==== both ==== */
+
+static int is_whole(int n) /* what snprintf says of a path */
+{
+    if (n >= 0 && n < HOST_PATH_BYTES) return 1;
+    errno = ENAMETOOLONG;
+    return 0;
+}
+
+int host_begin(const char *target, char name[HOST_PATH_BYTES])
+{
+    return is_whole(snprintf(name, HOST_PATH_BYTES, "%s.%lu.part", target, own_number())) ? make_file(name, unfinished) : -1;
+}
+
+int host_temporary(const char *prefix, char path[HOST_PATH_BYTES])
+{
+    char folder[HOST_PATH_BYTES];
+    int i, file = -1;
+    errno = ENAMETOOLONG;
+    if (!temporary_folder(folder)) return -1;
+    for (i = 0; file < 0 && i < 1000; i++) {
+        if (!is_whole(snprintf(path, HOST_PATH_BYTES, "%s%s-%lu-%d", folder, prefix, own_number(), i))) break;
+        file = make_file(path, temporary);
+        if (file < 0 && errno != EEXIST) break;
+    }
+    return file < 0 ? -1 : host_close(file);
+}
+
+void host_discard(int file)
+{
+    if (file >= 0) host_close(file);
+    remove_file(unfinished);
+}
+
+void host_remove_temporary(void)
+{
+    remove_file(temporary);
+}
 
 void host_run(int n, void (*work)(void *user, int which), void *user)
 {
