@@ -535,8 +535,8 @@ typedef struct harp_info {
 
 HARP_API harp_info harp_model_info(const harp_model *model);
 
-/* The text of a token, its bytes in *bytes (any byte is possible, and no zero follows); valid as long as the model. NULL
- * if there is none. A special token's is its name. */
+/* The text of a token, its bytes in *bytes (any byte is possible, and no zero follows); valid as long as the model.
+ * NULL if there is none. A special token's is its name. */
 HARP_API const char *harp_token_text(const harp_model *model, int32_t token, size_t *bytes);
 
 typedef enum harp_meta_type {

@@ -50,8 +50,8 @@
  * LIBRARY CALLS, all of them: memcpy, memmove, memset, memcmp, strlen, strcmp, strncmp, sqrtf, fabsf; malloc and free
  * unless HARP_NO_MALLOC; stat, fopen, fread, fseek, ftell, fclose unless HARP_NO_STDIO; open, fstat, mmap, mprotect,
  * munmap, close unless HARP_NO_MMAP, and on Windows CreateFileW, GetFileType, GetFileSizeEx, CreateFileMappingW,
- * MapViewOfFile, UnmapViewOfFile, CloseHandle, MultiByteToWideChar, _wfopen in their place; threads, locks, conditions of
- * POSIX, sched_yield and getpid, on Windows threads, locks and semaphores, unless HARP_NO_THREADS; gettimeofday or
+ * MapViewOfFile, UnmapViewOfFile, CloseHandle, MultiByteToWideChar, _wfopen in their place; threads, locks, conditions
+ * of POSIX, sched_yield and getpid, on Windows threads, locks and semaphores, unless HARP_NO_THREADS; gettimeofday or
  * QueryPerformanceCounter unless HARP_NO_CLOCK; the system call arch_prctl on Linux where the processor has AMX, and
  * getauxval on Linux for ARM, unless HARP_NO_SIMD.
  */
@@ -246,8 +246,9 @@
 #endif
 
 /* 64-bit ARM: products of bytes, where a pragma or the command line (-mcpu=native) allows their instructions. gcc makes
- * a function part of another only if that has the instructions of both, also those that the command line added. A target
- * with "arch=" replaces the command line's, so it serves plain ARMv8-A, and "+" adds to one that has the products. */
+ * a function part of another only if that has the instructions of both, also those that the command line added. A
+ * target with "arch=" replaces the command line's, so it serves plain ARMv8-A, and "+" adds to one that has the
+ * products. */
 #if HP_CLANG
 #define HP_TARGET_DOTPROD "dotprod"
 #define HP_TARGET_I8MM "dotprod,i8mm"
@@ -5079,9 +5080,11 @@ typedef void *hp_thread_result;
 #elif HP_WIN32_THREADS
 typedef HANDLE hp_thread;
 typedef CRITICAL_SECTION hp_lock;
+/* Semaphores, as headers hide condition variables from programs that are to run on Windows XP; one for each value of
+ * the round, for a worker that has done its part must not take the turn of one that sleeps. */
 typedef struct hp_signal {
-    HANDLE of_round[2]; /* semaphores, as headers hide condition variables from programs that are to run on Windows XP */
-} hp_signal;            /* one for each value of the round: who has done its part must not take the turn of a sleeper  */
+    HANDLE of_round[2];
+} hp_signal;
 typedef DWORD hp_thread_result;
 #define HP_THREAD_CALL WINAPI
 #define hp_lock_make(l) InitializeCriticalSection(l)
@@ -7215,14 +7218,14 @@ static harp_status hp_deliver_judged(harp_session *s, int32_t first, int32_t i, 
 static harp_status hp_judge_batch(harp_session *s, int32_t first, int32_t m, harp_score_harp_fn *on_step, void *user,
                                   harp_error *err)
 {
-    harp_status status = HARP_OK;
-    int32_t i;
+    harp_status status = HARP_OK, delivered;
+    int32_t i, n = 0; /* positions whose logits are sound: they are delivered, however large the batch */
     memset(s->judged, 0, (size_t)m * sizeof *s->judged);
-    for (i = 0; i < m && status == HARP_OK; i++)
-        status = hp_measure_hesitation(s, hp_slot(s, i), first + i, &s->judged[i], err);
-    if (status == HARP_OK) status = hp_reframe_batch(s, first, m, err);
-    for (i = 0; i < m && status == HARP_OK; i++) status = hp_deliver_judged(s, first, i, on_step, user, err);
-    return status;
+    while (n < m && status == HARP_OK)
+        if ((status = hp_measure_hesitation(s, hp_slot(s, n), first + n, &s->judged[n], err)) == HARP_OK) n++;
+    delivered = hp_reframe_batch(s, first, n, err);
+    for (i = 0; i < n && delivered == HARP_OK; i++) delivered = hp_deliver_judged(s, first, i, on_step, user, err);
+    return delivered ? delivered : status;
 }
 
 /* ================================================================================================================
@@ -7681,8 +7684,8 @@ HARP_API harp_status harp_beam(harp_session *s, const harp_beam_options *options
  *
  * The public calls on a session. What they promise is in harp.h; how they keep "a failed call leaves the tokens as they
  * were" is simple: what a call appended it takes back when something fails. What whole passes had computed of it stays
- * in stream 0, beyond the session's tokens, for the next call to find if it appends the same ones (hp_keep_same); what a
- * failed pass left lies beyond every length, where nothing reads.
+ * in stream 0, beyond the session's tokens, for the next call to find if it appends the same ones (hp_keep_same); what
+ * a failed pass left lies beyond every length, where nothing reads.
  * ============================================================================================================== */
 
 static void hp_forget_reframed(harp_session *s)
@@ -8336,13 +8339,16 @@ static harp_end hp_show(harp_session *s, harp_end end, const harp_step *step, ha
 static harp_status hp_feed_text(harp_session *s, const char *prompt, harp_error *err)
 {
     unsigned flags = s->n_tokens == 0 ? HARP_ENCODE_BOS : HARP_ENCODE_CONTINUE;
-    int32_t *tokens = s->tokens + s->n_tokens;
+    int32_t *tokens = s->tokens + s->n_tokens, before;
     size_t n = 0, room = (size_t)(s->params.context - s->n_tokens), i = 0;
     harp_status status;
     hp_forget_drafts(s); /* the guesses stand where the prompt's tokens go */
     memcpy(s->attention, tokens, room * sizeof *tokens); /* what a failed call appended: see hp_keep_same */
     status = harp_encode(s->model, prompt, strlen(prompt), flags, tokens, room, &n, err);
-    while (i < room && memcmp(tokens + i, s->attention + i, sizeof *tokens) == 0) i++;
+    for (; i < room; i++) {
+        memcpy(&before, s->attention + i, sizeof before);
+        if (tokens[i] != before) break;
+    }
     hp_truncate(s, s->n_tokens + (int32_t)i);
     if (status && n > room)
         return hp_fail(err, HARP_ERR_CONTEXT, "the prompt has %d tokens; the context has room for %d", (int64_t)n,

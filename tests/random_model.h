@@ -120,6 +120,7 @@ static rm_shape rm_draw_shape(chance *c)
     s.is_float = one_in(c, 5), s.zero_eps = one_in(c, 10), s.tokenizer = one_in(c, 4) ? 0 : 1 + (int)draw(c, 2),
     s.ends = one_in(c, 10) ? 16 : 1;
     s.loud = one_in(c, 4) ? (int)draw(c, (uint32_t)s.vocab) : -1;
+    if (s.loud >= 0 && one_in(c, 2)) s.is_float = 1, s.hidden = s.hidden / 16 * 16 + 1; /* NaNs in the padding */
     s.gap = one_in(c, 4) ? 0 : (int)draw(c, 200);
     s.loudness = (float)(1u << draw(c, 4)) * 0.25f;
     s.seed = draw(c, 1u << 31);
