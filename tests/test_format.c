@@ -597,6 +597,9 @@ static void test_tables(void)
     set_integer("tokenizer.kind", 0), UNSUPPORTED("tokenizers of kind 0");
     set_integer("tokenizer.spaces", 15), OPENS();
     set_integer("tokenizer.spaces", 16), DAMAGED("tokenizer.spaces is 16");
+    set_integer("tokenizer.unknown_whole", 2), OPENS();
+    set_integer("tokenizer.unknown_whole", 3), DAMAGED("tokenizer.unknown_whole is 3");
+    set_meta("tokenizer.unknown_whole", 0, NULL, 0);
     set_integer("tokenizer.unknown", -1), OPENS();
     set_integer("tokenizer.unknown", 79), OPENS();
     set_integer("tokenizer.unknown", 80), DAMAGED("tokenizer.unknown is 80");
