@@ -2,9 +2,17 @@
 #
 #   make            the library's object and the programs, into build/
 #   make run        tells a story with the bundled model, HARP on
-#   make test       the fast tests
+#   make test       the fast tests; GROUP=converter for a group of tests/groups/, ONE=test_words for a single program
 #   make test-all   those, and the matrix of compilers, machines and sanitizers (needs clang, cross compilers, qemu)
 #   make strict     all programs with -Werror, into build/strict
+#   make web        the web page, into build/web
+#   make fuzz       MINUTES=1 of fuzzing for each target, or for TARGETS="json chat"; fuzz-afl: by AFL++
+#   make coverage   what the tests reach in harp_impl.c, chapter by chapter
+#   make matrix     one hash from every machine; its table goes into README.md
+#   make desks      all programs on the other systems; those for Windows run under wine
+#   make machines   the tests' state machine under sanitizers, in 32 bits, under valgrind
+#   make compilers  the library under every compiler that is here
+#   make clean      build/ goes; "make help" prints these lines
 #
 # CC, CFLAGS, LDFLAGS and LDLIBS are yours to set, and reach every compilation and link; B is where things go. Another
 # system's compiler makes that system's programs:  make CC=x86_64-w64-mingw32-gcc B=build/windows
@@ -39,36 +47,20 @@ PROGRAMS = \
 	own_measure \
 	no_malloc
 
-TESTS = \
-	test_library \
-	test_format \
-	test_conformance \
-	test_models \
-	test_slices \
-	variants \
-	test_threads \
-	machine \
-	test_decoders \
-	test_eval \
-	test_chat \
-	test_convert \
-	test_gguf \
-	test_words \
-	test_quality \
-	test_tokenizer \
-	test_faults \
-	test_faults_stdio \
-	test_promises \
-	test_numbers \
-	test_convert_faults \
-	test_vendoring_c \
-	test_vendoring_cpp
+# What the groups of tests/groups/ need; ONE picks a program, GROUP a group.
+library_tests = test_library test_format test_conformance test_models test_slices test_threads test_decoders \
+	test_tokenizer test_words test_faults test_faults_stdio test_promises test_numbers machine variants
+converter_tests = test_convert test_convert_faults test_chat test_gguf test_quality variants
+programs_tests = test_eval
+portability_tests = test_library test_vendoring_c test_vendoring_cpp machine
+EVERY_TEST = $(sort $(library_tests) $(converter_tests) $(programs_tests) $(portability_tests))
+TESTS = $(if $(ONE),$(filter $(ONE),$(EVERY_TEST)),$(if $(GROUP),$($(GROUP)_tests),$(EVERY_TEST)))
 
 COMPILE = $(CC) $(STRICT) $(CFLAGS)
 LINK = $(CC) $(STRICT) $(CFLAGS) $(LDFLAGS)
 
 all:
-	@$(MAKE) $(JOBS) programs
+	@$(MAKE) --no-print-directory $(JOBS) programs
 
 programs: $(B)/harp_impl.o $(PROGRAMS:%=$(B)/%$(E))
 
@@ -118,7 +110,7 @@ $(B)/harp-bench$(E): $(BENCH) examples/bench/bench.h $(POUR) $(B)/harp_impl.o
 # All of it once more with warnings as errors: what continuous integration builds. Not the default, for every compiler
 # that is yet to come has warnings of its own.
 strict:
-	@$(MAKE) $(JOBS) WERROR=-Werror B=$(B)/strict programs
+	@$(MAKE) --no-print-directory $(JOBS) WERROR=-Werror B=$(B)/strict programs
 
 TEST_FLAGS = -std=c99 -Wall -Wextra $(WERROR)
 
@@ -213,12 +205,12 @@ run: $(B)/harp$(E)
 tests: programs $(TESTS:%=$(B)/%)
 
 test:
-	@$(MAKE) $(JOBS) tests
-	CC="$(CC)" sh tests/run.sh $(B)
+	@$(MAKE) --no-print-directory $(JOBS) tests
+	@CC="$(CC)" GROUP="$(GROUP)" ONE="$(ONE)" sh tests/run.sh $(B)
 
 test-all:
-	@$(MAKE) $(JOBS) WERROR=-Werror tests
-	CC="$(CC)" sh tests/run.sh $(B) all
+	@$(MAKE) --no-print-directory $(JOBS) WERROR=-Werror tests
+	@CC="$(CC)" GROUP="$(GROUP)" ONE="$(ONE)" sh tests/run.sh $(B) all
 
 # What the tests reach in harp_impl.c, chapter by chapter; minutes.
 coverage: all
@@ -266,5 +258,8 @@ compilers:
 clean:
 	rm -rf $(B)
 
-.PHONY: all programs strict run tests test test-all web matrix desks machines compilers clean
+help:
+	@sed -n '3,/^$$/s/^#//p' Makefile
+
+.PHONY: all programs strict run tests test test-all web matrix desks machines compilers clean help
 .PHONY: fuzz fuzz-afl coverage

@@ -7,8 +7,7 @@ B=$1/coverage
 F=tests/fixtures
 flags="-std=c99 -D_POSIX_C_SOURCE=200809L -O1 -w -fprofile-instr-generate -fcoverage-mapping"
 plain="-DHARP_NO_SIMD"
-models="llama_gqa llama31_tied smollm_tied mistral_v3 mistral_swa16 phi3_longrope phi4mini qwen2_bias qwen2_yarn qwen3
-    gemma gemma2 gemma3_text olmo2 stablelm phi2 gpt_neox gpt2"
+models=$(ls $F/*/model.harp | sed "s|^$F/||; s|/model.harp$||")
 
 alone() { # alone NAME FLAGS...: a test that includes the library; NAME up to a dash is the test
     name=$1

@@ -31,8 +31,7 @@ finish() {
 [ -d $S/data ] || { echo "skipped: real files, $S is not here"; finish; }
 
 # The fixtures hold some of the goldens; here are all: every length, both ways of drawing masks
-for m in llama_gqa llama31_tied smollm_tied mistral_v3 mistral_swa16 phi3_longrope phi4mini qwen2_bias qwen2_yarn qwen3 gemma \
-    gemma2 gemma3_text olmo2 stablelm phi2 gpt_neox gpt2; do
+for m in $(ls $F/*/model.harp | sed "s|^$F/||; s|/model.harp$||"); do
     $B/harp-convert $S/conformance/$m $W/$m.harp --quiet
     check "$m from its folder: the fixture" cmp $W/$m.harp $F/$m/model.harp
     check "$m: all goldens" $B/test_conformance $W/$m.harp $S/conformance/$m/golden

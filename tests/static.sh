@@ -3,9 +3,10 @@
 # tool that is there must have nothing to say; what a tool is wrong about is excepted below, or in .clang-tidy, with the
 # reason.
 B=$1/static
+shift
+B=$B/$(echo "${*:-all}" | tr ' ' -) # several may run at once
 mkdir -p $B
 passed=0 failed=0
-shift
 tools=" ${*:-cppcheck analyzer tidy proof} "
 wanted() { # wanted NAME PROGRAM
     case "$tools" in *" $1 "*) ;; *) return 1 ;; esac

@@ -1,0 +1,40 @@
+# harp-convert: the files that people have, and those that somebody damaged.
+
+converter_under_sanitizers() {
+    can $sanitized || return 0
+    $sanitized -O1 tools/convert/*.c tools/convert/*/*.c harp_impl.c -o $W/harp-convert -lm -pthread || return 1
+    mkdir -p $W/files
+    $B/test_convert $W/harp-convert $W/files
+}
+gguf="tools/convert/gguf.c tools/convert/dequantize.c tools/convert/quantize.c tools/convert/files.c tools/convert/util.c
+    tools/convert/ground/host.c"
+gguf_under_sanitizers() {
+    can $sanitized || return 0
+    $sanitized -O1 -Itools/convert tests/test_gguf.c $gguf -o $W/gguf -lm -pthread && $W/gguf $F/gguf/blocks.bin $W/x.gguf
+}
+
+# same_bytes MODEL [FORM]: what the converter makes of its folder (BF16, or four shards; the fixture was made from F32, in
+# one file), or of the same weights in other tensors or files
+same_bytes() {
+    folder=$F/source/$1
+    if [ -n "$2" ]; then
+        mkdir -p $W/$2/$1
+        $B/variants $2 $folder $W/$2/$1 || return 1
+        folder=$W/$2/$1
+    fi
+    $B/harp-convert $folder $W/model.harp --quiet && cmp $W/model.harp $F/$1/model.harp && echo $one
+}
+
+if [ "$all" = all ]; then
+    run "converter under ASan and UBSan" converter_under_sanitizers
+    run "GGUF files under ASan and UBSan" gguf_under_sanitizers
+fi
+run "converter" $B/test_convert $B/harp-convert $W
+run "converter, failures" $B/test_convert_faults $W $F/source/llama_gqa tests/fuzz/seeds/gguf/q8_0.gguf
+run "outliers" $B/test_quality
+run "GGUF files" $B/test_gguf $F/gguf/blocks.bin $W/x.gguf
+run "chat templates" $B/test_chat
+run "converter: llama_gqa, the same bytes" same_bytes llama_gqa
+run "converter: mistral_v3, the same bytes" same_bytes mistral_v3
+run "converter: llama_gqa fused, the same bytes" same_bytes llama_gqa fused
+run "converter: llama_gqa shards, the same bytes" same_bytes llama_gqa shards

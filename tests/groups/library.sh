@@ -1,0 +1,41 @@
+# What harp.h promises: the reference models' numbers, the file format, every call on a session.
+
+under() { # under "COMPILER AND FLAGS" "SOURCES" ARGUMENTS...: builds a program in that way and runs it
+    cc=$1 sources=$2
+    shift 2
+    can $cc || return 0
+    $cc $sources -o $W/program -lm -pthread && "$W/program" "$@"
+}
+
+if [ "$all" = all ]; then
+    run "state machine, in builds that see more" sh tests/machine.sh $B
+    run "library under ASan and UBSan" under "$sanitized -O2" tests/test_library.c $F/llama_gqa/model.harp
+    run "models under ASan and UBSan" under "$sanitized -O1" tests/test_models.c $F
+    run "failures and wrong calls, sanitized" under "$sanitized -O1 -fsanitize=float-cast-overflow -DHARP_NO_SIMD" \
+        tests/test_faults.c $W
+    run "threads under TSan" under "gcc -std=c99 -g1 -O2 -fsanitize=thread" "tests/test_threads.c harp_impl.c" \
+        $F/llama_gqa/model.harp
+    run "a long conversation under ASan" under "gcc -std=c99 -g1 -O1 -fsanitize=address -DHARP_NO_SIMD" \
+        "tests/soak.c harp_impl.c" examples/demo/demo.harp 5
+    run "AMX, AVX-512 and AVX-VNNI, emulated" sh tests/emulated_sets.sh $B $F/llama_gqa/model.harp
+    for m in gemma3_text phi3_longrope gpt_neox gpt2; do run "library, $m" $B/test_library $F/$m/model.harp; done
+fi
+run "library" $B/test_library $F/llama_gqa/model.harp
+run "state machine" $B/machine -n 300
+run "real files" sh tests/real_files.sh $B $all
+run "decoders, real models" sh tests/real_decoders.sh $B $all
+run "models" $B/test_models $F
+run "promises" $B/test_promises
+run "numbers" $B/test_numbers
+run "slices" $B/test_slices $F/llama_gqa/model.harp
+run "threads" $B/test_threads $F/llama_gqa/model.harp
+run "failures and wrong calls" $B/test_faults $W
+run "failures and wrong calls, stdio" $B/test_faults_stdio $W
+run "tokenizer, demo model" $B/test_tokenizer -n $([ "$all" = all ] && echo 100000 || echo 5000) demo=examples/demo/demo.harp
+run "words and form NFC" $B/test_words $B/harp-convert $W
+run "format" $B/test_format
+run "decoders" $B/test_decoders same $F/llama_gqa/model.harp
+for m in $models; do
+    run "conformance $m" $B/test_conformance $F/$m/model.harp $F/$m/golden
+    run "beam search $m" $B/test_decoders beam $F/$m/model.harp $F/$m/golden
+done
