@@ -47,11 +47,12 @@
  *     the session's tokens, and so all results to come, as they were.
  *   - Files are hostile until checked. Any byte string opens or is refused, in bounded time and memory.
  *   - The same bits everywhere. Model, tokens, parameters and seed determine every logit bit, whatever the
- *     machine, instruction set, thread count, batch size or schedule. Builds that cannot keep this (-ffast-math, x87)
- *     are refused when compiled or, where only a run can tell, by harp_open and harp_session_open. Each thread has a
- *     floating-point mode; calls that compute on a thread that flushes tiny numbers to zero or does not round to
- *     nearest are refused with HARP_ERR_BUILD, those of your parallel function included. (Linking a program with
- *     -ffast-math can set that mode.) harp_entropy, harp_logprob and harp_top cannot say so and compute as it is.
+ *     machine, instruction set, thread count, batch size or schedule. Builds that cannot keep this (-ffast-math, x87,
+ *     clang's -ffp-contract=fast) are refused when compiled or, where only a run can tell, by harp_open and
+ *     harp_session_open. Each thread has a floating-point mode; calls that compute on a thread that flushes tiny
+ *     numbers to zero or does not round to nearest are refused with HARP_ERR_BUILD, those of your parallel function
+ *     included. (Linking a program with -ffast-math can set that mode.) harp_entropy, harp_logprob and harp_top cannot
+ *     say so and compute as it is.
  *   - Memory is planned. Ask for a session's need beforehand, hand the block in if you like; after
  *     harp_session_open nothing is allocated, harp_encode's working memory excepted (it is released before it returns).
  *   - No writable globals. A model is read-only and may be shared by any number of sessions and threads; a session
