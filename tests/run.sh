@@ -202,7 +202,7 @@ if [ "$all" = all ]; then
     else
         skip "converter under ASan and UBSan" "this gcc has no sanitizers"
     fi
-    if gcc -std=c99 -g1 -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined -Itools/convert tests/test_gguf.c tools/convert/gguf.c tools/convert/dequantize.c tools/convert/quantize.c tools/convert/files.c tools/convert/util.c tools/convert/ground/host.c -o $B/gguf_sane -lm -pthread; then
+    if gcc -std=c99 -g1 -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined -Itools/convert tests/test_gguf.c tools/convert/gguf.c tools/convert/dequantize.c tools/convert/quantize.c tools/convert/files.c tools/convert/util.c tools/convert/ground/*.c -o $B/gguf_sane -lm -pthread; then
         run "GGUF files under ASan and UBSan" $B/gguf_sane $F/gguf/blocks.bin $B/convert/x.gguf
     else
         skip "GGUF files under ASan and UBSan" "this gcc has no sanitizers"

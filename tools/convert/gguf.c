@@ -11,6 +11,7 @@
  * lengths are believed only as far as there are bytes for them. */
 #include "gguf.h"
 #include "bytes.h"
+#include "ground/sort.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -108,6 +109,12 @@ static int by_key(const void *a, const void *b)
     return strcmp(x->key, y->key);
 }
 
+static int key_order(const void *a, const void *b, const void *user)
+{
+    (void)user;
+    return by_key(a, b);
+}
+
 static int take_values(cursor *c, cv_gguf_file *f, uint64_t n, cv_error *err)
 {
     if (n > MOST_VALUES) return cv_fail(err, "%.200s: %.0f metadata entries are too many", f->path, (double)n);
@@ -118,7 +125,7 @@ static int take_values(cursor *c, cv_gguf_file *f, uint64_t n, cv_error *err)
         int result = take_value(c, f->path, &f->values[f->n_values], err);
         if (result) return result;
     }
-    qsort(f->values, f->n_values, sizeof *f->values, by_key);
+    heap_sort(f->values, f->n_values, sizeof *f->values, key_order, NULL);
     for (size_t i = 1; i < f->n_values; i++)
         if (by_key(&f->values[i - 1], &f->values[i]) == 0)
             return cv_fail(err, "%.200s: the metadata has %.100s twice", f->path, f->values[i].key);
@@ -185,9 +192,10 @@ static int take_tensors(cursor *c, cv_gguf_file *f, uint64_t n, cv_error *err)
     return 0;
 }
 
-static int by_offset(const void *a, const void *b)
+static int by_offset(const void *a, const void *b, const void *user)
 {
     const cv_gguf_tensor *x = a, *y = b;
+    (void)user;
     if (x->offset != y->offset) return x->offset < y->offset ? -1 : 1;
     return strcmp(x->name, y->name);
 }
@@ -212,7 +220,7 @@ static int place_tensors(cv_gguf_file *f, uint64_t head_bytes, cv_error *err)
     if (read_alignment(f, &alignment, err) < 0) return -1;
     uint64_t data_at = cv_round_up(head_bytes, alignment);
     uint64_t room = f->file.bytes > data_at ? f->file.bytes - data_at : 0;
-    qsort(f->tensors, f->n_tensors, sizeof *f->tensors, by_offset);
+    heap_sort(f->tensors, f->n_tensors, sizeof *f->tensors, by_offset, NULL);
     for (size_t i = 0; i < f->n_tensors; end = f->tensors[i].offset + f->tensors[i].bytes, i++) {
         const cv_gguf_tensor *t = &f->tensors[i];
         if (t->offset % alignment != 0)
@@ -333,6 +341,12 @@ static int by_name(const void *a, const void *b)
     return strcmp(x->name, y->name);
 }
 
+static int name_order(const void *a, const void *b, const void *user)
+{
+    (void)user;
+    return by_name(a, b);
+}
+
 static int collect_tensors(cv_gguf *g, cv_error *err)
 {
     size_t n = 0;
@@ -344,7 +358,7 @@ static int collect_tensors(cv_gguf *g, cv_error *err)
             g->tensors[g->n] = g->files[i].tensors[k];
             g->tensors[g->n++].file = i;
         }
-    if (n) qsort(g->tensors, n, sizeof *g->tensors, by_name);
+    heap_sort(g->tensors, n, sizeof *g->tensors, name_order, NULL);
     for (size_t i = 1; i < n; i++)
         if (by_name(&g->tensors[i - 1], &g->tensors[i]) == 0)
             return cv_fail(err, "%.200s: tensor %s is there twice", g->files[0].path, g->tensors[i].name);

@@ -3,6 +3,7 @@
  * json.c - see json.h. No recursion: open containers stand on a small stack. */
 #include "json.h"
 #include "files.h"
+#include "ground/sort.h"
 #include "kinds.h"
 
 #include <math.h>
@@ -67,25 +68,9 @@ static int cv_compare_keys(const cv_json *j, uint32_t a, uint32_t b)
     return cv_compare(j->text + x->text, x->bytes, j->text + y->text, y->bytes);
 }
 
-/* Heap sort: n log n whatever the keys, in place. */
-static void cv_sift(const cv_json *j, uint32_t *keys, size_t i, size_t n)
+static int cv_by_text(const void *a, const void *b, const void *json)
 {
-    for (size_t child = 2 * i + 1; child < n; i = child, child = 2 * i + 1) {
-        if (child + 1 < n && cv_compare_keys(j, keys[child + 1], keys[child]) > 0) child++;
-        if (cv_compare_keys(j, keys[child], keys[i]) <= 0) return;
-        uint32_t swap = keys[i];
-        keys[i] = keys[child], keys[child] = swap;
-    }
-}
-
-static void cv_sort(const cv_json *j, uint32_t *keys, size_t n)
-{
-    for (size_t i = n / 2; i-- > 0;) cv_sift(j, keys, i, n);
-    for (size_t end = n; end > 1; end--) {
-        uint32_t swap = keys[0];
-        keys[0] = keys[end - 1], keys[end - 1] = swap;
-        cv_sift(j, keys, 0, end - 1);
-    }
+    return cv_compare_keys(json, *(const uint32_t *)a, *(const uint32_t *)b);
 }
 
 static int cv_close_object(cv_parser *p, uint32_t object)
@@ -102,7 +87,7 @@ static int cv_close_object(cv_parser *p, uint32_t object)
     uint32_t *keys = j->sorted + j->n_sorted;
     size_t i = 0;
     for (uint32_t k = object + 1; k != CV_JSON_NONE; k = j->nodes[k].next) keys[i++] = k;
-    cv_sort(j, keys, n);
+    heap_sort(keys, n, sizeof *keys, cv_by_text, j);
     j->nodes[object].text = (uint32_t)j->n_sorted;
     j->n_sorted += n;
     for (i = 1; i < n; i++)

@@ -8,6 +8,7 @@
 #include "safetensors.h"
 #include "bytes.h"
 #include "dequantize.h"
+#include "ground/sort.h"
 #include "kinds.h"
 
 #include <stdlib.h>
@@ -88,17 +89,20 @@ static int read_tensor(const cv_st_file *f, uint32_t key, uint64_t data_at, cv_s
 
 /* ---- one file ---- */
 
-static int by_offset(const void *a, const void *b)
+/* Several tensors without a byte may stand in one place. */
+static int by_offset(const void *a, const void *b, const void *user)
 {
     const cv_st_tensor *x = a, *y = b;
+    (void)user;
     if (x->offset != y->offset) return x->offset < y->offset ? -1 : 1;
-    return x->bytes < y->bytes ? -1 : x->bytes > y->bytes;
+    if (x->bytes != y->bytes) return x->bytes < y->bytes ? -1 : 1;
+    return strcmp(x->name, y->name);
 }
 
 static int check_coverage(const cv_st_file *f, cv_st_tensor *t, size_t n, uint64_t data_at, cv_error *err)
 {
     uint64_t at = data_at;
-    qsort(t, n, sizeof *t, by_offset);
+    heap_sort(t, n, sizeof *t, by_offset, NULL);
     for (size_t i = 0; i < n; at += t[i].bytes, i++)
         if (t[i].offset != at)
             return cv_fail(err, "%.200s: tensor %.150s %s", f->file.path, t[i].name,
@@ -193,9 +197,18 @@ static int by_name(const void *a, const void *b)
     return strcmp(x->name, y->name);
 }
 
+/* The tensors of one name, which are then refused, in the order of the files. */
+static int name_order(const void *a, const void *b, const void *user)
+{
+    const cv_st_tensor *x = a, *y = b;
+    int order = by_name(a, b);
+    (void)user;
+    return order ? order : (x->file > y->file) - (x->file < y->file);
+}
+
 static int sort_by_name(cv_safetensors *st, cv_error *err)
 {
-    if (st->n) qsort(st->tensors, st->n, sizeof *st->tensors, by_name);
+    heap_sort(st->tensors, st->n, sizeof *st->tensors, name_order, NULL);
     for (size_t i = 1; i < st->n; i++)
         if (strcmp(st->tensors[i - 1].name, st->tensors[i].name) == 0)
             return cv_fail(err, "tensor %.150s is in two of the safetensors files", st->tensors[i].name);

@@ -2,6 +2,7 @@
  *
  * vocab.c - see vocab.h. Sorting is heap sort and looking up is binary search: no input makes them slow. */
 #include "vocab.h"
+#include "ground/sort.h"
 #include "unicode.h"
 
 #include <stdio.h>
@@ -218,30 +219,16 @@ static int cv_compare_tokens(const cv_vocab *v, uint32_t a, uint32_t b)
     return order;
 }
 
-static int cv_precedes(const cv_vocab *v, uint32_t a, uint32_t b) /* by text, then by id */
+static int cv_by_text(const void *a, const void *b, const void *vocab) /* then by id */
 {
-    int order = cv_compare_tokens(v, a, b);
-    return order ? order < 0 : a < b;
-}
-
-static void cv_sift_token(const cv_vocab *v, uint32_t *ids, size_t i, size_t n)
-{
-    for (size_t child = 2 * i + 1; child < n; i = child, child = 2 * i + 1) {
-        if (child + 1 < n && cv_precedes(v, ids[child], ids[child + 1])) child++;
-        if (cv_precedes(v, ids[child], ids[i])) return;
-        uint32_t swap = ids[i];
-        ids[i] = ids[child], ids[child] = swap;
-    }
+    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+    int order = cv_compare_tokens(vocab, x, y);
+    return order ? order : (x > y) - (x < y);
 }
 
 static void cv_sort_tokens(const cv_vocab *v, uint32_t *ids, size_t n)
 {
-    for (size_t i = n / 2; i-- > 0;) cv_sift_token(v, ids, i, n);
-    for (size_t end = n; end > 1; end--) {
-        uint32_t swap = ids[0];
-        ids[0] = ids[end - 1], ids[end - 1] = swap;
-        cv_sift_token(v, ids, 0, end - 1);
-    }
+    heap_sort(ids, n, sizeof *ids, cv_by_text, v);
 }
 
 /* Keeps the lowest id of each text; returns how many are left. */
@@ -325,10 +312,11 @@ int cv_vocab_merge(cv_vocab *v, const char *left, size_t left_bytes, const char 
     return cv_put_merge(v, merge, err);
 }
 
-static int cv_compare_scores(const void *a, const void *b)
+static int cv_highest_first(const void *a, const void *b, const void *user)
 {
     double x = *(const double *)a, y = *(const double *)b;
-    return (x < y) - (x > y); /* highest first */
+    (void)user;
+    return (x < y) - (x > y);
 }
 
 /* Rank of a score: how many different scores are higher. */
@@ -361,7 +349,7 @@ int cv_vocab_merges_from_scores(cv_vocab *v, cv_error *err)
     double *scores = cv_alloc(v->n_index, sizeof *scores, err);
     if (!scores) return -1;
     for (uint32_t i = 0; i < v->n_index; i++) scores[i] = v->token[v->index[i]].score;
-    qsort(scores, v->n_index, sizeof *scores, cv_compare_scores);
+    heap_sort(scores, v->n_index, sizeof *scores, cv_highest_first, NULL);
     for (uint32_t i = 0; i < v->n_index; i++)
         if (n == 0 || scores[n - 1] != scores[i]) scores[n++] = scores[i];
     int failed = 0;
@@ -560,9 +548,10 @@ static void cv_decompose(uint32_t c, uint32_t *out)
     for (out[at++] = c; n > 0;) out[at++] = tail[--n];
 }
 
-static int cv_compare_pairs(const void *a, const void *b)
+static int cv_by_pair(const void *a, const void *b, const void *user)
 {
     const uint32_t *x = a, *y = b;
+    (void)user;
     if (x[0] != y[0]) return x[0] < y[0] ? -1 : 1;
     return (x[1] > y[1]) - (x[1] < y[1]);
 }
@@ -580,7 +569,7 @@ static int cv_write_normalization(cv_meta *meta, cv_error *err)
         pairs[n][0] = d[1], pairs[n][1] = d[2], pairs[n][2] = d[0] & 0xFFFFFF;
         n++;
     }
-    if (pairs) qsort(pairs, n, sizeof *pairs, cv_compare_pairs);
+    if (pairs) heap_sort(pairs, n, sizeof *pairs, cv_by_pair, NULL);
     int failed = !pairs || cv_write_table("tokenizer.decompose", parts[0], cv_n_decompositions, 5, meta, err) < 0
                  || cv_write_table("tokenizer.compose", pairs[0], n, 3, meta, err) < 0
                  || cv_write_table("tokenizer.marks", cv_classes[0], cv_n_classes, 3, meta, err) < 0;
