@@ -83,6 +83,18 @@ static int check_file(const cv_file *file, cv_error *err)
     return failed;
 }
 
+/* A machine without memory or addresses for the file says nothing against it: it may have been made for another one. */
+int cv_check_result(const char *name, cv_error *err)
+{
+    harp_model *model = NULL;
+    harp_error why;
+    harp_status status = harp_open(&model, name, &why);
+    harp_close(model);
+    if (status != HARP_ERR_FORMAT && status != HARP_ERR_UNSUPPORTED) return 0;
+    return cv_fail(err, "the result is not kept, for it could not be opened (%.256s); is the input damaged? If not, please "
+                        "report it with this message", why.text);
+}
+
 /* The library would wait for a pipe; opening here refuses it. */
 int cv_check(const char *path, cv_error *err)
 {

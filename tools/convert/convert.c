@@ -192,7 +192,7 @@ static int write_file(const cv_request *r, cv_description *d, cv_source *source,
     }
     clear_progress(&p);
     store_losses(d->meta.data + at, losses, plan->n);
-    return cv_writer_finish(&writer, err);
+    return cv_writer_finish(&writer, cv_check_result, err);
 }
 
 static void report(const cv_request *r, const cv_description *d, const cv_source *source, const cv_plan *plan,
