@@ -77,7 +77,7 @@ $(B)/harp_impl.o: harp.h harp_impl.c
 	$(COMPILE) -c harp_impl.c -o $@
 
 # The converter, which leans on the library for --check alone. ground/ is what other programs share with it:
-# host.c, the system as all of them see it, and sort.c.
+# host.c, the system as all of them see it, sort.c and show.c.
 CONVERT = $(wildcard tools/convert/*.c tools/convert/*/*.c)
 CONVERT_HEADERS = $(wildcard tools/convert/*.h tools/convert/*/*.h)
 CONVERT_OBJECTS = $(CONVERT:tools/convert/%.c=$(B)/tools/%.o)
