@@ -123,6 +123,7 @@ run "benchmark" sh tests/test_bench.sh $B
 run "chat templates" $B/test_chat
 rm -rf $B/convert && mkdir -p $B/convert
 run "converter" $B/test_convert $B/harp-convert $B/convert
+run "converter, bounds" sh tests/test_bounds.sh $B
 run "outliers" $B/test_quality
 notes
 run "words and form NFC" $B/test_words $B/harp-convert $B/convert
@@ -206,6 +207,11 @@ if [ "$all" = all ]; then
         run "GGUF files under ASan and UBSan" $B/gguf_sane $F/gguf/blocks.bin $B/convert/x.gguf
     else
         skip "GGUF files under ASan and UBSan" "this gcc has no sanitizers"
+    fi
+    if i686-linux-gnu-gcc -std=c99 -O1 -msse2 -mfpmath=sse -static -DHARP_NO_SIMD tools/convert/*.c tools/convert/ground/*.c harp_impl.c -o $B/convert_narrow -lm -pthread 2> /dev/null && $B/convert_narrow --help > /dev/null 2>&1; then
+        run "converter, bounds, 32 bits" sh tests/test_bounds.sh $B $B/convert_narrow
+    else
+        skip "converter, bounds, 32 bits" "no i686-linux-gnu-gcc, or its programs do not run here"
     fi
     mkdir -p $B/bench_sane
     sources=$(ls tools/convert/*.c tools/convert/*/*.c | grep -v -x -e tools/convert/convert.c -e tools/convert/check.c)

@@ -1743,8 +1743,8 @@ static void test_check_without_losses(void)
 
 /* ---- what a terminal must not be told ---- */
 
-/* A window's title, "clear the screen" three times (the last two by one-character introducers, as a byte and in UTF-8), a
- * line of its own, and text that runs from right to left. */
+/* A window's title, "clear the screen" three times (the last two by one-character introducers, as a byte and in
+ * UTF-8), a line of its own, and text that runs from right to left. */
 #define EVIL "\033]0;t\007\033[2J\2332J\302\2332J\r\177\342\200\256"
 #define EVIL_JSON "\\u001b]0;t\\u0007\\u001b[2J\\u009b2J\\r\\u007f\\u202e"
 
@@ -1794,7 +1794,8 @@ static void test_evil_folder(void)
     make_folder("evil", ", \"rope_theta2\": \"" EVIL_JSON "\"");
     shows_refusal("evil", "", "a value of config.json");
     make_folder("evil", "");
-    write_header("evil/model.safetensors", "{\"" EVIL_JSON "\": {\"dtype\": \"F32\", \"shape\": [0], \"data_offsets\": [0, 1]}}", 0);
+    write_header("evil/model.safetensors",
+                 "{\"" EVIL_JSON "\": {\"dtype\": \"F32\", \"shape\": [0], \"data_offsets\": [0, 1]}}", 0);
     shows_refusal("evil", "", "a tensor of a safetensors file");
     write_header("evil/model.safetensors", "{\"x\": {\"dtype\": \"" EVIL_JSON "\"}}", 0);
     shows_refusal("evil", "", "a dtype of a safetensors file");

@@ -94,8 +94,8 @@ int cv_check_result(const char *name, cv_error *err)
     harp_status status = harp_open(&model, name, &why);
     harp_close(model);
     if (status != HARP_ERR_FORMAT && status != HARP_ERR_UNSUPPORTED) return 0;
-    return cv_fail(err, "the result is not kept, for it could not be opened (%.256s); is the input damaged? If not, please "
-                        "report it with this message", why.text);
+    return cv_fail(err, "the result is not kept, for it could not be opened (%.256s); is the input damaged? If "
+                        "not, please report it with this message", why.text);
 }
 
 /* The library would wait for a pipe; opening here refuses it. */

@@ -208,7 +208,8 @@ static void report(const cv_request *r, const cv_description *d, const cv_source
     if (d->has_tokenizer)
         show_line(stdout, "%s: %.0f weights, %d tokens", r->out, (double)plan->weights, (int)d->tokenizer.n_tokens);
     else
-        show_line(stdout, "%s: %.0f weights; no tokenizer: the model takes token ids only", r->out, (double)plan->weights);
+        show_line(stdout, "%s: %.0f weights; no tokenizer: the model takes token ids only", r->out,
+                  (double)plan->weights);
     if (source->note) show_line(stderr, "harp-convert: note: %s", source->note);
     if (d->tokenizer.note[0]) show_line(stderr, "harp-convert: note: tokenizer: %s", d->tokenizer.note);
     if (!d->chat_note[0]) return;

@@ -3,8 +3,8 @@
  * convert.h - what the parts of harp-convert share
  *
  * Every function that can fail returns 0 on success and -1 with a sentence in cv_error; nothing here exits or prints
- * but main() in convert.c. Inputs are hostile until checked, and what they hold may stand in such a sentence: it is printed
- * by show_line alone (ground/show.h). */
+ * but main() in convert.c. Inputs are hostile until checked, and what they hold may stand in such a sentence: it is
+ * printed by show_line alone (ground/show.h). */
 #ifndef HARP_CONVERT_H
 #define HARP_CONVERT_H
 

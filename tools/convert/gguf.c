@@ -8,9 +8,9 @@
  *   zeros up to a multiple of general.alignment (32 unless said otherwise); data
  *
  * How long the head is, only reading it tells. So it is read in larger and larger pieces until it is whole; counts and
- * lengths are believed only as far as there are bytes for them. What is held in memory for the heads of all parts together
- * is bounded by `budget`, for a part may be a hole that takes no room on the disk: LARGEST_HEADS bytes as they stand, and
- * the tables of MOST_VALUES values and of MOST_TENSORS tensors (twice), 90 MiB in all. */
+ * lengths are believed only as far as there are bytes for them. What is held in memory for the heads of all parts
+ * together is bounded by `budget`, for a part may be a hole that takes no room on the disk: LARGEST_HEADS bytes as they
+ * stand, and the tables of MOST_VALUES values and of MOST_TENSORS tensors (twice), 90 MiB in all. */
 #include "gguf.h"
 #include "bytes.h"
 #include "ground/sort.h"
@@ -19,8 +19,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FIRST_PIECE = 1 << 16, LARGEST_HEADS = 1 << 26, MOST_VALUES = 1 << 16, MOST_TENSORS = 1 << 17, MOST_FILES = 1000,
-       MOST_DIMENSIONS = 4, LONGEST_NAME = 100 };
+enum { FIRST_PIECE = 1 << 16, LARGEST_HEADS = 1 << 26, MOST_VALUES = 1 << 16, MOST_TENSORS = 1 << 17,
+       MOST_FILES = 1000, MOST_DIMENSIONS = 4, LONGEST_NAME = 100 };
 
 /* What the parts that are still to be opened may hold. */
 typedef struct budget {
@@ -126,8 +126,8 @@ static int key_order(const void *a, const void *b, const void *user)
 static int take_values(cursor *c, cv_gguf_file *f, uint64_t n, const budget *left, cv_error *err)
 {
     if (n > left->values)
-        return cv_fail(err, "%.200s: %.0f metadata entries are too many (all parts together may have %d)", f->path, (double)n,
-                       (int)MOST_VALUES);
+        return cv_fail(err, "%.200s: %.0f metadata entries are too many (all parts together may have %d)", f->path,
+                       (double)n, (int)MOST_VALUES);
     if (n > (uint64_t)(c->end - c->at) / 14) return 1; /* an entry takes 14 bytes at least */
     cv_gguf_value *grown = cv_grow(f->values, (size_t)n + 1, sizeof *grown, err);
     if (!grown) return -1;
@@ -290,8 +290,8 @@ static int load_head(cv_gguf_file *f, budget *left, cv_error *err)
         }
         if (n == f->file.bytes) return cv_fail(err, "%.300s: the file ends within its head: it is cut off", f->path);
         if (n == left->bytes)
-            return cv_fail(err, "%.300s: the head is damaged, or too large: what precedes the weights may have %d MiB, in "
-                                "all parts together", f->path, (int)(LARGEST_HEADS >> 20));
+            return cv_fail(err, "%.300s: the head is damaged, or too large: what precedes the weights may have %d MiB, "
+                                "in all parts together", f->path, (int)(LARGEST_HEADS >> 20));
     }
 }
 

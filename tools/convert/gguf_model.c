@@ -265,8 +265,8 @@ static int read_gemma(container *c, cv_error *err)
     const cv_gguf_tensor *t = cv_gguf_tensor_of(&c->gguf, "output_norm.weight");
     float root = (float)sqrt((double)c->source.facts.hidden), rounded = cv_nearest_bf16(root);
     if (t && (t->rows != 1 || t->cols != (uint64_t)c->source.facts.hidden)) /* before there is memory for it */
-        return cv_fail(err, "%.200s: tensor %s has the shape [%.0f][%.0f]; the sizes of the model demand [1][%d]", c->path,
-                       t->name, (double)t->rows, (double)t->cols, (int)c->source.facts.hidden);
+        return cv_fail(err, "%.200s: tensor %s has the shape [%.0f][%.0f]; the sizes of the model demand [1][%d]",
+                       c->path, t->name, (double)t->rows, (double)t->cols, (int)c->source.facts.hidden);
     if (t && t->type->id == CV_GGML_F32) {
         float *norm = cv_alloc((size_t)t->cols, sizeof *norm, err);
         int failed = !norm || cv_gguf_read(&c->gguf, t, 0, t->cols, norm, err) < 0;

@@ -3,7 +3,8 @@
  * json.h - a strict JSON reader for hostile files
  *
  * A document becomes one flat array of nodes in the order of the text; a node is named by its index, the root is 0.
- * Memory is proportional to the text (2 to 16 times its size), depth is bounded, time is n log n. Refused:
+ * Memory is proportional to the text (2 to 16 times its size; half as much again for a moment where realloc copies),
+ * depth is bounded, time is n log n. Refused:
  * anything that RFC 8259 does not allow, duplicate keys, lone surrogates, invalid UTF-8, numbers beyond double.
  *
  *     cv_json j;

@@ -12,7 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What the threads hold together: MOST_WEIGHTS in at most MOST_THREADS chunks (9 bytes for each, 150 MiB), or one tile. */
+/* What the threads hold together: MOST_WEIGHTS in at most MOST_THREADS chunks (9 bytes a weight, 150 MiB), or one
+ * tile. */
 enum { CHUNK_WEIGHTS = 1 << 19, MOST_THREADS = 16, MOST_WEIGHTS = 1 << 24 };
 
 typedef struct pour { /* one tensor on its way */
@@ -224,7 +225,8 @@ static void work(void *user, int which)
 /* As many as there are processors, chunks, and memory for. */
 static int count_threads(const pour *p)
 {
-    uint64_t chunks = (p->tensor->rows + p->chunk_rows - 1) / p->chunk_rows, most = MOST_WEIGHTS / (p->chunk_rows * p->tensor->cols);
+    uint64_t chunks = (p->tensor->rows + p->chunk_rows - 1) / p->chunk_rows;
+    uint64_t most = MOST_WEIGHTS / (p->chunk_rows * p->tensor->cols);
     int threads = host_processors();
     if (threads > MOST_THREADS) threads = MOST_THREADS;
     if ((uint64_t)threads > chunks) threads = (int)chunks;

@@ -161,8 +161,8 @@ static int read_header(cv_safetensors *st, cv_st_file *f, uint64_t *data_at, cv_
     if (n > f->file.bytes - 8 || n > CV_ST_MOST_HEADERS) return refuse_header(f, n, err);
     st->header_bytes += n;
     if (st->header_bytes > CV_ST_MOST_HEADERS)
-        return cv_fail(err, "%.300s: with this file's the safetensors headers have %.0f bytes; all files together may have "
-                            "%.0f", f->file.path, (double)st->header_bytes, (double)CV_ST_MOST_HEADERS);
+        return cv_fail(err, "%.300s: with this file's the safetensors headers have %.0f bytes; all files together may "
+                            "have %.0f", f->file.path, (double)st->header_bytes, (double)CV_ST_MOST_HEADERS);
     char *text = cv_alloc((size_t)n, 1, err);
     if (!text) return -1;
     int failed = cv_file_read(&f->file, 8, text, (size_t)n, err) < 0

@@ -332,8 +332,8 @@ static uint32_t cv_rank_of(const double *scores, size_t n, double score)
     return (uint32_t)low;
 }
 
-/* The tokens that a token begins (or ends) with, as chains: link[id] is the longest other token that token id begins with,
- * link of that the next shorter one, ...; CV_NO_TOKEN ends a chain. */
+/* The tokens that a token begins (or ends) with, as chains: begins[id] is the longest other token that token id begins
+ * with, begins of that the next shorter one, ...; CV_NO_TOKEN ends a chain. */
 typedef struct cv_chains {
     uint32_t *begins, *ends;            /* [v->n] */
     uint32_t at[CV_LONGEST_TOKEN + 1];  /* those that the token at hand ends with, by length; otherwise CV_NO_TOKEN */
@@ -354,11 +354,13 @@ static int cv_by_end(const void *a, const void *b, const void *vocab)
 static int cv_begins_with(const cv_vocab *v, uint32_t id, uint32_t part, int at_end)
 {
     const cv_token *t = &v->token[id], *p = &v->token[part];
-    return p->bytes < t->bytes && memcmp(v->text + t->text + (at_end ? t->bytes - p->bytes : 0), v->text + p->text, p->bytes) == 0;
+    const char *text = v->text + t->text;
+    if (p->bytes >= t->bytes) return 0;
+    return memcmp(at_end ? text + (t->bytes - p->bytes) : text, v->text + p->text, p->bytes) == 0;
 }
 
-/* ids: sorted by text, or by text from the end. What a token begins with precedes it, and is in the chain of the token right
- * before it, or is that token; so all comparisons together read each text about twice. */
+/* ids: sorted by text, or by text from the end. What a token begins with is the token right before it, or in that one's
+ * chain. A token that fails is out of the chain of all that follow, so the comparisons read each text about twice. */
 static void cv_link(const cv_vocab *v, const uint32_t *ids, size_t n, int at_end, uint32_t *link)
 {
     uint32_t part = CV_NO_TOKEN;
@@ -395,8 +397,8 @@ static int cv_split_token(cv_vocab *v, cv_chains *c, uint32_t id, uint32_t rank,
     }
     for (uint32_t end = c->ends[id]; end != CV_NO_TOKEN; end = c->ends[end]) c->at[v->token[end].bytes] = CV_NO_TOKEN;
     if (!failed && v->n_merges > (size_t)CV_MOST_SPLITS * v->n)
-        failed = cv_fail(err, "the tokens are made of each other in more than %d ways each, which no trained vocabulary is: is "
-                              "the file damaged?", (int)CV_MOST_SPLITS);
+        failed = cv_fail(err, "the tokens are made of each other in more than %d ways each, which no trained "
+                              "vocabulary is: is the file damaged?", (int)CV_MOST_SPLITS);
     return failed ? -1 : 0;
 }
 

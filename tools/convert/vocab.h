@@ -77,8 +77,8 @@ int64_t cv_vocab_find_any(const cv_vocab *v, const char *text, size_t bytes); /*
 int cv_vocab_merge(cv_vocab *v, const char *left, size_t left_bytes, const char *right, size_t right_bytes,
                    uint32_t rank, cv_error *err);
 /* Every way to split a normal token into two is a merge; its rank follows from the score of the result. Time is that of
- * sorting the texts, memory 48 bytes a token and those of the merges, of which there may be CV_MOST_SPLITS for each token on
- * average (trained vocabularies have 2 to 3). */
+ * sorting the texts, memory 48 bytes a token and those of the merges, of which there may be CV_MOST_SPLITS for each
+ * token on average (trained vocabularies have 2 to 3). */
 int cv_vocab_merges_from_scores(cv_vocab *v, cv_error *err);
 
 int cv_undo_spaces(char *out, size_t *out_bytes, const char *text, size_t bytes); /* U+2581 -> space; out [bytes]    */

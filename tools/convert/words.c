@@ -10,7 +10,8 @@
 static const char contractions[] = "(?i:'s|'t|'re|'ve|'m|'ll|'d)?"; /* may follow a word: an item by itself */
 
 /* One more than there are characters: the last stands for a byte that is none. The bitmap is whole words of 8 bytes. */
-enum { N_BITS = CV_LAST_CHARACTER + 2, WORD = 8, BITMAP_BYTES = (N_BITS / (8 * WORD) + 1) * WORD, MOST_COUNT = 1 << 20 };
+enum { N_BITS = CV_LAST_CHARACTER + 2, WORD = 8, BITMAP_BYTES = (N_BITS / (8 * WORD) + 1) * WORD,
+       MOST_COUNT = 1 << 20 };
 
 typedef struct parser {
     cv_words *words;

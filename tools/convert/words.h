@@ -26,7 +26,7 @@ typedef struct cv_words {
 } cv_words;
 
 /* What the library takes in a file: more items are refused here, with the place in the pattern. Reading a pattern takes
- * at most a quarter of a millisecond for each item, and 3 microseconds for each byte. */
+ * at most half a millisecond for each item, and 20 microseconds for each byte. */
 enum { CV_MOST_ITEMS_IN_ALL = 1024, CV_MOST_PATTERN_BYTES = 1 << 14 };
 
 /* Adds a stage. The pattern's language is that of the tokenizers at hand: sets, \p{..}, \s, quantifiers, alternatives,

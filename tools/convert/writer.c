@@ -8,7 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_HEAD_BYTES = 1 << 28, MOST_META = 4096 }; /* harp_open takes no more: better said before the weights are read */
+/* harp_open takes no more: better said before the weights are read. */
+enum { MOST_HEAD_BYTES = 1 << 28, MOST_META = 4096 };
 
 const unsigned char cv_magic[8] = {0x89, 'H', 'A', 'R', 'P', 0x0D, 0x0A, 0x1A};
 
@@ -69,8 +70,8 @@ static int lay_out(cv_writer *w, cv_error *err)
     w->table_offset = cv_round_up(CV_HEADER_BYTES + w->meta->bytes, 8);
     w->data_offset = cv_round_up(w->table_offset + (uint64_t)w->n * CV_RECORD_BYTES, CV_ALIGN);
     if (w->data_offset > MOST_HEAD_BYTES || w->meta->count > MOST_META)
-        return cv_fail(err, "%.0f entries of metadata, and %.0f bytes of them and of names: a .harp file can have %d and %d; "
-                            "is the tokenizer the right one?", (double)w->meta->count, (double)w->data_offset, (int)MOST_META,
+        return cv_fail(err, "%.0f entries of metadata, in a head of %.0f bytes: a .harp file can have %d, in %d; is "
+                            "the tokenizer the right one?", (double)w->meta->count, (double)w->data_offset, (int)MOST_META,
                        (int)MOST_HEAD_BYTES);
     at = w->data_offset;
     for (uint32_t i = 0; i < w->n; i++) {

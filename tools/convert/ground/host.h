@@ -83,7 +83,8 @@ ptrdiff_t host_write(int file, const void *data, size_t bytes); /* may write few
 int host_seek(int file, uint64_t offset);
 /* Flushes and closes it; under its new name it may then be looked at before host_finish(-1, target) moves it. */
 int host_complete(int file);
-/* Completes it (unless file is -1: it is) and moves it. It is closed in any case; on failure host_discard(-1) removes it. */
+/* Completes it (unless file is -1: it is) and moves it. It is closed in any case; on failure host_discard(-1) removes
+ * it. */
 int host_finish(int file, const char *target);
 void host_discard(int file);                   /* closes (unless -1) and removes it */
 

@@ -2,8 +2,8 @@
  *
  * show.h - lines for people that may hold what others wrote
  *
- * Names and values in messages come from files and from the command line. A terminal obeys what it finds in them, so every
- * line of a program that quotes anything goes through here. */
+ * Names and values in messages come from files and from the command line. A terminal obeys what it finds in them, so
+ * every line of a program that quotes anything goes through here. */
 #ifndef HARP_SHOW_H
 #define HARP_SHOW_H
 
@@ -11,9 +11,9 @@
 
 enum { SHOW_MOST_BYTES = 8192 }; /* the rest of a line is left out */
 
-/* Prints what printf would, and an end of line; the text itself has none. Shown as \xHH is each byte of: control characters,
- * of one byte (U+0000 to U+001F, U+007F) or two (U+0080 to U+009F); what turns the direction of writing or ends a line
- * (U+061C, U+200E, U+200F, U+2028 to U+202E, U+2066 to U+2069); and whatever is no UTF-8. */
+/* Prints what printf would, and an end of line; the text itself has none. Each byte of these is shown as \xHH: control
+ * characters (U+0000 to U+001F, U+007F to U+009F), characters that end a line or turn the direction of writing (U+061C,
+ * U+200E, U+200F, U+2028 to U+202E, U+2066 to U+2069), and whatever is not UTF-8. */
 void show_line(FILE *out, const char *format, ...);
 
 #endif

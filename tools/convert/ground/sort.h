@@ -9,8 +9,8 @@
 
 #include <stddef.h>
 
-/* Below 0: a comes before b. Elements of which none comes first end up in any order, so where that would show, the order
- * must tell them apart. user is what heap_sort was called with. */
+/* Below 0: a comes before b. Elements of which neither comes first end up in any order: where that would show, the
+ * order must tell them apart. user is what heap_sort was called with. */
 typedef int heap_order(const void *a, const void *b, const void *user);
 
 /* n elements of `size` bytes each, ascending. list may be NULL if n is 0. */
