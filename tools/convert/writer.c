@@ -71,8 +71,8 @@ static int lay_out(cv_writer *w, cv_error *err)
     w->data_offset = cv_round_up(w->table_offset + (uint64_t)w->n * CV_RECORD_BYTES, CV_ALIGN);
     if (w->data_offset > MOST_HEAD_BYTES || w->meta->count > MOST_META)
         return cv_fail(err, "%.0f entries of metadata, in a head of %.0f bytes: a .harp file can have %d, in %d; is "
-                            "the tokenizer the right one?", (double)w->meta->count, (double)w->data_offset, (int)MOST_META,
-                       (int)MOST_HEAD_BYTES);
+                            "the tokenizer the right one?", (double)w->meta->count, (double)w->data_offset,
+                       (int)MOST_META, (int)MOST_HEAD_BYTES);
     at = w->data_offset;
     for (uint32_t i = 0; i < w->n; i++) {
         cv_tensor *t = &w->tensors[i];
