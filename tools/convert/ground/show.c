@@ -28,13 +28,13 @@ static size_t harmless_bytes(const unsigned char *p)
 
 void show_line(FILE *out, const char *format, ...)
 {
-    char line[SHOW_MOST_BYTES];
+    char line[SHOW_MOST_BYTES] = "";
     const unsigned char *p = (const unsigned char *)line;
     va_list args;
     va_start(args, format);
-    int n = vsnprintf(line, sizeof line, format, args);
+    vsnprintf(line, sizeof line, format, args);
     va_end(args);
-    for (size_t bytes; n >= 0 && *p; p += bytes ? bytes : 1) {
+    for (size_t bytes; *p; p += bytes ? bytes : 1) {
         bytes = harmless_bytes(p);
         if (bytes) fwrite(p, 1, bytes, out);
         else fprintf(out, "\\x%02x", (unsigned)*p);
