@@ -68,11 +68,13 @@ $(B)/harp_impl.o: harp.h harp_impl.c
 	@mkdir -p $(B)
 	$(COMPILE) -c harp_impl.c -o $@
 
-# The converter, which leans on the library for --check alone. ground/host.c is the system as all programs see it.
+# The converter, which leans on the library for --check alone. ground/ is what other programs share with it:
+# host.c, the system as all of them see it, sort.c and show.c.
 CONVERT = $(wildcard tools/convert/*.c tools/convert/*/*.c)
 CONVERT_HEADERS = $(wildcard tools/convert/*.h tools/convert/*/*.h)
 CONVERT_OBJECTS = $(CONVERT:tools/convert/%.c=$(B)/tools/%.o)
 HOST = $(B)/tools/ground/host.o
+SORT = $(B)/tools/ground/sort.o
 
 $(B)/tools/%.o: tools/convert/%.c $(CONVERT_HEADERS)
 	@mkdir -p $(@D)
@@ -128,9 +130,9 @@ $(B)/test_words: tests/test_words.c harp.h harp_impl.c
 # Parts of the converter: JSON.
 JSON = tools/convert/json.c tools/convert/kinds.c tools/convert/files.c tools/convert/util.c
 
-$(B)/variants: tests/variants.c $(JSON) $(HOST) $(CONVERT_HEADERS)
+$(B)/variants: tests/variants.c $(JSON) $(HOST) $(SORT) $(CONVERT_HEADERS)
 	@mkdir -p $(B)
-	$(LINK) -Itools/convert tests/variants.c $(JSON) $(HOST) -o $@ $(LIBS)
+	$(LINK) -Itools/convert tests/variants.c $(JSON) $(HOST) $(SORT) -o $@ $(LIBS)
 
 # Parts of the converter: chat templates.
 CHAT = tools/convert/chat.c tools/convert/jinja.c tools/convert/meta.c tools/convert/util.c
@@ -142,9 +144,9 @@ $(B)/test_chat: tests/test_chat.c $(CHAT) tools/convert/convert.h tools/convert/
 # Parts of the converter: GGUF files.
 GGUF = tools/convert/gguf.c tools/convert/dequantize.c tools/convert/quantize.c tools/convert/files.c tools/convert/util.c
 
-$(B)/test_gguf: tests/test_gguf.c $(GGUF) $(HOST) $(CONVERT_HEADERS)
+$(B)/test_gguf: tests/test_gguf.c $(GGUF) $(HOST) $(SORT) $(CONVERT_HEADERS)
 	@mkdir -p $(B)
-	$(LINK) -Itools/convert tests/test_gguf.c $(GGUF) $(HOST) -o $@ $(LIBS)
+	$(LINK) -Itools/convert tests/test_gguf.c $(GGUF) $(HOST) $(SORT) -o $@ $(LIBS)
 
 $(B)/test_quality: tests/test_quality.c tools/convert/quantize.c tools/convert/quantize.h
 	@mkdir -p $(B)

@@ -1741,6 +1741,125 @@ static void test_check_without_losses(void)
     free(data);
 }
 
+/* ---- what a terminal must not be told ---- */
+
+/* A window's title, "clear the screen" three times (the last two by one-character introducers, as a byte and in
+ * UTF-8), a line of its own, and text that runs from right to left. */
+#define EVIL "\033]0;t\007\033[2J\2332J\302\2332J\r\177\342\200\256"
+#define EVIL_JSON "\\u001b]0;t\\u0007\\u001b[2J\\u009b2J\\r\\u007f\\u202e"
+
+/* All of it printable, and the escape character shown. */
+static int shows(const char *what)
+{
+    size_t n = 0, i;
+    char *text = load("said", &n);
+    const unsigned char *p = (const unsigned char *)text;
+    int good = text && strstr(text, "\\x1b") != NULL;
+    for (i = 0; i < n; i++) good = good && ((p[i] >= 0x20 && p[i] < 0x7F) || p[i] == '\n');
+    if (!good) printf("%s: %s\n", what, text ? text : "");
+    free(text);
+    return good;
+}
+
+static void shows_refusal(const char *in, const char *options, const char *what)
+{
+    check(convert(in, "evil.harp", options) != 0 && shows(what), what);
+}
+
+static void write_evil_gguf(int which) /* 0: a key; 1: the architecture; 2: a tensor */
+{
+    char path[LONGEST_PATH];
+    FILE *f = create("evil.gguf", path);
+    put(f, 0x46554747u, 4), put(f, 3, 4), put(f, 1, 8), put(f, 1, 8);
+    put_string(f, which == 0 ? EVIL : "general.architecture");
+    put(f, which == 0 ? 99 : 8, 4), put_string(f, which == 1 ? EVIL : "llama");
+    put_string(f, which == 2 ? EVIL : "t"), put(f, 1, 4), put(f, 32, 8), put(f, which == 2 ? 77 : 0, 4), put(f, 0, 8);
+    while (ftell(f) % 32) fputc(0, f);
+    for (which = 0; which < 128; which++) fputc(0, f);
+    fclose(f);
+}
+
+static void test_evil_gguf(void)
+{
+    static const char *const what[] = {"a key of a GGUF file", "a text of a GGUF file", "a tensor of a GGUF file"};
+    int i;
+    for (i = 0; i < 3; i++) write_evil_gguf(i), shows_refusal("evil.gguf", "", what[i]);
+}
+
+static void test_evil_folder(void)
+{
+    make_folder("evil", ", \"" EVIL_JSON "\": \"" EVIL_JSON "\"");
+    write_safetensors("evil/model.safetensors", "F32", UNTIED);
+    shows_refusal("evil", "", "a key of config.json");
+    make_folder("evil", ", \"rope_theta2\": \"" EVIL_JSON "\"");
+    shows_refusal("evil", "", "a value of config.json");
+    make_folder("evil", "");
+    write_header("evil/model.safetensors",
+                 "{\"" EVIL_JSON "\": {\"dtype\": \"F32\", \"shape\": [0], \"data_offsets\": [0, 1]}}", 0);
+    shows_refusal("evil", "", "a tensor of a safetensors file");
+    write_header("evil/model.safetensors", "{\"x\": {\"dtype\": \"" EVIL_JSON "\"}}", 0);
+    shows_refusal("evil", "", "a dtype of a safetensors file");
+    remove_file("evil/model.safetensors");
+    write_text("evil/model.safetensors.index.json", "{\"weight_map\": {\"a\": \"" EVIL_JSON "\"}}");
+    shows_refusal("evil", "", "a file name in an index");
+    remove_file("evil/model.safetensors.index.json");
+}
+
+static void test_evil_tokenizer(void)
+{
+    size_t n = 0;
+    char *said;
+    make_place("words");
+    write_tokenizer(1, BYTE_LEVEL ", \"version\": \"" EVIL_JSON "\"", "", NULL, NULL);
+    shows_refusal("words", "--vocab-only", "a value of tokenizer.json");
+    write_tokenizer(1, BYTE_LEVEL, ", \"" EVIL_JSON "\": 1", NULL, NULL);
+    shows_refusal("words", "--vocab-only", "a key of tokenizer.json");
+    write_tokenizer(1, BYTE_LEVEL, "", "{\"bos_token\": \"" EVIL_JSON "\"}", NULL);
+    shows_refusal("words", "--vocab-only", "a token's name");
+    write_tokenizer(1, BYTE_LEVEL, "", "{\"chat_template\": \"{% " EVIL_JSON " %}\"}", NULL);
+    check(convert("words", "evil.harp", "--vocab-only") == 0, "a template of control characters is no table");
+    said = load("said", &n);
+    check(said && !strchr(said, '\033') && says("no chat format"), "a chat template");
+    free(said);
+    remove_file("words/tokenizer_config.json");
+}
+
+static void test_evil_arguments(void)
+{
+    shows_refusal("'no" EVIL "'", "", "a file name");
+    shows_refusal("evil", "'--" EVIL "'", "an option");
+    shows_refusal("evil", "--chat '" EVIL "=x'", "a key of --chat");
+    write_llama2c("plain.bin", 0, 1);
+    check(convert("plain.bin", "'" EVIL ".harp'", "") == 0 && shows("the output's name"), "the output's name");
+    check(check_says("'" EVIL ".harp'", "whole") == 0 && shows("--check of such a name"), "--check of such a name");
+}
+
+/* What a .harp file calls its architecture is text, and --check prints it. */
+static void test_evil_architecture(void)
+{
+    size_t n = 0;
+    char *data = load("f32.harp", &n), *key = data ? memmem(data, n, "llama", 5) : NULL;
+    unsigned crc;
+    int i;
+    if (!key) exit(2);
+    memcpy(key, "\033[2J\r", 5);
+    memset(data + 12, 0, 4);
+    crc = crc_of(data, (size_t)word(data + 56));
+    for (i = 0; i < 4; i++) data[12 + i] = (char)(crc >> (8 * i));
+    save("evil.harp", data, n);
+    check(check_says("evil.harp", "whole") == 0 && shows("--check of such a file"), "--check of such a file");
+    free(data);
+}
+
+static void test_terminal(void)
+{
+    test_evil_gguf();
+    test_evil_folder();
+    test_evil_tokenizer();
+    test_evil_arguments();
+    test_evil_architecture();
+}
+
 /* ---- chat: what the command line says, and where the template comes from ---- */
 
 static int has_text(const harp_model *m, const char *key, const char *text)
@@ -1942,6 +2061,7 @@ int main(int argc, char **argv)
     test_pointers();
     test_other_folders();
     test_check_without_losses();
+    test_terminal();
     test_chat_by_hand();
     test_template_of_tokenizer();
     test_attacks();

@@ -9,6 +9,7 @@
  * in the end be the old one or the new one, whole, and nothing else may be left behind. */
 #define _GNU_SOURCE
 #define FAULTS_THEMSELVES
+#include "../harp.h"
 #include "faults.h"
 
 #include <dirent.h>
@@ -20,7 +21,7 @@
 
 int convert_main(int argc, char **argv);
 
-enum { NOTHING, NO_MEMORY, BROKEN_FILE, SHORT_FILE, KILL, COUNT };
+enum { NOTHING, NO_MEMORY, BROKEN_FILE, SHORT_FILE, KILL, COUNT, REFUSED, TOO_LARGE };
 enum { MOST_PATH = 1024, OLD_BYTES = 777, FAILED_CALL = 1, SUCCESS = 0, ODD = 99 };
 
 static int passed, failed;
@@ -131,6 +132,16 @@ int fault_close(int file)
     return its_turn(BROKEN_FILE) ? broken(EIO) : failed;
 }
 
+/* REFUSED, TOO_LARGE: what was made cannot be opened, because of what it is, or of what this machine has. */
+harp_status fault_harp_open(harp_model **model, const char *path, harp_error *err)
+{
+    harp_status status = harp_open(model, path, err);
+    if (status != HARP_OK || (kind != REFUSED && kind != TOO_LARGE)) return status;
+    harp_close(*model);
+    *model = NULL;
+    return kind == REFUSED ? HARP_ERR_FORMAT : HARP_ERR_MEMORY;
+}
+
 /* ---- one conversion in a process of its own ---- */
 
 static int convert(const char *in, int what, long n, long most_bytes, int report)
@@ -210,6 +221,14 @@ static void test_whole(const char *in)
     check(convert(in, SHORT_FILE, -1, -1, -1) == SUCCESS && is_new(), "reads and writes by halves, interrupted", in, -1);
 }
 
+static void test_refused(const char *in)
+{
+    put_old_target();
+    check(convert(in, REFUSED, -1, -1, -1) == FAILED_CALL && is_old() && leftovers() == 0,
+          "a result that cannot be opened is not kept", in, -1);
+    check(convert(in, TOO_LARGE, -1, -1, -1) == SUCCESS && is_new(), "one for a larger machine is", in, -1);
+}
+
 /* The n-th call of a kind fails, for n = 0, 1, 2 ... until there is no n-th. A failure that leaves the right file is
  * possible where the call is a courtesy (flushing the folder), and seen as exit status 10. */
 static long test_each(const char *in, int what, const char *name)
@@ -264,6 +283,7 @@ int main(int argc, char **argv)
     for (i = 2; i < argc; i++) {
         long memory, files;
         test_whole(argv[i]);
+        test_refused(argv[i]);
         memory = test_each(argv[i], NO_MEMORY, "out of memory");
         files = test_each(argv[i], BROKEN_FILE, "a call on a file fails");
         test_disk_full(argv[i]);

@@ -4,13 +4,15 @@
  * once a token, so it is measured against the memory's bandwidth; prompts are bound by multiply-adds. Ratios are taken
  * within one run of this program, for machines drift. A figure is reported when all of its runs were done. */
 #include "bench.h"
+#include "../../tools/convert/ground/sort.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-static int by_size(const void *a, const void *b)
+static int by_size(const void *a, const void *b, const void *user)
 {
     double x = *(const double *)a, y = *(const double *)b;
+    (void)user;
     return (x > y) - (x < y);
 }
 
@@ -26,7 +28,7 @@ static figure make_figure(const char *what, const harp_params *p)
 
 static void settle(figure *f, double *s, int n, double tokens) /* from seconds of n runs */
 {
-    qsort(s, (size_t)n, sizeof *s, by_size);
+    heap_sort(s, (size_t)n, sizeof *s, by_size, NULL);
     f->n = n, f->ms = s[n / 2] * 1e3, f->min = s[0] * 1e3, f->max = s[n - 1] * 1e3;
     if (tokens > 0.0) f->tok_s = tokens / s[n / 2], f->ms /= tokens, f->min /= tokens, f->max /= tokens;
 }
@@ -53,7 +55,7 @@ static int asks_to_stop(void *user)
 
 static double median(double *values, int n)
 {
-    qsort(values, (size_t)n, sizeof *values, by_size);
+    heap_sort(values, (size_t)n, sizeof *values, by_size, NULL);
     return values[n / 2];
 }
 

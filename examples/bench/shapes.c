@@ -123,7 +123,7 @@ static int pour_plan(cv_source *source, const cv_plan *plan, const cv_meta *meta
         announce(path, writer.file_bytes);
         failed = cv_pour(&writer, source, plan, losses, NULL, NULL, err) < 0;
         if (failed) cv_writer_discard(&writer);
-        else failed = cv_writer_finish(&writer, err) < 0;
+        else failed = cv_writer_finish(&writer, NULL, err) < 0;
     }
     free(losses);
     return failed ? -1 : 0;

@@ -7,10 +7,17 @@ converter_under_sanitizers() {
     $B/test_convert $W/harp-convert $W/files
 }
 gguf="tools/convert/gguf.c tools/convert/dequantize.c tools/convert/quantize.c tools/convert/files.c tools/convert/util.c
-    tools/convert/ground/host.c"
+    tools/convert/ground/*.c"
 gguf_under_sanitizers() {
     can $sanitized || return 0
     $sanitized -O1 -Itools/convert tests/test_gguf.c $gguf -o $W/gguf -lm -pthread && $W/gguf $F/gguf/blocks.bin $W/x.gguf
+}
+
+bounds_in_32_bits() { # some x86-64 kernels are built without the 32-bit system calls
+    narrow="i686-linux-gnu-gcc -std=c99 -O1 -msse2 -mfpmath=sse -static"
+    can $narrow && "$W/empty" || { echo "skipped: 32-bit programs do not run here"; return 0; }
+    $narrow -DHARP_NO_SIMD tools/convert/*.c tools/convert/*/*.c harp_impl.c -o $W/harp-convert -lm -pthread || return 1
+    sh tests/test_bounds.sh $B $W/harp-convert
 }
 
 # same_bytes MODEL [FORM]: what the converter makes of its folder (BF16, or four shards; the fixture was made from F32, in
@@ -28,8 +35,10 @@ same_bytes() {
 if [ "$all" = all ]; then
     run "converter under ASan and UBSan" converter_under_sanitizers
     run "GGUF files under ASan and UBSan" gguf_under_sanitizers
+    run "converter, bounds, 32 bits" bounds_in_32_bits
 fi
 run "converter" $B/test_convert $B/harp-convert $W
+run "converter, bounds" sh tests/test_bounds.sh $B
 run "converter, failures" $B/test_convert_faults $W $F/source/llama_gqa tests/fuzz/seeds/gguf/q8_0.gguf
 run "outliers" $B/test_quality
 run "GGUF files" $B/test_gguf $F/gguf/blocks.bin $W/x.gguf

@@ -7,6 +7,7 @@
 #include "check.h"
 #include "bytes.h"
 #include "files.h"
+#include "ground/show.h"
 #include "kinds.h"
 #include "writer.h"
 
@@ -20,8 +21,8 @@ void cv_print_loss(const char *name, uint64_t rows, uint64_t cols, double larges
 {
     char snr[32] = "exact";
     if (rms > 0.0) snprintf(snr, sizeof snr, "%.1f dB", 20.0 * log10(weight_rms / rms));
-    printf("%-24s %8.0f x %-8.0f largest error %-11.4g rms %-11.4g SNR %s\n", name, (double)rows, (double)cols, largest, rms,
-           snr);
+    show_line(stdout, "%-24s %8.0f x %-8.0f largest error %-11.4g rms %-11.4g SNR %s", name, (double)rows, (double)cols,
+              largest, rms, snr);
 }
 
 static void print_tensors(const harp_model *model, const unsigned char *table, uint32_t n)
@@ -34,8 +35,9 @@ static void print_tensors(const harp_model *model, const unsigned char *table, u
         const unsigned char *loss = known ? (const unsigned char *)losses.data + (size_t)i * CV_LOSSES_EACH : NULL;
         const char *name = (const char *)record;
         uint64_t rows = cv_u64(record + 56), cols = cv_u64(record + 64);
-        if (cv_u32(record + 48) != CV_Q8) printf("%-24s %8.0f x %-8.0f float\n", name, (double)rows, (double)cols);
-        else if (!known) printf("%-24s %8.0f x %-8.0f int8\n", name, (double)rows, (double)cols);
+        if (cv_u32(record + 48) != CV_Q8)
+            show_line(stdout, "%-24s %8.0f x %-8.0f float", name, (double)rows, (double)cols);
+        else if (!known) show_line(stdout, "%-24s %8.0f x %-8.0f int8", name, (double)rows, (double)cols);
         else
             cv_print_loss(name, rows, cols, (double)cv_f32(loss), (double)cv_f32(loss + 4), (double)cv_f32(loss + 8));
     }
@@ -77,10 +79,23 @@ static int check_file(const cv_file *file, cv_error *err)
     harp_info info = harp_model_info(model);
     int failed = print_table(model, file, err);
     if (!failed)
-        printf("%s: whole; %s, %.0f weights in %.0f bytes, context %d, tokenizer: %s\n", file->path, info.architecture,
-               (double)info.parameters, (double)info.bytes, (int)info.context, tokenizers[info.tokenizer]);
+        show_line(stdout, "%s: whole; %s, %.0f weights in %.0f bytes, context %d, tokenizer: %s", file->path,
+                  info.architecture, (double)info.parameters, (double)info.bytes, (int)info.context,
+                  tokenizers[info.tokenizer]);
     harp_close(model);
     return failed;
+}
+
+/* A machine without memory or addresses for the file says nothing against it: it may have been made for another one. */
+int cv_check_result(const char *name, cv_error *err)
+{
+    harp_model *model = NULL;
+    harp_error why;
+    harp_status status = harp_open(&model, name, &why);
+    harp_close(model);
+    if (status != HARP_ERR_FORMAT && status != HARP_ERR_UNSUPPORTED) return 0;
+    return cv_fail(err, "the result is not kept, for it could not be opened (%.256s); is the input damaged? If "
+                        "not, please report it with this message", why.text);
 }
 
 /* The library would wait for a pipe; opening here refuses it. */

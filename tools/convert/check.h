@@ -8,6 +8,9 @@
 
 int cv_check(const char *path, cv_error *err); /* prints a table to stdout */
 
+/* Would the library open what was made? If not, it is not to be left behind. */
+int cv_check_result(const char *name, cv_error *err);
+
 /* The metadata entry that holds what rounding did: for each tensor three f32: largest error, root mean square of the
  * errors, root mean square of the weights. */
 #define CV_LOSSES_KEY "quantization_errors"

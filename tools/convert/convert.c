@@ -9,6 +9,7 @@
 #include "describe.h"
 #include "files.h"
 #include "gguf.h"
+#include "ground/show.h"
 #include "pour.h"
 
 #include <math.h>
@@ -45,7 +46,8 @@ typedef struct option {
 
 static int wrong_usage(const char *what, const char *argument)
 {
-    fprintf(stderr, "harp-convert: %s%s\n\n%s", what, argument, usage);
+    show_line(stderr, "harp-convert: %s%s", what, argument);
+    fprintf(stderr, "\n%s", usage);
     return 2;
 }
 
@@ -192,7 +194,7 @@ static int write_file(const cv_request *r, cv_description *d, cv_source *source,
     }
     clear_progress(&p);
     store_losses(d->meta.data + at, losses, plan->n);
-    return cv_writer_finish(&writer, err);
+    return cv_writer_finish(&writer, cv_check_result, err);
 }
 
 static void report(const cv_request *r, const cv_description *d, const cv_source *source, const cv_plan *plan,
@@ -203,14 +205,16 @@ static void report(const cv_request *r, const cv_description *d, const cv_source
             cv_print_loss(plan->tensors[i].name, plan->tensors[i].rows, plan->tensors[i].cols, losses[i].largest,
                           cv_loss_rms(&losses[i]), sqrt(losses[i].weight2 / (double)losses[i].n));
     if (r->quiet) return;
-    printf("%s: %.0f weights", r->out, (double)plan->weights);
-    if (d->has_tokenizer) printf(", %d tokens\n", (int)d->tokenizer.n_tokens);
-    else printf("; no tokenizer: the model takes token ids only\n");
-    if (source->note) fprintf(stderr, "harp-convert: note: %s\n", source->note);
-    if (d->tokenizer.note[0]) fprintf(stderr, "harp-convert: note: tokenizer: %s\n", d->tokenizer.note);
-    if (d->chat_note[0])
-        fprintf(stderr, "harp-convert: note: no chat format could be derived from the template: %s\n"
-                        "harp-convert: note: --chat says it by hand\n", d->chat_note);
+    if (d->has_tokenizer)
+        show_line(stdout, "%s: %.0f weights, %d tokens", r->out, (double)plan->weights, (int)d->tokenizer.n_tokens);
+    else
+        show_line(stdout, "%s: %.0f weights; no tokenizer: the model takes token ids only", r->out,
+                  (double)plan->weights);
+    if (source->note) show_line(stderr, "harp-convert: note: %s", source->note);
+    if (d->tokenizer.note[0]) show_line(stderr, "harp-convert: note: tokenizer: %s", d->tokenizer.note);
+    if (!d->chat_note[0]) return;
+    show_line(stderr, "harp-convert: note: no chat format could be derived from the template: %s", d->chat_note);
+    show_line(stderr, "harp-convert: note: --chat says it by hand");
 }
 
 static int pour_source(const cv_request *r, cv_description *d, cv_source *source, cv_error *err)
@@ -247,6 +251,6 @@ int main(int argc, char **argv)
     int status = read_arguments(&request, &check, argc, argv);
     if (status) return status;
     if ((check ? cv_check(request.in, &err) : convert(&request, &err)) == 0) return 0;
-    fprintf(stderr, "harp-convert: %s\n", err.text);
+    show_line(stderr, "harp-convert: %s", err.text);
     return 1;
 }

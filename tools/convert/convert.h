@@ -3,7 +3,8 @@
  * convert.h - what the parts of harp-convert share
  *
  * Every function that can fail returns 0 on success and -1 with a sentence in cv_error; nothing here exits or prints
- * but main() in convert.c. Inputs are hostile until checked. */
+ * but main() in convert.c. Inputs are hostile until checked, and what they hold may stand in such a sentence: it is
+ * printed by show_line alone (ground/show.h). */
 #ifndef HARP_CONVERT_H
 #define HARP_CONVERT_H
 
@@ -11,7 +12,7 @@
 #include <stdint.h>
 
 typedef struct cv_error {
-    char text[512]; /* one sentence, zero-terminated */
+    char text[512]; /* one sentence, zero-terminated; not yet fit for a terminal */
 } cv_error;
 
 int cv_fail(cv_error *err, const char *format, ...); /* fills err->text like printf, returns -1 */

@@ -109,13 +109,12 @@ static int cannot_write(const char *name, cv_error *err)
 
 int cv_output_open(cv_output *out, const char *target, cv_error *err)
 {
-    char name[HOST_PATH_BYTES];
     host_kind kind = host_kind_of(target);
     out->target = target, out->handle = -1;
     if (kind != HOST_NOTHING && kind != HOST_FILE) /* the file would take the place of a device or a folder */
         return cv_fail(err, "%.300s: there already, and not a regular file", target);
-    out->handle = host_begin(target, name);
-    return out->handle < 0 ? cannot_write(name, err) : 0;
+    out->handle = host_begin(target, out->name);
+    return out->handle < 0 ? cannot_write(out->name, err) : 0;
 }
 
 int cv_output_write(cv_output *out, const void *data, size_t bytes, cv_error *err)
@@ -136,14 +135,14 @@ int cv_output_rewrite(cv_output *out, uint64_t offset, const void *data, size_t 
     return cv_output_write(out, data, bytes, err);
 }
 
-int cv_output_commit(cv_output *out, cv_error *err)
+int cv_output_commit(cv_output *out, cv_accept_fn *accept, cv_error *err)
 {
-    int failed = host_finish(out->handle, out->target);
+    int failed = host_complete(out->handle) < 0 ? cannot_write(out->target, err) : 0;
     out->handle = -1;
-    if (!failed) return 0;
-    cannot_write(out->target, err);
-    cv_output_discard(out);
-    return -1;
+    if (!failed && accept) failed = accept(out->name, err);
+    if (!failed && host_finish(-1, out->target) < 0) failed = cannot_write(out->target, err);
+    if (failed) cv_output_discard(out);
+    return failed ? -1 : 0;
 }
 
 void cv_output_discard(cv_output *out)

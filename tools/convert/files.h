@@ -31,13 +31,18 @@ int cv_folder_of(char *out, size_t capacity, const char *path, cv_error *err); /
 /* A file that appears under its name when it is complete, and not before; see host_begin. One at a time. */
 typedef struct cv_output {
     const char *target;
+    char name[HOST_PATH_BYTES]; /* until it is complete */
     int handle; /* -1: not open */
 } cv_output;
+
+/* Looks at the file while it is complete, but not yet there: -1 with a sentence refuses it. */
+typedef int cv_accept_fn(const char *name, cv_error *err);
 
 int cv_output_open(cv_output *out, const char *target, cv_error *err);
 int cv_output_write(cv_output *out, const void *data, size_t bytes, cv_error *err); /* at the end        */
 int cv_output_rewrite(cv_output *out, uint64_t offset, const void *data, size_t bytes, cv_error *err);
-int cv_output_commit(cv_output *out, cv_error *err); /* on failure the unfinished file is gone, too       */
+/* accept may be NULL. On failure the unfinished file is gone, too. */
+int cv_output_commit(cv_output *out, cv_accept_fn *accept, cv_error *err);
 void cv_output_discard(cv_output *out);
 
 #endif

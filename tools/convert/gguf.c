@@ -8,16 +8,24 @@
  *   zeros up to a multiple of general.alignment (32 unless said otherwise); data
  *
  * How long the head is, only reading it tells. So it is read in larger and larger pieces until it is whole; counts and
- * lengths are believed only as far as there are bytes for them. */
+ * lengths are believed only as far as there are bytes for them. What is held in memory for the heads of all parts
+ * together is bounded by `budget`, for a part may be a hole that takes no room on the disk: LARGEST_HEADS bytes as they
+ * stand, and the tables of MOST_VALUES values and of MOST_TENSORS tensors (twice), 90 MiB in all. */
 #include "gguf.h"
 #include "bytes.h"
+#include "ground/sort.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { FIRST_PIECE = 1 << 20, LARGEST_HEAD = 1 << 27, MOST_VALUES = 1 << 16, MOST_TENSORS = 1 << 17, MOST_FILES = 1000,
-       MOST_DIMENSIONS = 4, LONGEST_NAME = 100 };
+enum { FIRST_PIECE = 1 << 16, LARGEST_HEADS = 1 << 26, MOST_VALUES = 1 << 16, MOST_TENSORS = 1 << 17,
+       MOST_FILES = 1000, MOST_DIMENSIONS = 4, LONGEST_NAME = 100 };
+
+/* What the parts that are still to be opened may hold. */
+typedef struct budget {
+    uint64_t bytes, values, tensors;
+} budget;
 
 /* ---- a cursor over the head ---- */
 
@@ -97,8 +105,9 @@ static int take_value(cursor *c, const char *path, cv_gguf_value *v, cv_error *e
     if (v->type >= CV_GGUF_N_TYPES)
         return cv_fail(err, "%.200s: %.100s has the type %.0f, which is not known", path, v->key, (double)v->type);
     if (v->is_array || v->type != CV_GGUF_STRING) return take_elements(c, v);
-    v->bytes = (size_t)take_u64(c);
-    v->data = take(c, v->bytes);
+    uint64_t bytes = take_u64(c);
+    v->data = take(c, bytes);
+    v->bytes = v->data ? (size_t)bytes : 0;
     return c->is_short;
 }
 
@@ -108,9 +117,18 @@ static int by_key(const void *a, const void *b)
     return strcmp(x->key, y->key);
 }
 
-static int take_values(cursor *c, cv_gguf_file *f, uint64_t n, cv_error *err)
+static int key_order(const void *a, const void *b, const void *user)
 {
-    if (n > MOST_VALUES) return cv_fail(err, "%.200s: %.0f metadata entries are too many", f->path, (double)n);
+    (void)user;
+    return by_key(a, b);
+}
+
+static int take_values(cursor *c, cv_gguf_file *f, uint64_t n, const budget *left, cv_error *err)
+{
+    if (n > left->values)
+        return cv_fail(err, "%.200s: %.0f metadata entries are too many (all parts together may have %d)", f->path,
+                       (double)n, (int)MOST_VALUES);
+    if (n > (uint64_t)(c->end - c->at) / 14) return 1; /* an entry takes 14 bytes at least */
     cv_gguf_value *grown = cv_grow(f->values, (size_t)n + 1, sizeof *grown, err);
     if (!grown) return -1;
     f->values = grown;
@@ -118,7 +136,7 @@ static int take_values(cursor *c, cv_gguf_file *f, uint64_t n, cv_error *err)
         int result = take_value(c, f->path, &f->values[f->n_values], err);
         if (result) return result;
     }
-    qsort(f->values, f->n_values, sizeof *f->values, by_key);
+    heap_sort(f->values, f->n_values, sizeof *f->values, key_order, NULL);
     for (size_t i = 1; i < f->n_values; i++)
         if (by_key(&f->values[i - 1], &f->values[i]) == 0)
             return cv_fail(err, "%.200s: the metadata has %.100s twice", f->path, f->values[i].key);
@@ -171,9 +189,11 @@ static int take_tensor(cursor *c, cv_gguf_file *f, cv_gguf_tensor *t, cv_error *
     return 0;
 }
 
-static int take_tensors(cursor *c, cv_gguf_file *f, uint64_t n, cv_error *err)
+static int take_tensors(cursor *c, cv_gguf_file *f, uint64_t n, const budget *left, cv_error *err)
 {
-    if (n > MOST_TENSORS) return cv_fail(err, "%.200s: %.0f tensors are too many", f->path, (double)n);
+    if (n > left->tensors)
+        return cv_fail(err, "%.200s: %.0f tensors are too many (all parts together may have %d)", f->path, (double)n,
+                       (int)MOST_TENSORS);
     if (n > (uint64_t)(c->end - c->at) / 32) return 1; /* a tensor's entry takes 33 bytes at least */
     cv_gguf_tensor *grown = cv_grow(f->tensors, (size_t)n + 1, sizeof *grown, err);
     if (!grown) return -1;
@@ -185,9 +205,10 @@ static int take_tensors(cursor *c, cv_gguf_file *f, uint64_t n, cv_error *err)
     return 0;
 }
 
-static int by_offset(const void *a, const void *b)
+static int by_offset(const void *a, const void *b, const void *user)
 {
     const cv_gguf_tensor *x = a, *y = b;
+    (void)user;
     if (x->offset != y->offset) return x->offset < y->offset ? -1 : 1;
     return strcmp(x->name, y->name);
 }
@@ -212,7 +233,7 @@ static int place_tensors(cv_gguf_file *f, uint64_t head_bytes, cv_error *err)
     if (read_alignment(f, &alignment, err) < 0) return -1;
     uint64_t data_at = cv_round_up(head_bytes, alignment);
     uint64_t room = f->file.bytes > data_at ? f->file.bytes - data_at : 0;
-    qsort(f->tensors, f->n_tensors, sizeof *f->tensors, by_offset);
+    heap_sort(f->tensors, f->n_tensors, sizeof *f->tensors, by_offset, NULL);
     for (size_t i = 0; i < f->n_tensors; end = f->tensors[i].offset + f->tensors[i].bytes, i++) {
         const cv_gguf_tensor *t = &f->tensors[i];
         if (t->offset % alignment != 0)
@@ -237,7 +258,7 @@ static int check_version(const cv_gguf_file *f, uint32_t version, cv_error *err)
 }
 
 /* 0, -1, or 1: the head goes on beyond these bytes. */
-static int read_head(cv_gguf_file *f, size_t bytes, cv_error *err)
+static int read_head(cv_gguf_file *f, size_t bytes, const budget *left, cv_error *err)
 {
     cursor c = {f->head, f->head + bytes, 0};
     const unsigned char *magic = take(&c, 4);
@@ -246,29 +267,36 @@ static int read_head(cv_gguf_file *f, size_t bytes, cv_error *err)
     if (c.is_short) return 1;
     if (memcmp(magic, "GGUF", 4) != 0) return cv_fail(err, "%.200s: not a GGUF file", f->path);
     if (check_version(f, version, err) < 0) return -1;
-    int result = take_values(&c, f, n_values, err);
-    if (!result) result = take_tensors(&c, f, n_tensors, err);
+    int result = take_values(&c, f, n_values, left, err);
+    if (!result) result = take_tensors(&c, f, n_tensors, left, err);
     return result ? result : place_tensors(f, (uint64_t)(c.at - f->head), err);
 }
 
-static int load_head(cv_gguf_file *f, cv_error *err)
+/* The pieces double, so that all of them together are at most twice the head. */
+static int load_head(cv_gguf_file *f, budget *left, cv_error *err)
 {
-    for (uint64_t n = FIRST_PIECE;; n *= 4) {
-        if (n > LARGEST_HEAD) n = LARGEST_HEAD;
+    for (uint64_t n = FIRST_PIECE;; n *= 2) {
+        if (n > left->bytes) n = left->bytes;
         if (n > f->file.bytes) n = f->file.bytes;
         unsigned char *grown = cv_grow(f->head, (size_t)n + 1, 1, err);
         if (!grown) return -1;
         f->head = grown;
         if (cv_file_read(&f->file, 0, f->head, (size_t)n, err) < 0) return -1;
-        int result = read_head(f, (size_t)n, err);
-        if (result <= 0) return result;
+        int result = read_head(f, (size_t)n, left, err);
+        if (result < 0) return -1;
+        if (result == 0) {
+            left->bytes -= n, left->values -= f->n_values, left->tensors -= f->n_tensors;
+            return 0;
+        }
         if (n == f->file.bytes) return cv_fail(err, "%.300s: the file ends within its head: it is cut off", f->path);
-        if (n == LARGEST_HEAD) return cv_fail(err, "%.300s: the head is too large, or damaged", f->path);
+        if (n == left->bytes)
+            return cv_fail(err, "%.300s: the head is damaged, or too large: what precedes the weights may have %d MiB, "
+                                "in all parts together", f->path, (int)(LARGEST_HEADS >> 20));
     }
 }
 
 /* Takes path over. */
-static int add_file(cv_gguf *g, char *path, cv_error *err)
+static int add_file(cv_gguf *g, char *path, budget *left, cv_error *err)
 {
     cv_gguf_file *grown = path ? cv_grow(g->files, (size_t)g->n_files + 1, sizeof *grown, err) : NULL;
     if (!grown) {
@@ -279,7 +307,7 @@ static int add_file(cv_gguf *g, char *path, cv_error *err)
     cv_gguf_file *f = &grown[g->n_files++];
     memset(f, 0, sizeof *f);
     f->path = path, f->file.handle = -1;
-    return cv_file_open(&f->file, path, err) < 0 ? -1 : load_head(f, err);
+    return cv_file_open(&f->file, path, err) < 0 ? -1 : load_head(f, left, err);
 }
 
 /* ---- several files: NAME-00001-of-00003.gguf ---- */
@@ -314,14 +342,14 @@ static int check_part(const cv_gguf_file *f, int64_t no, int64_t count, cv_error
                    (double)count);
 }
 
-static int add_parts(cv_gguf *g, cv_error *err)
+static int add_parts(cv_gguf *g, budget *left, cv_error *err)
 {
     int64_t count = split_number(&g->files[0], "split.count", 1);
     if (count == 0) count = 1;
     if (count < 1 || count > MOST_FILES) return cv_fail(err, "%.200s: split.count is not valid", g->files[0].path);
     if (count > 1 && check_part(&g->files[0], 0, count, err) < 0) return -1;
     for (int i = 1; i < count; i++)
-        if (add_file(g, path_of_part(g->files[0].path, i + 1, (int)count, err), err) < 0
+        if (add_file(g, path_of_part(g->files[0].path, i + 1, (int)count, err), left, err) < 0
             || check_part(&g->files[i], i, count, err) < 0)
             return -1;
     return 0;
@@ -331,6 +359,12 @@ static int by_name(const void *a, const void *b)
 {
     const cv_gguf_tensor *x = a, *y = b;
     return strcmp(x->name, y->name);
+}
+
+static int name_order(const void *a, const void *b, const void *user)
+{
+    (void)user;
+    return by_name(a, b);
 }
 
 static int collect_tensors(cv_gguf *g, cv_error *err)
@@ -344,7 +378,7 @@ static int collect_tensors(cv_gguf *g, cv_error *err)
             g->tensors[g->n] = g->files[i].tensors[k];
             g->tensors[g->n++].file = i;
         }
-    if (n) qsort(g->tensors, n, sizeof *g->tensors, by_name);
+    heap_sort(g->tensors, n, sizeof *g->tensors, name_order, NULL);
     for (size_t i = 1; i < n; i++)
         if (by_name(&g->tensors[i - 1], &g->tensors[i]) == 0)
             return cv_fail(err, "%.200s: tensor %s is there twice", g->files[0].path, g->tensors[i].name);
@@ -368,10 +402,11 @@ int cv_is_gguf(const char *path, cv_error *err)
 int cv_gguf_open(cv_gguf *g, const char *path, cv_error *err)
 {
     size_t n = strlen(path) + 1;
+    budget left = {LARGEST_HEADS, MOST_VALUES, MOST_TENSORS};
     memset(g, 0, sizeof *g);
     char *copy = cv_alloc(n, 1, err);
     if (copy) memcpy(copy, path, n);
-    if (add_file(g, copy, err) < 0 || add_parts(g, err) < 0) return -1;
+    if (add_file(g, copy, &left, err) < 0 || add_parts(g, &left, err) < 0) return -1;
     return collect_tensors(g, err);
 }
 

@@ -264,7 +264,10 @@ static int read_gemma(container *c, cv_error *err)
 {
     const cv_gguf_tensor *t = cv_gguf_tensor_of(&c->gguf, "output_norm.weight");
     float root = (float)sqrt((double)c->source.facts.hidden), rounded = cv_nearest_bf16(root);
-    if (t && t->rows == 1 && t->type->id == CV_GGML_F32) {
+    if (t && (t->rows != 1 || t->cols != (uint64_t)c->source.facts.hidden)) /* before there is memory for it */
+        return cv_fail(err, "%.200s: tensor %s has the shape [%.0f][%.0f]; the sizes of the model demand [1][%d]",
+                       c->path, t->name, (double)t->rows, (double)t->cols, (int)c->source.facts.hidden);
+    if (t && t->type->id == CV_GGML_F32) {
         float *norm = cv_alloc((size_t)t->cols, sizeof *norm, err);
         int failed = !norm || cv_gguf_read(&c->gguf, t, 0, t->cols, norm, err) < 0;
         if (!failed && !fits(norm, t->cols, cv_nearest_bf16))
@@ -384,10 +387,7 @@ static int read_sizes(container *c, cv_error *err)
         || read_size(c, "rope.dimension_count", m->head_dim, &m->rope_dims, err) < 0)
         return -1;
     if (value_dim != m->head_dim) return wrong_value(c, "attention.value_length", "that of the keys", err);
-    if (m->head_dim > CV_MOST_HEAD_DIM || m->rope_dims > m->head_dim || m->layers > CV_MOST_LAYERS)
-        return cv_fail(err, "%.200s: %d layers, heads of %d, of which %d are rotated", c->path, (int)m->layers,
-                       (int)m->head_dim, (int)m->rope_dims);
-    return 0;
+    return cv_check_sizes(m, c->path, err);
 }
 
 /* Tokens that end a text, a turn or a message; an id that is not there means none. */

@@ -3,6 +3,7 @@
  * json.c - see json.h. No recursion: open containers stand on a small stack. */
 #include "json.h"
 #include "files.h"
+#include "ground/sort.h"
 #include "kinds.h"
 
 #include <math.h>
@@ -32,7 +33,9 @@ static int cv_node(cv_parser *p, cv_json_type type, uint32_t *node)
 {
     cv_json *j = p->json;
     if (j->n_nodes == j->nodes_capacity) {
-        size_t more = j->nodes_capacity ? j->nodes_capacity + j->nodes_capacity / 2 : 64;
+        /* a value and what stands between it and the next take two bytes, but for containers that are still open */
+        size_t more = j->nodes_capacity + j->nodes_capacity / 2 + 64, enough = p->bytes / 2 + CV_JSON_DEPTH + 2;
+        if (more > enough && enough > j->n_nodes) more = enough;
         cv_json_node *grown = cv_grow(j->nodes, more, sizeof *grown, p->err);
         if (!grown) return -1;
         j->nodes = grown, j->nodes_capacity = more;
@@ -64,28 +67,12 @@ static int cv_compare(const char *a, size_t a_bytes, const char *b, size_t b_byt
 static int cv_compare_keys(const cv_json *j, uint32_t a, uint32_t b)
 {
     const cv_json_node *x = &j->nodes[a], *y = &j->nodes[b];
-    return cv_compare(j->text + x->text, x->bytes, j->text + y->text, y->bytes);
+    return cv_compare(j->text + x->is.text.at, x->is.text.bytes, j->text + y->is.text.at, y->is.text.bytes);
 }
 
-/* Heap sort: n log n whatever the keys, in place. */
-static void cv_sift(const cv_json *j, uint32_t *keys, size_t i, size_t n)
+static int cv_by_text(const void *a, const void *b, const void *json)
 {
-    for (size_t child = 2 * i + 1; child < n; i = child, child = 2 * i + 1) {
-        if (child + 1 < n && cv_compare_keys(j, keys[child + 1], keys[child]) > 0) child++;
-        if (cv_compare_keys(j, keys[child], keys[i]) <= 0) return;
-        uint32_t swap = keys[i];
-        keys[i] = keys[child], keys[child] = swap;
-    }
-}
-
-static void cv_sort(const cv_json *j, uint32_t *keys, size_t n)
-{
-    for (size_t i = n / 2; i-- > 0;) cv_sift(j, keys, i, n);
-    for (size_t end = n; end > 1; end--) {
-        uint32_t swap = keys[0];
-        keys[0] = keys[end - 1], keys[end - 1] = swap;
-        cv_sift(j, keys, 0, end - 1);
-    }
+    return cv_compare_keys(json, *(const uint32_t *)a, *(const uint32_t *)b);
 }
 
 static int cv_close_object(cv_parser *p, uint32_t object)
@@ -102,13 +89,13 @@ static int cv_close_object(cv_parser *p, uint32_t object)
     uint32_t *keys = j->sorted + j->n_sorted;
     size_t i = 0;
     for (uint32_t k = object + 1; k != CV_JSON_NONE; k = j->nodes[k].next) keys[i++] = k;
-    cv_sort(j, keys, n);
-    j->nodes[object].text = (uint32_t)j->n_sorted;
+    heap_sort(keys, n, sizeof *keys, cv_by_text, j);
+    j->nodes[object].is.text.at = (uint32_t)j->n_sorted;
     j->n_sorted += n;
     for (i = 1; i < n; i++)
         if (cv_compare_keys(j, keys[i - 1], keys[i]) == 0)
             return cv_fail(p->err, "%s: the key \"%.80s\" appears twice in one object (which ends at byte %lu)",
-                           p->name, j->text + j->nodes[keys[i]].text, (unsigned long)p->at);
+                           p->name, j->text + j->nodes[keys[i]].is.text.at, (unsigned long)p->at);
     return 0;
 }
 
@@ -203,8 +190,8 @@ static int cv_string(cv_parser *p, uint32_t *node)
         j->text_bytes += n, p->at += n;
     }
     p->at++;
-    j->nodes[*node].text = (uint32_t)start;
-    j->nodes[*node].bytes = (uint32_t)(j->text_bytes - start);
+    j->nodes[*node].is.text.at = (uint32_t)start;
+    j->nodes[*node].is.text.bytes = (uint32_t)(j->text_bytes - start);
     j->text[j->text_bytes++] = 0;
     return 0;
 }
@@ -242,7 +229,7 @@ static int cv_number(cv_parser *p, uint32_t *node)
     double value = strtod(copy, NULL);
     if (value - value != 0.0) return cv_bad(p, "a number is too large");
     if (cv_node(p, CV_JSON_NUMBER, node) < 0) return -1;
-    p->json->nodes[*node].number = value;
+    p->json->nodes[*node].is.number = value;
     p->at = at;
     return 0;
 }
@@ -367,12 +354,12 @@ uint32_t cv_json_get(const cv_json *json, uint32_t node, const char *key)
 {
     if (cv_json_type_of(json, node) != CV_JSON_OBJECT) return CV_JSON_NONE;
     if (json->nodes[node].count == 0) return CV_JSON_NONE;
-    const uint32_t *keys = json->sorted + json->nodes[node].text;
+    const uint32_t *keys = json->sorted + json->nodes[node].is.text.at;
     size_t low = 0, high = json->nodes[node].count, bytes = strlen(key);
     while (low < high) {
         size_t middle = low + (high - low) / 2;
         const cv_json_node *k = &json->nodes[keys[middle]];
-        int order = cv_compare(key, bytes, json->text + k->text, k->bytes);
+        int order = cv_compare(key, bytes, json->text + k->is.text.at, k->is.text.bytes);
         if (order == 0) return keys[middle] + 1;
         if (order < 0) high = middle;
         else low = middle + 1;
@@ -398,8 +385,8 @@ uint32_t cv_json_count(const cv_json *json, uint32_t node)
 const char *cv_json_string(const cv_json *json, uint32_t node, size_t *bytes)
 {
     if (cv_json_type_of(json, node) != CV_JSON_STRING) return NULL;
-    if (bytes) *bytes = json->nodes[node].bytes;
-    return json->text + json->nodes[node].text;
+    if (bytes) *bytes = json->nodes[node].is.text.bytes;
+    return json->text + json->nodes[node].is.text.at;
 }
 
 int cv_json_is(const cv_json *json, uint32_t node, const char *text)
@@ -412,7 +399,7 @@ int cv_json_is(const cv_json *json, uint32_t node, const char *text)
 int cv_json_number(const cv_json *json, uint32_t node, double *value)
 {
     if (cv_json_type_of(json, node) != CV_JSON_NUMBER) return 0;
-    *value = json->nodes[node].number;
+    *value = json->nodes[node].is.number;
     return 1;
 }
 

@@ -136,7 +136,7 @@ static int check_factors(const cv_facts *f, const char *what, cv_error *err)
     return 0;
 }
 
-int cv_check_facts(const cv_facts *f, const char *what, cv_error *err)
+int cv_check_sizes(const cv_facts *f, const char *what, cv_error *err)
 {
     const struct {
         const char *name;
@@ -155,6 +155,12 @@ int cv_check_facts(const cv_facts *f, const char *what, cv_error *err)
         if (sizes[i].value < sizes[i].least || sizes[i].value > sizes[i].most)
             return cv_fail(err, "%.200s: the %s is %d; it must be between %d and %d", what, sizes[i].name,
                            (int)sizes[i].value, (int)sizes[i].least, (int)sizes[i].most);
+    return 0;
+}
+
+int cv_check_facts(const cv_facts *f, const char *what, cv_error *err)
+{
+    if (cv_check_sizes(f, what, err) < 0) return -1;
     if (f->heads % f->kv_heads != 0)
         return cv_fail(err, "%.200s: %d heads cannot share %d key-value heads", what, (int)f->heads, (int)f->kv_heads);
     if (f->rope_dims % 2 != 0) return cv_fail(err, "%.200s: %d rotated dimensions", what, (int)f->rope_dims);

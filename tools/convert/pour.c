@@ -12,7 +12,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CHUNK_WEIGHTS = 1 << 19, MOST_THREADS = 16 };
+/* What the threads hold together: MOST_WEIGHTS in at most MOST_THREADS chunks (9 bytes a weight, 150 MiB), or one
+ * tile. */
+enum { CHUNK_WEIGHTS = 1 << 19, MOST_THREADS = 16, MOST_WEIGHTS = 1 << 24 };
 
 typedef struct pour { /* one tensor on its way */
     cv_writer *writer;
@@ -220,14 +222,25 @@ static void work(void *user, int which)
     release(&l);
 }
 
+/* As many as there are processors, chunks, and memory for. */
+static int count_threads(const pour *p)
+{
+    uint64_t chunks = (p->tensor->rows + p->chunk_rows - 1) / p->chunk_rows;
+    uint64_t most = MOST_WEIGHTS / (p->chunk_rows * p->tensor->cols);
+    int threads = host_processors();
+    if (threads > MOST_THREADS) threads = MOST_THREADS;
+    if ((uint64_t)threads > chunks) threads = (int)chunks;
+    if ((uint64_t)threads > most) threads = most ? (int)most : 1;
+    return threads;
+}
+
 static int pour_matrix(pour *p, cv_error *err)
 {
     uint64_t tile_weights = CV_TILE_ROWS * p->tensor->cols, tiles = CHUNK_WEIGHTS / tile_weights;
-    int processors = host_processors(), threads = processors < MOST_THREADS ? processors : MOST_THREADS;
     p->as_integers = p->tensor->type == CV_Q8 && has_integers(p->source, p->planned, err);
     p->chunk_rows = (tiles ? tiles : 1) * CV_TILE_ROWS;
     p->err = err;
-    host_run(p->tensor->rows <= p->chunk_rows ? 1 : threads, work, p);
+    host_run(count_threads(p), work, p);
     return p->failed ? -1 : 0;
 }
 

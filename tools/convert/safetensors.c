@@ -8,12 +8,12 @@
 #include "safetensors.h"
 #include "bytes.h"
 #include "dequantize.h"
+#include "ground/sort.h"
 #include "kinds.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#define LARGEST_HEADER ((uint64_t)1 << 25)
 enum { MOST_FILES = 4096 };
 
 static const struct {
@@ -88,17 +88,20 @@ static int read_tensor(const cv_st_file *f, uint32_t key, uint64_t data_at, cv_s
 
 /* ---- one file ---- */
 
-static int by_offset(const void *a, const void *b)
+/* Several tensors without a byte may stand in one place. */
+static int by_offset(const void *a, const void *b, const void *user)
 {
     const cv_st_tensor *x = a, *y = b;
+    (void)user;
     if (x->offset != y->offset) return x->offset < y->offset ? -1 : 1;
-    return x->bytes < y->bytes ? -1 : x->bytes > y->bytes;
+    if (x->bytes != y->bytes) return x->bytes < y->bytes ? -1 : 1;
+    return strcmp(x->name, y->name);
 }
 
 static int check_coverage(const cv_st_file *f, cv_st_tensor *t, size_t n, uint64_t data_at, cv_error *err)
 {
     uint64_t at = data_at;
-    qsort(t, n, sizeof *t, by_offset);
+    heap_sort(t, n, sizeof *t, by_offset, NULL);
     for (size_t i = 0; i < n; at += t[i].bytes, i++)
         if (t[i].offset != at)
             return cv_fail(err, "%.200s: tensor %.150s %s", f->file.path, t[i].name,
@@ -108,15 +111,23 @@ static int check_coverage(const cv_st_file *f, cv_st_tensor *t, size_t n, uint64
     return 0;
 }
 
+static int make_room(cv_safetensors *st, size_t more, cv_error *err)
+{
+    if (more <= st->capacity - st->n) return 0;
+    size_t capacity = st->n + st->n / 2 + more;
+    cv_st_tensor *grown = cv_grow(st->tensors, capacity, sizeof *grown, err);
+    if (!grown) return -1;
+    st->tensors = grown, st->capacity = capacity;
+    return 0;
+}
+
 static int read_tensors(cv_safetensors *st, uint32_t file, uint64_t data_at, cv_error *err)
 {
     cv_st_file *f = &st->files[file];
     const cv_json *j = &f->header;
     if (cv_json_type_of(j, 0) != CV_JSON_OBJECT) return cv_fail(err, "%.200s: the header is no object", f->file.path);
-    cv_st_tensor *grown = cv_grow(st->tensors, st->n + cv_json_count(j, 0), sizeof *grown, err);
-    if (!grown) return -1;
-    st->tensors = grown;
     size_t before = st->n;
+    if (make_room(st, cv_json_count(j, 0), err) < 0) return -1;
     for (uint32_t k = cv_json_first(j, 0); k != CV_JSON_NONE; k = cv_json_next(j, k)) {
         cv_st_tensor *t = &st->tensors[st->n];
         if (cv_json_is(j, k, "__metadata__")) continue;
@@ -140,13 +151,18 @@ static int refuse_header(const cv_st_file *f, uint64_t bytes, cv_error *err)
                    (double)bytes);
 }
 
-static int read_header(cv_st_file *f, uint64_t *data_at, cv_error *err)
+/* A header that all files together have no room for is not read: many files may be one, by links. */
+static int read_header(cv_safetensors *st, cv_st_file *f, uint64_t *data_at, cv_error *err)
 {
     unsigned char size[8];
     if (f->file.bytes < 8) return refuse_header(f, 0, err);
     if (cv_file_read(&f->file, 0, size, sizeof size, err) < 0) return -1;
     uint64_t n = cv_u64(size);
-    if (n > f->file.bytes - 8 || n > LARGEST_HEADER) return refuse_header(f, n, err);
+    if (n > f->file.bytes - 8 || n > CV_ST_MOST_HEADERS) return refuse_header(f, n, err);
+    st->header_bytes += n;
+    if (st->header_bytes > CV_ST_MOST_HEADERS)
+        return cv_fail(err, "%.300s: with this file's the safetensors headers have %.0f bytes; all files together may "
+                            "have %.0f", f->file.path, (double)st->header_bytes, (double)CV_ST_MOST_HEADERS);
     char *text = cv_alloc((size_t)n, 1, err);
     if (!text) return -1;
     int failed = cv_file_read(&f->file, 8, text, (size_t)n, err) < 0
@@ -171,7 +187,7 @@ static int add_file(cv_safetensors *st, char *path, cv_error *err)
     memset(f, 0, sizeof *f);
     f->path = path, f->file.handle = -1;
     st->n_files++;
-    if (cv_file_open(&f->file, path, err) < 0 || read_header(f, &data_at, err) < 0) return -1;
+    if (cv_file_open(&f->file, path, err) < 0 || read_header(st, f, &data_at, err) < 0) return -1;
     return read_tensors(st, st->n_files - 1, data_at, err);
 }
 
@@ -193,21 +209,22 @@ static int by_name(const void *a, const void *b)
     return strcmp(x->name, y->name);
 }
 
+/* The tensors of one name, which are then refused, in the order of the files. */
+static int name_order(const void *a, const void *b, const void *user)
+{
+    const cv_st_tensor *x = a, *y = b;
+    int order = by_name(a, b);
+    (void)user;
+    return order ? order : (x->file > y->file) - (x->file < y->file);
+}
+
 static int sort_by_name(cv_safetensors *st, cv_error *err)
 {
-    if (st->n) qsort(st->tensors, st->n, sizeof *st->tensors, by_name);
+    heap_sort(st->tensors, st->n, sizeof *st->tensors, name_order, NULL);
     for (size_t i = 1; i < st->n; i++)
         if (strcmp(st->tensors[i - 1].name, st->tensors[i].name) == 0)
             return cv_fail(err, "tensor %.150s is in two of the safetensors files", st->tensors[i].name);
     return 0;
-}
-
-/* The file's place in st->files, or -1. */
-static int64_t file_index(const cv_safetensors *st, const char *name)
-{
-    for (uint32_t i = 0; i < st->n_files; i++)
-        if (strcmp(host_file_name(st->files[i].path), name) == 0) return i;
-    return -1;
 }
 
 /* A name in the index stays inside the folder. */
@@ -217,18 +234,59 @@ static int check_file_name(const char *name, size_t bytes, const char *index, cv
     return cv_fail(err, "%.200s: \"%.150s\" is no name of a file beside it", index, name ? name : "");
 }
 
+typedef struct mention { /* of a file, in the index */
+    const char *name;
+    size_t place; /* among the mentions */
+} mention;
+
+static int by_file(const void *a, const void *b, const void *user)
+{
+    const mention *x = a, *y = b;
+    int order = strcmp(x->name, y->name);
+    (void)user;
+    return order ? order : (x->place > y->place) - (x->place < y->place);
+}
+
+static int by_place(const void *a, const void *b, const void *user)
+{
+    const mention *x = a, *y = b;
+    (void)user;
+    return (x->place > y->place) - (x->place < y->place);
+}
+
+/* Keeps the first mention of each file, in the index's order; returns how many are left. */
+static size_t drop_repeated(mention *list, size_t n)
+{
+    size_t kept = 0;
+    heap_sort(list, n, sizeof *list, by_file, NULL);
+    for (size_t i = 0; i < n; i++)
+        if (kept == 0 || strcmp(list[kept - 1].name, list[i].name) != 0) list[kept++] = list[i];
+    heap_sort(list, kept, sizeof *list, by_place, NULL);
+    return kept;
+}
+
+static int list_mentions(const cv_json *j, uint32_t map, mention *list, const char *index, cv_error *err)
+{
+    size_t n = 0, bytes;
+    for (uint32_t k = cv_json_first(j, map); k != CV_JSON_NONE; k = cv_json_next(j, k), n++) {
+        bytes = 0, list[n].place = n;
+        list[n].name = cv_json_string(j, k + 1, &bytes);
+        if (check_file_name(list[n].name, bytes, index, err) < 0) return -1;
+    }
+    return 0;
+}
+
 static int add_mapped_files(cv_safetensors *st, const cv_json *j, uint32_t map, const char *folder, const char *index,
                             cv_error *err)
 {
-    for (uint32_t k = cv_json_first(j, map); k != CV_JSON_NONE; k = cv_json_next(j, k)) {
-        size_t bytes = 0;
-        const char *name = cv_json_string(j, k + 1, &bytes);
-        if (check_file_name(name, bytes, index, err) < 0) return -1;
-        if (file_index(st, name) >= 0) continue;
-        if (st->n_files >= MOST_FILES) return cv_fail(err, "%.200s: more than %d files", index, (int)MOST_FILES);
-        if (add_file(st, joined(folder, name, err), err) < 0) return -1;
-    }
-    return 0;
+    size_t n = cv_json_count(j, map);
+    mention *list = cv_alloc(n, sizeof *list, err);
+    int failed = !list || list_mentions(j, map, list, index, err) < 0;
+    if (!failed) n = drop_repeated(list, n);
+    if (!failed && n > MOST_FILES) failed = cv_fail(err, "%.200s: more than %d files", index, (int)MOST_FILES);
+    for (size_t i = 0; !failed && i < n; i++) failed = add_file(st, joined(folder, list[i].name, err), err) < 0;
+    free(list);
+    return failed ? -1 : 0;
 }
 
 /* What the index promises must be where it says. */
@@ -237,7 +295,7 @@ static int check_map(const cv_safetensors *st, const cv_json *j, uint32_t map, c
     for (uint32_t k = cv_json_first(j, map); k != CV_JSON_NONE; k = cv_json_next(j, k)) {
         const char *name = cv_json_string(j, k, NULL), *file = cv_json_string(j, k + 1, NULL);
         const cv_st_tensor *t = cv_safetensors_find(st, name);
-        if (!t || (int64_t)t->file != file_index(st, file))
+        if (!t || strcmp(host_file_name(st->files[t->file].path), file) != 0)
             return cv_fail(err, "%.200s: tensor %.150s is not in %.100s", index, name, file);
     }
     return 0;
@@ -246,7 +304,7 @@ static int check_map(const cv_safetensors *st, const cv_json *j, uint32_t map, c
 static int open_index(cv_safetensors *st, const char *folder, const char *index, cv_error *err)
 {
     cv_json j;
-    if (cv_json_load(&j, index, (size_t)LARGEST_HEADER, err) < 0) return -1;
+    if (cv_json_load(&j, index, CV_ST_MOST_HEADERS, err) < 0) return -1;
     uint32_t map = cv_json_get(&j, 0, "weight_map");
     int failed = 0;
     if (cv_json_type_of(&j, map) != CV_JSON_OBJECT || cv_json_count(&j, map) == 0)

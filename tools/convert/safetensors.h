@@ -3,13 +3,16 @@
  * safetensors.h - the tensors of a folder: model.safetensors, or the files that model.safetensors.index.json names
  *
  * Headers are checked in full before anything is used: every tensor's bytes follow from its type and shape, the tensors
- * fill the file without a gap or an overlap, no name is there twice. */
+ * fill the file without a gap or an overlap, no name is there twice. The headers of all files together, and the index,
+ * may have CV_ST_MOST_HEADERS bytes each; memory is at most 16 times that of the JSON, and the tensors' table. */
 #ifndef HARP_CONVERT_SAFETENSORS_H
 #define HARP_CONVERT_SAFETENSORS_H
 
 #include "convert.h"
 #include "files.h"
 #include "json.h"
+
+enum { CV_ST_MOST_HEADERS = 1 << 25 };
 
 typedef struct cv_st_tensor {
     const char *name;    /* zero-terminated, without zeros inside */
@@ -29,9 +32,10 @@ typedef struct cv_st_file {
 
 typedef struct cv_safetensors {
     cv_st_tensor *tensors; /* [n], ascending by name */
-    size_t n;
+    size_t n, capacity;
     cv_st_file *files; /* [n_files] */
     uint32_t n_files;
+    uint64_t header_bytes; /* of all files */
 } cv_safetensors;
 
 int cv_safetensors_open(cv_safetensors *st, const char *folder, cv_error *err);

@@ -109,7 +109,9 @@ int cv_open_gguf(cv_source **source, const char *path, cv_error *err);
 /* For --vocab-only: the smallest model that a tokenizer of `vocab` tokens can be carried by, all weights zero. */
 int cv_open_vocabulary(cv_source **source, int32_t vocab, cv_error *err);
 
-/* model.c: are the facts within what a .harp file may say? what names the source. */
+/* model.c: are the facts within what a .harp file may say? what names the source. Sizes alone are checked first, before
+ * any memory is asked for by them. */
+int cv_check_sizes(const cv_facts *facts, const char *what, cv_error *err);
 int cv_check_facts(const cv_facts *facts, const char *what, cv_error *err);
 /* Adds an end token that is not there yet. */
 int cv_add_end(cv_facts *facts, int64_t id, const char *what, cv_error *err);

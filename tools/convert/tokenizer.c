@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CV_LARGEST_FILE ((size_t)1 << 28)
+#define CV_LARGEST_FILE ((size_t)1 << 27)
 
 typedef struct cv_paths {
     char folder[HOST_PATH_BYTES], file[HOST_PATH_BYTES]; /* file: what was found in it, or was given */

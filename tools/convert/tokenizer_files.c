@@ -169,7 +169,7 @@ int cv_read_sentencepiece(cv_vocab *v, const char *text, size_t bytes, const cha
     memset(&trainer, 0, sizeof trainer);
     memset(&normalizer, 0, sizeof normalizer);
     trainer.data = normalizer.data = p;
-    if (cv_vocab_begin(v, bytes / 2 + 1, err) < 0) return -1; /* a piece takes two bytes at least */
+    if (cv_vocab_begin(v, bytes / 4 + 1, err) < 0) return -1; /* a piece takes four bytes at least */
     v->rules.kind = CV_SENTENCEPIECE, v->rules.add_bos = 1;
     if (cv_read_pieces(v, p, p + bytes, &trainer, &normalizer, name, err) < 0
         || cv_read_trainer(v, &trainer, name, err) < 0 || cv_read_normalizer(v, &normalizer, name, err) < 0

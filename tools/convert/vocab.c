@@ -2,6 +2,7 @@
  *
  * vocab.c - see vocab.h. Sorting is heap sort and looking up is binary search: no input makes them slow. */
 #include "vocab.h"
+#include "ground/sort.h"
 #include "unicode.h"
 
 #include <stdio.h>
@@ -218,30 +219,16 @@ static int cv_compare_tokens(const cv_vocab *v, uint32_t a, uint32_t b)
     return order;
 }
 
-static int cv_precedes(const cv_vocab *v, uint32_t a, uint32_t b) /* by text, then by id */
+static int cv_by_text(const void *a, const void *b, const void *vocab) /* then by id */
 {
-    int order = cv_compare_tokens(v, a, b);
-    return order ? order < 0 : a < b;
-}
-
-static void cv_sift_token(const cv_vocab *v, uint32_t *ids, size_t i, size_t n)
-{
-    for (size_t child = 2 * i + 1; child < n; i = child, child = 2 * i + 1) {
-        if (child + 1 < n && cv_precedes(v, ids[child], ids[child + 1])) child++;
-        if (cv_precedes(v, ids[child], ids[i])) return;
-        uint32_t swap = ids[i];
-        ids[i] = ids[child], ids[child] = swap;
-    }
+    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+    int order = cv_compare_tokens(vocab, x, y);
+    return order ? order : (x > y) - (x < y);
 }
 
 static void cv_sort_tokens(const cv_vocab *v, uint32_t *ids, size_t n)
 {
-    for (size_t i = n / 2; i-- > 0;) cv_sift_token(v, ids, i, n);
-    for (size_t end = n; end > 1; end--) {
-        uint32_t swap = ids[0];
-        ids[0] = ids[end - 1], ids[end - 1] = swap;
-        cv_sift_token(v, ids, 0, end - 1);
-    }
+    heap_sort(ids, n, sizeof *ids, cv_by_text, v);
 }
 
 /* Keeps the lowest id of each text; returns how many are left. */
@@ -298,8 +285,9 @@ static int cv_put_merge(cv_vocab *v, cv_merge merge, cv_error *err)
 {
     if (v->n_merges == v->merge_capacity) {
         size_t more = v->merge_capacity + v->merge_capacity / 2 + 4096;
-        cv_merge *grown = more < 1u << 28 ? cv_grow(v->merge, more, sizeof *grown, err) : NULL;
-        if (!grown) return cv_fail(err, "too many merges");
+        if (more > 1u << 28) return cv_fail(err, "too many merges");
+        cv_merge *grown = cv_grow(v->merge, more, sizeof *grown, err);
+        if (!grown) return -1;
         v->merge = grown, v->merge_capacity = more;
     }
     v->merge[v->n_merges++] = merge;
@@ -325,10 +313,11 @@ int cv_vocab_merge(cv_vocab *v, const char *left, size_t left_bytes, const char 
     return cv_put_merge(v, merge, err);
 }
 
-static int cv_compare_scores(const void *a, const void *b)
+static int cv_highest_first(const void *a, const void *b, const void *user)
 {
     double x = *(const double *)a, y = *(const double *)b;
-    return (x < y) - (x > y); /* highest first */
+    (void)user;
+    return (x < y) - (x > y);
 }
 
 /* Rank of a score: how many different scores are higher. */
@@ -343,16 +332,89 @@ static uint32_t cv_rank_of(const double *scores, size_t n, double score)
     return (uint32_t)low;
 }
 
-static int cv_split_token(cv_vocab *v, uint32_t id, uint32_t rank, cv_error *err)
+/* The tokens that a token begins (or ends) with, as chains: begins[id] is the longest other token that token id begins
+ * with, begins of that the next shorter one, ...; CV_NO_TOKEN ends a chain. */
+typedef struct cv_chains {
+    uint32_t *begins, *ends;            /* [v->n] */
+    uint32_t at[CV_LONGEST_TOKEN + 1];  /* those that the token at hand ends with, by length; otherwise CV_NO_TOKEN */
+} cv_chains;
+
+#define CV_NO_TOKEN UINT32_MAX
+
+static int cv_by_end(const void *a, const void *b, const void *vocab)
 {
-    const cv_token *t = &v->token[id];
-    for (uint32_t k = 1; k < t->bytes; k++) {
-        int64_t left = cv_vocab_find(v, v->text + t->text, k), right;
-        if (left < 0 || (right = cv_vocab_find(v, v->text + t->text + k, t->bytes - k)) < 0) continue;
-        cv_merge merge = {(uint32_t)left, (uint32_t)right, rank, id};
-        if (cv_put_merge(v, merge, err) < 0) return -1;
+    const cv_vocab *v = vocab;
+    const cv_token *x = &v->token[*(const uint32_t *)a], *y = &v->token[*(const uint32_t *)b];
+    const char *s = v->text + x->text + x->bytes, *t = v->text + y->text + y->bytes;
+    for (size_t left = x->bytes < y->bytes ? x->bytes : y->bytes; left > 0; left--)
+        if (*--s != *--t) return (unsigned char)*s < (unsigned char)*t ? -1 : 1;
+    return (x->bytes > y->bytes) - (x->bytes < y->bytes);
+}
+
+static int cv_begins_with(const cv_vocab *v, uint32_t id, uint32_t part, int at_end)
+{
+    const cv_token *t = &v->token[id], *p = &v->token[part];
+    const char *text = v->text + t->text;
+    if (p->bytes >= t->bytes) return 0;
+    return memcmp(at_end ? text + (t->bytes - p->bytes) : text, v->text + p->text, p->bytes) == 0;
+}
+
+/* ids: sorted by text, or by text from the end. What a token begins with is the token right before it, or in that one's
+ * chain. A token that fails is out of the chain of all that follow, so the comparisons read each text about twice. */
+static void cv_link(const cv_vocab *v, const uint32_t *ids, size_t n, int at_end, uint32_t *link)
+{
+    uint32_t part = CV_NO_TOKEN;
+    for (size_t i = 0; i < n; part = ids[i++]) {
+        while (part != CV_NO_TOKEN && !cv_begins_with(v, ids[i], part, at_end)) part = link[part];
+        link[ids[i]] = part;
     }
-    return 0;
+}
+
+static int cv_make_chains(const cv_vocab *v, cv_chains *c, cv_error *err)
+{
+    uint32_t *ids = cv_alloc(v->n_index, sizeof *ids, err);
+    c->begins = ids ? cv_alloc(v->n, sizeof *c->begins, err) : NULL;
+    c->ends = c->begins ? cv_alloc(v->n, sizeof *c->ends, err) : NULL;
+    if (c->ends) {
+        memcpy(ids, v->index, v->n_index * sizeof *ids);
+        cv_link(v, ids, v->n_index, 0, c->begins);
+        heap_sort(ids, v->n_index, sizeof *ids, cv_by_end, v);
+        cv_link(v, ids, v->n_index, 1, c->ends);
+        for (int i = 0; i <= CV_LONGEST_TOKEN; i++) c->at[i] = CV_NO_TOKEN;
+    }
+    free(ids);
+    return c->ends ? 0 : -1;
+}
+
+static int cv_split_token(cv_vocab *v, cv_chains *c, uint32_t id, uint32_t rank, cv_error *err)
+{
+    uint32_t bytes = v->token[id].bytes;
+    int failed = 0;
+    for (uint32_t end = c->ends[id]; end != CV_NO_TOKEN; end = c->ends[end]) c->at[v->token[end].bytes] = end;
+    for (uint32_t left = c->begins[id]; !failed && left != CV_NO_TOKEN; left = c->begins[left]) {
+        cv_merge merge = {left, c->at[bytes - v->token[left].bytes], rank, id};
+        if (merge.right != CV_NO_TOKEN) failed = cv_put_merge(v, merge, err) < 0;
+    }
+    for (uint32_t end = c->ends[id]; end != CV_NO_TOKEN; end = c->ends[end]) c->at[v->token[end].bytes] = CV_NO_TOKEN;
+    if (!failed && v->n_merges > (size_t)CV_MOST_SPLITS * v->n)
+        failed = cv_fail(err, "the tokens are made of each other in more than %d ways each, which no trained "
+                              "vocabulary is: is the file damaged?", (int)CV_MOST_SPLITS);
+    return failed ? -1 : 0;
+}
+
+/* scores [n]: different ones, highest first */
+static int cv_split_tokens(cv_vocab *v, const double *scores, size_t n, cv_error *err)
+{
+    cv_chains *c = cv_alloc(1, sizeof *c, err);
+    int failed = !c || cv_make_chains(v, c, err) < 0;
+    for (uint32_t i = 0; !failed && i < v->n_index; i++)
+        failed = cv_split_token(v, c, v->index[i], cv_rank_of(scores, n, v->token[v->index[i]].score), err) < 0;
+    if (c) {
+        free(c->begins);
+        free(c->ends);
+    }
+    free(c);
+    return failed ? -1 : 0;
 }
 
 int cv_vocab_merges_from_scores(cv_vocab *v, cv_error *err)
@@ -361,12 +423,10 @@ int cv_vocab_merges_from_scores(cv_vocab *v, cv_error *err)
     double *scores = cv_alloc(v->n_index, sizeof *scores, err);
     if (!scores) return -1;
     for (uint32_t i = 0; i < v->n_index; i++) scores[i] = v->token[v->index[i]].score;
-    qsort(scores, v->n_index, sizeof *scores, cv_compare_scores);
+    heap_sort(scores, v->n_index, sizeof *scores, cv_highest_first, NULL);
     for (uint32_t i = 0; i < v->n_index; i++)
         if (n == 0 || scores[n - 1] != scores[i]) scores[n++] = scores[i];
-    int failed = 0;
-    for (uint32_t i = 0; !failed && i < v->n_index; i++)
-        failed = cv_split_token(v, v->index[i], cv_rank_of(scores, n, v->token[v->index[i]].score), err);
+    int failed = cv_split_tokens(v, scores, n, err);
     free(scores);
     return failed;
 }
@@ -441,56 +501,40 @@ static int cv_write_lists(cv_vocab *v, cv_meta *meta, cv_error *err)
     return failed ? -1 : 0;
 }
 
-static int cv_compare_merges(const void *a, const void *b)
+/* Merges of one left token: right, rank, result. */
+static int cv_by_right(const void *a, const void *b, const void *user)
 {
-    const cv_merge *x = a, *y = b;
-    if (x->left != y->left) return x->left < y->left ? -1 : 1;
-    if (x->right != y->right) return x->right < y->right ? -1 : 1;
-    return (x->rank < y->rank) - (x->rank > y->rank); /* the last listed first: it is the one that counts */
+    const uint32_t *x = a, *y = b;
+    (void)user;
+    if (x[0] != y[0]) return x[0] < y[0] ? -1 : 1;
+    return (x[1] < y[1]) - (x[1] > y[1]); /* the last listed first: it is the one that counts */
 }
 
-static void cv_sift_merge(cv_merge *m, size_t i, size_t n)
+/* Puts merges with the same left token beside each other: first[i] becomes the place of token i's, first[n] the end. */
+static void cv_group_merges(const cv_vocab *v, uint32_t *first, uint32_t n, uint32_t (*row)[3])
 {
-    for (size_t child = 2 * i + 1; child < n; i = child, child = 2 * i + 1) {
-        if (child + 1 < n && cv_compare_merges(&m[child], &m[child + 1]) < 0) child++;
-        if (cv_compare_merges(&m[child], &m[i]) <= 0) return;
-        cv_merge swap = m[i];
-        m[i] = m[child], m[child] = swap;
-    }
-}
-
-static void cv_sort_merges(cv_merge *m, size_t n)
-{
-    for (size_t i = n / 2; i-- > 0;) cv_sift_merge(m, i, n);
-    for (size_t end = n; end > 1; end--) {
-        cv_merge swap = m[0];
-        m[0] = m[end - 1], m[end - 1] = swap;
-        cv_sift_merge(m, 0, end - 1);
-    }
-}
-
-static int cv_write_merges(cv_vocab *v, uint32_t n, cv_meta *meta, cv_error *err)
-{
-    size_t kept = 0;
-    unsigned char *first = cv_alloc((size_t)n + 1, 4, err), *out = cv_alloc(v->n_merges, 12, err);
-    int failed = !first || !out;
-    uint32_t left = 0;
-    if (!failed) cv_sort_merges(v->merge, v->n_merges);
-    for (size_t i = 0; !failed && i < v->n_merges; i++) {
+    for (size_t i = 0; i < v->n_merges; i++) first[v->merge[i].left + 1]++;
+    for (uint32_t i = 0; i < n; i++) first[i + 1] += first[i];
+    for (size_t i = 0; i < v->n_merges; i++) {
         const cv_merge *m = &v->merge[i];
-        if (i > 0 && m->left == m[-1].left && m->right == m[-1].right) continue;
-        while (left <= m->left) cv_put_u32(first, left++, (uint32_t)kept);
-        cv_put_u32(out, 3 * kept, m->right);
-        cv_put_u32(out, 3 * kept + 1, m->rank);
-        cv_put_u32(out, 3 * kept + 2, m->result);
-        kept++;
+        uint32_t *to = row[first[m->left]++];
+        to[0] = m->right, to[1] = m->rank, to[2] = m->result;
     }
-    while (!failed && left <= n) cv_put_u32(first, left++, (uint32_t)kept);
-    failed = failed || cv_meta_bytes(meta, "tokenizer.merge_first", first, 4 * ((size_t)n + 1), err) < 0
-             || cv_meta_bytes(meta, "tokenizer.merges", out, 12 * kept, err) < 0;
-    free(first);
-    free(out);
-    return failed ? -1 : 0;
+    for (uint32_t i = n; i > 0; i--) first[i] = first[i - 1]; /* each has moved on to where the next begins */
+    first[0] = 0;
+}
+
+/* Sorts each token's, and keeps one of each pair. */
+static void cv_settle_merges(uint32_t *first, uint32_t n, uint32_t (*row)[3])
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0, begin = 0, end; i < n; i++, begin = end) {
+        end = first[i + 1], first[i] = kept;
+        heap_sort(row + begin, end - begin, sizeof *row, cv_by_right, NULL);
+        for (uint32_t k = begin; k < end; k++)
+            if (k == begin || row[kept - 1][0] != row[k][0]) memmove(row[kept++], row[k], sizeof *row);
+    }
+    first[n] = kept;
 }
 
 static int cv_write_rules(const cv_rules *r, cv_meta *meta, cv_error *err)
@@ -528,6 +572,21 @@ static int cv_write_table(const char *key, const uint32_t *values, size_t rows, 
     return failed;
 }
 
+static int cv_write_merges(cv_vocab *v, uint32_t n, cv_meta *meta, cv_error *err)
+{
+    uint32_t *first = cv_alloc((size_t)n + 1, sizeof *first, err);
+    uint32_t(*row)[3] = first ? cv_alloc(v->n_merges, sizeof *row, err) : NULL;
+    if (row) {
+        cv_group_merges(v, first, n, row);
+        cv_settle_merges(first, n, row);
+    }
+    int failed = !row || cv_write_table("tokenizer.merge_first", first, (size_t)n + 1, 1, meta, err) < 0
+                 || cv_write_table("tokenizer.merges", row[0], first[n], 3, meta, err) < 0;
+    free(first);
+    free(row);
+    return failed ? -1 : 0;
+}
+
 static int cv_write_words(const cv_words *w, cv_meta *meta, cv_error *err)
 {
     if (w->n_items == 0) return 0;
@@ -560,9 +619,10 @@ static void cv_decompose(uint32_t c, uint32_t *out)
     for (out[at++] = c; n > 0;) out[at++] = tail[--n];
 }
 
-static int cv_compare_pairs(const void *a, const void *b)
+static int cv_by_pair(const void *a, const void *b, const void *user)
 {
     const uint32_t *x = a, *y = b;
+    (void)user;
     if (x[0] != y[0]) return x[0] < y[0] ? -1 : 1;
     return (x[1] > y[1]) - (x[1] < y[1]);
 }
@@ -580,7 +640,7 @@ static int cv_write_normalization(cv_meta *meta, cv_error *err)
         pairs[n][0] = d[1], pairs[n][1] = d[2], pairs[n][2] = d[0] & 0xFFFFFF;
         n++;
     }
-    if (pairs) qsort(pairs, n, sizeof *pairs, cv_compare_pairs);
+    if (pairs) heap_sort(pairs, n, sizeof *pairs, cv_by_pair, NULL);
     int failed = !pairs || cv_write_table("tokenizer.decompose", parts[0], cv_n_decompositions, 5, meta, err) < 0
                  || cv_write_table("tokenizer.compose", pairs[0], n, 3, meta, err) < 0
                  || cv_write_table("tokenizer.marks", cv_classes[0], cv_n_classes, 3, meta, err) < 0;

@@ -19,7 +19,8 @@ enum { CV_SPACE_FIRST = 1, CV_SPACE_EACH = 2, CV_SPACE_UNLESS = 4, CV_SPACE_STRI
 enum { CV_LSTRIP = 1, CV_RSTRIP = 2, CV_IS_ADDED = 4, CV_NORMALIZED = 8 };
 /* What is done to a text before CV_NORMALIZED tokens are looked for in it: spaces become U+2581, one is put first. */
 enum { CV_REWRITES_SPACES = 1, CV_REWRITES_BEGIN = 2 };
-enum { CV_LONGEST_TOKEN = 4096, CV_LONGEST_ADDED = 512, CV_MOST_TOKENS = 1 << 24, CV_MOST_SEARCHED = 1 << 26 };
+enum { CV_LONGEST_TOKEN = 4096, CV_LONGEST_ADDED = 512, CV_MOST_TOKENS = 1 << 24, CV_MOST_SEARCHED = 1 << 26,
+       CV_MOST_SPLITS = 64 };
 
 typedef struct cv_token {
     uint32_t text, bytes; /* in cv_vocab.text */
@@ -75,7 +76,9 @@ int64_t cv_vocab_find(const cv_vocab *v, const char *text, size_t bytes); /* a n
 int64_t cv_vocab_find_any(const cv_vocab *v, const char *text, size_t bytes); /* any token; linear time */
 int cv_vocab_merge(cv_vocab *v, const char *left, size_t left_bytes, const char *right, size_t right_bytes,
                    uint32_t rank, cv_error *err);
-/* Every way to split a normal token into two is a merge; its rank follows from the score of the result. */
+/* Every way to split a normal token into two is a merge; its rank follows from the score of the result. Time is that of
+ * sorting the texts, memory 48 bytes a token and those of the merges, of which there may be CV_MOST_SPLITS for each
+ * token on average (trained vocabularies have 2 to 3). */
 int cv_vocab_merges_from_scores(cv_vocab *v, cv_error *err);
 
 int cv_undo_spaces(char *out, size_t *out_bytes, const char *text, size_t bytes); /* U+2581 -> space; out [bytes]    */

@@ -9,13 +9,14 @@
 
 static const char contractions[] = "(?i:'s|'t|'re|'ve|'m|'ll|'d)?"; /* may follow a word: an item by itself */
 
-/* One more than there are characters: the last stands for a byte that is none. */
-enum { N_BITS = CV_LAST_CHARACTER + 2, MOST_COUNT = 1 << 20 };
+/* One more than there are characters: the last stands for a byte that is none. The bitmap is whole words of 8 bytes. */
+enum { N_BITS = CV_LAST_CHARACTER + 2, WORD = 8, BITMAP_BYTES = (N_BITS / (8 * WORD) + 1) * WORD,
+       MOST_COUNT = 1 << 20 };
 
 typedef struct parser {
     cv_words *words;
     const char *begin, *at, *end;
-    unsigned char *bits; /* [N_BITS / 8 + 1] the set being read */
+    unsigned char *bits; /* [BITMAP_BYTES] the set being read */
     int fold;            /* within (?i: */
     cv_error *err;
 } parser;
@@ -42,14 +43,22 @@ static int skip(parser *p, const char *text)
 
 /* ---- sets ---- */
 
+/* Bits in whole bytes all at once: a pattern may name all characters again and again. */
 static void put_bits(parser *p, uint32_t first, uint32_t last)
 {
-    for (uint32_t c = first; c <= last; c++) p->bits[c >> 3] = (unsigned char)(p->bits[c >> 3] | 1u << (c & 7));
+    unsigned from = 0xFFu << (first & 7) & 0xFF, to = 0xFFu >> (7 - (last & 7));
+    unsigned char *begin = p->bits + (first >> 3), *end = p->bits + (last >> 3);
+    if (begin == end) {
+        *begin = (unsigned char)(*begin | (from & to));
+        return;
+    }
+    *begin = (unsigned char)(*begin | from), *end = (unsigned char)(*end | to);
+    memset(begin + 1, 0xFF, (size_t)(end - begin - 1));
 }
 
 static void invert_bits(parser *p)
 {
-    for (size_t i = 0; i < N_BITS / 8 + 1; i++) p->bits[i] = (unsigned char)~p->bits[i];
+    for (size_t i = 0; i < BITMAP_BYTES; i++) p->bits[i] = (unsigned char)~p->bits[i];
 }
 
 /* Under (?i) letters mean both cases; two of the ASCII ones have a third relative. */
@@ -154,7 +163,7 @@ static int read_brackets(parser *p)
 
 static int read_set(parser *p)
 {
-    memset(p->bits, 0, N_BITS / 8 + 1);
+    memset(p->bits, 0, BITMAP_BYTES);
     if (skip(p, "[")) return read_brackets(p);
     if (skip(p, "\\S")) {
         put_white(p);
@@ -170,22 +179,32 @@ static int has_bit(const parser *p, uint32_t c)
     return p->bits[c >> 3] >> (c & 7) & 1;
 }
 
+/* The first character from c on that is in the set, or that is not; N_BITS: none. */
+static uint32_t next_bit(const parser *p, uint32_t c, int in)
+{
+    static const unsigned char others[2][WORD] = {{255, 255, 255, 255, 255, 255, 255, 255}, {0}};
+    while (c < N_BITS && has_bit(p, c) != in) {
+        int skips = c % (8 * WORD) == 0 && memcmp(p->bits + c / 8, others[in], WORD) == 0;
+        c += skips ? 8 * WORD : 1;
+    }
+    return c < N_BITS ? c : N_BITS;
+}
+
 /* The set of the bitmap: one that is there already, or a new one. -1 with err. */
 static int64_t keep_set(parser *p)
 {
     cv_words *w = p->words;
     size_t n = 0, begin = w->n_ranges, length;
-    for (uint32_t c = 0; c < N_BITS; c++) n += has_bit(p, c) && (c == 0 || !has_bit(p, c - 1));
+    for (uint32_t c = next_bit(p, 0, 1); c < N_BITS; c = next_bit(p, next_bit(p, c, 0), 1)) n++;
     void *ranges = cv_grow(w->range, begin + n + 1, sizeof *w->range, p->err);
     if (!ranges) return -1;
     w->range = ranges;
     void *firsts = cv_grow(w->set_first, w->n_sets + 2, sizeof *w->set_first, p->err);
     if (!firsts) return -1;
     w->set_first = firsts, w->set_first[0] = 0;
-    for (uint32_t c = 0, i = 0; c < N_BITS; c++) {
-        if (!has_bit(p, c)) continue;
-        if (c == 0 || !has_bit(p, c - 1)) w->range[begin + i++][0] = c;
-        w->range[begin + i - 1][1] = c;
+    for (uint32_t c = next_bit(p, 0, 1), i = 0, after; c < N_BITS; c = next_bit(p, after, 1), i++) {
+        after = next_bit(p, c, 0);
+        w->range[begin + i][0] = c, w->range[begin + i][1] = after - 1;
     }
     for (uint32_t i = 0; i < w->n_sets; i++) {
         length = w->set_first[i + 1] - w->set_first[i];
@@ -242,6 +261,7 @@ static int read_item(parser *p, cv_item *item)
 static int put_alternative(parser *p, const cv_item *items, size_t n)
 {
     cv_words *w = p->words;
+    if (n > CV_MOST_ITEMS_IN_ALL - w->n_items) return refuse(p, "more parts than the 1024 that a file can hold");
     cv_item *grown = cv_grow(w->item, w->n_items + n + 1, sizeof *grown, p->err);
     if (!grown) return -1;
     w->item = grown;
@@ -294,7 +314,10 @@ int cv_words_add(cv_words *w, const char *pattern, size_t bytes, cv_error *err)
     parser p = {w, pattern, pattern, pattern + bytes, NULL, 0, err};
     size_t first = w->n_items;
     int failed;
-    p.bits = cv_alloc(N_BITS / 8 + 1, 1, err);
+    if (bytes > CV_MOST_PATTERN_BYTES)
+        return cv_fail(err, "the pre-tokenizer's pattern has %.0f bytes; at most %d are supported", (double)bytes,
+                       (int)CV_MOST_PATTERN_BYTES);
+    p.bits = cv_alloc(BITMAP_BYTES, 1, err);
     if (!p.bits) return -1;
     do failed = read_alternative(&p);
     while (!failed && skip(&p, "|"));

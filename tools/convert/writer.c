@@ -8,6 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* harp_open takes no more: better said before the weights are read. */
+enum { MOST_HEAD_BYTES = 1 << 28, MOST_META = 4096 };
+
 const unsigned char cv_magic[8] = {0x89, 'H', 'A', 'R', 'P', 0x0D, 0x0A, 0x1A};
 
 uint64_t cv_tensor_bytes(uint32_t type, uint64_t rows, uint64_t cols)
@@ -66,6 +69,10 @@ static int lay_out(cv_writer *w, cv_error *err)
     uint64_t at;
     w->table_offset = cv_round_up(CV_HEADER_BYTES + w->meta->bytes, 8);
     w->data_offset = cv_round_up(w->table_offset + (uint64_t)w->n * CV_RECORD_BYTES, CV_ALIGN);
+    if (w->data_offset > MOST_HEAD_BYTES || w->meta->count > MOST_META)
+        return cv_fail(err, "%.0f entries of metadata, in a head of %.0f bytes: a .harp file can have %d, in %d; is "
+                            "the tokenizer the right one?", (double)w->meta->count, (double)w->data_offset,
+                       (int)MOST_META, (int)MOST_HEAD_BYTES);
     at = w->data_offset;
     for (uint32_t i = 0; i < w->n; i++) {
         cv_tensor *t = &w->tensors[i];
@@ -109,14 +116,14 @@ int cv_writer_add(cv_writer *w, const void *data, size_t bytes, cv_error *err)
     return cv_output_write(&w->out, zeros, (size_t)(cv_round_up(t->bytes, CV_ALIGN) - t->bytes), err);
 }
 
-int cv_writer_finish(cv_writer *w, cv_error *err)
+int cv_writer_finish(cv_writer *w, cv_accept_fn *accept, cv_error *err)
 {
     unsigned char *head = w->current == w->n ? make_head(w, err) : NULL;
     if (w->current != w->n) cv_fail(err, "tensor %s was not written in full", w->tensors[w->current].name);
     int failed = !head || cv_output_rewrite(&w->out, 0, head, (size_t)w->data_offset, err) < 0 ? -1 : 0;
     free(head);
     if (failed) cv_output_discard(&w->out);
-    return failed ? -1 : cv_output_commit(&w->out, err);
+    return failed ? -1 : cv_output_commit(&w->out, accept, err);
 }
 
 void cv_writer_discard(cv_writer *w)

@@ -34,8 +34,9 @@ typedef struct cv_writer {
 int cv_writer_begin(cv_writer *w, const char *path, const cv_meta *meta, cv_tensor *tensors, uint32_t n, cv_error *err);
 /* Part of the current tensor; the one that completes it goes on to the next. */
 int cv_writer_add(cv_writer *w, const void *data, size_t bytes, cv_error *err);
-/* Writes the head with its checksums and lets the file appear. On failure there is no file. */
-int cv_writer_finish(cv_writer *w, cv_error *err);
+/* Writes the head with its checksums and lets the file appear, if `accept` (or NULL) does not refuse it. On failure
+ * there is no file. */
+int cv_writer_finish(cv_writer *w, cv_accept_fn *accept, cv_error *err);
 void cv_writer_discard(cv_writer *w);
 
 #endif

@@ -340,11 +340,19 @@ static int rename_unfinished(const char *target)
     return failed;
 }
 
-int host_finish(int file, const char *target)
+int host_complete(int file)
 {
     int failed = fsync(file) != 0 ? errno : 0;
     if (close(file) != 0 && !failed) failed = errno;
-    if (!failed) failed = rename_unfinished(target);
+    errno = failed;
+    return failed ? -1 : 0;
+}
+
+int host_finish(int file, const char *target)
+{
+    int failed;
+    if (file >= 0 && host_complete(file) < 0) return -1;
+    failed = rename_unfinished(target);
     if (!failed) flush_folder(target);
     errno = failed;
     return failed ? -1 : 0;
@@ -761,10 +769,15 @@ int host_seek(int file, uint64_t offset)
     return SetFilePointerEx((HANDLE)_get_osfhandle(file), to, NULL, FILE_BEGIN) ? 0 : fail_as_windows_did();
 }
 
-int host_finish(int file, const char *target)
+int host_complete(int file)
 {
     int failed = FlushFileBuffers((HANDLE)_get_osfhandle(file)) ? 0 : fail_as_windows_did();
-    if (_close(file) != 0 && !failed) failed = -1;
+    return _close(file) != 0 ? -1 : failed;
+}
+
+int host_finish(int file, const char *target)
+{
+    int failed = file >= 0 ? host_complete(file) : 0;
     if (!failed) failed = host_rename(unfinished, target);
     if (!failed) unfinished[0] = 0;
     return failed;

@@ -81,7 +81,11 @@ int host_close(int file);
 int host_begin(const char *target, char name[HOST_PATH_BYTES]); /* -1: failed; name is what could not be made */
 ptrdiff_t host_write(int file, const void *data, size_t bytes); /* may write fewer */
 int host_seek(int file, uint64_t offset);
-int host_finish(int file, const char *target); /* closes in any case; on failure host_discard(-1) removes the file */
+/* Flushes and closes it; under its new name it may then be looked at before host_finish(-1, target) moves it. */
+int host_complete(int file);
+/* Completes it (unless file is -1: it is) and moves it. It is closed in any case; on failure host_discard(-1) removes
+ * it. */
+int host_finish(int file, const char *target);
 void host_discard(int file);                   /* closes (unless -1) and removes it */
 
 /* A new, empty file in the folder for such files (TMPDIR, or TEMP on Windows), whose name begins with `prefix`. -1: failed;
