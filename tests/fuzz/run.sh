@@ -7,7 +7,7 @@
 #   afl SECONDS [TARGET]...  the same with AFL++, whose way of choosing and cutting inputs is another
 #
 # The converter's targets go on where it ends: what it wrote must open, verify, run eight tokens, encode and decode
-# (converted.h).
+# (converted.h); roundtrip compares its tokenizers with a slow reference.
 #
 # Findings land in BUILD_FOLDER/fuzz/found; a fixed one is kept in tests/fuzz/regressions/TARGET/ under a name that says
 # what it was.
@@ -17,7 +17,7 @@ command=$2
 shift 2
 here=tests/fuzz
 library="harp tokenizer session machine"
-converter="json safetensors tokenizer_file chat llama2c huggingface"
+converter="json safetensors tokenizer_file roundtrip chat llama2c huggingface"
 [ ! -f tools/convert/gguf.c ] || converter="$converter gguf"
 sources=$(ls tools/convert/*.c tools/convert/*/*.c | grep -v -e '/convert\.c$') # that one is in converted.h
 flags="-std=c99 -D_POSIX_C_SOURCE=200809L -g -Wno-unused-function"
