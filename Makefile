@@ -234,6 +234,10 @@ fuzz-afl:
 	sh tests/fuzz/run.sh $(B) build afl
 	sh tests/fuzz/run.sh $(B) afl $$(($(MINUTES) * 60)) $(TARGETS)
 
+# The converter's program on bent files, holes, pipes, many parts, under limits; 32 bits, too.
+fuzz-programs:
+	sh tests/fuzz/run.sh $(B) programs $$(($(MINUTES) * 60))
+
 # The web page: a folder for any plain file server. Needs clang, lld and wasi-libc.
 WASM = clang --target=wasm32-wasi -std=c99 -O3 -Wall -Wextra -Werror -DHARP_NO_STDIO -DHARP_NO_MMAP -nostartfiles -Wl,--no-entry \
     -Wl,--strip-all -Wl,--stack-first
@@ -267,4 +271,4 @@ clean:
 	rm -rf $(B)
 
 .PHONY: all programs strict run tests test test-all web matrix desks machines compilers clean
-.PHONY: fuzz fuzz-afl coverage
+.PHONY: fuzz fuzz-afl fuzz-programs coverage

@@ -89,6 +89,11 @@ static void put_merge(vocabulary *v, dice *d)
     char text[2 * LONGEST];
     int a = pick(v, d), b = pick(v, d), result;
     size_t n;
+    if (v->n_merges && roll(d, 8) == 0) { /* the same pair once more: its later place counts */
+        memcpy(v->merge[v->n_merges], v->merge[roll(d, (unsigned)v->n_merges)], sizeof v->merge[0]);
+        v->n_merges++;
+        return;
+    }
     if (a < 0 || b < 0 || v->token[a].type != CV_NORMAL || v->token[b].type != CV_NORMAL) return;
     n = v->token[a].n + v->token[b].n;
     if (n > LONGEST) return;
@@ -538,7 +543,7 @@ static size_t make_text(const vocabulary *v, dice *d, char *text)
 {
     static const char *const parts[] = {
         "<|a|>",        "<|ab|>",           "<|a",       "</s>",  "<s>",      "<x>",   "<|end|>", "  ", "\r\n",
-        "\xE2\x96\x81", "\xF0\x9F\x98\x80", "e\xCC\x81", "xxxxy", "aaaaaaaa", "12345", "\t",      "bc"};
+        "\xE2\x96\x81", "\xF0\x9F\x98\x80", "e\xCC\x81", "xxxxy", "aaaaaaaa", "12122112", "\t",      "bc"};
     size_t n = 0;
     unsigned k = roll(d, 24);
     for (; k > 0 && n < 160; k--) {

@@ -5,6 +5,7 @@
 #   replay                   builds them with gcc and driver.c, ASan and UBSan; runs every seed and every old finding
 #   run SECONDS [TARGET]...  fuzzes each target for so long, and prints how many inputs it ran
 #   afl SECONDS [TARGET]...  the same with AFL++, whose way of choosing and cutting inputs is another
+#   programs SECONDS [SEED]  runs the converter's program, 64 and 32 bits, on bent files: see programs.sh
 #
 # The converter's targets go on where it ends: what it wrote must open, verify, run eight tokens, encode and decode
 # (converted.h); roundtrip compares its tokenizers with a slow reference.
@@ -126,6 +127,9 @@ run)
     done
     printf '%d passed, %d failed\n' $passed $failed
     [ $failed = 0 ] && [ $passed -gt 0 ]
+    ;;
+programs)
+    sh $here/programs.sh $folder "$@"
     ;;
 afl)
     seconds=$1
