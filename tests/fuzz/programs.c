@@ -112,7 +112,11 @@ static void arguments(const char *in, const char *more, int megabytes)
 
 static void make_gguf(void)
 {
-    load(roll(2) ? "tests/fuzz/seeds/gguf/q8_0.gguf" : "tests/fuzz/seeds/gguf/q4_0.gguf");
+    static const char *const names[] = {"q8_0",   "q4_0",   "llama", "qwen2",    "qwen3", "phi3",    "gemma",
+                                        "gemma2", "gemma3", "olmo2", "stablelm", "phi2",  "gptneox", "gpt2"};
+    char path[128];
+    snprintf(path, sizeof path, "tests/fuzz/seeds/gguf/%s.gguf", names[roll(14)]);
+    load(path);
     bend();
     save("in.gguf");
     arguments("in.gguf", roll(3) ? "" : roll(2) ? " --vocab-only" : " --weights f32", SMALL);

@@ -88,4 +88,5 @@ while [ $(date +%s) -lt $end ]; do
 done
 printf '%-24s %10s executions, %s files written and run, %s\n' "programs ($kinds bits)" $runs $written \
     "$([ $found = 0 ] && echo 'no finding' || echo "$found FOUND, see $B/found")" | tee -a $B/said
+printf '%d passed, %d failed\n' $((runs - found)) $found
 [ $found = 0 ]
