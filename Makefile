@@ -6,7 +6,8 @@
 #   make test-all   those, and the matrix of compilers, machines and sanitizers (needs clang, cross compilers, qemu)
 #   make strict     all programs with -Werror, into build/strict
 #   make web        the web page, into build/web
-#   make fuzz       MINUTES=1 of fuzzing for each target, or for TARGETS="json chat"; fuzz-afl: by AFL++
+#   make fuzz       MINUTES=1 of fuzzing for each target, or for TARGETS="json chat"; fuzz-afl: by AFL++;
+#                   fuzz-programs: harp-convert itself, under limits of memory and time
 #   make coverage   what the tests reach in harp_impl.c, chapter by chapter
 #   make matrix     one hash from every machine; its table goes into README.md
 #   make desks      all programs on the other systems; those for Windows run under wine
@@ -228,6 +229,10 @@ fuzz-afl:
 	sh tests/fuzz/run.sh $(B) build afl
 	sh tests/fuzz/run.sh $(B) afl $$(($(MINUTES) * 60)) $(TARGETS)
 
+# The converter's program on bent files, holes, pipes, many parts, under limits; 32 bits, too.
+fuzz-programs:
+	sh tests/fuzz/run.sh $(B) programs $$(($(MINUTES) * 60))
+
 # The web page: a folder for any plain file server. Needs clang, lld and wasi-libc.
 WASM = clang --target=wasm32-wasi -std=c99 -O3 -Wall -Wextra -Werror -DHARP_NO_STDIO -DHARP_NO_MMAP -nostartfiles -Wl,--no-entry \
     -Wl,--strip-all -Wl,--stack-first
@@ -264,4 +269,4 @@ help:
 	@sed -n '3,/^$$/s/^#//p' Makefile
 
 .PHONY: all programs strict run tests test test-all web matrix desks machines compilers clean help
-.PHONY: fuzz fuzz-afl coverage
+.PHONY: fuzz fuzz-afl fuzz-programs coverage

@@ -13,7 +13,8 @@ static char fz_folder[64];
 
 static void fz_remove_folder(void)
 {
-    static const char *const names[] = {"model.safetensors", "config.json", "tokenizer", "model.bin", "model.gguf"};
+    static const char *const names[] = {"model.safetensors", "config.json", "tokenizer",     "tokenizer.json",
+                                        "model.bin",         "model.gguf",  "out.harp"};
     char path[128];
     size_t i;
     for (i = 0; i < sizeof names / sizeof *names; i++) {

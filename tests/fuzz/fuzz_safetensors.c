@@ -3,9 +3,9 @@
  * fuzz_safetensors.c - a folder's model.safetensors
  *
  * If the first byte is '{', the input is a header, to which its length and data bytes are added, as many as its last
- * offset wants; otherwise it is the file itself. */
+ * offset wants; otherwise it is the file itself. Beside it stands a config.json that the seed model.json fits. */
+#include "converted.h"
 #include "../../tools/convert/safetensors.h"
-#include "fuzz_file.h"
 
 enum { MOST_BYTES = 1 << 16 };
 
@@ -23,6 +23,13 @@ static size_t largest_number(const uint8_t *data, size_t bytes)
     }
     return largest;
 }
+
+static const char config[] =
+    "{\"architectures\": [\"LlamaForCausalLM\"], \"model_type\": \"llama\", \"vocab_size\": 3, \"hidden_size\": 4,"
+    " \"num_hidden_layers\": 1, \"num_attention_heads\": 2, \"num_key_value_heads\": 2, \"intermediate_size\": 4,"
+    " \"max_position_embeddings\": 16, \"rms_norm_eps\": 1e-05, \"tie_word_embeddings\": true,"
+    " \"hidden_act\": \"silu\", \"rope_theta\": 10000.0,"
+    " \"eos_token_id\": 1, \"bos_token_id\": 0, \"torch_dtype\": \"float16\"}";
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 {
@@ -52,5 +59,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
         }
     }
     cv_safetensors_close(&st);
+    fz_write_file("config.json", config, sizeof config - 1);
+    if (fz_convert(fz_folder, 0, bytes & 1) == 0) fz_go_on(data, bytes);
     return 0;
 }

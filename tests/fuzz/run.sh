@@ -2,20 +2,25 @@
 # Fuzzing: sh tests/fuzz/run.sh BUILD_FOLDER COMMAND ...
 #
 #   build [asan|msan|afl]... builds the targets with libFuzzer (clang) or for AFL++, into BUILD_FOLDER/fuzz
-#   replay                   builds them with gcc and driver.c, ASan and UBSan, and runs every seed and every old finding
+#   replay                   builds them with gcc and driver.c, ASan and UBSan; runs every seed and every old finding
 #   run SECONDS [TARGET]...  fuzzes each target for so long, and prints how many inputs it ran
 #   afl SECONDS [TARGET]...  the same with AFL++, whose way of choosing and cutting inputs is another
+#   programs SECONDS [SEED]  runs the converter's program, 64 and 32 bits, on bent files: see programs.sh
+#
+# The converter's targets go on where it ends: what it wrote must open, verify, run eight tokens, encode and decode
+# (converted.h); roundtrip compares its tokenizers with a slow reference.
 #
 # Findings land in BUILD_FOLDER/fuzz/found; a fixed one is kept in tests/fuzz/regressions/TARGET/ under a name that says
 # what it was.
-B=$1/fuzz
+folder=$1
+B=$folder/fuzz
 command=$2
 shift 2
 here=tests/fuzz
 library="harp tokenizer session machine"
-converter="json safetensors tokenizer_file chat llama2c huggingface"
+converter="json safetensors tokenizer_file roundtrip chat llama2c huggingface"
 [ ! -f tools/convert/gguf.c ] || converter="$converter gguf"
-sources=$(ls tools/convert/*.c tools/convert/ground/*.c | grep -v -e '/convert\.c$' -e '/check\.c$')
+sources=$(ls tools/convert/*.c tools/convert/*/*.c | grep -v -e '/convert\.c$') # that one is in converted.h
 flags="-std=c99 -D_POSIX_C_SOURCE=200809L -g -Wno-unused-function"
 checks="-fsanitize=address,undefined,float-cast-overflow -fno-sanitize=null,alignment -fno-sanitize-recover=all"
 mkdir -p $B $B/found
@@ -30,6 +35,10 @@ build() { # build KIND COMPILER FLAGS...: BUILD_FOLDER/fuzz/KIND_TARGET
         all_objects="$all_objects $o"
         [ $o -nt $c ] && [ -z "$(find tools/convert -name '*.h' -newer $o)" ] || "$@" $flags -c $c -o $o || return 1
     done
+    o=$B/$kind/harp_impl.o # what the converter has written runs on it; without vector instructions it builds faster
+    all_objects="$all_objects $o"
+    [ $o -nt harp_impl.c ] && [ $o -nt harp.h ] \
+        || "$@" -DHARP_NO_SIMD $FASTER $flags -c harp_impl.c -o $o || return 1
     for t in $library $converter; do
         to=$B/${kind}_$t
         [ -f $here/fuzz_$t.c ] || continue
@@ -118,6 +127,9 @@ run)
     done
     printf '%d passed, %d failed\n' $passed $failed
     [ $failed = 0 ] && [ $passed -gt 0 ]
+    ;;
+programs)
+    sh $here/programs.sh $folder "$@"
     ;;
 afl)
     seconds=$1

@@ -9,4 +9,7 @@ fuzz() {
     return $status
 }
 
-if [ "$all" = all ]; then run "fuzz targets" fuzz; fi
+if [ "$all" = all ]; then
+    run "fuzz targets" fuzz
+    run "harp-convert on bent files, 64 and 32 bits" sh tests/fuzz/run.sh $B programs 20
+fi

@@ -589,11 +589,12 @@ static int cv_write_merges(cv_vocab *v, uint32_t n, cv_meta *meta, cv_error *err
 
 static int cv_write_words(const cv_words *w, cv_meta *meta, cv_error *err)
 {
+    static const uint32_t none[1] = {0}; /* a pattern such as "$" has no sets */
     if (w->n_items == 0) return 0;
     if (cv_write_table("tokenizer.words", &w->item[0].kind, w->n_items, 4, meta, err) < 0
-        || cv_write_table("tokenizer.set_first", w->set_first, w->n_sets + 1, 1, meta, err) < 0)
+        || cv_write_table("tokenizer.set_first", w->n_sets ? w->set_first : none, w->n_sets + 1, 1, meta, err) < 0)
         return -1;
-    return cv_write_table("tokenizer.sets", w->range[0], w->n_ranges, 2, meta, err);
+    return cv_write_table("tokenizer.sets", w->n_ranges ? w->range[0] : none, w->n_ranges, 2, meta, err);
 }
 
 /* ---- writing: what NFC needs ---- */
