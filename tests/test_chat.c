@@ -2,12 +2,11 @@
  *
  * test_chat.c - chat templates: the evaluator, the role table, hostile templates
  *
- *   cc -std=c99 -I tools/convert -o test_chat tests/test_chat.c tools/convert/chat.c tools/convert/jinja.c
- *      tools/convert/meta.c tools/convert/util.c
+ *   cc -std=c99 -o test_chat tests/test_chat.c tools/convert/chat/?*.c tools/convert/meta.c tools/convert/util.c
  *   ./test_chat [folder with chat_template_vectors.json and *.jinja; else ../shared/data/chat]
  *
  * Run from the root of the repository. Without the vectors those parts are skipped. */
-#include "jinja.h"
+#include "../tools/convert/chat/roles.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -258,13 +257,13 @@ static int render(const char *jinja, size_t bytes, const talk *t, const cv_speci
                   cv_error *err)
 {
     cv_conversation c = {t->messages, t->count, 1, specials};
-    cv_jinja *parsed;
+    cv_template *parsed;
     size_t n;
     *out = NULL;
-    int status = cv_jinja_parse(jinja, bytes, &parsed, err);
+    int status = cv_template_parse(jinja, bytes, &parsed, err);
     if (status) return status;
-    status = cv_jinja_render(parsed, &c, out, &n, err);
-    cv_jinja_free(parsed);
+    status = cv_template_render(parsed, &c, out, &n, err);
+    cv_template_free(parsed);
     return status;
 }
 
@@ -273,7 +272,7 @@ static int render_either(const char *jinja, const talk *t, const talk *f, const 
                          cv_error *err)
 {
     int status = render(jinja, strlen(jinja), t, specials, out, err);
-    if (status == CV_JINJA_RAISED || (!status && !strstr(*out, t->messages[0].content))) {
+    if (status == CV_TEMPLATE_RAISED || (!status && !strstr(*out, t->messages[0].content))) {
         free(*out);
         status = render(jinja, strlen(jinja), f, specials, out, err);
     }
@@ -525,71 +524,71 @@ static const struct {
     int status;
     const char *says; /* part of the sentence */
 } wrong[] = {
-    {"{{ raise_exception('no: ' ~ 1) }}", CV_JINJA_RAISED, "no: 1"},
-    {"{{ x | nosuch }}", CV_JINJA_REFUSED, "'nosuch'"},
-    {"{{ x is nosuch }}", CV_JINJA_REFUSED, "'nosuch'"},
-    {"{{ 'x'.nosuch() }}", CV_JINJA_REFUSED, "'nosuch'"},
-    {"{{ nosuch() }}", CV_JINJA_REFUSED, "'nosuch' is undefined"},
-    {"{{ x.y }}", CV_JINJA_REFUSED, "'x' is undefined"},
-    {"\n\n{{ 'a' + x }}", CV_JINJA_REFUSED, "line 3: 'x' is undefined"},
-    {"{{ 'a' + 1 }}", CV_JINJA_REFUSED, "operator +"},
-    {"{{ 'a' < 1 }}", CV_JINJA_REFUSED, "comparing"},
-    {"{{ messages | tojson(indent=2) }}", CV_JINJA_REFUSED, "indent"},
-    {"{{ 'x' | trim(nosuch=1) }}", CV_JINJA_REFUSED, "'nosuch'"},
-    {"{{ 1.5 }}", CV_JINJA_REFUSED, "decimal"},
-    {"{{ 4 / 2 }}", CV_JINJA_REFUSED, "operator /"},
-    {"{{ 2 ** 3 }}", CV_JINJA_REFUSED, "**"},
-    {"{{ 1 // 0 }}", CV_JINJA_REFUSED, "zero"},
-    {"{{ 999999999999999999 * 999999999999999999 }}", CV_JINJA_REFUSED, "large"},
-    {"{{ 9999999999999999999 }}", CV_JINJA_REFUSED, "18 digits"},
-    {"{{ 1 < 2 < 3 }}", CV_JINJA_REFUSED, "a < b < c"},
-    {"{{ messages }}", CV_JINJA_REFUSED, "printing"},
-    {"{{ '\xC3\xA9' | upper }}", CV_JINJA_REFUSED, "ASCII"},
-    {"{{ messages[0].items is defined }}", CV_JINJA_REFUSED, "'items'"},
-    {"{{ 'a'.strip }}", CV_JINJA_REFUSED, "'strip'"},
-    {"{{ [1, 2, 3, 4][::2] }}", CV_JINJA_REFUSED, "steps"},
-    {"{{ 'abc'[::-1] }}", CV_JINJA_REFUSED, "reversing"},
-    {"{{ pad_token }}", CV_JINJA_REFUSED, "'pad_token'"},
-    {"{{ additional_special_tokens[0] }}", CV_JINJA_REFUSED, "'additional_special_tokens'"},
-    {"{{ strftime_now('%d') }}", CV_JINJA_REFUSED, "strftime_now"},
-    {"{% include 'x' %}", CV_JINJA_REFUSED, "'include'"},
-    {"{% raw %}{{ x }}{% endraw %}", CV_JINJA_REFUSED, "'raw'"},
-    {"{% set a, b = 1, 2 %}", CV_JINJA_REFUSED, "several"},
-    {"{% set x = {} %}{% set x.y = 1 %}", CV_JINJA_REFUSED, "'set'"},
-    {"{% for a in messages recursive %}{% endfor %}", CV_JINJA_REFUSED, "recursive"},
-    {"{% for a in messages %}{{ loop.cycle }}{% endfor %}", CV_JINJA_REFUSED, "'loop.cycle'"},
-    {"{% for a, b in messages %}{% endfor %}", CV_JINJA_REFUSED, "several variables"},
-    {"{% for a in none %}{% endfor %}", CV_JINJA_REFUSED, "none"},
-    {"{% macro f(a) %}{% endmacro %}{{ f(1, 2) }}", CV_JINJA_REFUSED, "macro"},
-    {"{{ '\\N{DASH}' }}", CV_JINJA_REFUSED, "escape"},
-    {"{{ '\\ud800' }}", CV_JINJA_REFUSED, "escape"},
-    {"{{ f(*x) }}", CV_JINJA_REFUSED, "*"},
-    {"{{", CV_JINJA_BAD, "does not end"},
-    {"{%", CV_JINJA_BAD, "does not end"},
-    {"a {# b", CV_JINJA_BAD, "does not end"},
-    {"{{ 'abc", CV_JINJA_BAD, "does not end"},
-    {"{{ 'abc\\", CV_JINJA_BAD, "does not end"},
-    {"{{ 1", CV_JINJA_BAD, "does not end"},
-    {"{{ (1 }}", CV_JINJA_BAD, "stray"},
-    {"{{ 1 %}", CV_JINJA_BAD, "stray"},
-    {"{% if x %}", CV_JINJA_BAD, "endif"},
-    {"{% if x %}{% else %}", CV_JINJA_BAD, "endif"},
-    {"{% if x %}{% endfor %}", CV_JINJA_BAD, "endfor"},
-    {"{% if x %}{% else %}{% elif y %}{% endif %}", CV_JINJA_BAD, "elif"},
-    {"{% for x in y %}", CV_JINJA_BAD, "endfor"},
-    {"{% for in y %}{% endfor %}", CV_JINJA_BAD, "expected"},
-    {"{% endif %}", CV_JINJA_BAD, "endif"},
-    {"{% break %}", CV_JINJA_BAD, "outside"},
-    {"{% set x %}", CV_JINJA_BAD, "endset"},
-    {"{{ ) }}", CV_JINJA_BAD, "stray"},
-    {"{{ $ }}", CV_JINJA_BAD, "'$'"},
-    {"{{ \x01 }}", CV_JINJA_BAD, "stray"},
-    {"{{ 1 2 }}", CV_JINJA_BAD, "}}"},
-    {"{{ a[] }}", CV_JINJA_BAD, "empty"},
-    {"{{ a. }}", CV_JINJA_BAD, "name"},
-    {"{{ }}", CV_JINJA_BAD, "expression"},
-    {"{{ [1, }}", CV_JINJA_BAD, "stray"},
-    {"{{ a[1:2:3:4] }}", CV_JINJA_BAD, "]"},
+    {"{{ raise_exception('no: ' ~ 1) }}", CV_TEMPLATE_RAISED, "no: 1"},
+    {"{{ x | nosuch }}", CV_TEMPLATE_REFUSED, "'nosuch'"},
+    {"{{ x is nosuch }}", CV_TEMPLATE_REFUSED, "'nosuch'"},
+    {"{{ 'x'.nosuch() }}", CV_TEMPLATE_REFUSED, "'nosuch'"},
+    {"{{ nosuch() }}", CV_TEMPLATE_REFUSED, "'nosuch' is undefined"},
+    {"{{ x.y }}", CV_TEMPLATE_REFUSED, "'x' is undefined"},
+    {"\n\n{{ 'a' + x }}", CV_TEMPLATE_REFUSED, "line 3: 'x' is undefined"},
+    {"{{ 'a' + 1 }}", CV_TEMPLATE_REFUSED, "operator +"},
+    {"{{ 'a' < 1 }}", CV_TEMPLATE_REFUSED, "comparing"},
+    {"{{ messages | tojson(indent=2) }}", CV_TEMPLATE_REFUSED, "indent"},
+    {"{{ 'x' | trim(nosuch=1) }}", CV_TEMPLATE_REFUSED, "'nosuch'"},
+    {"{{ 1.5 }}", CV_TEMPLATE_REFUSED, "decimal"},
+    {"{{ 4 / 2 }}", CV_TEMPLATE_REFUSED, "operator /"},
+    {"{{ 2 ** 3 }}", CV_TEMPLATE_REFUSED, "**"},
+    {"{{ 1 // 0 }}", CV_TEMPLATE_REFUSED, "zero"},
+    {"{{ 999999999999999999 * 999999999999999999 }}", CV_TEMPLATE_REFUSED, "large"},
+    {"{{ 9999999999999999999 }}", CV_TEMPLATE_REFUSED, "18 digits"},
+    {"{{ 1 < 2 < 3 }}", CV_TEMPLATE_REFUSED, "a < b < c"},
+    {"{{ messages }}", CV_TEMPLATE_REFUSED, "printing"},
+    {"{{ '\xC3\xA9' | upper }}", CV_TEMPLATE_REFUSED, "ASCII"},
+    {"{{ messages[0].items is defined }}", CV_TEMPLATE_REFUSED, "'items'"},
+    {"{{ 'a'.strip }}", CV_TEMPLATE_REFUSED, "'strip'"},
+    {"{{ [1, 2, 3, 4][::2] }}", CV_TEMPLATE_REFUSED, "steps"},
+    {"{{ 'abc'[::-1] }}", CV_TEMPLATE_REFUSED, "reversing"},
+    {"{{ pad_token }}", CV_TEMPLATE_REFUSED, "'pad_token'"},
+    {"{{ additional_special_tokens[0] }}", CV_TEMPLATE_REFUSED, "'additional_special_tokens'"},
+    {"{{ strftime_now('%d') }}", CV_TEMPLATE_REFUSED, "strftime_now"},
+    {"{% include 'x' %}", CV_TEMPLATE_REFUSED, "'include'"},
+    {"{% raw %}{{ x }}{% endraw %}", CV_TEMPLATE_REFUSED, "'raw'"},
+    {"{% set a, b = 1, 2 %}", CV_TEMPLATE_REFUSED, "several"},
+    {"{% set x = {} %}{% set x.y = 1 %}", CV_TEMPLATE_REFUSED, "'set'"},
+    {"{% for a in messages recursive %}{% endfor %}", CV_TEMPLATE_REFUSED, "recursive"},
+    {"{% for a in messages %}{{ loop.cycle }}{% endfor %}", CV_TEMPLATE_REFUSED, "'loop.cycle'"},
+    {"{% for a, b in messages %}{% endfor %}", CV_TEMPLATE_REFUSED, "several variables"},
+    {"{% for a in none %}{% endfor %}", CV_TEMPLATE_REFUSED, "none"},
+    {"{% macro f(a) %}{% endmacro %}{{ f(1, 2) }}", CV_TEMPLATE_REFUSED, "macro"},
+    {"{{ '\\N{DASH}' }}", CV_TEMPLATE_REFUSED, "escape"},
+    {"{{ '\\ud800' }}", CV_TEMPLATE_REFUSED, "escape"},
+    {"{{ f(*x) }}", CV_TEMPLATE_REFUSED, "*"},
+    {"{{", CV_TEMPLATE_BAD, "does not end"},
+    {"{%", CV_TEMPLATE_BAD, "does not end"},
+    {"a {# b", CV_TEMPLATE_BAD, "does not end"},
+    {"{{ 'abc", CV_TEMPLATE_BAD, "does not end"},
+    {"{{ 'abc\\", CV_TEMPLATE_BAD, "does not end"},
+    {"{{ 1", CV_TEMPLATE_BAD, "does not end"},
+    {"{{ (1 }}", CV_TEMPLATE_BAD, "stray"},
+    {"{{ 1 %}", CV_TEMPLATE_BAD, "stray"},
+    {"{% if x %}", CV_TEMPLATE_BAD, "endif"},
+    {"{% if x %}{% else %}", CV_TEMPLATE_BAD, "endif"},
+    {"{% if x %}{% endfor %}", CV_TEMPLATE_BAD, "endfor"},
+    {"{% if x %}{% else %}{% elif y %}{% endif %}", CV_TEMPLATE_BAD, "elif"},
+    {"{% for x in y %}", CV_TEMPLATE_BAD, "endfor"},
+    {"{% for in y %}{% endfor %}", CV_TEMPLATE_BAD, "expected"},
+    {"{% endif %}", CV_TEMPLATE_BAD, "endif"},
+    {"{% break %}", CV_TEMPLATE_BAD, "outside"},
+    {"{% set x %}", CV_TEMPLATE_BAD, "endset"},
+    {"{{ ) }}", CV_TEMPLATE_BAD, "stray"},
+    {"{{ $ }}", CV_TEMPLATE_BAD, "'$'"},
+    {"{{ \x01 }}", CV_TEMPLATE_BAD, "stray"},
+    {"{{ 1 2 }}", CV_TEMPLATE_BAD, "}}"},
+    {"{{ a[] }}", CV_TEMPLATE_BAD, "empty"},
+    {"{{ a. }}", CV_TEMPLATE_BAD, "name"},
+    {"{{ }}", CV_TEMPLATE_BAD, "expression"},
+    {"{{ [1, }}", CV_TEMPLATE_BAD, "stray"},
+    {"{{ a[1:2:3:4] }}", CV_TEMPLATE_BAD, "]"},
 };
 
 static void test_evaluator(void)
@@ -608,7 +607,7 @@ static void test_evaluator(void)
               status, err.text);
         free(out);
     }
-    check(render("a\0b", 3, &small_talk, &none, &out, &err) == CV_JINJA_BAD, "a zero byte in a template");
+    check(render("a\0b", 3, &small_talk, &none, &out, &err) == CV_TEMPLATE_BAD, "a zero byte in a template");
 }
 
 /* ---- tables ---- */

@@ -15,7 +15,7 @@ here=tests/fuzz
 library="harp tokenizer session machine"
 converter="json safetensors tokenizer_file chat llama2c huggingface"
 [ ! -f tools/convert/gguf.c ] || converter="$converter gguf"
-sources=$(ls tools/convert/*.c tools/convert/ground/*.c | grep -v -e '/convert\.c$' -e '/check\.c$')
+sources=$(ls tools/convert/*.c tools/convert/*/*.c | grep -v -e '/convert\.c$' -e '/check\.c$')
 flags="-std=c99 -D_POSIX_C_SOURCE=200809L -g -Wno-unused-function"
 checks="-fsanitize=address,undefined,float-cast-overflow -fno-sanitize=null,alignment -fno-sanitize-recover=all"
 mkdir -p $B $B/found

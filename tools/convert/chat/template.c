@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Unlicense
  *
- * jinja.c - a small evaluator of the template language in which chat templates are written; see jinja.h
+ * template.c - a small evaluator of the template language in which chat templates are written; see template.h
  *
  *   [1] Ground      limits, sentences, memory, texts
  *   [2] Tokens      template text -> tokens; all white space control happens here
@@ -15,7 +15,7 @@
  *
  * Nothing recurses without bound: the parser counts how deep it is, every node knows the height of the tree below it,
  * and macros may nest a few times only. Every node visited and every byte handled is paid for from a budget. */
-#include "jinja.h"
+#include "template.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -86,12 +86,12 @@ typedef struct arena {
 static chunk *arena_add(arena *a, size_t bytes)
 {
     size_t size = bytes > CHUNK ? bytes : CHUNK;
-    a->status = CV_JINJA_REFUSED;
+    a->status = CV_TEMPLATE_REFUSED;
     if (bytes > MAX_MEMORY || a->total > MAX_MEMORY - size) {
-        say(a->err, CV_JINJA_REFUSED, 0, "it wants more than %d MiB of memory", MAX_MEMORY >> 20);
+        say(a->err, CV_TEMPLATE_REFUSED, 0, "it wants more than %d MiB of memory", MAX_MEMORY >> 20);
         return NULL;
     }
-    a->status = CV_JINJA_BAD;
+    a->status = CV_TEMPLATE_BAD;
     chunk *c = cv_alloc(1, sizeof *c + size, a->err);
     if (!c) return NULL;
     c->head.next = a->first;
@@ -239,7 +239,7 @@ static int lex_add(lexer *lx, int kind, text t, int64_t integer)
     if (lx->count == lx->capacity) {
         size_t capacity = lx->capacity ? lx->capacity * 2 : 256;
         token *grown = cv_grow(lx->tokens, capacity, sizeof *grown, lx->err);
-        if (!grown) return CV_JINJA_BAD;
+        if (!grown) return CV_TEMPLATE_BAD;
         lx->tokens = grown;
         lx->capacity = capacity;
     }
@@ -264,7 +264,7 @@ static int lex_source(lexer *lx, const char *data, size_t bytes)
     size_t n = 0;
     if (!out) return lx->memory->status;
     for (size_t i = 0; i < bytes; i++) {
-        if (!data[i]) return say(lx->err, CV_JINJA_BAD, 1, "it contains a zero byte");
+        if (!data[i]) return say(lx->err, CV_TEMPLATE_BAD, 1, "it contains a zero byte");
         if (data[i] == '\n' && i && data[i - 1] == '\r') continue;
         out[n++] = data[i] == '\r' ? '\n' : data[i];
     }
@@ -323,7 +323,7 @@ static int lex_comment(lexer *lx)
 {
     text end = text_of("#}");
     size_t at = text_find(lx->source, end, lx->at);
-    if (at == lx->source.bytes) return say(lx->err, CV_JINJA_BAD, lx->line, "a comment {# does not end");
+    if (at == lx->source.bytes) return say(lx->err, CV_TEMPLATE_BAD, lx->line, "a comment {# does not end");
     int control = at > lx->at ? lx->source.data[at - 1] : 0;
     lex_go(lx, at + 2);
     lex_after(lx, control == '-' || control == '+' ? control : 0, 1);
@@ -348,12 +348,12 @@ static int lex_integer(lexer *lx)
     int64_t value = 0;
     size_t n = 0;
     for (; is_digit(lex_peek(lx, n)); n++) {
-        if (n > 17) return say(lx->err, CV_JINJA_REFUSED, lx->line, "a number has more than 18 digits");
+        if (n > 17) return say(lx->err, CV_TEMPLATE_REFUSED, lx->line, "a number has more than 18 digits");
         value = value * 10 + (lex_peek(lx, n) - '0');
     }
     int next = lex_peek(lx, n);
     if (is_letter(next) || (next == '.' && is_digit(lex_peek(lx, n + 1)))) {
-        return say(lx->err, CV_JINJA_REFUSED, lx->line, "a number that is not a plain decimal integer");
+        return say(lx->err, CV_TEMPLATE_REFUSED, lx->line, "a number that is not a plain decimal integer");
     }
     lex_go(lx, lx->at + n);
     return lex_add(lx, T_INTEGER, (text){"", 0}, value);
@@ -430,11 +430,11 @@ static int lex_string(lexer *lx)
     size_t start = lx->at + 1, end = start, bytes;
     const char *s = lx->source.data;
     while (end < lx->source.bytes && s[end] != quote) end += s[end] == '\\' ? 2 : 1;
-    if (end >= lx->source.bytes) return say(lx->err, CV_JINJA_BAD, lx->line, "a string does not end");
+    if (end >= lx->source.bytes) return say(lx->err, CV_TEMPLATE_BAD, lx->line, "a string does not end");
     char *out = arena_take(lx->memory, end - start + 1);
     if (!out) return lx->memory->status;
     if (unescape((text){s + start, end - start}, out, &bytes)) {
-        return say(lx->err, CV_JINJA_REFUSED, lx->line, "a string has an escape that is not understood");
+        return say(lx->err, CV_TEMPLATE_REFUSED, lx->line, "a string has an escape that is not understood");
     }
     lex_go(lx, end + 1);
     return lex_add(lx, T_STRING, (text){out, bytes}, 0);
@@ -449,7 +449,7 @@ static int lex_sign(lexer *lx)
         if (c == pairs[i][0] && lex_peek(lx, 1) == pairs[i][1]) t.bytes = 2;
     }
     if (t.bytes == 1 && (!c || !strchr("+-*/%~<>=.:|,()[]{}", c))) {
-        return say(lx->err, CV_JINJA_BAD, lx->line, "a tag contains the stray character '%c'", c < 127 ? c : '?');
+        return say(lx->err, CV_TEMPLATE_BAD, lx->line, "a tag contains the stray character '%c'", c < 127 ? c : '?');
     }
     lex_go(lx, lx->at + t.bytes);
     return lex_add(lx, T_SIGN, t, 0);
@@ -485,7 +485,7 @@ static int lex_tag(lexer *lx, int close)
     for (;;) {
         lex_skip_space(lx);
         if (lx->at >= lx->source.bytes) {
-            return say(lx->err, CV_JINJA_BAD, line, "a tag {%c does not end", close == '}' ? '{' : '%');
+            return say(lx->err, CV_TEMPLATE_BAD, line, "a tag {%c does not end", close == '}' ? '{' : '%');
         }
         int c = lex_peek(lx, 0);
         size_t end = depth ? 0 : lex_end_here(lx, close);
@@ -496,7 +496,7 @@ static int lex_tag(lexer *lx, int close)
             return status;
         }
         if (c && strchr("([{", c)) depth++;
-        if (c && strchr(")]}", c) && --depth < 0) return say(lx->err, CV_JINJA_BAD, lx->line, "a stray '%c'", c);
+        if (c && strchr(")]}", c) && --depth < 0) return say(lx->err, CV_TEMPLATE_BAD, lx->line, "a stray '%c'", c);
         int status = lex_one(lx);
         if (status) return status;
     }
@@ -574,7 +574,7 @@ typedef struct parser {
     cv_error *err;
 } parser;
 
-struct cv_jinja {
+struct cv_template {
     arena memory;
     node *body;
 };
@@ -624,13 +624,13 @@ static int take_word(parser *p, const char *word)
 static int expect_sign(parser *p, const char *sign)
 {
     if (take_sign(p, sign)) return 1;
-    parse_stop(p, CV_JINJA_BAD, "'%s' expected", sign);
+    parse_stop(p, CV_TEMPLATE_BAD, "'%s' expected", sign);
     return 0;
 }
 
 static int expect_kind(parser *p, int kind, const char *what)
 {
-    if (peek(p)->kind != kind) parse_stop(p, CV_JINJA_BAD, "%s expected", what);
+    if (peek(p)->kind != kind) parse_stop(p, CV_TEMPLATE_BAD, "%s expected", what);
     else p->at++;
     return !p->status;
 }
@@ -661,13 +661,13 @@ static node *done(parser *p, node *n)
     for (const node *i = n->list; i; i = i->next) height = higher(i, height);
     for (const node *i = n->names; i; i = i->next) height = higher(i, height);
     n->height = height;
-    if (height > MAX_HEIGHT) return parse_stop(p, CV_JINJA_REFUSED, "it is nested more than %d deep", MAX_HEIGHT);
+    if (height > MAX_HEIGHT) return parse_stop(p, CV_TEMPLATE_REFUSED, "it is nested more than %d deep", MAX_HEIGHT);
     return n;
 }
 
 static int deeper(parser *p)
 {
-    if (p->depth >= MAX_HEIGHT) parse_stop(p, CV_JINJA_REFUSED, "it is nested more than %d deep", MAX_HEIGHT);
+    if (p->depth >= MAX_HEIGHT) parse_stop(p, CV_TEMPLATE_REFUSED, "it is nested more than %d deep", MAX_HEIGHT);
     else p->depth++;
     return !p->status;
 }
@@ -690,7 +690,7 @@ static node *parse_argument(parser *p)
         p->at += 2;
         return done(p, new_node(p, N_KEYWORD, t->text, parse_expression(p), NULL));
     }
-    if (at_sign(p, "*") || at_sign(p, "**")) return parse_stop(p, CV_JINJA_REFUSED, "arguments with * are unsupported");
+    if (at_sign(p, "*") || at_sign(p, "**")) return parse_stop(p, CV_TEMPLATE_REFUSED, "arguments with * are unsupported");
     return parse_expression(p);
 }
 
@@ -702,7 +702,7 @@ static node *parse_arguments(parser *p)
     while (!p->status && !take_sign(p, ")")) {
         if (count && !expect_sign(p, ",")) break;
         if (count && take_sign(p, ")")) break;
-        if (++count > MAX_ARGS) return parse_stop(p, CV_JINJA_REFUSED, "a call has more than %d arguments", MAX_ARGS);
+        if (++count > MAX_ARGS) return parse_stop(p, CV_TEMPLATE_REFUSED, "a call has more than %d arguments", MAX_ARGS);
         append(&tail, parse_argument(p));
     }
     return list;
@@ -768,7 +768,7 @@ static node *parse_primary(parser *p)
     if (kind == T_INTEGER) return parse_integer(p);
     if (take_sign(p, "[")) return parse_items(p, N_LIST, "]", &one);
     if (take_sign(p, "{")) return parse_items(p, N_MAP, "}", &one);
-    if (!take_sign(p, "(")) return parse_stop(p, CV_JINJA_BAD, "an expression expected");
+    if (!take_sign(p, "(")) return parse_stop(p, CV_TEMPLATE_BAD, "an expression expected");
     node *n = parse_items(p, N_LIST, ")", &one); /* a tuple is as good as a list */
     return n && one ? n->list : n;
 }
@@ -779,15 +779,15 @@ static node *parse_subscript(parser *p, node *base)
     node *part[3] = {NULL, NULL, NULL};
     int colons = 0;
     while (!p->status && !at_sign(p, "]")) {
-        if (at_sign(p, ":") && ++colons > 2) return parse_stop(p, CV_JINJA_BAD, "']' expected");
+        if (at_sign(p, ":") && ++colons > 2) return parse_stop(p, CV_TEMPLATE_BAD, "']' expected");
         if (take_sign(p, ":")) continue;
-        if (part[colons]) return parse_stop(p, CV_JINJA_BAD, "']' expected");
+        if (part[colons]) return parse_stop(p, CV_TEMPLATE_BAD, "']' expected");
         part[colons] = parse_expression(p);
     }
     take_sign(p, "]");
     node *n = new_node(p, colons ? N_SLICE : N_ITEM, (text){"", 0}, base, part[0]);
     if (!n) return NULL;
-    if (!colons && !part[0]) return parse_stop(p, CV_JINJA_BAD, "an empty [ ]");
+    if (!colons && !part[0]) return parse_stop(p, CV_TEMPLATE_BAD, "an empty [ ]");
     n->c = part[1];
     n->d = part[2];
     return done(p, n);
@@ -863,7 +863,7 @@ static node *parse_unary(parser *p, int filters)
     if (minus || plus) n = done(p, new_node(p, minus ? N_NEGATE : N_PLUS, (text){"", 0}, n, NULL));
     n = parse_postfix(p, n);
     if (filters) n = parse_filters(p, n);
-    if (at_sign(p, "**")) return parse_stop(p, CV_JINJA_REFUSED, "the operator ** is not supported");
+    if (at_sign(p, "**")) return parse_stop(p, CV_TEMPLATE_REFUSED, "the operator ** is not supported");
     p->depth--;
     return n;
 }
@@ -900,7 +900,7 @@ static node *parse_comparison(parser *p)
     text sign = n ? take_comparison(p) : (text){"", 0};
     if (!sign.bytes) return n;
     n = done(p, new_node(p, N_BINARY, sign, n, parse_level(p, 0)));
-    if (n && take_comparison(p).bytes) return parse_stop(p, CV_JINJA_REFUSED, "a < b < c is not supported");
+    if (n && take_comparison(p).bytes) return parse_stop(p, CV_TEMPLATE_REFUSED, "a < b < c is not supported");
     return n;
 }
 
@@ -950,7 +950,7 @@ static int end_of_block(parser *p) { return expect_kind(p, T_BLOCK_END, "the end
 /* Takes the name that parse_body stopped before and the end of its tag. */
 static int take_end(parser *p, const char *name)
 {
-    if (!p->status && !take_word(p, name)) parse_stop(p, CV_JINJA_BAD, "'%s' expected", name);
+    if (!p->status && !take_word(p, name)) parse_stop(p, CV_TEMPLATE_BAD, "'%s' expected", name);
     return !p->status && end_of_block(p);
 }
 
@@ -993,10 +993,10 @@ static node *parse_for(parser *p)
     node *n = new_node(p, S_FOR, (text){"", 0}, NULL, NULL);
     if (!n) return NULL;
     n->names = parse_targets(p);
-    if (!p->status && !take_word(p, "in")) return parse_stop(p, CV_JINJA_BAD, "'in' expected");
+    if (!p->status && !take_word(p, "in")) return parse_stop(p, CV_TEMPLATE_BAD, "'in' expected");
     n->a = parse_or(p); /* not parse_expression: the "if" after it belongs to the loop */
     if (!p->status && take_word(p, "if")) n->b = parse_expression(p);
-    if (at_word(p, "recursive")) return parse_stop(p, CV_JINJA_REFUSED, "recursive loops are not supported");
+    if (at_word(p, "recursive")) return parse_stop(p, CV_TEMPLATE_REFUSED, "recursive loops are not supported");
     if (p->status || !end_of_block(p)) return NULL;
     p->loops++;
     n->list = parse_body(p, "else endfor");
@@ -1016,13 +1016,13 @@ static node *parse_set(parser *p)
     if (!expect_kind(p, T_NAME, "the name of a variable")) return NULL;
     node *target = done(p, new_node(p, N_NAME, name, NULL, NULL));
     if (take_sign(p, ".")) target = parse_attribute(p, target);
-    if (at_sign(p, ",")) return parse_stop(p, CV_JINJA_REFUSED, "'set' of several variables is not supported");
-    if (at_sign(p, "|")) return parse_stop(p, CV_JINJA_REFUSED, "'set' with a filter is not supported");
+    if (at_sign(p, ",")) return parse_stop(p, CV_TEMPLATE_REFUSED, "'set' of several variables is not supported");
+    if (at_sign(p, "|")) return parse_stop(p, CV_TEMPLATE_REFUSED, "'set' with a filter is not supported");
     node *n = new_node(p, S_SET, (text){"", 0}, target, NULL);
     if (!n) return NULL;
     if (take_sign(p, "=")) {
         n->b = parse_expression(p);
-        if (at_sign(p, ",")) return parse_stop(p, CV_JINJA_REFUSED, "a tuple without parentheses is not supported");
+        if (at_sign(p, ",")) return parse_stop(p, CV_TEMPLATE_REFUSED, "a tuple without parentheses is not supported");
         if (!p->status) end_of_block(p);
         return done(p, n);
     }
@@ -1039,7 +1039,7 @@ static node *parse_parameters(parser *p)
     if (!expect_sign(p, "(")) return NULL;
     while (!p->status && !take_sign(p, ")")) {
         if (count && !expect_sign(p, ",")) break;
-        if (++count > MAX_ARGS) return parse_stop(p, CV_JINJA_REFUSED, "a macro has more than %d parameters", MAX_ARGS);
+        if (++count > MAX_ARGS) return parse_stop(p, CV_TEMPLATE_REFUSED, "a macro has more than %d parameters", MAX_ARGS);
         text name = peek(p)->text;
         if (!expect_kind(p, T_NAME, "the name of a parameter")) break;
         append(&tail, done(p, new_node(p, N_KEYWORD, name, take_sign(p, "=") ? parse_expression(p) : NULL, NULL)));
@@ -1050,7 +1050,7 @@ static node *parse_parameters(parser *p)
 static node *parse_macro(parser *p)
 {
     text name = peek(p)->text;
-    if (p->loops || p->macros) return parse_stop(p, CV_JINJA_REFUSED, "a macro inside a loop or a macro");
+    if (p->loops || p->macros) return parse_stop(p, CV_TEMPLATE_REFUSED, "a macro inside a loop or a macro");
     if (!expect_kind(p, T_NAME, "the name of a macro")) return NULL;
     node *n = new_node(p, S_MACRO, name, NULL, NULL);
     if (!n) return NULL;
@@ -1065,7 +1065,7 @@ static node *parse_macro(parser *p)
 
 static node *parse_leave(parser *p, int kind)
 {
-    if (!p->loops) return parse_stop(p, CV_JINJA_BAD, "'break' or 'continue' outside of a loop");
+    if (!p->loops) return parse_stop(p, CV_TEMPLATE_BAD, "'break' or 'continue' outside of a loop");
     end_of_block(p);
     return done(p, new_node(p, kind, (text){"", 0}, NULL, NULL));
 }
@@ -1091,15 +1091,15 @@ static node *parse_statement(parser *p)
     if (take_word(p, "continue")) return parse_leave(p, S_CONTINUE);
     if (take_word(p, "generation")) return parse_generation(p);
     if (text_among(name, "else elif endif endfor endset endmacro endgeneration")) {
-        return parse_stop(p, CV_JINJA_BAD, "'%.*s' without its beginning", shown(name), name.data);
+        return parse_stop(p, CV_TEMPLATE_BAD, "'%.*s' without its beginning", shown(name), name.data);
     }
-    return parse_stop(p, CV_JINJA_REFUSED, "the tag '%.*s' is not supported", shown(name), name.data);
+    return parse_stop(p, CV_TEMPLATE_REFUSED, "the tag '%.*s' is not supported", shown(name), name.data);
 }
 
 static node *parse_print(parser *p)
 {
     node *n = done(p, new_node(p, S_PRINT, (text){"", 0}, parse_expression(p), NULL));
-    if (at_sign(p, ",")) return parse_stop(p, CV_JINJA_REFUSED, "a tuple without parentheses is not supported");
+    if (at_sign(p, ",")) return parse_stop(p, CV_TEMPLATE_REFUSED, "a tuple without parentheses is not supported");
     if (n) expect_kind(p, T_PRINT_END, "'}}'");
     return n;
 }
@@ -1112,7 +1112,7 @@ static node *parse_body(parser *p, const char *ends)
     if (!deeper(p)) return NULL;
     while (!p->status) {
         const token *t = take(p);
-        if (t->kind == T_END && ends) parse_stop(p, CV_JINJA_BAD, "'%s' expected for line %d", ends, line);
+        if (t->kind == T_END && ends) parse_stop(p, CV_TEMPLATE_BAD, "'%s' expected for line %d", ends, line);
         if (t->kind == T_END) break;
         if (t->kind == T_DATA) append(&tail, done(p, new_node(p, S_DATA, t->text, NULL, NULL)));
         else if (t->kind == T_PRINT) append(&tail, parse_print(p));
@@ -1123,7 +1123,7 @@ static node *parse_body(parser *p, const char *ends)
     return list;
 }
 
-static int parse_all(cv_jinja *parsed, lexer *lx)
+static int parse_all(cv_template *parsed, lexer *lx)
 {
     parser p = {0};
     int status = lex_all(lx);
@@ -1135,13 +1135,13 @@ static int parse_all(cv_jinja *parsed, lexer *lx)
     return p.status;
 }
 
-int cv_jinja_parse(const char *data, size_t bytes, cv_jinja **parsed, cv_error *err)
+int cv_template_parse(const char *data, size_t bytes, cv_template **parsed, cv_error *err)
 {
     lexer lx = {0};
     *parsed = NULL;
-    if (bytes > MAX_TEMPLATE) return say(err, CV_JINJA_REFUSED, 1, "it has more than %d KiB", MAX_TEMPLATE / 1024);
-    cv_jinja *made = cv_alloc(1, sizeof *made, err);
-    if (!made) return CV_JINJA_BAD;
+    if (bytes > MAX_TEMPLATE) return say(err, CV_TEMPLATE_REFUSED, 1, "it has more than %d KiB", MAX_TEMPLATE / 1024);
+    cv_template *made = cv_alloc(1, sizeof *made, err);
+    if (!made) return CV_TEMPLATE_BAD;
     made->memory.err = err;
     lx.memory = &made->memory;
     lx.err = err;
@@ -1149,12 +1149,12 @@ int cv_jinja_parse(const char *data, size_t bytes, cv_jinja **parsed, cv_error *
     int status = lex_source(&lx, data, bytes);
     if (!status) status = parse_all(made, &lx);
     free(lx.tokens);
-    if (status) cv_jinja_free(made);
+    if (status) cv_template_free(made);
     else *parsed = made;
     return status;
 }
 
-void cv_jinja_free(cv_jinja *parsed)
+void cv_template_free(cv_template *parsed)
 {
     if (!parsed) return;
     arena_free(&parsed->memory);
@@ -1194,7 +1194,7 @@ static void collect_marks(marks *m, const node *n) /* n and what follows it in i
     }
 }
 
-size_t cv_jinja_marks(const cv_jinja *parsed, cv_mark *found, size_t max)
+size_t cv_template_marks(const cv_template *parsed, cv_mark *found, size_t max)
 {
     marks m = {found, 0, max};
     collect_marks(&m, parsed->body);
@@ -1265,9 +1265,9 @@ static int fail(run *r, const char *format, ...)
 {
     va_list rest;
     va_start(rest, format);
-    say_list(r->err, CV_JINJA_REFUSED, r->line, format, rest);
+    say_list(r->err, CV_TEMPLATE_REFUSED, r->line, format, rest);
     va_end(rest);
-    return CV_JINJA_REFUSED;
+    return CV_TEMPLATE_REFUSED;
 }
 
 /* Every piece of work is announced here before it is done. */
@@ -1388,7 +1388,7 @@ static int put(run *r, text t)
     if (r->out_bytes + t.bytes + 1 > r->out_capacity) {
         size_t capacity = r->out_capacity + t.bytes + r->out_capacity / 2 + 1024;
         char *grown = cv_grow(r->out, capacity, 1, r->err);
-        if (!grown) return CV_JINJA_BAD;
+        if (!grown) return CV_TEMPLATE_BAD;
         r->out = grown;
         r->out_capacity = capacity;
     }
@@ -2232,7 +2232,7 @@ static int call_raise(run *r, const args *a)
 {
     text why = a->count && a->values[0].kind == V_TEXT ? a->values[0].text : text_of("no reason given");
     int bytes = why.bytes < 300 ? (int)why.bytes : 300;
-    return say(r->err, CV_JINJA_RAISED, r->line, "it objects: %.*s", bytes, why.data);
+    return say(r->err, CV_TEMPLATE_RAISED, r->line, "it objects: %.*s", bytes, why.data);
 }
 
 static int call_function(run *r, text name, const args *a, value *out)
@@ -2671,11 +2671,11 @@ static int bind_input(run *r, const cv_conversation *input)
     return bind(r, text_of("add_generation_prompt"), of_boolean(input->add_generation_prompt));
 }
 
-int cv_jinja_render(const cv_jinja *parsed, const cv_conversation *input, char **out, size_t *bytes, cv_error *err)
+int cv_template_render(const cv_template *parsed, const cv_conversation *input, char **out, size_t *bytes, cv_error *err)
 {
     run *r = cv_alloc(1, sizeof *r, err);
     *out = NULL;
-    if (!r) return CV_JINJA_BAD;
+    if (!r) return CV_TEMPLATE_BAD;
     r->err = r->memory.err = err;
     r->steps = MAX_STEPS;
     r->line = 1;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Unlicense
  *
- * chat.c - from a chat template to a role table
+ * roles.c - from a chat template to a role table
  *
  * A chat template is a program; a .harp file holds texts. The table is found by running the program on conversations
  * whose contents are unique marks and looking at what stands between the marks, and it is proved by running it on more
@@ -51,7 +51,7 @@
  * An empty system message is none. The texts hold special tokens by name; contents never do. Where two texts of the
  * table meet, the border between them is a matter of taste: they are to be joined before they are tokenized. Contents
  * are sampled: a template that looks at their length, say, is seen through only as far as the samples go. */
-#include "jinja.h"
+#include "roles.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -73,7 +73,7 @@ typedef struct table {
 } table;
 
 typedef struct work {
-    cv_jinja *parsed;
+    cv_template *parsed;
     const cv_specials *specials;
     const char *stem;     /* what marks are made of; not in the template */
     table t;
@@ -87,7 +87,7 @@ typedef struct work {
 static int refuse(work *w, const char *why)
 {
     cv_fail(w->err, "%s", why);
-    return CV_JINJA_REFUSED;
+    return CV_TEMPLATE_REFUSED;
 }
 
 /* ---- conversations to try ---- */
@@ -137,7 +137,7 @@ static void make_probe(const work *w, probe *p, int system, size_t count, int st
 static int render(const work *w, const probe *p, int prompt, char **out, piece *whole)
 {
     cv_conversation c = {p->messages, p->count, prompt, w->specials};
-    int status = cv_jinja_render(w->parsed, &c, out, &whole->bytes, w->err);
+    int status = cv_template_render(w->parsed, &c, out, &whole->bytes, w->err);
     whole->data = *out;
     return status;
 }
@@ -212,7 +212,7 @@ static int split(work *w, const probe *p, piece whole, const size_t *order, piec
         if (times != 1) {
             cv_fail(w->err, "the chat template shows the content of a message (%s) %s", m->role,
                     times ? "more than once" : "changed, or not at all");
-            return CV_JINJA_REFUSED;
+            return CV_TEMPLATE_REFUSED;
         }
         if (at < done) return refuse(w, "the chat template changes the order of the messages");
         between[i] = (piece){whole.data + done, at - done};
@@ -313,7 +313,7 @@ static int find_system(work *w, finds *f)
     size_t system = 0, answer = 0;
     make_probe(w, &p, 1, 3, MARKED);
     int status = render_kept(w, &p, 1, &whole);
-    if (status == CV_JINJA_RAISED) return 0;
+    if (status == CV_TEMPLATE_RAISED) return 0;
     if (status || !find_once(whole, p.contents[0], &system)) return status;
     w->t.has_system = 1;
     int later = find_once(whole, p.contents[2], &answer) == 1 && answer < system;
@@ -487,7 +487,7 @@ static int report_difference(work *w, const probe *p, int style, piece want, pie
             "it says '%s' where the table would say '%s'",
             p->system ? "with a" : "without", (int)p->users, p->users > 1 ? "s" : "",
             style == SPACES || style == NEWLINES ? ", white space around contents" : "", template_says, table_says);
-    return CV_JINJA_REFUSED;
+    return CV_TEMPLATE_REFUSED;
 }
 
 static int prove_one(work *w, const probe *p, int style)
@@ -499,7 +499,7 @@ static int prove_one(work *w, const probe *p, int style)
     if (status) return status;
     tell(&w->t, p, &b);
     piece got = {b.data ? b.data : "", b.bytes};
-    if (b.failed) status = CV_JINJA_BAD;
+    if (b.failed) status = CV_TEMPLATE_BAD;
     else if (drop_bos(w, &want) != w->t.bos || !same(want, got)) status = report_difference(w, p, style, want, got);
     free(out);
     free(b.data);
@@ -542,7 +542,7 @@ static int is_special(work *w, cv_mark mark)
 static int find_marks(work *w)
 {
     cv_mark found[MAX_MARKS];
-    size_t count = cv_jinja_marks(w->parsed, found, MAX_MARKS);
+    size_t count = cv_template_marks(w->parsed, found, MAX_MARKS);
     for (size_t i = 0; i < count; i++) {
         size_t blanks = 0;
         while (blanks < found[i].bytes && is_blank(found[i].data[blanks])) blanks++;
@@ -615,13 +615,13 @@ static int write_table(const work *w, cv_meta *meta)
 }
 
 /* Marks must be words that no template says by itself. */
-static int choose_stem(work *w, const char *jinja, size_t bytes)
+static int choose_stem(work *w, const char *source, size_t bytes)
 {
     static const char *const stems[] = {"Zqxj", "Wvkq", "Jxzk", "Qgvw"};
     size_t at;
     for (size_t i = 0; i < sizeof stems / sizeof *stems; i++) {
         w->stem = stems[i];
-        if (!find_once((piece){jinja, bytes}, stems[i], &at)) return 0;
+        if (!find_once((piece){source, bytes}, stems[i], &at)) return 0;
     }
     return refuse(w, "the chat template contains every word that could mark a content");
 }
@@ -641,17 +641,17 @@ static int derive(work *w)
     return status ? status : find_marks(w);
 }
 
-int cv_chat_table(const char *jinja, size_t bytes, const cv_specials *specials, cv_meta *meta, cv_error *err)
+int cv_chat_table(const char *source, size_t bytes, const cv_specials *specials, cv_meta *meta, cv_error *err)
 {
     work w;
     memset(&w, 0, sizeof w);
     w.specials = specials;
     w.err = err;
-    int status = cv_jinja_parse(jinja, bytes, &w.parsed, err);
-    if (!status) status = choose_stem(&w, jinja, bytes);
+    int status = cv_template_parse(source, bytes, &w.parsed, err);
+    if (!status) status = choose_stem(&w, source, bytes);
     if (!status) status = derive(&w);
     if (!status) status = write_table(&w, meta);
     for (size_t i = 0; i < w.n_kept; i++) free(w.kept[i]);
-    cv_jinja_free(w.parsed);
+    cv_template_free(w.parsed);
     return status < 0 ? -1 : status > 0;
 }
