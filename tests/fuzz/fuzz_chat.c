@@ -12,7 +12,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     const cv_specials specials = {"<s>", "</s>", "<unk>", NULL, "<pad>", NULL, NULL, more, 2};
     const cv_conversation talk = {messages, 4, 1, &specials};
     cv_template *parsed = NULL;
-    cv_mark marks[8];
+    cv_text marks[8];
     cv_meta meta = {NULL, 0, 0, 0};
     cv_error err;
     char *out = NULL;

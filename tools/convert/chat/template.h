@@ -2,13 +2,14 @@
  *
  * template.h - a small evaluator of the template language in which chat templates are written
  *
- * It does what chat templates do: text, {{ expressions }}, if, for, set, macro, break, continue, the usual filters,
- * tests and string methods, and white space as in trim_blocks = lstrip_blocks = true. What it does not know it refuses
- * by name. Templates are hostile until proven otherwise: nesting, steps, memory and output are bounded. */
+ * It does what chat templates need to show a conversation: text, {{ expressions }}, if, for, set, macro, break,
+ * continue, filters, tests and string methods, and white space as in trim_blocks = lstrip_blocks = true. What only
+ * tools, documents and dates need it refuses by name, where it is evaluated and not before. */
 #ifndef HARP_TEMPLATE_H
 #define HARP_TEMPLATE_H
 
 #include "../convert.h"
+#include "text.h"
 
 typedef struct cv_template cv_template; /* a parsed template */
 
@@ -45,10 +46,6 @@ void cv_template_free(cv_template *parsed);
 
 /* The literal texts that the template searches for, or splits or cuts other texts by: contents in which they occur may
  * be treated in a special way. Fills at most max of them, each once, and returns how many; they live in `parsed`. */
-typedef struct cv_mark {
-    const char *data;
-    size_t bytes;
-} cv_mark;
-size_t cv_template_marks(const cv_template *parsed, cv_mark *marks, size_t max);
+size_t cv_template_marks(const cv_template *parsed, cv_text *marks, size_t max);
 
 #endif
