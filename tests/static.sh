@@ -29,7 +29,8 @@ if wanted cppcheck cppcheck; then
     # FLT_RADIX and its like come from the compiler, not from a header that cppcheck reads.
     cppcheck --quiet --std=c99 --enable=warning,portability --error-exitcode=1 --suppress=missingIncludeSystem \
         --suppress=missingInclude --suppress=arrayIndexThenCheck:harp_impl.c \
-        --suppress=ctuuninitvar:harp_impl.c -DHARP_NO_SIMD -D__GNUC__=12 -D__x86_64__ -DCHAR_BIT=8 -DFLT_RADIX=2 -DFLT_MANT_DIG=24 -DDBL_MANT_DIG=53 -DFLT_EVAL_METHOD=0 \
+        --suppress=ctuuninitvar:harp_impl.c -DHARP_NO_SIMD -D__GNUC__=12 -D__x86_64__ -DCHAR_BIT=8 -DFLT_RADIX=2 \
+        -DFLT_MANT_DIG=24 -DDBL_MANT_DIG=53 -DFLT_EVAL_METHOD=0 \
         tools/convert/*.c tools/convert/*/*.c harp_impl.c > $B/said 2>&1
     say cppcheck
 fi

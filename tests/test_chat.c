@@ -509,7 +509,7 @@ static const struct {
     {"{#- a -#}\n b {#+ c +#}\n d", "b \n d"},
     {"{% generation %}gen{{ 1 }}{% endgeneration %}", "gen1"},
     {"a{% if ['x', 'y'] | join == 'x' %}b{% endif %}", "a"}, /* a text cut off again, the last that is written */
-    {"{% if tools %}{% for k, v in tools.items() %}{{ v | tojson }}{{ '\\u0041' }}{{ [1] + [2] }}{% endfor %}{% endif %}ok",
+    {"{% if tools %}{% for k, v in tools.items() %}{{ v | tojson }}{{ '\\u0041' }}{% endfor %}{% endif %}ok",
      "ok"}, /* what only tools need is refused where it is evaluated, and not before */
 };
 

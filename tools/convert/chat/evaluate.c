@@ -156,7 +156,8 @@ static value eval_filter(run *r, const node *n) /* N_FILTER and N_TEST */
     eval_args(r, n->list, &a);
     if (r->result.status) return self;
     r->result.line = n->line;
-    return n->kind == N_FILTER ? call_filter(r, n->text, self, &a) : of_boolean(test(r, n->text, self, &a) != n->integer);
+    if (n->kind == N_FILTER) return call_filter(r, n->text, self, &a);
+    return of_boolean(test(r, n->text, self, &a) != n->integer);
 }
 
 static value eval_slice(run *r, const node *n)

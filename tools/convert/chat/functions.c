@@ -249,7 +249,8 @@ value call_filter(run *r, cv_text name, value self, const args *a)
 value call_method(run *r, cv_text name, value self, const args *a)
 {
     if (self.kind == V_UNDEFINED) return refuse_kind(r, "a method", self);
-    return call(r, self.kind == V_TEXT ? text_methods : self.kind == V_MAP ? map_methods : none, "method", name, self, a);
+    const callable *methods = self.kind == V_TEXT ? text_methods : self.kind == V_MAP ? map_methods : none;
+    return call(r, methods, "method", name, self, a);
 }
 
 /* ---- tests ---- */

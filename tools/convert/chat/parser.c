@@ -84,7 +84,7 @@ static node *done(parser *p, node *n)
     if (p->result->status || !n) return NULL;
     n->height = higher(n->a, higher(n->b, higher(n->c, 1)));
     for (const node *i = n->list; i; i = i->next) n->height = higher(i, n->height);
-    return n->height > MAX_HEIGHT ? too_large(p, "it is nested deeper, levels:", MAX_HEIGHT) : n;
+    return n->height > MAX_HEIGHT ? too_large(p, "its levels are", MAX_HEIGHT) : n;
 }
 
 static node *leaf(parser *p, int kind, cv_text t, int64_t integer)
@@ -105,7 +105,7 @@ static void append(node ***tail, node *n)
 static int deeper(parser *p)
 {
     if (p->depth < MAX_HEIGHT) p->depth++;
-    else too_large(p, "it is nested deeper, levels:", MAX_HEIGHT);
+    else too_large(p, "its levels are", MAX_HEIGHT);
     return !p->result->status;
 }
 
@@ -454,9 +454,12 @@ static node *parse_print(parser *p)
 static node *parse_body(parser *p, const char *ends)
 {
     node *list = NULL, **tail = &list;
+    int line = p->token->line;
     if (!deeper(p)) return NULL;
     while (!p->result->status) {
-        if (p->token->kind == T_END && ends) fail(p, ends);
+        if (p->token->kind == T_END && ends) {
+            template_stop(p->result, CV_TEMPLATE_BAD, "'%s' expected for line %d", ends, line);
+        }
         if (p->token->kind == T_END) break;
         const token *t = take(p);
         if (t->kind == T_DATA) append(&tail, leaf(p, S_DATA, t->text, 0));

@@ -71,7 +71,7 @@ typedef struct work {
     const cv_specials *specials;
     const char *stem;     /* what marks are made of; not in the template */
     table t;
-    char *kept[MAX_KEPT]; /* rendered texts that pieces point into */
+    char *kept[MAX_KEPT]; /* rendered texts that others point into */
     size_t n_kept;
     cv_text marks[MAX_MARKS]; /* those that change contents */
     size_t n_marks;
@@ -136,7 +136,7 @@ static int render(const work *w, const probe *p, int prompt, char **out, cv_text
     return status;
 }
 
-/* The same, kept until the end of the work, so that pieces may point into it. */
+/* The same, kept until the end of the work, so that other texts may point into it. */
 static int render_kept(work *w, const probe *p, int prompt, cv_text *whole)
 {
     char *out;
@@ -176,7 +176,7 @@ static int find_once(cv_text t, const char *what, size_t *at)
 }
 
 /* Cuts a rendered text at the marks of the messages, which must be there once each, in the given order. between has
- * one cv_text more than there are messages. */
+ * one text more than there are messages. */
 static int split(work *w, const probe *p, cv_text whole, const size_t *order, cv_text *between)
 {
     size_t done = 0, at = 0;
@@ -261,7 +261,9 @@ static int find_system_last(work *w, const probe *p, cv_text whole, finds *f)
     cv_text between[MAX_MESSAGES + 1];
     int status = split(w, p, whole, order, between);
     if (status) return status;
-    if (!text_begins(between[2], f->to_user)) return refuse(w, "the chat template changes its texts for a system message");
+    if (!text_begins(between[2], f->to_user)) {
+        return refuse(w, "the chat template changes its texts for a system message");
+    }
     f->before_system = text_after(between[2], f->to_user.bytes);
     f->after_system = between[3];
     w->t.last = 1;
@@ -345,7 +347,8 @@ static int trimmed(const work *w, cv_text whole, int number, int *sides)
     fill_content(w, MARKED, number, mark);
     if (find_once(whole, mark, &at) != 1) return -1;
     cv_text before = {whole.data, at}, after = {whole.data + at + strlen(mark), whole.bytes - at - strlen(mark)};
-    *sides = (text_ends(before, (cv_text){" \t", 2}) ? 0 : TEXT_LEFT) | (text_begins(after, (cv_text){"\t ", 2}) ? 0 : TEXT_RIGHT);
+    *sides = text_ends(before, text_of(" \t")) ? 0 : TEXT_LEFT;
+    if (!text_begins(after, text_of("\t "))) *sides |= TEXT_RIGHT;
     return 0;
 }
 
@@ -396,7 +399,10 @@ static void add(buffer *b, cv_text p)
 
 static const cv_text blanks = {" \t\n\v\f\r", 6};
 
-static void add_content(buffer *b, const char *content, int trim) { add(b, text_strip(text_of(content), blanks, trim)); }
+static void add_content(buffer *b, const char *content, int trim)
+{
+    add(b, text_strip(text_of(content), blanks, trim));
+}
 
 static void add_system(const table *t, const char *content, buffer *b)
 {
@@ -468,7 +474,9 @@ static int prove_one(work *w, const probe *p, int style)
     tell(&w->t, p, &b);
     cv_text got = {b.data ? b.data : "", b.bytes};
     if (b.failed) status = CV_TEMPLATE_BAD;
-    else if (drop_bos(w, &want) != w->t.bos || !text_same(want, got)) status = report_difference(w, p, style, want, got);
+    else if (drop_bos(w, &want) != w->t.bos || !text_same(want, got)) {
+        status = report_difference(w, p, style, want, got);
+    }
     free(out);
     free(b.data);
     return status;

@@ -173,7 +173,8 @@ static void bind_specials(run *r, const cv_specials *s)
     if (s->n_additional) bind(r, text_of("additional_special_tokens"), additional);
 }
 
-int cv_template_render(const cv_template *parsed, const cv_conversation *input, char **out, size_t *bytes, cv_error *err)
+int cv_template_render(const cv_template *parsed, const cv_conversation *input, char **out, size_t *bytes,
+                       cv_error *err)
 {
     run *r = cv_alloc(1, sizeof *r, err);
     *out = NULL;

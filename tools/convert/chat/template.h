@@ -41,7 +41,8 @@ enum {
 
 int cv_template_parse(const char *text, size_t bytes, cv_template **parsed, cv_error *err);
 /* The caller frees *out, which is zero-terminated. */
-int cv_template_render(const cv_template *parsed, const cv_conversation *input, char **out, size_t *bytes, cv_error *err);
+int cv_template_render(const cv_template *parsed, const cv_conversation *input, char **out, size_t *bytes,
+                       cv_error *err);
 void cv_template_free(cv_template *parsed);
 
 /* The literal texts that the template searches for, or splits or cuts other texts by: contents in which they occur may

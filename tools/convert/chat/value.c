@@ -182,7 +182,9 @@ static int contains(run *r, value where, value item)
 {
     int found = 0;
     if (where.kind == V_UNDEFINED) return 0;
-    if (where.kind == V_MAP) return item.kind == V_TEXT && spend(r, where.items->count * 8) && map_find(where, item.text);
+    if (where.kind == V_MAP) {
+        return item.kind == V_TEXT && spend(r, where.items->count * 8) && map_find(where, item.text);
+    }
     for (size_t i = 0; where.kind == V_LIST && !found && i < length_of(where) && spend(r, 0); i++) {
         found = equal(r, item, list_at(where, i));
     }
