@@ -136,11 +136,11 @@ $(B)/variants: tests/variants.c $(JSON) $(HOST) $(SORT) $(CONVERT_HEADERS)
 	$(LINK) -Itools/convert tests/variants.c $(JSON) $(HOST) $(SORT) -o $@ $(LIBS)
 
 # Parts of the converter: chat templates.
-CHAT = tools/convert/chat.c tools/convert/jinja.c tools/convert/meta.c tools/convert/util.c
+CHAT = $(wildcard tools/convert/chat/*.c) tools/convert/meta.c tools/convert/util.c
 
-$(B)/test_chat: tests/test_chat.c $(CHAT) tools/convert/convert.h tools/convert/jinja.h
+$(B)/test_chat: tests/test_chat.c $(CHAT) $(CONVERT_HEADERS)
 	@mkdir -p $(B)
-	$(LINK) -Itools/convert tests/test_chat.c $(CHAT) -o $@ $(LIBS)
+	$(LINK) tests/test_chat.c $(CHAT) -o $@ $(LIBS)
 
 # Parts of the converter: GGUF files.
 GGUF = tools/convert/gguf.c tools/convert/dequantize.c tools/convert/quantize.c tools/convert/files.c tools/convert/util.c

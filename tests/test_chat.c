@@ -2,12 +2,11 @@
  *
  * test_chat.c - chat templates: the evaluator, the role table, hostile templates
  *
- *   cc -std=c99 -I tools/convert -o test_chat tests/test_chat.c tools/convert/chat.c tools/convert/jinja.c
- *      tools/convert/meta.c tools/convert/util.c
+ *   cc -std=c99 -o test_chat tests/test_chat.c tools/convert/chat/?*.c tools/convert/meta.c tools/convert/util.c
  *   ./test_chat [folder with chat_template_vectors.json and *.jinja; else ../shared/data/chat]
  *
  * Run from the root of the repository. Without the vectors those parts are skipped. */
-#include "jinja.h"
+#include "../tools/convert/chat/roles.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -258,13 +257,13 @@ static int render(const char *jinja, size_t bytes, const talk *t, const cv_speci
                   cv_error *err)
 {
     cv_conversation c = {t->messages, t->count, 1, specials};
-    cv_jinja *parsed;
+    cv_template *parsed;
     size_t n;
     *out = NULL;
-    int status = cv_jinja_parse(jinja, bytes, &parsed, err);
+    int status = cv_template_parse(jinja, bytes, &parsed, err);
     if (status) return status;
-    status = cv_jinja_render(parsed, &c, out, &n, err);
-    cv_jinja_free(parsed);
+    status = cv_template_render(parsed, &c, out, &n, err);
+    cv_template_free(parsed);
     return status;
 }
 
@@ -273,7 +272,7 @@ static int render_either(const char *jinja, const talk *t, const talk *f, const 
                          cv_error *err)
 {
     int status = render(jinja, strlen(jinja), t, specials, out, err);
-    if (status == CV_JINJA_RAISED || (!status && !strstr(*out, t->messages[0].content))) {
+    if (status == CV_TEMPLATE_RAISED || (!status && !strstr(*out, t->messages[0].content))) {
         free(*out);
         status = render(jinja, strlen(jinja), f, specials, out, err);
     }
@@ -402,10 +401,10 @@ static const struct {
     {"{{ 1 + 2 * 3 - 4 }} {{ 7 // 2 }} {{ -7 // 2 }} {{ 7 % 3 }} {{ -7 % 3 }} {{ 7 % -3 }}", "3 3 -4 1 2 -2"},
     {"{{ 'a' + 'b' ~ 1 ~ none ~ true }}", "ab1NoneTrue"},
     {"{{ 'a' 'b' \"c\" }}", "abc"},
-    {"{{ \"\\n\\t\\\\\\\"\\'\\x41\\u00e9\\U0001F600\\101\\q\" }}", "\n\t\\\"'A\303\251\360\237\230\200A\\q"},
+    {"{{ \"\\n\\t\\\\\\\"\\'\\q\" }}", "\n\t\\\"'\\q"},
     {"{{ messages|length }} {{ messages[-1].role }} {{ messages[0]['content']|trim }}|", "3 assistant Sys|"},
-    {"{{ messages[1].content|length }} {{ messages[1].content[1] }} {{ messages[1].content[-1]|tojson }}",
-     "3 \303\251 \"\\n\""},
+    {"{{ messages[1].content|length }} {{ messages[1].content[1] }} {{ messages[1].content[-1] }}",
+     "3 \303\251 \n"},
     {"{{ messages[5] }}|{{ messages[0].nothing }}|{{ nothing }}", "||"},
     {"{% for m in messages[1:] %}{{ loop.index }}{{ loop.index0 }}{{ loop.first }}{{ loop.last }}{{ loop.r"
      "evindex }}{{ loop.revindex0 }}{{ loop.length }}{{ m.role }};{% endfor %}",
@@ -417,10 +416,6 @@ static const struct {
     {"{% for m in messages if m.role != 'user' %}{{ loop.index }}{{ m.role }}{% else %}none{% endfor %}",
      "1system2assistant"},
     {"{% for m in [] %}x{% else %}empty{% endfor %}", "empty"},
-    {"{% for k, v in {'a': 1, 'b': 'x'}.items() %}{{ k }}={{ v }},{% endfor %}", "a=1,b=x,"},
-    {"{% for k, v in {'a': 1, 'b': 'x'} | items %}{{ k }}={{ v }},{% endfor %}", "a=1,b=x,"},
-    {"{% for x in {'a': 1, 'b': 2} %}{{ x }}{% endfor %}{% for c in 'h\303\251' %}<{{ c }}>{% endfor %}",
-     "ab<h><\303\251>"},
     {"{% for i in range(5) %}{% if i == 1 %}{% continue %}{% endif %}{% if i == 3 %}{% break %}{% endif %}"
      "{{ i }}{% endfor %}!",
      "02!"},
@@ -442,21 +437,21 @@ static const struct {
     {"{{ 'a' in 'cat' }} {{ 'z' not in 'cat' }} {{ 1 in [1, 2] }} {{ 'role' in messages[0] }} {{ 'a' in no"
      "thing }} {{ '' in '' }}",
      "True True True True False True"},
-    {"{{ 'b' > 'a' }} {{ 'a' >= 'ab' }} {{ 1 <= 1 }} {{ true == 1 }} {{ '1' == 1 }} {{ none == none }} {{ "
-     "[1, 'a'] == [1, 'a'] }} {{ {'a': 1} == {'a': 2} }}",
-     "True False True True False True True False"},
-    {"{{ '  x y '.strip() }}|{{ ' x '.lstrip() }}|{{ ' x '.rstrip() }}|{{ 'xxaxx'.strip('x') }}|{{ '\\u300"
-     "0\303\251\\u00a0'.strip() }}|",
+    {"{{ 2 > 1 }} {{ 1 >= 2 }} {{ 1 <= 1 }} {{ 1 < 1 }} {{ true == 1 }} {{ '1' == 1 }} {{ none == none }} {{ "
+     "[] == [] }} {{ [1] == [] }} {{ {'a': 1} == {} }} {{ messages == messages }} {{ nothing == nowhere }}",
+     "True False True False True False True True False False True True"},
+    {"{{ '  x y '.strip() }}|{{ ' x '.lstrip() }}|{{ ' x '.rstrip() }}|{{ 'xxaxx'.strip('x') }}|{{ '\343\200"
+     "\200\303\251\302\240'.strip() }}|",
      "x y|x | x|a|\303\251|"},
-    {"{{ 'a,b,,c'.split(',') | join('|') }} {{ ' a  b '.split() | join('|') }} {{ 'a,b,c'.split(',', 1) | "
+    {"{{ 'a,b,,c'.split(',') | join('|') }} {{ 'a,b,c'.split(',', 1) | "
      "join('|') }} {{ 'abc'.split('b')[-1] }}",
-     "a|b||c a|b a|b,c c"},
+     "a|b||c a|b,c c"},
     {"{{ 'abcabc'.replace('b', 'xx') }} {{ 'abc' | replace('c', '') }} {{ 'ab'.startswith('a') }} {{ 'ab'."
      "endswith('ab') }} {{ 'ab'.endswith('xab') }}",
      "axxcaxxc ab True True False"},
-    {"{{ 'hello World-x'.title() }} {{ 'hello World-x it\\'s' | title }} {{ \"it's a\"|title }} {{ \"it's "
-     "a\".title() }} {{ 'aB'.upper() }} {{ 'aB' | lower }} {{ 'heLLo wo' | capitalize }}",
-     "Hello World-X Hello World-X It's It's A It'S A AB ab Hello wo"},
+    {"{{ 'hello World-x'.title() }} {{ \"it's a\".title() }} {{ 'aB'.upper() }} {{ 'aB' | lower }} {{ 'heLLo w"
+     "o' | capitalize }}",
+     "Hello World-X It'S A AB ab Hello wo"},
     {"{{ 'h\303\251llo'[1:3] }} {{ 'hello'[:-1] }} {{ 'hello'[-3:] }} {{ 'hello'[:] }} {{ 'hello'[4:2] }} "
      "{{ [1, 2, 3][1:] | join(',') }} {{ [1, 2, 3][-9:2] | join(',') }}",
      "\303\251l hell llo hello  2,3 1,2"},
@@ -465,16 +460,13 @@ static const struct {
      "d  d None y"},
     {"{{ messages[0] is defined }} {{ x is defined }} {{ x is undefined }} {{ x is not defined }} {{ none "
      "is none }} {{ 'a' is string }} {{ 1 is number }} {{ messages is iterable }} {{ messages[0] is mappin"
-     "g }} {{ 'a' is sequence }} {{ true is boolean }} {{ 3 is odd }} {{ 9 is divisibleby 3 }} {{ 'a' is e"
-     "qualto 'a' }} {{ 1 is in [1] }}",
-     "True False True True True True True True True True True True True True True"},
+     "g }} {{ 'a' is sequence }} {{ true is boolean }} {{ 'a' is equalto 'a' }} {{ 1 is in [1] }}",
+     "True False True True True True True True True True True True True"},
     {"{{ messages | selectattr('role', 'equalto', 'user') | list | length }} {{ (messages | selectattr('ro"
      "le', 'ne', 'user') | list)[0].role }} {{ messages | rejectattr('role', 'in', ['user', 'system']) | m"
      "ap(attribute='x') | list | length if false else 'skip' }}",
      "1 system skip"},
-    {"{{ [1, 'a\"\\n', none, true, {'k': [1, 2]}] | tojson }} {{ '\303\251' | tojson }}",
-     "[1, \"a\\\"\\n\", null, true, {\"k\": [1, 2]}] \"\303\251\""},
-    {"{{ (1, 2) | join('+') }} {{ (1) + 1 }} {{ ([1] + [2]) | list | length }} {{ [] | length }} {{ [3, 4]"
+    {"{{ (1, 2) | join('+') }} {{ (1) + 1 }} {{ [1, 2] | list | length }} {{ [] | length }} {{ [3, 4]"
      " | first }} {{ 'xyz' | last }}",
      "1+2 2 2 0 3 z"},
     {"{%- macro f(a, b='B') %}<{{ a }}{{ b }}{{ messages | length }}>{% endmacro %}{{ f(1) }}{{ f(1, 2) }}"
@@ -487,8 +479,8 @@ static const struct {
     {"a {# comment #} b {#- c -#} d", "a  bd"},
     {"{% if true %}   x   {%- endif %}   y   {{- 'z' }}   {{ 'w' -}}   v", "   x   yz   wv"},
     {"{{ {'a': {'b': [10, 20]}}.a.b[1] }} {{ {'a': 1}['a'] }} {{ {'a': 1}.get('b', 'no') }} {{ {'a': 1}.ge"
-     "t('b') }} {{ {'a':{}}|tojson }}",
-     "20 1 no None {\"a\": {}}"},
+     "t('b') }}",
+     "20 1 no None"},
     {"{{ -1 }} {{ - 1 + 2 }} {{ 2 - -1 }} {{ not false }} {{ not not 1 }} {{ -5|string ~ 1 }}",
      "-1 1 3 True True -51"},
     {"{{ 1 if not false and (true or false) else 2 }}", "1"},
@@ -502,7 +494,6 @@ static const struct {
     {"{%+ if true %}kept{%+ endif %} end", "kept end"},
     {"{{ '%}' }}{{ \"}}\" }}{{ '{{' }}", "%}}}{{"},
     {"{{ messages[0]['content'].strip() + '!' }}{{ ('a' ~ 'b').upper() }}{{ ['a', 'b'] | join }}", "Sys!ABab"},
-    {"{{ ''.join(['a', 'b']) }}{{ ', '.join(['a', 'b']) }}", "aba, b"},
     {"line\n    {% if true %}\n    in\n    {% endif %}\nout\n", "line\n    in\nout"},
     {"  {{ 'a' }}\n  {{- 'b' }}\n\n{% for i in [1,2] %}\n  {{ i }}\n{% endfor %}\n\n", "  ab\n\n  1\n  2\n"},
     {"a\n  {# c #}\nb\n", "a\nb"},
@@ -517,7 +508,9 @@ static const struct {
     {"{{ 'a' }}{% set b = 1 %}\nc", "ac"},
     {"{#- a -#}\n b {#+ c +#}\n d", "b \n d"},
     {"{% generation %}gen{{ 1 }}{% endgeneration %}", "gen1"},
-    {"a{% if [1] | tojson == 'x' %}b{% endif %}", "a"}, /* a text put together and cut off again, the last that is written */
+    {"a{% if ['x', 'y'] | join == 'x' %}b{% endif %}", "a"}, /* a text cut off again, the last that is written */
+    {"{% if tools %}{% for k, v in tools.items() %}{{ v | tojson }}{{ '\\u0041' }}{% endfor %}{% endif %}ok",
+     "ok"}, /* what only tools need is refused where it is evaluated, and not before */
 };
 
 static const struct {
@@ -525,71 +518,83 @@ static const struct {
     int status;
     const char *says; /* part of the sentence */
 } wrong[] = {
-    {"{{ raise_exception('no: ' ~ 1) }}", CV_JINJA_RAISED, "no: 1"},
-    {"{{ x | nosuch }}", CV_JINJA_REFUSED, "'nosuch'"},
-    {"{{ x is nosuch }}", CV_JINJA_REFUSED, "'nosuch'"},
-    {"{{ 'x'.nosuch() }}", CV_JINJA_REFUSED, "'nosuch'"},
-    {"{{ nosuch() }}", CV_JINJA_REFUSED, "'nosuch' is undefined"},
-    {"{{ x.y }}", CV_JINJA_REFUSED, "'x' is undefined"},
-    {"\n\n{{ 'a' + x }}", CV_JINJA_REFUSED, "line 3: 'x' is undefined"},
-    {"{{ 'a' + 1 }}", CV_JINJA_REFUSED, "operator +"},
-    {"{{ 'a' < 1 }}", CV_JINJA_REFUSED, "comparing"},
-    {"{{ messages | tojson(indent=2) }}", CV_JINJA_REFUSED, "indent"},
-    {"{{ 'x' | trim(nosuch=1) }}", CV_JINJA_REFUSED, "'nosuch'"},
-    {"{{ 1.5 }}", CV_JINJA_REFUSED, "decimal"},
-    {"{{ 4 / 2 }}", CV_JINJA_REFUSED, "operator /"},
-    {"{{ 2 ** 3 }}", CV_JINJA_REFUSED, "**"},
-    {"{{ 1 // 0 }}", CV_JINJA_REFUSED, "zero"},
-    {"{{ 999999999999999999 * 999999999999999999 }}", CV_JINJA_REFUSED, "large"},
-    {"{{ 9999999999999999999 }}", CV_JINJA_REFUSED, "18 digits"},
-    {"{{ 1 < 2 < 3 }}", CV_JINJA_REFUSED, "a < b < c"},
-    {"{{ messages }}", CV_JINJA_REFUSED, "printing"},
-    {"{{ '\xC3\xA9' | upper }}", CV_JINJA_REFUSED, "ASCII"},
-    {"{{ messages[0].items is defined }}", CV_JINJA_REFUSED, "'items'"},
-    {"{{ 'a'.strip }}", CV_JINJA_REFUSED, "'strip'"},
-    {"{{ [1, 2, 3, 4][::2] }}", CV_JINJA_REFUSED, "steps"},
-    {"{{ 'abc'[::-1] }}", CV_JINJA_REFUSED, "reversing"},
-    {"{{ pad_token }}", CV_JINJA_REFUSED, "'pad_token'"},
-    {"{{ additional_special_tokens[0] }}", CV_JINJA_REFUSED, "'additional_special_tokens'"},
-    {"{{ strftime_now('%d') }}", CV_JINJA_REFUSED, "strftime_now"},
-    {"{% include 'x' %}", CV_JINJA_REFUSED, "'include'"},
-    {"{% raw %}{{ x }}{% endraw %}", CV_JINJA_REFUSED, "'raw'"},
-    {"{% set a, b = 1, 2 %}", CV_JINJA_REFUSED, "several"},
-    {"{% set x = {} %}{% set x.y = 1 %}", CV_JINJA_REFUSED, "'set'"},
-    {"{% for a in messages recursive %}{% endfor %}", CV_JINJA_REFUSED, "recursive"},
-    {"{% for a in messages %}{{ loop.cycle }}{% endfor %}", CV_JINJA_REFUSED, "'loop.cycle'"},
-    {"{% for a, b in messages %}{% endfor %}", CV_JINJA_REFUSED, "several variables"},
-    {"{% for a in none %}{% endfor %}", CV_JINJA_REFUSED, "none"},
-    {"{% macro f(a) %}{% endmacro %}{{ f(1, 2) }}", CV_JINJA_REFUSED, "macro"},
-    {"{{ '\\N{DASH}' }}", CV_JINJA_REFUSED, "escape"},
-    {"{{ '\\ud800' }}", CV_JINJA_REFUSED, "escape"},
-    {"{{ f(*x) }}", CV_JINJA_REFUSED, "*"},
-    {"{{", CV_JINJA_BAD, "does not end"},
-    {"{%", CV_JINJA_BAD, "does not end"},
-    {"a {# b", CV_JINJA_BAD, "does not end"},
-    {"{{ 'abc", CV_JINJA_BAD, "does not end"},
-    {"{{ 'abc\\", CV_JINJA_BAD, "does not end"},
-    {"{{ 1", CV_JINJA_BAD, "does not end"},
-    {"{{ (1 }}", CV_JINJA_BAD, "stray"},
-    {"{{ 1 %}", CV_JINJA_BAD, "stray"},
-    {"{% if x %}", CV_JINJA_BAD, "endif"},
-    {"{% if x %}{% else %}", CV_JINJA_BAD, "endif"},
-    {"{% if x %}{% endfor %}", CV_JINJA_BAD, "endfor"},
-    {"{% if x %}{% else %}{% elif y %}{% endif %}", CV_JINJA_BAD, "elif"},
-    {"{% for x in y %}", CV_JINJA_BAD, "endfor"},
-    {"{% for in y %}{% endfor %}", CV_JINJA_BAD, "expected"},
-    {"{% endif %}", CV_JINJA_BAD, "endif"},
-    {"{% break %}", CV_JINJA_BAD, "outside"},
-    {"{% set x %}", CV_JINJA_BAD, "endset"},
-    {"{{ ) }}", CV_JINJA_BAD, "stray"},
-    {"{{ $ }}", CV_JINJA_BAD, "'$'"},
-    {"{{ \x01 }}", CV_JINJA_BAD, "stray"},
-    {"{{ 1 2 }}", CV_JINJA_BAD, "}}"},
-    {"{{ a[] }}", CV_JINJA_BAD, "empty"},
-    {"{{ a. }}", CV_JINJA_BAD, "name"},
-    {"{{ }}", CV_JINJA_BAD, "expression"},
-    {"{{ [1, }}", CV_JINJA_BAD, "stray"},
-    {"{{ a[1:2:3:4] }}", CV_JINJA_BAD, "]"},
+    {"{{ raise_exception('no: ' ~ 1) }}", CV_TEMPLATE_RAISED, "no: 1"},
+    {"{{ x | nosuch }}", CV_TEMPLATE_REFUSED, "'nosuch'"},
+    {"{{ x is nosuch }}", CV_TEMPLATE_REFUSED, "'nosuch'"},
+    {"{{ 'x'.nosuch() }}", CV_TEMPLATE_REFUSED, "'nosuch'"},
+    {"{{ nosuch() }}", CV_TEMPLATE_REFUSED, "'nosuch' is undefined"},
+    {"{{ x.y }}", CV_TEMPLATE_REFUSED, "'x' is undefined"},
+    {"\n\n{{ 'a' + x }}", CV_TEMPLATE_REFUSED, "line 3: 'x' is undefined"},
+    {"{{ 'a' + 1 }}", CV_TEMPLATE_REFUSED, "operator +"},
+    {"{{ 'a' < 1 }}", CV_TEMPLATE_REFUSED, "comparing"},
+    {"{{ messages | tojson }}", CV_TEMPLATE_REFUSED, "'tojson'"},
+    {"{{ messages[0] | items }}", CV_TEMPLATE_REFUSED, "'items'"},
+    {"{{ messages[0].items() }}", CV_TEMPLATE_REFUSED, "'items'"},
+    {"{% for key in messages[0] %}{% endfor %}", CV_TEMPLATE_REFUSED, "a map"},
+    {"{% for c in 'abc' %}{% endfor %}", CV_TEMPLATE_REFUSED, "a text"},
+    {"{{ 3 is odd }}", CV_TEMPLATE_REFUSED, "'odd'"},
+    {"{{ 9 is divisibleby 3 }}", CV_TEMPLATE_REFUSED, "'divisibleby'"},
+    {"{{ 'a' | title }}", CV_TEMPLATE_REFUSED, "'title'"},
+    {"{{ 'a b'.split() }}", CV_TEMPLATE_REFUSED, "white space"},
+    {"{{ [1] + [2] }}", CV_TEMPLATE_REFUSED, "operator +"},
+    {"{{ [1] == [1] }}", CV_TEMPLATE_REFUSED, "comparing"},
+    {"{{ 'a' < 'b' }}", CV_TEMPLATE_REFUSED, "comparing"},
+    {"{{ dict(a=1) }}", CV_TEMPLATE_REFUSED, "'dict'"},
+    {"{{ 'x' | trim(nosuch=1) }}", CV_TEMPLATE_REFUSED, "'nosuch'"},
+    {"{{ 1.5 }}", CV_TEMPLATE_REFUSED, "decimal"},
+    {"{{ 4 / 2 }}", CV_TEMPLATE_REFUSED, "operator /"},
+    {"{{ 2 ** 3 }}", CV_TEMPLATE_BAD, "'**'"},
+    {"{{ 1 // 0 }}", CV_TEMPLATE_REFUSED, "zero"},
+    {"{{ 999999999999999999 * 999999999999999999 }}", CV_TEMPLATE_REFUSED, "large"},
+    {"{{ 9999999999999999999 }}", CV_TEMPLATE_REFUSED, "18 digits"},
+    {"{{ 1 < 2 < 3 }}", CV_TEMPLATE_BAD, "'<'"},
+    {"{{ messages }}", CV_TEMPLATE_REFUSED, "printing"},
+    {"{{ '\xC3\xA9' | upper }}", CV_TEMPLATE_REFUSED, "ASCII"},
+    {"{{ messages[0].items is defined }}", CV_TEMPLATE_REFUSED, "'items'"},
+    {"{{ 'a'.strip }}", CV_TEMPLATE_REFUSED, "'strip'"},
+    {"{{ [1, 2, 3, 4][::2] }}", CV_TEMPLATE_REFUSED, "steps"},
+    {"{{ 'abc'[::-1] }}", CV_TEMPLATE_REFUSED, "reversing"},
+    {"{{ pad_token }}", CV_TEMPLATE_REFUSED, "'pad_token'"},
+    {"{{ additional_special_tokens[0] }}", CV_TEMPLATE_REFUSED, "'additional_special_tokens'"},
+    {"{{ strftime_now('%d') }}", CV_TEMPLATE_REFUSED, "strftime_now"},
+    {"{% include 'x' %}", CV_TEMPLATE_REFUSED, "'include'"},
+    {"{% raw %}{{ x }}{% endraw %}", CV_TEMPLATE_REFUSED, "'raw'"},
+    {"{% set a, b = 1, 2 %}", CV_TEMPLATE_BAD, "','"},
+    {"{% set x = {} %}{% set x.y = 1 %}", CV_TEMPLATE_REFUSED, "'set'"},
+    {"{% for a in messages recursive %}{% endfor %}", CV_TEMPLATE_BAD, "'recursive'"},
+    {"{% for a in messages %}{{ loop.cycle }}{% endfor %}", CV_TEMPLATE_REFUSED, "'loop.cycle'"},
+    {"{% for a, b in messages %}{% endfor %}", CV_TEMPLATE_REFUSED, "several variables"},
+    {"{% for a in none %}{% endfor %}", CV_TEMPLATE_REFUSED, "none"},
+    {"{% macro f(a) %}{% endmacro %}{{ f(1, 2) }}", CV_TEMPLATE_REFUSED, "macro"},
+    {"{{ '\\N{DASH}' }}", CV_TEMPLATE_REFUSED, "number or name"},
+    {"{{ '\\ud800' }}", CV_TEMPLATE_REFUSED, "number or name"},
+    {"{{ f(*x) }}", CV_TEMPLATE_BAD, "'*'"},
+    {"{{", CV_TEMPLATE_BAD, "does not end"},
+    {"{%", CV_TEMPLATE_BAD, "does not end"},
+    {"a {# b", CV_TEMPLATE_BAD, "does not end"},
+    {"{{ 'abc", CV_TEMPLATE_BAD, "does not end"},
+    {"{{ 'abc\\", CV_TEMPLATE_BAD, "does not end"},
+    {"{{ 1", CV_TEMPLATE_BAD, "does not end"},
+    {"{{ (1 }}", CV_TEMPLATE_BAD, "stray"},
+    {"{{ 1 %}", CV_TEMPLATE_BAD, "stray"},
+    {"{% if x %}", CV_TEMPLATE_BAD, "endif"},
+    {"{% if x %}{% else %}", CV_TEMPLATE_BAD, "endif"},
+    {"{% if x %}{% endfor %}", CV_TEMPLATE_BAD, "endfor"},
+    {"{% if x %}{% else %}{% elif y %}{% endif %}", CV_TEMPLATE_BAD, "elif"},
+    {"{% for x in y %}", CV_TEMPLATE_BAD, "endfor"},
+    {"{% for in y %}{% endfor %}", CV_TEMPLATE_BAD, "expected"},
+    {"{% endif %}", CV_TEMPLATE_BAD, "endif"},
+    {"{% break %}", CV_TEMPLATE_BAD, "outside"},
+    {"{% set x %}", CV_TEMPLATE_BAD, "endset"},
+    {"{{ ) }}", CV_TEMPLATE_BAD, "stray"},
+    {"{{ $ }}", CV_TEMPLATE_BAD, "'$'"},
+    {"{{ \x01 }}", CV_TEMPLATE_BAD, "stray"},
+    {"{{ 1 2 }}", CV_TEMPLATE_BAD, "}}"},
+    {"{{ a[] }}", CV_TEMPLATE_BAD, "index"},
+    {"{{ a. }}", CV_TEMPLATE_BAD, "name"},
+    {"{{ }}", CV_TEMPLATE_BAD, "expression"},
+    {"{{ [1, }}", CV_TEMPLATE_BAD, "stray"},
+    {"{{ a[1:2:3:4] }}", CV_TEMPLATE_BAD, "]"},
 };
 
 static void test_evaluator(void)
@@ -608,7 +613,7 @@ static void test_evaluator(void)
               status, err.text);
         free(out);
     }
-    check(render("a\0b", 3, &small_talk, &none, &out, &err) == CV_JINJA_BAD, "a zero byte in a template");
+    check(render("a\0b", 3, &small_talk, &none, &out, &err) == CV_TEMPLATE_BAD, "a zero byte in a template");
 }
 
 /* ---- tables ---- */
@@ -697,15 +702,11 @@ static const struct {
     {"huge range", "{% for a in range(999999999) %}", "", 0, "{% endfor %}"},
     {"doubled text", "{% set ns = namespace(x='a') %}{% for i in range(99) %}{% set ns.x = ns.x + ns.x %}", "", 0,
      "{% endfor %}"},
-    {"doubled list", "{% set ns = namespace(x=[1]) %}{% for i in range(99) %}{% set ns.x = ns.x + ns.x %}", "", 0,
-     "{% endfor %}"},
     {"deep list", "{% set ns = namespace(x=[1]) %}{% for i in range(9999) %}{% set ns.x = [ns.x] %}", "", 0,
      "{% endfor %}{{ ns.x == [ns.x] }}"},
-    {"deep tojson", "{% set ns = namespace(x=[1]) %}{% for i in range(9999) %}{% set ns.x = [ns.x] %}", "", 0,
-     "{% endfor %}{{ ns.x | tojson }}"},
-    {"self in self", "{% set ns = namespace() %}{% set ns.ns = ns %}{{ ns", ".ns", 80, " | tojson }}"},
+    {"self in self", "{% set ns = namespace() %}{% set ns.ns = ns %}{{ ns", ".ns", 80, " }}"},
     {"wide equality", "{% set ns = namespace(x=[1]) %}{% for i in range(15) %}{% set ns.x = [ns.x, ns.x, ns.x] %}", "",
-     0, "{% endfor %}{{ ns.x == ns.x + [] }}"},
+     0, "{% endfor %}{{ ns.x == [ns.x, 1, 2] }}"},
     {"macro calls itself", "{% macro f(x) %}{{ f(x) }}{% endmacro %}{{ f(1) }}", "", 0, ""},
     {"macro calls itself twice", "{% macro f(x) %}{{ f(x) }}{{ f(x) }}{% endmacro %}{{ f(1) }}", "", 0, ""},
     {"slow search", "{% set a = 'aaaaaaaaaaaaaaaa' * 1 %}", "", 0, ""},
@@ -793,7 +794,7 @@ static const char sample[] =
     "{% set ns = namespace(n=0) %}{% for m in rest if m.content is defined %}{% set ns.n = ns.n + 1 %}\n"
     "  {{- turn(m.role, text=m['content']) if not loop.last else m.content | default('-') | replace('a', 'b') }}\n"
     "  {%- if loop.index0 % 2 == 1 and m.role in ['user', 'tool'] %}{% continue %}{% endif %}\n"
-    "{% endfor %}{{ {'n': [ns.n, none]} | tojson }}{{ first[:2] + 'y'.upper() }}";
+    "{% endfor %}{{ {'n': [ns.n, none]}.n | join }}{{ first[:2] + 'y'.upper() }}";
 
 static void test_damage(const char *folder)
 {

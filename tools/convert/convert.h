@@ -53,18 +53,4 @@ typedef struct cv_tokenizer_facts { /* what the rest of the conversion wants to 
  * Returns 0, -1 with err, or 1: there is no tokenizer there. */
 int cv_tokenizer_load(const char *path, int32_t vocab, cv_meta *meta, cv_tokenizer_facts *facts, cv_error *err);
 
-/* ---- chat.c: chat templates -> role table ---- */
-
-/* The tokenizer's special tokens, which templates call bos_token, pad_token ... and additional_special_tokens. */
-typedef struct cv_specials {
-    const char *bos, *eos;                     /* zero-terminated, perhaps empty */
-    const char *unk, *sep, *pad, *cls, *mask;  /* NULL: there is none            */
-    const char *const *additional;             /* [n_additional]                 */
-    size_t n_additional;                       /* 0: there are none              */
-} cv_specials;
-
-/* Derives chat.start, chat.system.before ... from a Jinja chat template and verifies the table by rendering
- * conversations with both. Returns 0, -1 with err (bad template), or 1 with err saying what could not be derived. */
-int cv_chat_table(const char *jinja, size_t bytes, const cv_specials *specials, cv_meta *meta, cv_error *err);
-
 #endif

@@ -2,6 +2,7 @@
  *
  * describe.c - see describe.h */
 #include "describe.h"
+#include "chat/roles.h"
 #include "files.h"
 #include "gguf.h"
 #include "json.h"

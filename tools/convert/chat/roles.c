@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Unlicense
  *
- * chat.c - from a chat template to a role table
+ * roles.c - from a chat template to a role table
  *
  * A chat template is a program; a .harp file holds texts. The table is found by running the program on conversations
  * whose contents are unique marks and looking at what stands between the marks, and it is proved by running it on more
@@ -51,35 +51,29 @@
  * An empty system message is none. The texts hold special tokens by name; contents never do. Where two texts of the
  * table meet, the border between them is a matter of taste: they are to be joined before they are tokenized. Contents
  * are sampled: a template that looks at their length, say, is seen through only as far as the samples go. */
-#include "jinja.h"
+#include "roles.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { MAX_TURNS = 4, MAX_MESSAGES = 2 * MAX_TURNS, MAX_CONTENT = 1024, MAX_KEPT = 8, MAX_MARKS = 24 };
-enum { LEFT = 1, RIGHT = 2, BOTH = 3 };
-
-typedef struct piece { /* part of a rendered text */
-    const char *data;
-    size_t bytes;
-} piece;
 
 typedef struct table {
-    piece start, system_before, system_after, system_absent, user_before, user_after, user_first;
-    piece assistant_before, assistant_after, assistant_prompt;
+    cv_text start, system_before, system_after, system_absent, user_before, user_after, user_first;
+    cv_text assistant_before, assistant_after, assistant_prompt;
     int has_system, has_absent, has_first, has_prompt, last, bos;
     int system_trim, user_trim, assistant_trim, first_trim;
 } table;
 
 typedef struct work {
-    cv_jinja *parsed;
+    cv_template *parsed;
     const cv_specials *specials;
     const char *stem;     /* what marks are made of; not in the template */
     table t;
-    char *kept[MAX_KEPT]; /* rendered texts that pieces point into */
+    char *kept[MAX_KEPT]; /* rendered texts that others point into */
     size_t n_kept;
-    cv_mark marks[MAX_MARKS]; /* those that change contents */
+    cv_text marks[MAX_MARKS]; /* those that change contents */
     size_t n_marks;
     cv_error *err;
 } work;
@@ -87,7 +81,7 @@ typedef struct work {
 static int refuse(work *w, const char *why)
 {
     cv_fail(w->err, "%s", why);
-    return CV_JINJA_REFUSED;
+    return CV_TEMPLATE_REFUSED;
 }
 
 /* ---- conversations to try ---- */
@@ -134,16 +128,16 @@ static void make_probe(const work *w, probe *p, int system, size_t count, int st
 }
 
 /* The template's own text for a conversation; the caller frees it. */
-static int render(const work *w, const probe *p, int prompt, char **out, piece *whole)
+static int render(const work *w, const probe *p, int prompt, char **out, cv_text *whole)
 {
     cv_conversation c = {p->messages, p->count, prompt, w->specials};
-    int status = cv_jinja_render(w->parsed, &c, out, &whole->bytes, w->err);
+    int status = cv_template_render(w->parsed, &c, out, &whole->bytes, w->err);
     whole->data = *out;
     return status;
 }
 
-/* The same, kept until the end of the work, so that pieces may point into it. */
-static int render_kept(work *w, const probe *p, int prompt, piece *whole)
+/* The same, kept until the end of the work, so that other texts may point into it. */
+static int render_kept(work *w, const probe *p, int prompt, cv_text *whole)
 {
     char *out;
     if (w->n_kept == MAX_KEPT) return refuse(w, "the chat template needs too many probes");
@@ -152,58 +146,38 @@ static int render_kept(work *w, const probe *p, int prompt, piece *whole)
     return status;
 }
 
-/* ---- pieces ---- */
-
-static int same(piece a, piece b) { return a.bytes == b.bytes && (!a.bytes || !memcmp(a.data, b.data, a.bytes)); }
-
-static int begins(piece p, piece with)
-{
-    return p.bytes >= with.bytes && same((piece){p.data, with.bytes}, with);
-}
-
-static int ends(piece p, piece with)
-{
-    return p.bytes >= with.bytes && same((piece){p.data + (p.bytes - with.bytes), with.bytes}, with);
-}
-
-static piece without_begin(piece p, piece begin) { return (piece){p.data + begin.bytes, p.bytes - begin.bytes}; }
-
-static piece without_end(piece p, piece end) { return (piece){p.data, p.bytes - end.bytes}; }
+/* ---- texts between the contents ---- */
 
 /* What both begin with, but not with half a special token at its end: it ends in a place where a token could. */
-static piece common_begin(piece a, piece b)
+static cv_text common_begin(cv_text a, cv_text b)
 {
     size_t n = 0;
     while (n < a.bytes && n < b.bytes && a.data[n] == b.data[n]) n++;
     if (n == a.bytes && n == b.bytes) return a;
     while (n && !strchr(">]\n", a.data[n - 1])) n--;
-    return (piece){a.data, n};
+    return (cv_text){a.data, n};
 }
 
 /* What both end with, beginning where one of them or a special token begins. */
-static piece common_end(piece a, piece b)
+static cv_text common_end(cv_text a, cv_text b)
 {
     size_t n = 0;
     while (n < a.bytes && n < b.bytes && a.data[a.bytes - 1 - n] == b.data[b.bytes - 1 - n]) n++;
     while (n && n < a.bytes && n < b.bytes && !strchr("<[", a.data[a.bytes - n])) n--;
-    return (piece){a.data + (a.bytes - n), n};
+    return (cv_text){a.data + (a.bytes - n), n};
 }
 
-/* The only place of `what` in p. Returns how often it is there: 0, 1, or 2 for more. */
-static int find_once(piece p, const char *what, size_t *at)
+/* The first place of `what` in t. Returns how often it is there: 0, 1, or 2 for more. */
+static int find_once(cv_text t, const char *what, size_t *at)
 {
-    size_t n = strlen(what);
-    int times = 0;
-    for (size_t i = 0; i + n <= p.bytes && times < 2; i++) {
-        if (memcmp(p.data + i, what, n)) continue;
-        if (!times++) *at = i;
-    }
-    return times;
+    *at = text_find(t, text_of(what), 0);
+    if (*at == t.bytes) return 0;
+    return text_find(t, text_of(what), *at + 1) < t.bytes ? 2 : 1;
 }
 
 /* Cuts a rendered text at the marks of the messages, which must be there once each, in the given order. between has
- * one piece more than there are messages. */
-static int split(work *w, const probe *p, piece whole, const size_t *order, piece *between)
+ * one text more than there are messages. */
+static int split(work *w, const probe *p, cv_text whole, const size_t *order, cv_text *between)
 {
     size_t done = 0, at = 0;
     for (size_t i = 0; i < p->count; i++) {
@@ -212,19 +186,19 @@ static int split(work *w, const probe *p, piece whole, const size_t *order, piec
         if (times != 1) {
             cv_fail(w->err, "the chat template shows the content of a message (%s) %s", m->role,
                     times ? "more than once" : "changed, or not at all");
-            return CV_JINJA_REFUSED;
+            return CV_TEMPLATE_REFUSED;
         }
         if (at < done) return refuse(w, "the chat template changes the order of the messages");
-        between[i] = (piece){whole.data + done, at - done};
+        between[i] = (cv_text){whole.data + done, at - done};
         done = at + strlen(m->content);
     }
-    between[p->count] = (piece){whole.data + done, whole.bytes - done};
+    between[p->count] = (cv_text){whole.data + done, whole.bytes - done};
     return 0;
 }
 
-static int look(work *w, const probe *p, int prompt, piece *between)
+static int look(work *w, const probe *p, int prompt, cv_text *between)
 {
-    piece whole;
+    cv_text whole;
     int status = render_kept(w, p, prompt, &whole);
     return status ? status : split(w, p, whole, NULL, between);
 }
@@ -232,26 +206,26 @@ static int look(work *w, const probe *p, int prompt, piece *between)
 /* ---- the table ---- */
 
 typedef struct finds { /* what stands between the marks */
-    piece opening;                          /* before the first user content, no system message  */
-    piece to_assistant, to_user, to_prompt; /* user to assistant, assistant to user, user to end */
-    piece user_end, assistant_end;          /* ends of conversations that ask for no answer      */
+    cv_text opening;                          /* before the first user content, no system message  */
+    cv_text to_assistant, to_user, to_prompt; /* user to assistant, assistant to user, user to end */
+    cv_text user_end, assistant_end;          /* ends of conversations that ask for no answer      */
     int has_user_end, has_assistant_end;
-    piece before_system, after_system;
+    cv_text before_system, after_system;
 } finds;
 
 /* Takes the BOS token off the beginning of a conversation. */
-static int drop_bos(const work *w, piece *opening)
+static int drop_bos(const work *w, cv_text *opening)
 {
-    piece bos = {w->specials->bos, strlen(w->specials->bos)};
-    if (!bos.bytes || !begins(*opening, bos)) return 0;
-    *opening = without_begin(*opening, bos);
+    cv_text bos = text_of(w->specials->bos);
+    if (!bos.bytes || !text_begins(*opening, bos)) return 0;
+    *opening = text_after(*opening, bos.bytes);
     return 1;
 }
 
 static int find_turns(work *w, finds *f)
 {
     probe p;
-    piece between[MAX_MESSAGES + 1];
+    cv_text between[MAX_MESSAGES + 1];
     make_probe(w, &p, 0, 3, MARKED);
     int status = look(w, &p, 1, between);
     if (status) return status;
@@ -267,7 +241,7 @@ static int find_turns(work *w, finds *f)
 static int find_ends(work *w, finds *f)
 {
     probe p;
-    piece between[MAX_MESSAGES + 1];
+    cv_text between[MAX_MESSAGES + 1];
     make_probe(w, &p, 0, 1, MARKED);
     int status = look(w, &p, 0, between);
     f->has_user_end = !status;
@@ -281,22 +255,24 @@ static int find_ends(work *w, finds *f)
 }
 
 /* A system message in the last of two user messages: what differs from the conversation without it? */
-static int find_system_last(work *w, const probe *p, piece whole, finds *f)
+static int find_system_last(work *w, const probe *p, cv_text whole, finds *f)
 {
     static const size_t order[] = {1, 2, 0, 3};
-    piece between[MAX_MESSAGES + 1];
+    cv_text between[MAX_MESSAGES + 1];
     int status = split(w, p, whole, order, between);
     if (status) return status;
-    if (!begins(between[2], f->to_user)) return refuse(w, "the chat template changes its texts for a system message");
-    f->before_system = without_begin(between[2], f->to_user);
+    if (!text_begins(between[2], f->to_user)) {
+        return refuse(w, "the chat template changes its texts for a system message");
+    }
+    f->before_system = text_after(between[2], f->to_user.bytes);
     f->after_system = between[3];
     w->t.last = 1;
     return 0;
 }
 
-static int find_system_first(work *w, const probe *p, piece whole, finds *f)
+static int find_system_first(work *w, const probe *p, cv_text whole, finds *f)
 {
-    piece between[MAX_MESSAGES + 1];
+    cv_text between[MAX_MESSAGES + 1];
     int status = split(w, p, whole, NULL, between);
     if (status) return status;
     f->before_system = between[0];
@@ -309,11 +285,11 @@ static int find_system_first(work *w, const probe *p, piece whole, finds *f)
 static int find_system(work *w, finds *f)
 {
     probe p;
-    piece whole;
+    cv_text whole;
     size_t system = 0, answer = 0;
     make_probe(w, &p, 1, 3, MARKED);
     int status = render_kept(w, &p, 1, &whole);
-    if (status == CV_JINJA_RAISED) return 0;
+    if (status == CV_TEMPLATE_RAISED) return 0;
     if (status || !find_once(whole, p.contents[0], &system)) return status;
     w->t.has_system = 1;
     int later = find_once(whole, p.contents[2], &answer) == 1 && answer < system;
@@ -323,38 +299,38 @@ static int find_system(work *w, finds *f)
 static void place_turns(table *t, const finds *f)
 {
     t->user_after = common_begin(f->to_assistant, f->to_prompt);
-    if (f->has_user_end && begins(f->to_assistant, f->user_end) && begins(f->to_prompt, f->user_end)) {
+    if (f->has_user_end && text_begins(f->to_assistant, f->user_end) && text_begins(f->to_prompt, f->user_end)) {
         t->user_after = f->user_end;
     } else if (f->has_user_end) {
         t->user_after = common_begin(t->user_after, f->user_end);
     }
-    t->assistant_before = without_begin(f->to_assistant, t->user_after);
-    t->assistant_prompt = without_begin(f->to_prompt, t->user_after);
-    t->has_prompt = !same(t->assistant_before, t->assistant_prompt);
-    if (f->has_assistant_end && begins(f->to_user, f->assistant_end)) {
-        t->user_before = without_begin(f->to_user, f->assistant_end);
+    t->assistant_before = text_after(f->to_assistant, t->user_after.bytes);
+    t->assistant_prompt = text_after(f->to_prompt, t->user_after.bytes);
+    t->has_prompt = !text_same(t->assistant_before, t->assistant_prompt);
+    if (f->has_assistant_end && text_begins(f->to_user, f->assistant_end)) {
+        t->user_before = text_after(f->to_user, f->assistant_end.bytes);
     } else {
         t->user_before = common_end(f->to_user, f->opening);
     }
-    t->assistant_after = without_end(f->to_user, t->user_before);
+    t->assistant_after = text_before(f->to_user, t->user_before.bytes);
 }
 
 /* The texts before the first user message, with and without a system message, are made of start, system and user. */
 static void place_opening(table *t, const finds *f)
 {
     int first = t->has_system && !t->last; /* is there a system message before the first user message? */
-    piece head = t->user_before;
-    t->has_first = !ends(f->opening, head) || (first && !ends(f->after_system, head));
+    cv_text head = t->user_before;
+    t->has_first = !text_ends(f->opening, head) || (first && !text_ends(f->after_system, head));
     if (t->has_first) head = first ? common_end(f->opening, f->after_system) : f->opening;
     t->user_first = head;
-    t->start = without_end(f->opening, head);
+    t->start = text_before(f->opening, head.bytes);
     t->system_before = f->before_system;
     t->system_after = f->after_system;
     if (!first) return;
-    t->system_after = without_end(f->after_system, head);
-    t->has_absent = !begins(f->before_system, t->start);
+    t->system_after = text_before(f->after_system, head.bytes);
+    t->has_absent = !text_begins(f->before_system, t->start);
     if (!t->has_absent) {
-        t->system_before = without_begin(f->before_system, t->start);
+        t->system_before = text_after(f->before_system, t->start.bytes);
     } else {
         t->system_absent = t->start;
         t->start.bytes = 0;
@@ -364,21 +340,22 @@ static void place_opening(table *t, const finds *f)
 /* ---- white space around contents ---- */
 
 /* Which sides of a padded content lost their padding? The mark itself is found by its number. */
-static int trimmed(const work *w, piece whole, int number, int *sides)
+static int trimmed(const work *w, cv_text whole, int number, int *sides)
 {
     char mark[MAX_CONTENT];
     size_t at = 0;
     fill_content(w, MARKED, number, mark);
     if (find_once(whole, mark, &at) != 1) return -1;
-    piece before = {whole.data, at}, after = {whole.data + at + strlen(mark), whole.bytes - at - strlen(mark)};
-    *sides = (ends(before, (piece){" \t", 2}) ? 0 : LEFT) | (begins(after, (piece){"\t ", 2}) ? 0 : RIGHT);
+    cv_text before = {whole.data, at}, after = {whole.data + at + strlen(mark), whole.bytes - at - strlen(mark)};
+    *sides = text_ends(before, text_of(" \t")) ? 0 : TEXT_LEFT;
+    if (!text_begins(after, text_of("\t "))) *sides |= TEXT_RIGHT;
     return 0;
 }
 
 static int find_trims(work *w)
 {
     probe p;
-    piece whole = {"", 0};
+    cv_text whole = {"", 0};
     table *t = &w->t;
     char *out;
     make_probe(w, &p, 0, 3, PADDED);
@@ -405,7 +382,7 @@ typedef struct buffer {
     int failed;
 } buffer;
 
-static void add(buffer *b, piece p)
+static void add(buffer *b, cv_text p)
 {
     if (b->failed || !p.bytes) return;
     if (p.bytes > b->capacity - b->bytes) {
@@ -420,14 +397,11 @@ static void add(buffer *b, piece p)
     b->bytes += p.bytes;
 }
 
-static int is_blank(char c) { return c == ' ' || (c >= 9 && c <= 13); }
+static const cv_text blanks = {" \t\n\v\f\r", 6};
 
 static void add_content(buffer *b, const char *content, int trim)
 {
-    piece p = {content, strlen(content)};
-    for (; (trim & LEFT) && p.bytes && is_blank(p.data[0]); p.bytes--) p.data++;
-    while ((trim & RIGHT) && p.bytes && is_blank(p.data[p.bytes - 1])) p.bytes--;
-    add(b, p);
+    add(b, text_strip(text_of(content), blanks, trim));
 }
 
 static void add_system(const table *t, const char *content, buffer *b)
@@ -464,7 +438,7 @@ static void tell(const table *t, const probe *p, buffer *b)
 }
 
 /* Up to 40 bytes of p from where the texts part, without control characters. */
-static void quote(piece p, size_t from, char out[48])
+static void quote(cv_text p, size_t from, char out[48])
 {
     size_t n = 0;
     for (; n < 40 && from + n < p.bytes; n++) {
@@ -474,7 +448,7 @@ static void quote(piece p, size_t from, char out[48])
     out[n] = 0;
 }
 
-static int report_difference(work *w, const probe *p, int style, piece want, piece got)
+static int report_difference(work *w, const probe *p, int style, cv_text want, cv_text got)
 {
     char template_says[48], table_says[48];
     size_t at = 0;
@@ -487,20 +461,22 @@ static int report_difference(work *w, const probe *p, int style, piece want, pie
             "it says '%s' where the table would say '%s'",
             p->system ? "with a" : "without", (int)p->users, p->users > 1 ? "s" : "",
             style == SPACES || style == NEWLINES ? ", white space around contents" : "", template_says, table_says);
-    return CV_JINJA_REFUSED;
+    return CV_TEMPLATE_REFUSED;
 }
 
 static int prove_one(work *w, const probe *p, int style)
 {
     buffer b = {NULL, 0, 0, w->err, 0};
-    piece want = {"", 0};
+    cv_text want = {"", 0};
     char *out;
     int status = render(w, p, 1, &out, &want);
     if (status) return status;
     tell(&w->t, p, &b);
-    piece got = {b.data ? b.data : "", b.bytes};
-    if (b.failed) status = CV_JINJA_BAD;
-    else if (drop_bos(w, &want) != w->t.bos || !same(want, got)) status = report_difference(w, p, style, want, got);
+    cv_text got = {b.data ? b.data : "", b.bytes};
+    if (b.failed) status = CV_TEMPLATE_BAD;
+    else if (drop_bos(w, &want) != w->t.bos || !text_same(want, got)) {
+        status = report_difference(w, p, style, want, got);
+    }
     free(out);
     free(b.data);
     return status;
@@ -524,7 +500,7 @@ static int prove(work *w)
 /* ---- where the proof ends ---- */
 
 /* Does the table fail for contents that have the mark inside, at both ends, or are the mark? 1, 0, or -1 with err. */
-static int is_special(work *w, cv_mark mark)
+static int is_special(work *w, cv_text mark)
 {
     static const char *const formats[] = {"before %.*s %d %.*s after", "%.*s%d%.*s", "%.*s"};
     probe p;
@@ -541,12 +517,10 @@ static int is_special(work *w, cv_mark mark)
 
 static int find_marks(work *w)
 {
-    cv_mark found[MAX_MARKS];
-    size_t count = cv_jinja_marks(w->parsed, found, MAX_MARKS);
+    cv_text found[MAX_MARKS];
+    size_t count = cv_template_marks(w->parsed, found, MAX_MARKS);
     for (size_t i = 0; i < count; i++) {
-        size_t blanks = 0;
-        while (blanks < found[i].bytes && is_blank(found[i].data[blanks])) blanks++;
-        if (blanks == found[i].bytes || found[i].bytes > MAX_CONTENT / 4) continue;
+        if (!text_strip(found[i], blanks, TEXT_BOTH).bytes || found[i].bytes > MAX_CONTENT / 4) continue;
         int special = is_special(w, found[i]);
         if (special < 0) return -1;
         if (special) w->marks[w->n_marks++] = found[i];
@@ -559,8 +533,8 @@ static int write_marks(const work *w, cv_meta *meta)
 {
     buffer b = {NULL, 0, 0, w->err, 0};
     for (size_t i = 0; i < w->n_marks; i++) {
-        if (i) add(&b, (piece){"\n", 1});
-        add(&b, (piece){w->marks[i].data, w->marks[i].bytes});
+        if (i) add(&b, (cv_text){"\n", 1});
+        add(&b, (cv_text){w->marks[i].data, w->marks[i].bytes});
     }
     int status = b.failed ? -1 : w->n_marks ? cv_meta_text(meta, "chat.marks", b.data, b.bytes, w->err) : 0;
     free(b.data);
@@ -569,59 +543,50 @@ static int write_marks(const work *w, cv_meta *meta)
 
 /* ---- the whole ---- */
 
-static int write_text(cv_meta *meta, const char *key, piece p, cv_error *err)
-{
-    return cv_meta_text(meta, key, p.bytes ? p.data : "", p.bytes, err);
-}
-
-static int write_integer(cv_meta *meta, const char *key, int value, cv_error *err)
-{
-    return value ? cv_meta_integer(meta, key, value, err) : 0;
-}
-
-static int write_system(const table *t, cv_meta *meta, cv_error *err)
-{
-    int status = write_text(meta, "chat.system.before", t->system_before, err);
-    if (!status) status = write_text(meta, "chat.system.after", t->system_after, err);
-    if (!status && t->has_absent) status = write_text(meta, "chat.system.absent", t->system_absent, err);
-    if (!status) status = write_integer(meta, "chat.system.last", t->last, err);
-    return status ? status : write_integer(meta, "chat.system.trim", t->system_trim, err);
-}
-
-static int write_turns(const table *t, cv_meta *meta, cv_error *err)
-{
-    int status = t->has_first ? write_text(meta, "chat.user.first", t->user_first, err) : 0;
-    if (!status) status = write_text(meta, "chat.user.before", t->user_before, err);
-    if (!status) status = write_text(meta, "chat.user.after", t->user_after, err);
-    if (!status) status = write_text(meta, "chat.assistant.before", t->assistant_before, err);
-    if (!status) status = write_text(meta, "chat.assistant.after", t->assistant_after, err);
-    if (!status && t->has_prompt) status = write_text(meta, "chat.assistant.prompt", t->assistant_prompt, err);
-    return status;
-}
-
+/* Every entry that is present, in the order in which they stand in the file: a text, or if there is none an integer. */
 static int write_table(const work *w, cv_meta *meta)
 {
     const table *t = &w->t;
-    int status = write_text(meta, "chat.start", t->start, w->err);
-    if (!status && *w->specials->bos) status = cv_meta_integer(meta, "chat.bos", t->bos, w->err);
-    if (!status && t->has_system) status = write_system(t, meta, w->err);
-    if (!status) status = write_turns(t, meta, w->err);
-    if (!status) status = write_integer(meta, "chat.user.trim", t->user_trim, w->err);
-    if (!status && t->first_trim != t->user_trim && (t->has_system || t->has_absent)) {
-        status = cv_meta_integer(meta, "chat.user.first.trim", t->first_trim, w->err);
+    int system = t->has_system, follows = (system || t->has_absent) && t->first_trim != t->user_trim, status = 0;
+    const struct {
+        const char *key;
+        const cv_text *text;
+        int present, integer;
+    } entries[] = {
+        {"chat.start", &t->start, 1, 0},
+        {"chat.bos", NULL, *w->specials->bos != 0, t->bos},
+        {"chat.system.before", &t->system_before, system, 0},
+        {"chat.system.after", &t->system_after, system, 0},
+        {"chat.system.absent", &t->system_absent, system && t->has_absent, 0},
+        {"chat.system.last", NULL, system && t->last, t->last},
+        {"chat.system.trim", NULL, system && t->system_trim, t->system_trim},
+        {"chat.user.first", &t->user_first, t->has_first, 0},
+        {"chat.user.before", &t->user_before, 1, 0},
+        {"chat.user.after", &t->user_after, 1, 0},
+        {"chat.assistant.before", &t->assistant_before, 1, 0},
+        {"chat.assistant.after", &t->assistant_after, 1, 0},
+        {"chat.assistant.prompt", &t->assistant_prompt, t->has_prompt, 0},
+        {"chat.user.trim", NULL, t->user_trim, t->user_trim},
+        {"chat.user.first.trim", NULL, follows, t->first_trim},
+        {"chat.assistant.trim", NULL, t->assistant_trim, t->assistant_trim},
+    };
+    for (size_t i = 0; !status && i < sizeof entries / sizeof *entries; i++) {
+        const cv_text *p = entries[i].text;
+        if (!entries[i].present) continue;
+        if (p) status = cv_meta_text(meta, entries[i].key, p->bytes ? p->data : "", p->bytes, w->err);
+        else status = cv_meta_integer(meta, entries[i].key, entries[i].integer, w->err);
     }
-    if (!status) status = write_integer(meta, "chat.assistant.trim", t->assistant_trim, w->err);
     return status ? status : write_marks(w, meta);
 }
 
 /* Marks must be words that no template says by itself. */
-static int choose_stem(work *w, const char *jinja, size_t bytes)
+static int choose_stem(work *w, const char *source, size_t bytes)
 {
     static const char *const stems[] = {"Zqxj", "Wvkq", "Jxzk", "Qgvw"};
     size_t at;
     for (size_t i = 0; i < sizeof stems / sizeof *stems; i++) {
         w->stem = stems[i];
-        if (!find_once((piece){jinja, bytes}, stems[i], &at)) return 0;
+        if (!find_once((cv_text){source, bytes}, stems[i], &at)) return 0;
     }
     return refuse(w, "the chat template contains every word that could mark a content");
 }
@@ -641,17 +606,17 @@ static int derive(work *w)
     return status ? status : find_marks(w);
 }
 
-int cv_chat_table(const char *jinja, size_t bytes, const cv_specials *specials, cv_meta *meta, cv_error *err)
+int cv_chat_table(const char *source, size_t bytes, const cv_specials *specials, cv_meta *meta, cv_error *err)
 {
     work w;
     memset(&w, 0, sizeof w);
     w.specials = specials;
     w.err = err;
-    int status = cv_jinja_parse(jinja, bytes, &w.parsed, err);
-    if (!status) status = choose_stem(&w, jinja, bytes);
+    int status = cv_template_parse(source, bytes, &w.parsed, err);
+    if (!status) status = choose_stem(&w, source, bytes);
     if (!status) status = derive(&w);
     if (!status) status = write_table(&w, meta);
     for (size_t i = 0; i < w.n_kept; i++) free(w.kept[i]);
-    cv_jinja_free(w.parsed);
+    cv_template_free(w.parsed);
     return status < 0 ? -1 : status > 0;
 }
