@@ -188,7 +188,7 @@ $(B)/test_numbers: tests/test_numbers.c harp.h harp_impl.c
 # The converter with every call of memory and files led through the test, which makes them fail.
 FAULTY = -std=c99 -D_DEFAULT_SOURCE -Wall -Wextra -O1 -include tests/faults.h
 $(B)/test_convert_faults: tests/test_convert_faults.c tests/faults.h $(CONVERT) $(CONVERT_HEADERS) $(B)/harp_impl.o
-	@mkdir -p $(B)/faulty
+	@rm -rf $(B)/faulty && mkdir -p $(B)/faulty
 	for c in $(CONVERT); do $(CC) $(FAULTY) -Dmain=convert_main -c $$c -o $(B)/faulty/$$(basename $$c .c).o || exit 1; done
 	$(CC) $(TEST_FLAGS) $(LDFLAGS) $(CFLAGS) tests/test_convert_faults.c $(B)/faulty/*.o $(B)/harp_impl.o -o $@ $(LIBS)
 
