@@ -69,13 +69,14 @@ $(B)/harp_impl.o: harp.h harp_impl.c
 	@mkdir -p $(B)
 	$(COMPILE) -c harp_impl.c -o $@
 
-# The converter, which leans on the library for --check alone. ground/ is what other programs share with it:
-# host.c, the system as all of them see it, sort.c and show.c.
+# The converter, which leans on the library to check what it wrote. tools/convert/ground is what other programs share
+# with it; model and file make a .harp file of what is not a checkpoint, for the benchmark.
 CONVERT = $(wildcard tools/convert/*.c tools/convert/*/*.c)
 CONVERT_HEADERS = $(wildcard tools/convert/*.h tools/convert/*/*.h)
 CONVERT_OBJECTS = $(CONVERT:tools/convert/%.c=$(B)/tools/%.o)
-HOST = $(B)/tools/ground/host.o
-SORT = $(B)/tools/ground/sort.o
+GROUND = $(filter $(B)/tools/ground/%,$(CONVERT_OBJECTS))
+POUR = $(filter $(B)/tools/ground/% $(B)/tools/model/% $(B)/tools/file/%,$(CONVERT_OBJECTS))
+PARTS = $(filter-out $(B)/tools/convert.o $(B)/tools/check.o,$(CONVERT_OBJECTS))
 
 $(B)/tools/%.o: tools/convert/%.c $(CONVERT_HEADERS)
 	@mkdir -p $(@D)
@@ -87,8 +88,8 @@ $(B)/harp-convert$(E): $(CONVERT_OBJECTS) $(B)/harp_impl.o
 # The command line and the small examples.
 COMMAND = $(wildcard examples/harp/*.c)
 
-$(B)/harp$(E): $(COMMAND) examples/harp/cli.h $(HOST) $(B)/harp_impl.o
-	$(LINK) $(COMMAND) $(HOST) $(B)/harp_impl.o -o $@ $(LIBS)
+$(B)/harp$(E): $(COMMAND) examples/harp/cli.h $(GROUND) $(B)/harp_impl.o
+	$(LINK) $(COMMAND) $(GROUND) $(B)/harp_impl.o -o $@ $(LIBS)
 
 $(B)/hello$(E) $(B)/own_measure$(E): $(B)/%$(E): examples/%.c $(B)/harp_impl.o
 	$(LINK) $< $(B)/harp_impl.o -o $@ $(LIBS)
@@ -100,13 +101,11 @@ $(B)/no_malloc$(E): examples/no_malloc.c harp.h harp_impl.c
 # The paper's table.
 EVAL = $(wildcard examples/eval/*.c)
 
-$(B)/harp-eval$(E): $(EVAL) examples/eval/eval.h $(HOST) $(B)/harp_impl.o
-	$(LINK) $(EVAL) $(HOST) $(B)/harp_impl.o -o $@ $(LIBS)
+$(B)/harp-eval$(E): $(EVAL) examples/eval/eval.h $(GROUND) $(B)/harp_impl.o
+	$(LINK) $(EVAL) $(GROUND) $(B)/harp_impl.o -o $@ $(LIBS)
 
 # The benchmark makes its random models with the converter's plan and writer.
 BENCH = $(wildcard examples/bench/*.c)
-POUR = $(filter-out $(B)/tools/convert.o $(B)/tools/check.o,$(CONVERT_OBJECTS))
-
 $(B)/harp-bench$(E): $(BENCH) examples/bench/bench.h $(POUR) $(B)/harp_impl.o
 	$(LINK) $(BENCH) $(POUR) $(B)/harp_impl.o -o $@ $(LIBS)
 
@@ -128,35 +127,16 @@ $(B)/test_words: tests/test_words.c harp.h harp_impl.c
 	@mkdir -p $(B)
 	$(CC) $(TEST_FLAGS) $(LDFLAGS) -O1 -DHARP_NO_SIMD tests/test_words.c -o $@ $(LIBS)
 
-# Parts of the converter: JSON.
-JSON = tools/convert/json.c tools/convert/kinds.c tools/convert/files.c tools/convert/util.c
+# These look into the converter, of which they get all but the program itself.
+PARTS_OF_CONVERTER = chat gguf quality
 
-$(B)/variants: tests/variants.c $(JSON) $(HOST) $(SORT) $(CONVERT_HEADERS)
-	@mkdir -p $(B)
-	$(LINK) -Itools/convert tests/variants.c $(JSON) $(HOST) $(SORT) -o $@ $(LIBS)
-
-# Parts of the converter: chat templates.
-CHAT = $(wildcard tools/convert/chat/*.c) tools/convert/meta.c tools/convert/util.c
-
-$(B)/test_chat: tests/test_chat.c $(CHAT) $(CONVERT_HEADERS)
-	@mkdir -p $(B)
-	$(LINK) tests/test_chat.c $(CHAT) -o $@ $(LIBS)
-
-# Parts of the converter: GGUF files.
-GGUF = tools/convert/gguf.c tools/convert/dequantize.c tools/convert/quantize.c tools/convert/files.c tools/convert/util.c
-
-$(B)/test_gguf: tests/test_gguf.c $(GGUF) $(HOST) $(SORT) $(CONVERT_HEADERS)
-	@mkdir -p $(B)
-	$(LINK) -Itools/convert tests/test_gguf.c $(GGUF) $(HOST) $(SORT) -o $@ $(LIBS)
-
-$(B)/test_quality: tests/test_quality.c tools/convert/quantize.c tools/convert/quantize.h
-	@mkdir -p $(B)
-	$(LINK) -Itools/convert tests/test_quality.c tools/convert/quantize.c -o $@ $(LIBS)
+$(PARTS_OF_CONVERTER:%=$(B)/test_%) $(B)/variants: $(B)/%: tests/%.c $(PARTS)
+	$(LINK) -Itools/convert $< $(PARTS) -o $@ $(LIBS)
 
 # These use the library as a stranger would.
 USERS = conformance convert tokenizer decoders eval slices threads
 
-$(B)/test_eval: $(EVAL) examples/eval/eval.h $(HOST)
+$(B)/test_eval: $(EVAL) examples/eval/eval.h $(GROUND)
 
 $(USERS:%=$(B)/test_%): $(B)/test_%: tests/test_%.c $(B)/harp_impl.o
 	$(CC) $(TEST_FLAGS) $(LDFLAGS) $(CFLAGS) $< $(filter %.o,$^) -o $@ $(LIBS)

@@ -23,9 +23,9 @@ build() {
     rm -rf $B && mkdir -p $B/files
     clang $flags -c harp_impl.c -o $B/harp_impl.o || return 1
     for t in conformance tokenizer threads decoders slices; do linked test_$t tests/test_$t.c || return 1; done
-    linked harp examples/harp/*.c tools/convert/ground/host.c || return 1
+    linked harp examples/harp/*.c tools/convert/ground/*.c || return 1
     linked harp-convert tools/convert/*.c tools/convert/*/*.c || return 1
-    clang -std=c99 -O1 -w -Itools/convert tests/variants.c tools/convert/json.c tools/convert/kinds.c tools/convert/files.c tools/convert/util.c tools/convert/ground/*.c -o $B/variants -lm -pthread || return 1
+    clang -std=c99 -O1 -w -Itools/convert tests/variants.c tools/convert/ground/*.c -o $B/variants -lm -pthread || return 1
     for t in models format faults numbers words; do alone $t $plain || return 1; done
     alone faults-stdio $plain -DHARP_NO_MMAP || return 1
     clang $flags $plain -DHARP_NO_STDIO -DHARP_NO_MMAP -DHARP_NO_MALLOC tests/test_files.c harp_impl.c -o $B/test_files-none \

@@ -2,7 +2,8 @@
  *
  * test_chat.c - chat templates: the evaluator, the role table, hostile templates
  *
- *   cc -std=c99 -o test_chat tests/test_chat.c tools/convert/chat/?*.c tools/convert/meta.c tools/convert/util.c
+ *   cc -std=c99 -o test_chat tests/test_chat.c tools/convert/chat/?*.c tools/convert/file/meta.c \
+ *       tools/convert/ground/?*.c
  *   ./test_chat [folder with chat_template_vectors.json and *.jinja; else ../shared/data/chat]
  *
  * Run from the root of the repository. Without the vectors those parts are skipped. */

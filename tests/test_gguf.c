@@ -5,8 +5,8 @@
  *     test_gguf BLOCKS FILE       BLOCKS: tests/fixtures/gguf/blocks.bin; FILE: to write into
  *
  * BLOCKS holds random blocks of each type and the floats that ggml's reference for Python makes of them. */
-#include "bytes.h"
-#include "gguf.h"
+#include "containers/gguf.h"
+#include "ground/bytes.h"
 
 #include <stdio.h>
 #include <stdlib.h>

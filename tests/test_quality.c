@@ -9,7 +9,7 @@
  * 32 / (12 * 127^2), a 6000th), and where the weights fall between the steps is luck. With one weight in a hundred 20 times
  * as large, amax / 127 gives 39.0 dB, the best of 257 scales for each group, each with a least-squares fit, 39.4. Groups of
  * 16 would give 41.9, for 6 % more bytes. */
-#include "quantize.h"
+#include "file/quantize.h"
 
 #include <math.h>
 #include <stdio.h>

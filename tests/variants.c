@@ -9,9 +9,9 @@
  *     fused    with q, k, v and gate, up as one tensor each (qkv_proj, gate_up_proj), biases too
  *     split    with qkv_proj, gate_up_proj taken apart; QUERIES and KEYS are the rows of q and of k
  *     bare     with the first word of each name left out */
-#include "bytes.h"
-#include "files.h"
-#include "json.h"
+#include "ground/bytes.h"
+#include "ground/files.h"
+#include "ground/json.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -4,8 +4,8 @@
  * integers goes through the converter's own plan and writer. */
 #include "bench.h"
 
-#include "../../tools/convert/model.h"
-#include "../../tools/convert/pour.h"
+#include "../../tools/convert/file/pour.h"
+#include "../../tools/convert/model/rope.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Unlicense
  *
  * fuzz_json.c - the converter's JSON reader: every text is parsed or refused, and what is parsed hangs together */
-#include "../../tools/convert/json.h"
+#include "../../tools/convert/ground/json.h"
 #include "fuzz.h"
 
 static void look_at(const cv_json *j, uint32_t node, cv_error *err)

@@ -5,7 +5,7 @@
  * If the first byte is '{', the input is a header, to which its length and data bytes are added, as many as its last
  * offset wants; otherwise it is the file itself. Beside it stands a config.json that the seed model.json fits. */
 #include "converted.h"
-#include "../../tools/convert/safetensors.h"
+#include "../../tools/convert/containers/safetensors.h"
 
 enum { MOST_BYTES = 1 << 16 };
 

@@ -18,8 +18,7 @@ command=$2
 shift 2
 here=tests/fuzz
 library="harp tokenizer session machine"
-converter="json safetensors tokenizer_file roundtrip chat llama2c huggingface"
-[ ! -f tools/convert/gguf.c ] || converter="$converter gguf"
+converter="json safetensors tokenizer_file roundtrip chat llama2c huggingface gguf"
 sources=$(ls tools/convert/*.c tools/convert/*/*.c | grep -v -e '/convert\.c$') # that one is in converted.h
 flags="-std=c99 -D_POSIX_C_SOURCE=200809L -g -Wno-unused-function"
 checks="-fsanitize=address,undefined,float-cast-overflow -fno-sanitize=null,alignment -fno-sanitize-recover=all"

@@ -6,11 +6,10 @@ converter_under_sanitizers() {
     mkdir -p $W/files
     $B/test_convert $W/harp-convert $W/files
 }
-gguf="tools/convert/gguf.c tools/convert/dequantize.c tools/convert/quantize.c tools/convert/files.c tools/convert/util.c
-    tools/convert/ground/*.c"
 gguf_under_sanitizers() {
     can $sanitized || return 0
-    $sanitized -O1 -Itools/convert tests/test_gguf.c $gguf -o $W/gguf -lm -pthread && $W/gguf $F/gguf/blocks.bin $W/x.gguf
+    $sanitized -O1 -Itools/convert tests/test_gguf.c tools/convert/containers/*.c tools/convert/ground/*.c \
+        -o $W/gguf -lm -pthread && $W/gguf $F/gguf/blocks.bin $W/x.gguf
 }
 
 bounds_in_32_bits() { # some x86-64 kernels are built without the 32-bit system calls

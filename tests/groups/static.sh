@@ -6,3 +6,4 @@ if [ "$all" = all ]; then
     run "static analysis, cppcheck" sh tests/static.sh $B cppcheck
     run "proofs" sh tests/static.sh $B proof
 fi
+run "the floors of the converter" sh tests/floors.sh

@@ -5,11 +5,10 @@
  * The library reads the file as every program will; after that its head may be trusted, and the table of tensors, which
  * the library does not show, is read from it here. */
 #include "check.h"
-#include "bytes.h"
-#include "files.h"
+#include "file/writer.h"
+#include "ground/bytes.h"
+#include "ground/kinds.h"
 #include "ground/show.h"
-#include "kinds.h"
-#include "writer.h"
 
 #include "../../harp.h"
 

@@ -4,7 +4,9 @@
 #ifndef HARP_CONVERT_CHECK_H
 #define HARP_CONVERT_CHECK_H
 
-#include "convert.h"
+#include "ground/error.h"
+
+#include <stdint.h>
 
 int cv_check(const char *path, cv_error *err); /* prints a table to stdout */
 

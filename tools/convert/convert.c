@@ -2,15 +2,24 @@
  *
  * convert.c - the program: other people's checkpoints -> .harp
  *
- * The order of events: open the source, collect the metadata (describe.c), plan the tensors (model.c), pour the weights
- * through the quantizer (pour.c, quantize.c) into a file that appears only when it is whole (writer.c, files.c). */
-#include "bytes.h"
+ * The order of events: open the source, collect the metadata (describe.c), plan the tensors, pour the weights through
+ * the quantizer into a file that appears only when it is whole. The folders are floors, each of which leans on those
+ * below it alone:
+ *
+ *     formats/      a model as its source has it: Hugging Face, GGUF, llama2.c, or none
+ *     tokenizer/    a tokenizer as its source has it -> tables        chat/    a template -> a table of roles
+ *     containers/   files that hold named tensors: safetensors, GGUF
+ *     file/         the .harp file: metadata, plan, rounding, writing
+ *     model/        what a model is, whatever its source
+ *     ground/       errors, bytes, JSON, files, sorting, the system
+ */
 #include "check.h"
 #include "describe.h"
-#include "files.h"
-#include "gguf.h"
+#include "containers/gguf.h"
+#include "file/pour.h"
+#include "formats/formats.h"
+#include "ground/bytes.h"
 #include "ground/show.h"
-#include "pour.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -3,10 +3,10 @@
  * describe.c - see describe.h */
 #include "describe.h"
 #include "chat/roles.h"
-#include "files.h"
-#include "gguf.h"
-#include "json.h"
-#include "model.h"
+#include "containers/gguf.h"
+#include "file/plan.h"
+#include "formats/formats.h"
+#include "ground/json.h"
 
 #include <stdio.h>
 #include <stdlib.h>

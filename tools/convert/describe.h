@@ -4,7 +4,9 @@
 #ifndef HARP_CONVERT_DESCRIBE_H
 #define HARP_CONVERT_DESCRIBE_H
 
-#include "source.h"
+#include "file/meta.h"
+#include "model/source.h"
+#include "tokenizer/tokenizer.h"
 
 enum { CV_MOST_CHAT = 16 };
 

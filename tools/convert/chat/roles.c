@@ -52,6 +52,7 @@
  * table meet, the border between them is a matter of taste: they are to be joined before they are tokenized. Contents
  * are sampled: a template that looks at their length, say, is seen through only as far as the samples go. */
 #include "roles.h"
+#include "text.h"
 
 #include <stdio.h>
 #include <stdlib.h>

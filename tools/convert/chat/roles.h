@@ -5,6 +5,7 @@
 #define HARP_ROLES_H
 
 #include "template.h"
+#include "../file/meta.h"
 
 /* Derives chat.start, chat.system.before ... from a chat template and verifies the table by rendering conversations
  * with both. Returns 0, -1 with err (bad template), or 1 with err saying what could not be derived. */

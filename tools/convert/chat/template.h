@@ -8,8 +8,8 @@
 #ifndef HARP_TEMPLATE_H
 #define HARP_TEMPLATE_H
 
-#include "../convert.h"
 #include "text.h"
+#include "../ground/error.h"
 
 typedef struct cv_template cv_template; /* a parsed template */
 
