@@ -35,8 +35,8 @@ if wanted cppcheck cppcheck; then
     say cppcheck
 fi
 if wanted analyzer gcc; then
-    # The analyzer does not follow ownership through realloc in cv_grow, so leaks and uses of grown blocks are left to the
-    # injected failures under AddressSanitizer, which run every path.
+    # The analyzer does not follow ownership through realloc in cv_grow, so leaks and uses of grown blocks are left to
+    # the injected failures under AddressSanitizer, which run every path.
     : > $B/said
     for c in harp_impl.c tools/convert/*.c tools/convert/*/*.c; do
         timeout 400 gcc -std=c99 -D_POSIX_C_SOURCE=200809L -O1 -DHARP_NO_SIMD -fanalyzer -Wno-analyzer-malloc-leak -Wno-analyzer-use-of-uninitialized-value \
