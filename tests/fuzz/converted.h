@@ -13,7 +13,7 @@
 #undef main
 
 #include "../../harp.h"
-#include "../../tools/convert/tokenizer/vocab.h"
+#include "../../tools/convert/tokenizer/tokenizer.h"
 #include "fuzz_file.h"
 
 enum { FZ_MOST_TEXT = 512, FZ_MOST_WEIGHTS = 1 << 22, FZ_MOST_MEMORY = 1 << 26, FZ_TOKENS = 8, FZ_CONTEXT = 16 };

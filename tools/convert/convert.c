@@ -215,12 +215,12 @@ static void report(const cv_request *r, const cv_description *d, const cv_source
                           cv_loss_rms(&losses[i]), sqrt(losses[i].weight2 / (double)losses[i].n));
     if (r->quiet) return;
     if (d->has_tokenizer)
-        show_line(stdout, "%s: %.0f weights, %d tokens", r->out, (double)plan->weights, (int)d->tokenizer.n_tokens);
+        show_line(stdout, "%s: %.0f weights, %d tokens", r->out, (double)plan->weights, (int)d->n_tokens);
     else
         show_line(stdout, "%s: %.0f weights; no tokenizer: the model takes token ids only", r->out,
                   (double)plan->weights);
     if (source->note) show_line(stderr, "harp-convert: note: %s", source->note);
-    if (d->tokenizer.note[0]) show_line(stderr, "harp-convert: note: tokenizer: %s", d->tokenizer.note);
+    if (d->tokenizer_note[0]) show_line(stderr, "harp-convert: note: tokenizer: %s", d->tokenizer_note);
     if (!d->chat_note[0]) return;
     show_line(stderr, "harp-convert: note: no chat format could be derived from the template: %s", d->chat_note);
     show_line(stderr, "harp-convert: note: --chat says it by hand");

@@ -3,16 +3,13 @@
  * describe.c - see describe.h */
 #include "describe.h"
 #include "chat/roles.h"
-#include "containers/gguf.h"
 #include "file/plan.h"
 #include "formats/formats.h"
-#include "ground/json.h"
+#include "tokenizer/tokenizer.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum { MOST_TEMPLATE_BYTES = 1 << 20, MOST_CONFIG_BYTES = 1 << 24 };
 
 static int put_text(cv_meta *meta, const char *key, const char *text, cv_error *err)
 {
@@ -44,83 +41,27 @@ static int put_names(cv_meta *meta, const cv_request *r, cv_error *err)
 
 /* ---- tokenizer ---- */
 
-/* A folder or a GGUF file has its own; another file's must be named: nothing tells which of its neighbours belongs to it. */
-static int put_tokenizer(cv_description *d, const cv_request *r, int32_t vocab, cv_error *err)
+/* The one that the command line names, or the model's own; source is NULL for --vocab-only, where IN is the tokenizer. A
+ * folder or a GGUF file has its own; nothing tells which of another file's neighbours belongs to it. */
+static int open_tokenizer(cv_tokenizer *t, const cv_request *r, const cv_source *source, cv_error *err)
 {
-    int has_own = r->tokenizer || r->vocab_only || host_kind_of(r->in) == HOST_FOLDER ? 1 : cv_is_gguf(r->in, err);
-    const char *path = r->tokenizer ? r->tokenizer : r->in;
-    d->tokenizer.bos = d->tokenizer.eos = -1;
-    if (has_own <= 0) return has_own;
-    int result = cv_tokenizer_load(path, vocab, &d->meta, &d->tokenizer, err);
-    if (result < 0) return -1;
-    if (result == 1 && (r->tokenizer || r->vocab_only)) return cv_fail(err, "%.300s: there is no tokenizer", path);
-    d->has_tokenizer = result == 0;
+    const char *path = r->tokenizer ? r->tokenizer : source ? source->folder : r->in;
+    memset(t, 0, sizeof *t);
+    if (!r->tokenizer && source && source->gguf) return cv_tokenizer_of_gguf(t, source->gguf, r->in, err);
+    if (!path) return 0;
+    if (cv_tokenizer_open(t, path, err) < 0) return -1;
+    if (!t->is_there && (r->tokenizer || !source)) return cv_fail(err, "%.300s: there is no tokenizer", path);
     return 0;
 }
 
 /* The tokenizer knows its own begin and end tokens; the configuration may know more end tokens. */
-static int settle_tokens(const cv_description *d, cv_facts *facts, cv_error *err)
+static int settle_tokens(const cv_tokenizer *t, cv_facts *facts, cv_error *err)
 {
-    if (d->has_tokenizer && d->tokenizer.bos >= 0) facts->bos = d->tokenizer.bos;
-    if (d->has_tokenizer && d->tokenizer.eos >= 0) return cv_add_end(facts, d->tokenizer.eos, "the tokenizer", err);
-    return 0;
+    if (t->is_there && t->bos >= 0) facts->bos = t->bos;
+    return t->is_there && t->eos >= 0 ? cv_add_end(facts, t->eos, "the tokenizer", err) : 0;
 }
 
 /* ---- chat ---- */
-
-/* The template in tokenizer_config.json: a text, or several with names, of which "default" counts. */
-static const char *template_in(const cv_json *config, size_t *bytes)
-{
-    uint32_t node = cv_json_get(config, 0, "chat_template");
-    if (cv_json_type_of(config, node) != CV_JSON_ARRAY) return cv_json_string(config, node, bytes);
-    for (uint32_t i = cv_json_first(config, node); i != CV_JSON_NONE; i = cv_json_next(config, i))
-        if (cv_json_is(config, cv_json_get(config, i, "name"), "default"))
-            return cv_json_string(config, cv_json_get(config, i, "template"), bytes);
-    return NULL;
-}
-
-static char *copy_text(const char *text, size_t bytes, cv_error *err)
-{
-    char *copy = cv_alloc(bytes + 1, 1, err);
-    if (copy) memcpy(copy, text, bytes);
-    return copy;
-}
-
-static int find_template_in_gguf(const char *path, char **text, size_t *bytes, cv_error *err)
-{
-    cv_gguf g;
-    const char *found = NULL;
-    int failed = cv_gguf_open(&g, path, err) < 0;
-    if (!failed) found = cv_gguf_string(cv_gguf_find(&g, "tokenizer.chat_template"), bytes);
-    if (found && *bytes > MOST_TEMPLATE_BYTES) failed = cv_fail(err, "%.200s: the chat template is too long", path);
-    if (found && !failed) failed = !(*text = copy_text(found, *bytes, err));
-    cv_gguf_close(&g);
-    return failed ? -1 : found != NULL;
-}
-
-/* tokenizer_config.json of a folder; otherwise, or if it is not there, nothing. */
-static int load_config(const char *folder, cv_json *config, cv_error *err)
-{
-    char path[HOST_PATH_BYTES];
-    memset(config, 0, sizeof *config);
-    if (host_kind_of(folder) != HOST_FOLDER) return 0;
-    if (cv_path_join(path, sizeof path, folder, "tokenizer_config.json", err) < 0) return -1;
-    return cv_file_exists(path) ? cv_json_load(config, path, MOST_CONFIG_BYTES, err) : 0;
-}
-
-/* 1: *text is the template, to be freed; 0: there is none. Newer folders keep it in a file of its own. */
-static int find_template(const char *folder, const cv_json *config, char **text, size_t *bytes, cv_error *err)
-{
-    char path[HOST_PATH_BYTES];
-    int is_gguf = cv_is_gguf(folder, err);
-    if (is_gguf) return is_gguf < 0 ? -1 : find_template_in_gguf(folder, text, bytes, err);
-    if (host_kind_of(folder) != HOST_FOLDER) return 0;
-    if (cv_path_join(path, sizeof path, folder, "chat_template.jinja", err) < 0) return -1;
-    if (cv_file_exists(path)) return cv_read_file(path, MOST_TEMPLATE_BYTES, text, bytes, err) < 0 ? -1 : 1;
-    const char *found = template_in(config, bytes);
-    *text = found ? copy_text(found, *bytes, err) : NULL;
-    return !found ? 0 : *text ? 1 : -1;
-}
 
 /* A token's text, which may be inside an object; NULL: there is none. */
 static const char *token_text(const cv_json *config, uint32_t node)
@@ -153,14 +94,14 @@ static int find_specials(const cv_json *config, cv_specials *s, const char ***ad
     return 0;
 }
 
-static int try_template(cv_description *d, const cv_json *config, const char *text, size_t bytes, cv_error *err)
+static int try_template(cv_description *d, const cv_tokenizer *t, const char *text, size_t bytes, cv_error *err)
 {
     cv_specials specials = {0};
     const char **additional = NULL;
     cv_error why = {""};
-    specials.bos = d->tokenizer.bos_text, specials.eos = d->tokenizer.eos_text;
+    specials.bos = t->bos_text, specials.eos = t->eos_text;
     int failed = cv_meta_text(&d->meta, "chat.template", text, bytes, err) < 0
-                 || find_specials(config, &specials, &additional, err) < 0;
+                 || find_specials(&t->config, &specials, &additional, err) < 0;
     if (!failed) {
         int result = cv_chat_table(text, bytes, &specials, &d->meta, &why);
         d->has_chat = result == 0;
@@ -170,29 +111,14 @@ static int try_template(cv_description *d, const cv_json *config, const char *te
     return failed ? -1 : 0;
 }
 
-/* The template stands with the tokenizer whose special tokens it names: in its folder, or in a GGUF file. */
-static int find_templates_place(const cv_request *r, char place[HOST_PATH_BYTES], cv_error *err)
-{
-    const char *path = r->tokenizer ? r->tokenizer : r->in;
-    int is_gguf = cv_is_gguf(path, err);
-    if (is_gguf < 0) return -1;
-    if (r->tokenizer && !is_gguf && host_kind_of(path) != HOST_FOLDER)
-        return cv_folder_of(place, HOST_PATH_BYTES, path, err);
-    int n = snprintf(place, HOST_PATH_BYTES, "%s", path);
-    return n < 0 || n >= HOST_PATH_BYTES ? cv_fail(err, "%.200s: the path is too long", path) : 0;
-}
-
 /* A template that gives no table is no failure: the model still completes texts, and flags can say the table. */
-static int put_template(cv_description *d, const cv_request *r, cv_error *err)
+static int put_template(cv_description *d, const cv_tokenizer *t, cv_error *err)
 {
-    char *text = NULL, folder[HOST_PATH_BYTES];
+    char *text = NULL;
     size_t bytes = 0;
-    cv_json config;
-    if (find_templates_place(r, folder, err) < 0 || load_config(folder, &config, err) < 0) return -1;
-    int found = find_template(folder, &config, &text, &bytes, err);
-    int failed = found < 0 || (found > 0 && try_template(d, &config, text, bytes, err) < 0);
+    int found = cv_tokenizer_template(t, &text, &bytes, err);
+    int failed = found < 0 || (found > 0 && try_template(d, t, text, bytes, err) < 0);
     free(text);
-    cv_json_free(&config);
     return failed ? -1 : 0;
 }
 
@@ -264,17 +190,19 @@ static int put_chat_by_hand(cv_description *d, const char *assignment, cv_error 
     if (i < 0) return -1;
     snprintf(full, sizeof full, "chat.%s", chat_keys[i].key);
     if (chat_keys[i].most > 0) return cv_meta_integer(&d->meta, full, chat_number(given, chat_keys[i].most), err);
-    char *text = copy_text(given, strlen(given), err);
+    char *text = cv_alloc(strlen(given) + 1, 1, err);
     if (!text) return -1;
-    unescape(text);
+    unescape(strcpy(text, given));
     int failed = put_text(&d->meta, full, text, err);
     free(text);
     return failed;
 }
 
-static int put_chat(cv_description *d, const cv_request *r, cv_error *err)
+/* A tokenizer's file by itself, for --vocab-only, comes without the template of its folder. */
+static int put_chat(cv_description *d, const cv_request *r, const cv_tokenizer *t, cv_error *err)
 {
-    if (r->n_chat == 0) return d->has_tokenizer ? put_template(d, r, err) : 0;
+    int is_alone = r->vocab_only && !r->tokenizer && !t->gguf && host_kind_of(r->in) != HOST_FOLDER;
+    if (r->n_chat == 0) return t->is_there && !is_alone ? put_template(d, t, err) : 0;
     for (int i = 0; i < r->n_chat; i++)
         if (put_chat_by_hand(d, r->chat[i], err) < 0) return -1;
     d->has_chat = 1;
@@ -283,42 +211,46 @@ static int put_chat(cv_description *d, const cv_request *r, cv_error *err)
 
 /* ---- all ---- */
 
-/* Facts come first in the file; so the tokenizer, which settles some of them, is collected apart and appended. */
-static int describe_model(cv_description *d, cv_source *source, const cv_request *r, cv_error *err)
+static int put_words(cv_description *d, const cv_request *r, cv_tokenizer *t, int32_t rows, cv_error *err)
 {
-    cv_description rest = {0};
-    int failed = put_tokenizer(&rest, r, source->facts.vocab, err) < 0 || put_chat(&rest, r, err) < 0
-                 || settle_tokens(&rest, &source->facts, err) < 0 || cv_facts_write(&source->facts, &d->meta, err) < 0
-                 || put_names(&d->meta, r, err) < 0 || cv_meta_append(&d->meta, &rest.meta, err) < 0;
-    d->tokenizer = rest.tokenizer, d->has_tokenizer = rest.has_tokenizer, d->has_chat = rest.has_chat;
-    memcpy(d->chat_note, rest.chat_note, sizeof d->chat_note);
-    cv_meta_free(&rest.meta);
+    if (t->is_there && cv_tokenizer_write(t, rows, &d->meta, err) < 0) return -1;
+    d->has_tokenizer = t->is_there, d->n_tokens = t->n_tokens;
+    memcpy(d->tokenizer_note, t->note, sizeof d->tokenizer_note);
+    return put_chat(d, r, t, err);
+}
+
+/* Facts come first in the file; so the tokenizer, which settles some of them, is collected apart and appended. */
+static int describe_model(cv_description *d, cv_source *source, const cv_request *r, cv_tokenizer *t, cv_error *err)
+{
+    cv_description words = {0};
+    int failed = put_words(&words, r, t, source->facts.vocab, err) < 0 || settle_tokens(t, &source->facts, err) < 0
+                 || cv_facts_write(&source->facts, &d->meta, err) < 0 || put_names(&d->meta, r, err) < 0
+                 || cv_meta_append(&d->meta, &words.meta, err) < 0;
+    cv_meta_free(&words.meta);
+    words.meta = d->meta, *d = words;
     return failed ? -1 : 0;
 }
 
-/* How many tokens the tokenizer has, for a model that is made to carry it. */
-static int count_tokens(const cv_request *r, int32_t *n, cv_error *err)
+/* The tokenizer comes before its model where the model is made to carry it. */
+static int open_both(cv_tokenizer *t, cv_source **source, const cv_request *r,
+                     int (*open)(cv_source **, const char *, cv_error *), cv_error *err)
 {
-    cv_description d = {0};
-    int failed = put_tokenizer(&d, r, -1, err);
-    *n = d.tokenizer.n_tokens;
-    cv_meta_free(&d.meta);
-    return failed;
+    if (!r->vocab_only) return open(source, r->in, err) < 0 || open_tokenizer(t, r, *source, err) < 0 ? -1 : 0;
+    return open_tokenizer(t, r, NULL, err) < 0 || cv_open_empty(source, t->n_tokens, err) < 0 ? -1 : 0;
 }
 
 int cv_describe(cv_description *d, cv_source **source, const cv_request *r,
                 int (*open)(cv_source **, const char *, cv_error *), cv_error *err)
 {
-    int32_t vocab;
+    cv_tokenizer *t = cv_alloc(1, sizeof *t, err);
     memset(d, 0, sizeof *d);
-    if (r->vocab_only) {
-        if (count_tokens(r, &vocab, err) < 0 || cv_open_vocabulary(source, vocab, err) < 0) return -1;
-    } else if (open(source, r->in, err) < 0) {
-        return -1;
-    }
-    if (describe_model(d, *source, r, err) == 0) return 0;
+    *source = NULL;
+    int failed = !t || open_both(t, source, r, open, err) < 0 || describe_model(d, *source, r, t, err) < 0;
+    if (t) cv_tokenizer_close(t);
+    free(t);
+    if (!failed) return 0;
     cv_description_free(d);
-    (*source)->close(*source);
+    if (*source) (*source)->close(*source);
     return -1;
 }
 

@@ -6,7 +6,6 @@
 
 #include "file/meta.h"
 #include "model/source.h"
-#include "tokenizer/tokenizer.h"
 
 enum { CV_MOST_CHAT = 16 };
 
@@ -22,9 +21,10 @@ typedef struct cv_request { /* the command line */
 
 typedef struct cv_description {
     cv_meta meta;
-    cv_tokenizer_facts tokenizer;
     int has_tokenizer, has_chat;
-    char chat_note[512]; /* why there is no chat table; or empty */
+    int32_t n_tokens;
+    char tokenizer_note[256]; /* what the user should know of it; or empty */
+    char chat_note[512];      /* why there is no chat table; or empty      */
 } cv_description;
 
 /* Opens the source with `open`, or for --vocab-only the vocabulary's, and describes it. On failure nothing is left to

@@ -25,12 +25,12 @@ static int read_rows(cv_source *source, const cv_matrix *m, uint64_t first, uint
     return 0;
 }
 
-static void close_vocabulary(cv_source *source)
+static void close_empty(cv_source *source)
 {
     free(source);
 }
 
-int cv_open_vocabulary(cv_source **source, int32_t vocab, cv_error *err)
+int cv_open_empty(cv_source **source, int32_t vocab, cv_error *err)
 {
     cv_source *s = cv_alloc(1, sizeof *s, err);
     if (!s) return -1;
@@ -39,7 +39,7 @@ int cv_open_vocabulary(cv_source **source, int32_t vocab, cv_error *err)
     f->vocab = vocab, f->tied = 1, f->norm_eps = 1e-5, f->bos = -1, f->context = 4096;
     f->hidden = f->layers = f->heads = f->kv_heads = f->ffn = 1;
     f->head_dim = f->rope_dims = 2;
-    s->find = find, s->read = read_rows, s->close = close_vocabulary;
+    s->find = find, s->read = read_rows, s->close = close_empty;
     cv_rope_frequencies(f->rope, f->rope_dims, 10000.0);
     if (cv_check_facts(f, "the tokenizer", err) < 0) {
         free(s);

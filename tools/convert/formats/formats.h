@@ -10,6 +10,6 @@ int cv_open_huggingface(cv_source **source, const char *folder, cv_error *err);
 int cv_open_llama2c(cv_source **source, const char *path, cv_error *err);
 int cv_open_gguf(cv_source **source, const char *path, cv_error *err);
 /* For --vocab-only: the smallest model that a tokenizer of `vocab` tokens can be carried by, all weights zero. */
-int cv_open_vocabulary(cv_source **source, int32_t vocab, cv_error *err);
+int cv_open_empty(cv_source **source, int32_t vocab, cv_error *err);
 
 #endif

@@ -634,7 +634,7 @@ int cv_open_gguf(cv_source **source, const char *path, cv_error *err)
     if (!c) return -1;
     c->path = path;
     c->source.find = find, c->source.check_rest = check_rest, c->source.read = read_rows, c->source.read_q8 = read_q8;
-    c->source.any_order = 1, c->source.close = close_container;
+    c->source.any_order = 1, c->source.close = close_container, c->source.gguf = &c->gguf;
     if (cv_gguf_open(&c->gguf, path, err) < 0 || read_facts(c, err) < 0) {
         close_container(&c->source);
         return -1;

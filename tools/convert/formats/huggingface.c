@@ -320,7 +320,7 @@ int cv_open_huggingface(cv_source **source, const char *path, cv_error *err)
     folder *f = cv_alloc(1, sizeof *f, err);
     if (!f) return -1;
     f->source.find = find, f->source.check_rest = check_rest;
-    f->source.read = read_rows, f->source.any_order = 1, f->source.close = close_folder;
+    f->source.read = read_rows, f->source.any_order = 1, f->source.close = close_folder, f->source.folder = path;
     if (load(f, path, err) < 0) {
         close_folder(&f->source);
         return -1;

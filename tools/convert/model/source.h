@@ -36,6 +36,9 @@ struct cv_source {
                    cv_error *err);
     /* 1: read and read_q8 may be called for any rows by several threads at once. 0: one call at a time, rows in order. */
     int any_order;
+    /* Where its tokenizer and its chat template stand: in a folder, in the GGUF file that it is, or, both NULL, nowhere. */
+    const char *folder;
+    const struct cv_gguf *gguf;
     const char *note; /* what the user should know of the conversion; NULL: nothing */
     void (*close)(cv_source *source); /* frees source, too */
 };
