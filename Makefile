@@ -9,7 +9,7 @@
 #   make fuzz       MINUTES=1 of fuzzing for each target, or for TARGETS="json chat"; fuzz-afl: by AFL++;
 #                   fuzz-programs: harp-convert itself, under limits of memory and time
 #   make coverage   what the tests reach in harp_impl.c, chapter by chapter
-#   make matrix     one hash from every machine; its table goes into README.md
+#   make matrix     one hash from every machine; its table goes into tests/README.md
 #   make desks      all programs on the other systems; those for Windows run under wine
 #   make machines   the tests' state machine under sanitizers, in 32 bits, under valgrind
 #   make compilers  the library under every compiler that is here
@@ -225,7 +225,7 @@ web: examples/web/glue.c harp.h harp_impl.c $(PAGE)
 	cp $(PAGE) $(B)/web
 	@echo "python3 -m http.server -d $(B)/web"
 
-# The portability matrix alone; its table goes into README.md.
+# The portability matrix alone; its table goes into tests/README.md.
 matrix:
 	@mkdir -p $(B)
 	sh tests/matrix.sh $(B) readme

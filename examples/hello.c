@@ -9,7 +9,7 @@
 static int show(void *user, const char *text, size_t bytes, const harp_step *step)
 {
     (void)user, (void)step;
-    return fwrite(text, 1, bytes, stdout) != bytes; /* non-zero stops the generation */
+    return fwrite(text, 1, bytes, stdout) != bytes || fflush(stdout) != 0; /* non-zero stops the generation */
 }
 
 int main(int argc, char **argv)

@@ -2,7 +2,7 @@
 # The portability matrix: sh tests/matrix.sh BUILD_FOLDER [readme]
 # tests/portable.c is built for one target after another and run there; all must print the hash that the host prints.
 # What cannot be built or run for want of a tool is skipped, with the reason. With "readme" the table that the run made
-# is written into README.md, between the lines that mark its place.
+# is written into tests/README.md, between the lines that mark its place.
 B=$1
 W=$B/matrix
 MODEL=examples/demo/demo.harp
@@ -136,8 +136,8 @@ cortex "Cortex-M3, bare metal, no FPU" mps2-an385 -mcpu=cortex-m3 -mthumb -O2
 if [ "$2" = readme ]; then
     { printf '| target | compiler | run by | instruction sets, each forced | hash of the logits |\n|---|---|---|---|---|\n'; cat $W/table; } > $W/table.md
     awk -v table=$W/table.md '/<!-- matrix end -->/ { inside = 0 } !inside { print }
-        /<!-- matrix begin -->/ { inside = 1; while ((getline line < table) > 0) print line }' README.md > $W/README.md
-    cp $W/README.md README.md
+        /<!-- matrix begin -->/ { inside = 1; while ((getline line < table) > 0) print line }' tests/README.md > $W/README.md
+    cp $W/README.md tests/README.md
 fi
 printf '%d passed, %d failed\n' $passed $failed
 [ $failed = 0 ]

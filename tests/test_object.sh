@@ -1,7 +1,7 @@
 #!/bin/sh
 # What the compiled library is like: sh tests/test_object.sh BUILD_FOLDER [readme]
 # No writable globals, no library calls but those that the preface of harp_impl.c lists, no recursion; the stack of every
-# public call; sizes by configuration, which "readme" writes into README.md.
+# public call; sizes by configuration, which "readme" writes into tests/README.md.
 B=$1
 W=$B/object
 CC=${CC:-gcc}
@@ -68,8 +68,8 @@ fi
 if [ "$2" = readme ]; then
     { printf '| machine | built with | bytes of code and constants |\n|---|---|---|\n'; cat $W/table; } > $W/table.md
     awk -v table=$W/table.md '/<!-- sizes end -->/ { inside = 0 } !inside { print }
-        /<!-- sizes begin -->/ { inside = 1; while ((getline line < table) > 0) print line }' README.md > $W/README.md
-    cp $W/README.md README.md
+        /<!-- sizes begin -->/ { inside = 1; while ((getline line < table) > 0) print line }' tests/README.md > $W/README.md
+    cp $W/README.md tests/README.md
 fi
 echo "$passed passed, $failed failed"
 [ $failed = 0 ]
