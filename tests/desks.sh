@@ -131,6 +131,11 @@ windows() { # windows FOLDER: runs what another compiler made
         $wine $W/harp-convert.exe "$(printf 'Z:%s' "$PWD/$in" | tr / '\\')" $D/there.harp --quiet > $D/said 2>&1
         expect "converter: $(basename $in), by a path with backslashes" cmp $D/here.harp $D/there.harp
     done
+    rm -f "$folder/klein.harp"
+    cp tests/fuzz/seeds/gguf/q8_0.gguf "$folder/klein.gguf"
+    $wine $W/harp.exe info -m "$folder/klein.gguf" > $D/said 2>&1
+    $B/harp-convert "$folder/klein.gguf" $D/here.harp --quiet
+    expect "harp has harp-convert make a model of a GGUF file" cmp $D/here.harp "$folder/klein.harp"
     cp "$folder/Köln.harp" "$folder/Köln 2.harp"
     $wine $W/harp-convert.exe "$folder/Köln 2.harp" "$folder/Köln 2.harp" > $D/said 2>&1
     expect "converter: what is read is not replaced" cmp "$folder/Köln.harp" "$folder/Köln 2.harp"

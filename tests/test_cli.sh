@@ -138,7 +138,6 @@ head -c 100 "$M" > "$T/cut.harp"
 fails "cut model" 1 "$H" info -m "$T/cut.harp"
 : > "$T/empty"
 fails "empty model" 1 "$H" info -m "$T/empty"
-fails "model is a folder" 1 "$H" info -m "$T"
 fails "token beyond the vocabulary" 1 "$H" run -m "$M" --tokens 2147483647
 fails "no such tokens file" 1 "$H" run -m "$M" --tokens-file "$T/none"
 fails "empty tokens file" 1 "$H" run -m "$M" --tokens-file "$T/empty"
@@ -583,6 +582,39 @@ bA')" ]
         fails "chat without a format" 1 "$H" chat -m "$M"
     fi
 fi
+
+# ---- models that are no .harp file yet ----
+
+W="$T/models"
+mkdir -p "$W"
+cp tests/fuzz/seeds/gguf/q8_0.gguf "$W/tiny model.gguf"
+cp -R tests/fixtures/source/llama_gqa "$W"
+says "a GGUF file with --no-convert" "harp-convert $W/tiny model.gguf" "$H" run -m "$W/tiny model.gguf" --tokens 1,2 -n 3 --no-convert
+"$H" run -m "$W/tiny model.gguf" --tokens 1,2 -n 3 --temp 0 > "$T/out" 2> "$T/err"
+[ $? = 0 ] && [ "$(wc -l < "$T/out")" = 1 ] && grep -q "is converted once" "$T/err"
+report "a GGUF file is converted" $?
+"$B/harp-convert" "$W/tiny model.gguf" "$T/tiny.harp" --quiet
+same "into the file beside it" "$W/tiny model.harp" "$T/tiny.harp"
+"$H" run -m "$W/tiny model.gguf" --tokens 1,2 -n 3 --temp 0 > "$T/again" 2> "$T/err"
+[ $? = 0 ] && cmp -s "$T/out" "$T/again" && ! grep -q converted "$T/err"
+report "and once only" $?
+"$H" run -m "$W/llama_gqa/" --tokens 1,2 -n 3 --temp 0 > "$T/out" 2> "$T/err"
+[ $? = 0 ] && cmp -s "$W/llama_gqa.harp" tests/fixtures/llama_gqa/model.harp
+report "a folder, with a separator at its end" $?
+cp "$T/tiny.harp" "$W/llama_gqa.harp"
+says "a file that was made of something else" "was not made of" "$H" info -m "$W/llama_gqa"
+cmp -s "$T/tiny.harp" "$W/llama_gqa.harp"
+report "it stays as it was" $?
+mkdir "$W/empty"
+"$H" run -m "$W/empty" --tokens 1 > "$T/out" 2> "$T/err"
+[ $? = 1 ] && grep -q "there is no config.json" "$T/err" && [ ! -e "$W/empty.harp" ]
+report "a folder without a model" $?
+says "a text file as a model" "this is a text file" "$H" run -m README.md --tokens 1
+says "this folder as a model" "not a regular file" "$H" info -m .
+cp "$H" "$W/harp"
+"$W/harp" run -m tests/fuzz/seeds/gguf/q8_0.gguf --tokens 1 > "$T/out" 2> "$T/err"
+[ $? = 1 ] && grep -q "harp-convert, which should be beside this program" "$T/err"
+report "no converter" $?
 
 echo "$passed passed, $failed failed, $skipped skipped"
 [ $failed = 0 ]

@@ -3,7 +3,8 @@
  *   main.c      the sub-commands, by name
  *   options.c   the table of all options, their parser, the help
  *   input.c     files, lists of token ids, escapes
- *   engine.c    a model and a session as the options ask for them
+ *   model.c     the model that -m names, converted if need be
+ *   engine.c    a session as the options ask for it
  *   show.c      what a run says while it goes: text, trace, statistics
  *   term.c      what a terminal gets to see: colours, and nothing that controls it
  *   json.c      strings and numbers as JSON
@@ -47,7 +48,7 @@ enum { DECODER_SAMPLE, DECODER_GREEDY, DECODER_BEAM, DECODER_SPECULATIVE, DECODE
 typedef struct options {
     const char *model;
     const char *prompt, *file, *tokens, *tokens_file, *decode, *system; /* file: of view, the trace */
-    int32_t escapes, no_bos, special;
+    int32_t escapes, no_bos, special, no_convert;
 
     int32_t n; /* -1: until the context is full */
     float temperature; /* -1: not given */

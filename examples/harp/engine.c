@@ -1,19 +1,9 @@
-/* engine.c - a model and a session as the options ask for them */
+/* engine.c - a session as the options ask for it */
 #include "cli.h"
 
 #include <string.h>
 
 enum { MOST_THREADS_UNASKED = 8 };
-
-int engine_open_model(engine *e, const options *o)
-{
-    harp_error err;
-    memset(e, 0, sizeof *e);
-    if (harp_open(&e->model, o->model, &err)) /* some of the sentences name the file already */
-        return strstr(err.text, o->model) ? complain("%s", err.text) : complain("%s: %s", o->model, err.text);
-    e->info = harp_model_info(e->model);
-    return EXIT_FINE;
-}
 
 int engine_check_text(const engine *e)
 {

@@ -43,7 +43,9 @@ enum {
 
 static const option table[] = {
     {NULL, NULL, ALL, KIND_HEADING, 0, 0, 0, NULL, "Input"},
-    {"--model", "-m", ALL, KIND_TEXT, AT(model), 0, 0, "FILE", "the model, a .harp file"},
+    {"--model", "-m", ALL, KIND_TEXT, AT(model), 0, 0, "FILE",
+     "the model: a .harp file, or a GGUF file or a Hugging Face folder, which is converted once"},
+    {"--no-convert", NULL, ALL, KIND_FLAG, AT(no_convert), 0, 0, NULL, "only a .harp file will do"},
     {"--prompt", "-p", COMMAND_RUN | COMMAND_SCORE | COMMAND_TOKENIZE, KIND_TEXT, AT(prompt), 0, 0, "TEXT", "the text"},
     {"--file", "-f", COMMAND_RUN | COMMAND_SCORE | COMMAND_TOKENIZE, KIND_TEXT, AT(file), 0, 0, "FILE",
      "the text, from a file (-: standard input)"},

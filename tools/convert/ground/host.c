@@ -29,11 +29,13 @@
 
 #include <fcntl.h>
 #include <io.h>
+#include <process.h>
 #else
 #include <fcntl.h>
 #include <pthread.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 #endif
@@ -42,6 +44,8 @@
 
 /* What a signal that ends the program removes: the file of host_begin, and that of host_temporary. */
 static char unfinished[HOST_PATH_BYTES], temporary[HOST_PATH_BYTES];
+
+static const char *own_path = ""; /* argv[0] */
 
 static volatile sig_atomic_t interrupted;
 
@@ -107,7 +111,7 @@ void host_start(int *argc, char ***argv)
     int i;
     for (i = 0; i < 3; i++)
         if (fcntl(i, F_GETFD) < 0 && open("/dev/null", i == 0 ? O_WRONLY : O_RDONLY) < 0) break;
-    (void)argc, (void)argv;
+    if (*argc > 0) own_path = (*argv)[0];
 }
 
 /* ---- clock, processors, terminal ---- */
@@ -452,6 +456,22 @@ void host_lock_wake(host_lock *lock)
     pthread_cond_broadcast(&lock->woken);
 }
 
+/* A path without a folder is looked for where the shell looks, as ours was. */
+static int call(const char *path, const char *const *argv)
+{
+    int status = 0;
+    pid_t child = fork();
+    if (child == 0) {
+        dup2(2, 1);
+        execvp(path, (char *const *)(uintptr_t)argv);
+        _exit(127);
+    }
+    while (child > 0 && waitpid(child, &status, 0) < 0)
+        if (errno != EINTR) return -1;
+    if (child < 0 || (WIFEXITED(status) && WEXITSTATUS(status) == 127)) return -1;
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
 #else
 
 /* ==== Windows ==== */
@@ -509,6 +529,7 @@ void host_start(int *argc, char ***argv)
     char **narrowed = wide ? (char **)calloc((size_t)n + 1, sizeof *narrowed) : NULL;
     for (i = 0; narrowed && i < n && (narrowed[i] = narrow(wide[i])) != NULL; i++) {}
     if (narrowed && i == n) *argc = n, *argv = narrowed;
+    if (*argc > 0) own_path = (*argv)[0];
     LocalFree(wide);
     _setmode(_fileno(stdin), _O_BINARY);
     _setmode(_fileno(stdout), _O_BINARY);
@@ -881,6 +902,37 @@ void host_lock_wake(host_lock *lock)
     WakeAllConditionVariable(&lock->woken);
 }
 
+/* An argument as the other program's start takes it apart: in quotes, before which backslashes are doubled. */
+static wchar_t *quoted(const char *text)
+{
+    wchar_t wide[HOST_PATH_BYTES], *out, *p;
+    size_t i, run = 0;
+    if (!widen(text, wide) || !(out = (wchar_t *)malloc((2 * wcslen(wide) + 3) * sizeof *out))) return NULL;
+    p = out, *p++ = L'"';
+    for (i = 0; wide[i]; i++) {
+        run = wide[i] == L'\\' ? run + 1 : 0;
+        if (wide[i] == L'"') *p++ = L'\\';
+        *p++ = wide[i];
+        if (run > 0 && (wide[i + 1] == L'"' || !wide[i + 1]))
+            for (; run > 0; run--) *p++ = L'\\';
+    }
+    *p++ = L'"', *p = 0;
+    return out;
+}
+
+static int call(const char *path, const char *const *argv)
+{
+    wchar_t wide[HOST_PATH_BYTES], *args[HOST_MOST_ARGUMENTS + 2] = {NULL};
+    int i, n = 0, whole = widen(path, wide), out = _dup(1);
+    intptr_t status = -1;
+    for (; whole && argv[n]; n++) whole = (args[n] = quoted(argv[n])) != NULL;
+    _dup2(2, 1);
+    if (whole) status = _wspawnvp(_P_WAIT, wide, (const wchar_t *const *)args);
+    if (out >= 0) _dup2(out, 1), _close(out);
+    for (i = 0; i < n; i++) free(args[i]);
+    return (int)status;
+}
+
 #endif
 
 /* ==== both ==== */
@@ -934,4 +986,17 @@ void host_run(int n, void (*work)(void *user, int which), void *user)
     work(user, 0);
     for (i = started; i < n; i++) work(user, i);
     for (i = 1; i < started; i++) await_share(&shares[i]);
+}
+
+int host_call(const char *program, const char *const *arguments)
+{
+    const char *argv[HOST_MOST_ARGUMENTS + 2];
+    char path[HOST_PATH_BYTES];
+    int n = 0, folder = (int)(host_file_name(own_path) - own_path);
+    if (!is_whole(snprintf(path, sizeof path, "%.*s%s", folder, own_path, program))) return -1;
+    argv[0] = path;
+    for (; n < HOST_MOST_ARGUMENTS && arguments[n]; n++) argv[n + 1] = arguments[n];
+    argv[n + 1] = NULL;
+    fflush(NULL); /* or what is not written yet appears behind what the other says */
+    return call(path, argv);
 }

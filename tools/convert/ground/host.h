@@ -98,6 +98,14 @@ void host_remove_temporary(void);
 const unsigned char *host_map(const char *path, size_t *bytes);
 void host_unmap(const unsigned char *image, size_t bytes);
 
+/* ---- other programs ---- */
+
+enum { HOST_MOST_ARGUMENTS = 16 };
+
+/* Runs another of our programs, from the folder of this one, and waits. The arguments end with NULL; the name is not
+ * among them. What it prints goes to standard error. Returns its exit status, or -1 if it could not be run. */
+int host_call(const char *program, const char *const *arguments);
+
 /* ---- threads ---- */
 
 enum { HOST_MOST_THREADS = 256 };
