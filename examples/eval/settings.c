@@ -182,11 +182,13 @@ static int is_plain(const char *value)
 
 static int read_value(const json *j, int which, char *value)
 {
-    int32_t at = json_find(j, 0, setting_names[which]);
-    const json_node *node = at < 0 ? NULL : &j->nodes[at];
-    if (!node || node->type != (is_text(which) ? JSON_STRING : JSON_NUMBER) || node->bytes >= MAX_NAME) return 0;
-    memcpy(value, node->text, node->bytes);
-    value[node->bytes] = 0;
+    uint32_t node = json_find(j, 0, setting_names[which]);
+    size_t bytes = 0;
+    const char *text = is_text(which) ? json_text(j, node) : json_digits(j, node, &bytes);
+    if (text && is_text(which)) bytes = strlen(text);
+    if (!text || bytes >= MAX_NAME) return 0;
+    memcpy(value, text, bytes);
+    value[bytes] = 0;
     return is_plain(value);
 }
 
@@ -200,16 +202,16 @@ int settings_read(const json *j, settings *s)
     if (!json_number(j, 0, "harp-eval", &format) || format != FORMAT)
         return complain("%s, line %ld: these results have format %g, this harp-eval reads %d: use the harp-eval that "
                         "wrote them, or start anew under another name",
-                        j->name, (long)j->line, format, (int)FORMAT);
+                        j->name, j->line, format, (int)FORMAT);
     for (i = 0; i < N_SETTINGS; i++)
         if (!read_value(j, i, s->value[i]))
             return complain("%s, line %ld: the setting %s is missing here, or not as harp-eval writes it", j->name,
-                            (long)j->line, setting_names[i]);
+                            j->line, setting_names[i]);
     if (s->value[SET_METHOD][0] < 'a' || s->value[SET_METHOD][0] > 'z')
-        return complain("%s, line %ld: a method's name begins with a letter", j->name, (long)j->line);
+        return complain("%s, line %ld: a method's name begins with a letter", j->name, j->line);
     snprintf(is, sizeof is, "%016" PRIx64, settings_key(s));
     if (!key || strcmp(key, is) != 0)
         return complain("%s, line %ld: these settings do not fit their key: the line was changed, or damaged", j->name,
-                        (long)j->line);
+                        j->line);
     return 0;
 }
