@@ -116,6 +116,8 @@ strict:
 
 TEST_FLAGS = -std=c99 -Wall -Wextra $(WERROR)
 
+$(EVERY_TEST:%=$(B)/%): tests/test.h
+
 # These include the implementation, to see what is private.
 INSIDERS = library models
 

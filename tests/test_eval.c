@@ -3,10 +3,11 @@
  * test_eval.c - the parts of harp-eval that can be checked by hand: JSON, metrics, statistics, hostile files
  */
 #include "../examples/eval/eval.h"
+#include "test.h"
 
 #include <stdarg.h>
 
-static int passed, failed, complaints;
+static int complaints;
 static char said[256];
 
 /* In place of harp-eval's own: what was complained about is compared with what should be. */
@@ -28,12 +29,6 @@ int complain(const char *format, ...)
 #include "../examples/eval/table.c"
 #include "../examples/eval/tasks.c"
 #include "../examples/eval/text.c"
-
-#define CHECK(condition)                                                                                               \
-    do {                                                                                                               \
-        if (condition) passed++;                                                                                       \
-        else failed++, printf("FAILED %s:%d: %s\n", __func__, __LINE__, #condition);                                   \
-    } while (0)
 
 /* Reads all values of a text; returns how many, or -1 if it was refused. */
 static int read_all(const char *text)
@@ -417,6 +412,5 @@ int main(int argc, char **argv)
     test_json(), test_large_json(), test_metrics(), test_statistics(), test_large_counts(), test_equal_scores();
     test_sorting(), test_sheets(), test_harmless(argv[1]), test_hostile_results(argv[1]), test_impossible_outcomes();
     test_model_hash(argv[1]), test_records(argv[1]), test_arc_instructions(argv[1]);
-    printf("%d passed, %d failed\n", passed, failed);
-    return failed > 0;
+    return conclude();
 }

@@ -55,15 +55,9 @@ static long faulty_ftell(FILE *file)
 #undef fseek
 #undef ftell
 #include "fuzz/make_harp.h"
+#include "test.h"
 
-static int passed, failed;
 static long injected;
-
-#define CHECK(condition)                                                                      \
-    do {                                                                                      \
-        if (condition) passed++;                                                              \
-        else failed++, printf("FAILED %s:%d: %s\n", __func__, __LINE__, #condition);          \
-    } while (0)
 
 /* ---- models and sessions ---- */
 
@@ -1275,6 +1269,5 @@ int main(int argc, char **argv)
     (void)test_names_in_errors, (void)test_small_file_wants_much, (void)test_image_holds_no_old_memory;
 #endif
     printf("note   %ld failures injected\n", injected);
-    printf("%d passed, %d failed\n", passed, failed);
-    return failed > 0 || passed == 0;
+    return conclude();
 }

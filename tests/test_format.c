@@ -8,17 +8,10 @@
  * fine, so that a bound which is off by one is seen. */
 #include "../harp_impl.c"
 #include "fuzz/make_harp.h"
+#include "test.h"
 
 #include <fenv.h>
 #include <time.h>
-
-static int passed, failed;
-
-#define CHECK(condition)                                                                      \
-    do {                                                                                      \
-        if (condition) passed++;                                                              \
-        else failed++, printf("FAILED %s:%d: %s\n", __func__, __LINE__, #condition);          \
-    } while (0)
 
 enum { ROOM = 32768, MOST = 1 << 18 };
 
@@ -1429,6 +1422,5 @@ int main(void)
     test_sources();
     test_metadata_calls();
     test_verify();
-    printf("%d passed, %d failed\n", passed, failed);
-    return failed > 0 || passed == 0;
+    return conclude();
 }
