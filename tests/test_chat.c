@@ -8,6 +8,7 @@
  *
  * Run from the root of the repository. Without the vectors those parts are skipped. */
 #include "../tools/convert/chat/roles.h"
+#include "../tools/convert/ground/bytes.h"
 #include "../tools/convert/ground/json.h"
 #include "test.h"
 
@@ -57,24 +58,15 @@ static const char *json_text(const cv_json *j, uint32_t node, const char *key) /
 
 /* ---- the metadata that cv_chat_table wrote ---- */
 
-static size_t read_number(const unsigned char *p, int bytes)
-{
-    size_t value = 0;
-    while (bytes--) value = value << 8 | p[bytes];
-    return value;
-}
-
-static size_t up8(size_t n) { return (n + 7) / 8 * 8; }
-
 static const unsigned char *meta_find(const cv_meta *meta, const char *key, size_t *bytes)
 {
     for (size_t at = 0; at < meta->bytes;) {
         const unsigned char *p = meta->data + at;
-        size_t type = read_number(p, 4), key_bytes = read_number(p + 4, 4), value_bytes = read_number(p + 8, 8);
-        size_t value = 16 + up8(key_bytes + 1);
+        size_t type = cv_u32(p), key_bytes = cv_u32(p + 4), value_bytes = (size_t)cv_u64(p + 8);
+        size_t value = 16 + (size_t)cv_round_up(key_bytes + 1, 8);
         *bytes = value_bytes;
         if (!strcmp((const char *)p + 16, key)) return p + value;
-        at += value + up8(value_bytes + (type == 3));
+        at += value + (size_t)cv_round_up(value_bytes + (type == 3), 8);
     }
     *bytes = 0;
     return NULL;
@@ -90,7 +82,7 @@ static int meta_integer(const cv_meta *meta, const char *key, int absent)
 {
     size_t bytes;
     const unsigned char *p = meta_find(meta, key, &bytes);
-    return p ? (int)read_number(p, 8) : absent;
+    return p ? (int)cv_u64(p) : absent;
 }
 
 /* ---- a conversation told by the table, written from the table's description alone ---- */

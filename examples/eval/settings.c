@@ -7,6 +7,7 @@
  * What changes cost and never an answer is no setting: threads, instruction set, schedule, shard, limit.
  */
 #include "eval.h"
+#include "../../tools/convert/ground/bytes.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -45,11 +46,10 @@ static int read_part(int file, uint64_t at, unsigned char *into, size_t bytes)
 static int hash_head(int file, uint64_t *hash)
 {
     unsigned char part[4096];
-    uint64_t end = 0, at;
+    uint64_t end, at;
     size_t n;
-    int i;
     if (!read_part(file, 0, part, 64)) return 0;
-    for (i = 7; i >= 0; i--) end = end << 8 | part[56 + i]; /* where the weights begin */
+    end = cv_u64(part + 56); /* where the weights begin */
     *hash = HASH_START;
     for (at = 0; at < end; at += n) {
         n = end - at < sizeof part ? (size_t)(end - at) : sizeof part;
