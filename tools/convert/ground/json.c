@@ -8,6 +8,7 @@
 #include "sort.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -98,9 +99,12 @@ static int cv_close_object(cv_parser *p, uint32_t object)
     j->nodes[object].is.text.at = (uint32_t)j->n_sorted;
     j->n_sorted += n;
     for (i = 1; i < n; i++)
-        if (cv_compare_keys(j, keys[i - 1], keys[i]) == 0)
-            return cv_fail(p->err, "%s: the key \"%.80s\" appears twice in one object (which ends at byte %lu)",
-                           p->name, j->text + j->nodes[keys[i]].is.text.at, (unsigned long)p->at);
+        if (cv_compare_keys(j, keys[i - 1], keys[i]) == 0) {
+            char what[160];
+            snprintf(what, sizeof what, "the key \"%.80s\" appears twice in one object (which ends here)",
+                     j->text + j->nodes[keys[i]].is.text.at);
+            return cv_bad(p, what);
+        }
     return 0;
 }
 
