@@ -116,6 +116,8 @@ strict:
 
 TEST_FLAGS = -std=c99 -Wall -Wextra $(WERROR)
 
+$(EVERY_TEST:%=$(B)/%): tests/test.h
+
 # These include the implementation, to see what is private.
 INSIDERS = library models
 
@@ -141,23 +143,23 @@ $(B)/test_eval: $(EVAL) examples/eval/eval.h $(GROUND)
 $(USERS:%=$(B)/test_%): $(B)/test_%: tests/test_%.c $(B)/harp_impl.o
 	$(CC) $(TEST_FLAGS) $(LDFLAGS) $(CFLAGS) $< $(filter %.o,$^) -o $@ $(LIBS)
 
-$(B)/machine: tests/machine.c tests/seats.h tests/random_model.h harp.h $(B)/harp_impl.o
+$(B)/machine: tests/machine.c tests/seats.h tests/random_model.h tests/harp_file.h harp.h $(B)/harp_impl.o
 	$(LINK) tests/machine.c $(B)/harp_impl.o -o $@ $(LIBS)
 
 # These include the implementation; without vector instructions where they do not matter, which compiles in seconds.
-$(B)/test_faults: tests/test_faults.c tests/fuzz/make_harp.h tests/fuzz/fuzz.h harp.h harp_impl.c
+$(B)/test_faults: tests/test_faults.c tests/harp_file.h tests/fuzz/make_harp.h tests/fuzz/fuzz.h harp.h harp_impl.c
 	@mkdir -p $(B)
 	$(CC) $(TEST_FLAGS) $(LDFLAGS) $(CFLAGS) -DHARP_NO_SIMD tests/test_faults.c -o $@ $(LIBS)
 
-$(B)/test_promises: tests/test_promises.c tests/fuzz/make_harp.h tests/fuzz/fuzz.h harp.h harp_impl.c
+$(B)/test_promises: tests/test_promises.c tests/harp_file.h tests/fuzz/make_harp.h tests/fuzz/fuzz.h harp.h harp_impl.c
 	@mkdir -p $(B)
 	$(CC) $(TEST_FLAGS) $(LDFLAGS) -O1 -DHARP_NO_SIMD tests/test_promises.c -o $@ $(LIBS)
 
-$(B)/test_format: tests/test_format.c tests/fuzz/make_harp.h tests/fuzz/fuzz.h harp.h harp_impl.c
+$(B)/test_format: tests/test_format.c tests/harp_file.h tests/fuzz/make_harp.h tests/fuzz/fuzz.h harp.h harp_impl.c
 	@mkdir -p $(B)
 	$(CC) $(TEST_FLAGS) $(LDFLAGS) -O1 -DHARP_NO_SIMD tests/test_format.c -o $@ $(LIBS)
 
-$(B)/test_faults_stdio: tests/test_faults.c tests/fuzz/make_harp.h tests/fuzz/fuzz.h harp.h harp_impl.c
+$(B)/test_faults_stdio: tests/test_faults.c tests/harp_file.h tests/fuzz/make_harp.h tests/fuzz/fuzz.h harp.h harp_impl.c
 	@mkdir -p $(B)
 	$(CC) $(TEST_FLAGS) $(LDFLAGS) -O1 -DHARP_NO_SIMD -DHARP_NO_MMAP tests/test_faults.c -o $@ $(LIBS)
 

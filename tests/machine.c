@@ -523,7 +523,7 @@ static void op_judge(machine *m)
  * knows, too: both sessions might have the same wrong beam. */
 static void check_beam(machine *m, const history *before)
 {
-    float logits[RM_MOST_VOCAB], sum = 1.0f, score;
+    float logits[HF_MOST_VOCAB], sum = 1.0f, score;
     size_t vocab = (size_t)m->vocab, i;
     history h = *before;
     act a;
@@ -904,7 +904,7 @@ static void open_models(machine *m, int first, const rm_shape *s)
     harp_source source = harp_source_defaults();
     harp_error err;
     int i;
-    f.data = room;
+    f.file.data = room;
     rm_write(&f, s);
     for (i = first; i < first + 2; i++) {
         m->images[i] = rm_copy_file(&f, one_in(&m->now, 2) ? 0 : draw(&m->now, 64), (uint8_t)(i % 2 ? 0x7F : 0xFF));

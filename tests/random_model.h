@@ -2,15 +2,12 @@
  *
  * random_model.h - random small models of every recipe, as valid .harp files in memory
  *
- * A second writer of the format, made from its description ([CH09] and [CH10] in harp_impl.c). It uses no function of
- * the library, so a program can test the public header alone with it, and no function of libm, so a shape gives the
- * same bytes on every machine. Between the tensors are gaps, which nobody may read: rm_copy fills them with garbage. */
+ * Written with harp_file.h, which uses no function of the library, and without libm, so that a shape gives the same
+ * bytes on every machine. Between the tensors are gaps, which nobody may read: rm_copy fills them with garbage. */
 #ifndef HARP_RANDOM_MODEL_H
 #define HARP_RANDOM_MODEL_H
 
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
+#include "harp_file.h"
 
 #if defined(__has_feature)
 #define RM_HAS(feature) __has_feature(feature)
@@ -29,7 +26,7 @@
 #define ASAN_UNPOISON_MEMORY_REGION(start, bytes) ((void)(start), (void)(bytes))
 #endif
 
-enum { RM_MOST_TENSORS = 64, RM_MOST_VOCAB = 700, RM_MOST_BYTES = 3 << 20 };
+enum { RM_MOST_TENSORS = 64, RM_MOST_BYTES = 3 << 20 };
 enum { RM_VECTOR = 1, RM_INT8 = 2, RM_FLOAT = 3 }; /* types of tensors */
 
 typedef struct rm_shape {
@@ -54,9 +51,8 @@ typedef struct rm_tensor {
 } rm_tensor;
 
 typedef struct rm_file {
-    uint8_t *data; /* [RM_MOST_BYTES] */
-    size_t bytes;
-    size_t head; /* where the data begins */
+    hf_file file; /* data: [RM_MOST_BYTES] */
+    size_t head;  /* where the data begins */
     rm_tensor tensors[RM_MOST_TENSORS];
     int n_tensors, n_biases;
 } rm_file;
@@ -143,193 +139,53 @@ static uint32_t rm_crc(uint32_t crc, const uint8_t *data, size_t bytes)
     return ~crc;
 }
 
-static void rm_store(uint8_t *p, uint64_t value, int bytes)
-{
-    for (; bytes > 0; bytes--, value >>= 8) *p++ = (uint8_t)value;
-}
-
-static void rm_store_float(uint8_t *p, float x)
-{
-    uint32_t bits;
-    memcpy(&bits, &x, 4);
-    rm_store(p, bits, 4);
-}
-
-static void rm_put(rm_file *f, const void *data, size_t bytes)
-{
-    if (bytes > RM_MOST_BYTES - f->bytes) abort(); /* a shape too large for this writer */
-    if (data) memcpy(f->data + f->bytes, data, bytes);
-    else memset(f->data + f->bytes, 0, bytes);
-    f->bytes += bytes;
-}
-
-static void rm_pad(rm_file *f, size_t multiple) { rm_put(f, NULL, (multiple - f->bytes % multiple) % multiple); }
-
 /* ---- Metadata ---- */
 
-static void rm_meta(rm_file *f, unsigned type, const char *key, const void *value, size_t bytes)
+static void rm_put_tokenizer(hf_file *f, const rm_shape *s)
 {
-    uint8_t head[16];
-    rm_store(head, type, 4), rm_store(head + 4, strlen(key), 4), rm_store(head + 8, bytes, 8);
-    rm_put(f, head, sizeof head);
-    rm_put(f, key, strlen(key) + 1);
-    rm_pad(f, 8);
-    rm_put(f, value, bytes);
-    if (type == 3) rm_put(f, NULL, 1);
-    rm_pad(f, 8);
-    f->data[32]++; /* n_meta, which stays below 256 */
+    if (s->tokenizer && s->vocab >= 40)
+        hf_put_tokenizer(f, (unsigned)s->tokenizer, (uint32_t)s->vocab, (unsigned)(s->seed & 1));
 }
 
-static void rm_integer(rm_file *f, const char *key, int value)
+static void rm_put_sizes(hf_file *f, const rm_shape *s)
 {
-    uint8_t b[8];
-    rm_store(b, (uint64_t)value, 8);
-    rm_meta(f, 1, key, b, 8);
+    hf_integer(f, "vocab", (uint64_t)s->vocab), hf_integer(f, "hidden", (uint64_t)s->hidden), hf_integer(f, "layers", (uint64_t)s->layers);
+    hf_integer(f, "heads", (uint64_t)s->heads), hf_integer(f, "kv_heads", (uint64_t)s->kv_heads), hf_integer(f, "head_dim", (uint64_t)s->head_dim);
+    hf_integer(f, "ffn", (uint64_t)s->ffn), hf_integer(f, "context", (uint64_t)s->context), hf_integer(f, "window", (uint64_t)s->window);
+    hf_integer(f, "rope_dims", (uint64_t)s->rope_dims), hf_integer(f, "tied", (uint64_t)s->tied);
+    hf_real(f, "norm_eps", s->zero_eps ? 0.0 : 1e-5);
 }
 
-static void rm_real(rm_file *f, const char *key, double value)
-{
-    uint8_t b[8];
-    uint64_t bits;
-    memcpy(&bits, &value, 8);
-    rm_store(b, bits, 8);
-    rm_meta(f, 2, key, b, 8);
-}
-
-static void rm_text(rm_file *f, const char *key, const char *value) { rm_meta(f, 3, key, value, strlen(value)); }
-
-static void rm_table(rm_file *f, const char *key, const uint32_t *values, size_t n)
-{
-    static uint8_t bytes[4 * 3 * RM_MOST_VOCAB];
-    size_t i;
-    for (i = 0; i < n; i++) rm_store(bytes + 4 * i, values[i], 4);
-    rm_meta(f, 4, key, bytes, 4 * n);
-}
-
-/* ---- A tokenizer ----
- *
- * Tokens: 0 unknown, 1 begin, 2 end, then the bytes of an alphabet, then pairs of them (one merge each), then tokens
- * without a text, and at the end one that a user added. */
-
-static const char rm_alphabet[] = " abcdefghijklmnop0123.,'\n\xC3\xA9\xE2\x82\xAC\xF0\x9F\x98\x80"; /* with e acute, a
-                                                                                       euro and a smile, byte by byte */
-
-typedef struct rm_words {
-    uint32_t n, n_text, n_sorted, n_merges;
-    uint32_t offsets[RM_MOST_VOCAB + 1], sorted[RM_MOST_VOCAB], bytes[256], first[RM_MOST_VOCAB + 1];
-    uint32_t merges[64][3];
-    uint8_t text[1024], types[RM_MOST_VOCAB];
-} rm_words;
-
-static void rm_word(rm_words *w, const char *text, size_t bytes, uint8_t type)
-{
-    w->types[w->n] = type, w->offsets[w->n++] = w->n_text;
-    memcpy(w->text + w->n_text, text, bytes);
-    w->n_text += (uint32_t)bytes;
-    w->offsets[w->n] = w->n_text;
-}
-
-static int rm_compare(const rm_words *w, uint32_t a, uint32_t b)
-{
-    size_t n = w->offsets[a + 1] - w->offsets[a], m = w->offsets[b + 1] - w->offsets[b];
-    int order = memcmp(w->text + w->offsets[a], w->text + w->offsets[b], n < m ? n : m);
-    return order ? order : (n > m) - (n < m);
-}
-
-static void rm_sort_words(rm_words *w)
-{
-    uint32_t i, k;
-    for (i = 0; i < w->n; i++) {
-        if (w->types[i] != 1) continue;
-        for (k = w->n_sorted++; k > 0 && rm_compare(w, w->sorted[k - 1], i) > 0; k--) w->sorted[k] = w->sorted[k - 1];
-        w->sorted[k] = i;
-    }
-}
-
-static void rm_fill_words(rm_words *w, uint32_t vocab)
-{
-    uint32_t i, k, singles = 0;
-    memset(w, 0, sizeof *w);
-    memset(w->bytes, 0xFF, sizeof w->bytes);
-    rm_word(w, "<unk>", 5, 2), rm_word(w, "<s>", 3, 3), rm_word(w, "</s>", 4, 3);
-    for (i = 0; i < sizeof rm_alphabet - 1; i++) {
-        if (w->bytes[(uint8_t)rm_alphabet[i]] != 0xFFFFFFFFu) continue;
-        w->bytes[(uint8_t)rm_alphabet[i]] = w->n, singles++;
-        rm_word(w, rm_alphabet + i, 1, 1);
-    }
-    for (i = 3; i < 3 + singles && w->n + 1 < vocab; i++) { /* left part i: merges come in the order of their left */
-        uint32_t right = 3 + (i * 7 + 1) % singles, *merge = w->merges[w->n_merges++];
-        char pair[2];
-        pair[0] = (char)w->text[w->offsets[i]], pair[1] = (char)w->text[w->offsets[right]];
-        merge[0] = right, merge[1] = i * 5 % 64, merge[2] = w->n;
-        for (k = i + 1; k <= vocab; k++) w->first[k] = w->n_merges;
-        rm_word(w, pair, 2, 1);
-    }
-    while (w->n + 1 < vocab) rm_word(w, "", 0, 5);
-    rm_word(w, "<!>", 3, 4);
-    rm_sort_words(w);
-}
-
-static void rm_put_tokenizer(rm_file *f, const rm_shape *s)
-{
-    static rm_words w;
-    uint32_t added[4] = {0, 3, 2, 1};
-    if (s->tokenizer == 0 || s->vocab < 40) return;
-    rm_fill_words(&w, (uint32_t)s->vocab);
-    added[0] = w.n - 1; /* "<!>" stands before "</s>" */
-    rm_integer(f, "tokenizer.kind", s->tokenizer);
-    rm_table(f, "tokenizer.offsets", w.offsets, w.n + 1);
-    rm_meta(f, 4, "tokenizer.text", w.text, w.n_text);
-    rm_meta(f, 4, "tokenizer.types", w.types, w.n);
-    rm_table(f, "tokenizer.sorted", w.sorted, w.n_sorted);
-    rm_table(f, "tokenizer.bytes", w.bytes, 256);
-    rm_table(f, "tokenizer.merge_first", w.first, w.n + 1);
-    rm_table(f, "tokenizer.merges", w.merges[0], 3 * (size_t)w.n_merges);
-    rm_table(f, "tokenizer.added", added, 4);
-    rm_integer(f, "tokenizer.unknown", 0);
-    rm_integer(f, "tokenizer.add_bos", (int)(s->seed & 1));
-    rm_integer(f, "tokenizer.spaces", s->tokenizer == 1 ? 11 : 0);
-}
-
-static void rm_put_sizes(rm_file *f, const rm_shape *s)
-{
-    rm_integer(f, "vocab", s->vocab), rm_integer(f, "hidden", s->hidden), rm_integer(f, "layers", s->layers);
-    rm_integer(f, "heads", s->heads), rm_integer(f, "kv_heads", s->kv_heads), rm_integer(f, "head_dim", s->head_dim);
-    rm_integer(f, "ffn", s->ffn), rm_integer(f, "context", s->context), rm_integer(f, "window", s->window);
-    rm_integer(f, "rope_dims", s->rope_dims), rm_integer(f, "tied", s->tied);
-    rm_real(f, "norm_eps", s->zero_eps ? 0.0 : 1e-5);
-}
-
-static void rm_put_recipe(rm_file *f, const rm_shape *s)
+static void rm_put_recipe(hf_file *f, const rm_shape *s)
 {
     static const char *const norm[] = {"rms", "layer"}, *const place[] = {"before", "after", "around"};
     static const char *const residual[] = {"sequential", "parallel", "parallel_shared"};
     static const char *const activation[] = {"silu", "gelu_tanh", "gelu_erf"}, *const ffn[] = {"gated", "plain"};
     static const char *const qk[] = {"none", "head", "all"};
     uint8_t odd[8] = {0, 1, 0, 1, 0, 1, 0, 1}, third[8] = {1, 0, 0, 1, 0, 0, 1, 0};
-    rm_text(f, "norm", norm[s->norm]), rm_text(f, "norm_place", place[s->place]);
-    rm_text(f, "residual", residual[s->residual]), rm_text(f, "activation", activation[s->activation]);
-    rm_text(f, "ffn_kind", ffn[s->ffn_kind]), rm_text(f, "qk_norm", qk[s->qk_norm]);
-    if (s->attention_scale) rm_real(f, "attention_scale", 0.5);
-    if (s->attention_cap) rm_real(f, "attention_cap", 5.0);
-    if (s->logit_cap) rm_real(f, "logit_cap", 4.0);
-    if (s->embedding_scale) rm_real(f, "embedding_scale", 3.0);
-    if (s->rope_scale) rm_real(f, "rope_scale", 1.25);
-    if (s->rope_original) rm_integer(f, "rope_original", s->rope_original);
-    if (s->window_layers) rm_meta(f, 4, "window_layers", odd, (size_t)s->layers);
-    if (s->local_layers) rm_meta(f, 4, "local_layers", third, (size_t)s->layers);
+    hf_text(f, "norm", norm[s->norm]), hf_text(f, "norm_place", place[s->place]);
+    hf_text(f, "residual", residual[s->residual]), hf_text(f, "activation", activation[s->activation]);
+    hf_text(f, "ffn_kind", ffn[s->ffn_kind]), hf_text(f, "qk_norm", qk[s->qk_norm]);
+    if (s->attention_scale) hf_real(f, "attention_scale", 0.5);
+    if (s->attention_cap) hf_real(f, "attention_cap", 5.0);
+    if (s->logit_cap) hf_real(f, "logit_cap", 4.0);
+    if (s->embedding_scale) hf_real(f, "embedding_scale", 3.0);
+    if (s->rope_scale) hf_real(f, "rope_scale", 1.25);
+    if (s->rope_original) hf_integer(f, "rope_original", (uint64_t)s->rope_original);
+    if (s->window_layers) hf_meta(f, 4, "window_layers", odd, (size_t)s->layers);
+    if (s->local_layers) hf_meta(f, 4, "local_layers", third, (size_t)s->layers);
 }
 
-static void rm_put_metadata(rm_file *f, const rm_shape *s)
+static void rm_put_metadata(hf_file *f, const rm_shape *s)
 {
     uint32_t ends[16];
     size_t i;
     for (i = 0; i < 16; i++) ends[i] = 2;
-    rm_text(f, "architecture", "random");
+    hf_text(f, "architecture", "random");
     rm_put_sizes(f, s);
     rm_put_recipe(f, s);
-    if (s->vocab > 1) rm_integer(f, "bos_token", 1);
-    if (s->vocab > 2) rm_table(f, "end_tokens", ends, (size_t)s->ends);
+    if (s->vocab > 1) hf_integer(f, "bos_token", 1);
+    if (s->vocab > 2) hf_table(f, "end_tokens", ends, (size_t)s->ends);
     rm_put_tokenizer(f, s);
 }
 
@@ -403,7 +259,7 @@ static void rm_fill_vector(uint8_t *p, const rm_tensor *t, chance *c)
     float frequency = strcmp(t->name, "rope_long") == 0 ? 0.37f : strcmp(t->name, "rope_local") == 0 ? 1.7f : 1.0f;
     uint32_t i;
     for (i = 0; i < t->cols; i++, frequency *= 0.4f)
-        rm_store_float(p + 4 * (size_t)i, is_rope ? frequency : is_norm ? 1.0f + 0.3f * rm_unit(c) : 0.2f * rm_unit(c));
+        hf_store_float(p + 4 * (size_t)i, is_rope ? frequency : is_norm ? 1.0f + 0.3f * rm_unit(c) : 0.2f * rm_unit(c));
 }
 
 /* The exponent of a half near gain / 128. */
@@ -427,10 +283,10 @@ static void rm_fill_matrix(uint8_t *p, const rm_tensor *t, chance *c, float gain
             float x = rm_unit(c);
             int is_loud = (int)row == loud;
             if (t->type == RM_FLOAT) {
-                rm_store_float(tile + 4 * (col * 16 + row % 16), x * (is_loud ? 3e38f : gain));
+                hf_store_float(tile + 4 * (col * 16 + row % 16), x * (is_loud ? 3e38f : gain));
                 continue;
             }
-            if (col % 32 == 0) rm_store(scale, is_loud ? 0x7BFF : exponent << 10 | draw(c, 1024), 2);
+            if (col % 32 == 0) hf_store(scale, is_loud ? 0x7BFF : exponent << 10 | draw(c, 1024), 2);
             tile[scale_bytes + col / 32 * 512 + col % 32 / 4 * 64 + row % 16 * 4 + col % 4] =
                 (uint8_t)(int)(x * 127.0f);
         }
@@ -438,42 +294,38 @@ static void rm_fill_matrix(uint8_t *p, const rm_tensor *t, chance *c, float gain
 
 static void rm_put_tensors(rm_file *f, const rm_shape *s)
 {
-    size_t table = f->bytes;
+    hf_file *to = &f->file;
+    size_t table = to->bytes;
     chance c = chance_of(s->seed, 1);
     int i;
-    rm_put(f, NULL, 96 * (size_t)f->n_tensors);
-    rm_pad(f, 64);
-    f->head = f->bytes;
+    hf_put(to, NULL, 96 * (size_t)f->n_tensors);
+    hf_pad(to, 64);
+    f->head = to->bytes;
     for (i = 0; i < f->n_tensors; i++) {
         rm_tensor *t = &f->tensors[i];
-        uint8_t *record = f->data + table + 96 * (size_t)i, *p;
+        uint8_t *p;
         int is_output = strcmp(t->name, "output") == 0 || (s->tied && i == 0);
-        rm_put(f, NULL, (size_t)s->gap);
-        rm_pad(f, 64);
-        t->offset = f->bytes, p = f->data + f->bytes;
-        rm_put(f, NULL, t->bytes);
+        hf_put(to, NULL, (size_t)s->gap);
+        hf_pad(to, 64);
+        t->offset = to->bytes, p = to->data + to->bytes;
+        hf_put(to, NULL, t->bytes);
         if (t->type == RM_VECTOR) rm_fill_vector(p, t, &c);
         else rm_fill_matrix(p, t, &c, is_output ? s->loudness : 0.6f, i == 0 ? s->loud : -1);
-        memcpy(record, t->name, 48);
-        rm_store(record + 48, (uint64_t)t->type, 4), rm_store(record + 52, rm_crc(0, p, t->bytes), 4);
-        rm_store(record + 56, t->rows, 8), rm_store(record + 64, t->cols, 8);
-        rm_store(record + 72, t->offset, 8), rm_store(record + 80, t->bytes, 8);
+        hf_store_record(to->data + table + 96 * (size_t)i, t->name, (uint32_t)t->type, rm_crc(0, p, t->bytes), t->rows,
+                        t->cols, t->offset, t->bytes);
     }
-    rm_store(f->data + 16, f->bytes, 8), rm_store(f->data + 36, (uint64_t)f->n_tensors, 4);
-    rm_store(f->data + 48, table, 8), rm_store(f->data + 56, f->head, 8);
-    rm_store(f->data + 12, rm_crc(0, f->data, f->head), 4);
+    hf_store(to->data + 16, to->bytes, 8), hf_store(to->data + 36, (uint64_t)f->n_tensors, 4);
+    hf_store(to->data + 48, table, 8), hf_store(to->data + 56, f->head, 8);
+    hf_store(to->data + 12, rm_crc(0, to->data, f->head), 4);
 }
 
-/* The file of this shape. f->data stays the caller's; it has room for RM_MOST_BYTES. */
+/* The file of this shape. f->file.data stays the caller's; it has room for RM_MOST_BYTES. */
 static void rm_write(rm_file *f, const rm_shape *s)
 {
-    static const uint8_t magic[8] = {0x89, 'H', 'A', 'R', 'P', 0x0D, 0x0A, 0x1A};
-    f->bytes = 0, f->n_tensors = f->n_biases = 0;
-    rm_put(f, NULL, 64);
-    memcpy(f->data, magic, 8);
-    rm_store(f->data + 8, 1, 4), rm_store(f->data + 24, 64, 8);
-    rm_put_metadata(f, s);
-    rm_store(f->data + 40, f->bytes - 64, 8);
+    f->n_tensors = f->n_biases = 0, f->file.capacity = RM_MOST_BYTES;
+    hf_begin(&f->file);
+    rm_put_metadata(&f->file, s);
+    hf_store(f->file.data + 40, f->file.bytes - 64, 8);
     rm_plan_all(f, s);
     rm_put_tensors(f, s);
 }
@@ -490,10 +342,10 @@ static rm_copy rm_copy_file(const rm_file *f, size_t shift, uint8_t garbage)
 {
     rm_copy copy;
     int i;
-    copy.memory = malloc(f->bytes + shift);
+    copy.memory = malloc(f->file.bytes + shift);
     if (!copy.memory) abort();
-    copy.data = copy.memory + shift, copy.bytes = f->bytes;
-    memcpy(copy.data, f->data, f->bytes);
+    copy.data = copy.memory + shift, copy.bytes = f->file.bytes;
+    memcpy(copy.data, f->file.data, f->file.bytes);
     for (i = 0; i < f->n_tensors; i++) {
         size_t end = i == 0 ? f->head : f->tensors[i - 1].offset + f->tensors[i - 1].bytes;
         memset(copy.data + end, garbage, f->tensors[i].offset - end);

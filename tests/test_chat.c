@@ -3,11 +3,14 @@
  * test_chat.c - chat templates: the evaluator, the role table, hostile templates
  *
  *   cc -std=c99 -o test_chat tests/test_chat.c tools/convert/chat/?*.c tools/convert/file/meta.c \
- *       tools/convert/ground/?*.c
+ *       tools/convert/ground/?*.c -lm
  *   ./test_chat [folder with chat_template_vectors.json and *.jinja; else ../shared/data/chat]
  *
  * Run from the root of the repository. Without the vectors those parts are skipped. */
 #include "../tools/convert/chat/roles.h"
+#include "../tools/convert/ground/bytes.h"
+#include "../tools/convert/ground/json.h"
+#include "test.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -15,7 +18,7 @@
 #include <string.h>
 #include <time.h>
 
-static int passed, failed, skipped;
+static int skipped;
 
 static void check(int good, const char *format, ...)
 {
@@ -42,123 +45,28 @@ static char *copy_of(const char *s)
 static char *read_all(const char *folder, const char *name)
 {
     char path[1024];
+    size_t bytes;
     snprintf(path, sizeof path, "%s/%s", folder, name);
-    FILE *file = fopen(path, "rb");
-    if (!file) return NULL;
-    char *data = calloc(1, 1 << 20);
-    if (data) data[fread(data, 1, (1 << 20) - 1, file)] = 0;
-    fclose(file);
-    return data;
+    return load_file(path, &bytes);
 }
 
-/* ---- just enough JSON for the vectors, which are trusted ---- */
-
-typedef struct json {
-    char *key, *text; /* text: of strings, unescaped */
-    struct json *child, *next;
-} json;
-
-static const char *json_blank(const char *p)
+static const char *json_text(const cv_json *j, uint32_t node, const char *key) /* "" if it is not there */
 {
-    while (*p == ' ' || *p == '\n' || *p == '\r' || *p == '\t' || *p == ',' || *p == ':') p++;
-    return p;
-}
-
-static void put_utf8(char **out, unsigned c)
-{
-    if (c < 0x80) *(*out)++ = (char)c;
-    if (c >= 0x80 && c < 0x800) *(*out)++ = (char)(0xC0 | (c >> 6));
-    if (c >= 0x800) {
-        *(*out)++ = (char)(0xE0 | (c >> 12));
-        *(*out)++ = (char)(0x80 | ((c >> 6) & 63));
-    }
-    if (c >= 0x80) *(*out)++ = (char)(0x80 | (c & 63));
-}
-
-static const char *json_string(const char *p, char **text)
-{
-    char *out = *text = malloc(strlen(p) + 1);
-    if (!out) exit(2);
-    for (p++; *p && *p != '"'; p++) {
-        const char *simple = "n\nt\tr\rb\bf\f\"\"\\\\//";
-        if (*p != '\\') {
-            *out++ = *p;
-            continue;
-        }
-        p++;
-        while (*simple && *simple != *p) simple += 2;
-        if (*simple) *out++ = simple[1];
-        if (*p != 'u') continue;
-        char digits[5] = {p[1], p[2], p[3], p[4], 0};
-        put_utf8(&out, (unsigned)strtoul(digits, NULL, 16)); /* the vectors have no surrogates */
-        p += 4;
-    }
-    *out = 0;
-    *text = realloc(*text, strlen(*text) + 1);
-    return p + 1;
-}
-
-static const char *json_value(const char *p, json *out)
-{
-    char close = *p == '{' ? '}' : ']';
-    json **tail = &out->child;
-    if (*p == '"') return json_string(p, &out->text);
-    if (*p != '{' && *p != '[') return p + strcspn(p, ",]} \n");
-    for (p = json_blank(p + 1); *p && *p != close; p = json_blank(p)) {
-        *tail = calloc(1, sizeof **tail);
-        if (!*tail) exit(2);
-        if (close == '}') p = json_blank(json_string(p, &(*tail)->key));
-        p = json_value(p, *tail);
-        tail = &(*tail)->next;
-    }
-    return p + 1;
-}
-
-static void json_free(json *j)
-{
-    while (j) {
-        json *next = j->next;
-        json_free(j->child);
-        free(j->key);
-        free(j->text);
-        free(j);
-        j = next;
-    }
-}
-
-static const json *json_find(const json *j, const char *key)
-{
-    const json *i = j->child;
-    while (i && strcmp(i->key, key) != 0) i = i->next;
-    return i;
-}
-
-static const char *json_text(const json *j, const char *key) /* "" if it is not there */
-{
-    const json *i = json_find(j, key);
-    return i && i->text ? i->text : "";
+    const char *text = cv_json_string(j, cv_json_get(j, node, key), NULL);
+    return text ? text : "";
 }
 
 /* ---- the metadata that cv_chat_table wrote ---- */
-
-static size_t read_number(const unsigned char *p, int bytes)
-{
-    size_t value = 0;
-    while (bytes--) value = value << 8 | p[bytes];
-    return value;
-}
-
-static size_t up8(size_t n) { return (n + 7) / 8 * 8; }
 
 static const unsigned char *meta_find(const cv_meta *meta, const char *key, size_t *bytes)
 {
     for (size_t at = 0; at < meta->bytes;) {
         const unsigned char *p = meta->data + at;
-        size_t type = read_number(p, 4), key_bytes = read_number(p + 4, 4), value_bytes = read_number(p + 8, 8);
-        size_t value = 16 + up8(key_bytes + 1);
+        size_t type = cv_u32(p), key_bytes = cv_u32(p + 4), value_bytes = (size_t)cv_u64(p + 8);
+        size_t value = 16 + (size_t)cv_round_up(key_bytes + 1, 8);
         *bytes = value_bytes;
         if (!strcmp((const char *)p + 16, key)) return p + value;
-        at += value + up8(value_bytes + (type == 3));
+        at += value + (size_t)cv_round_up(value_bytes + (type == 3), 8);
     }
     *bytes = 0;
     return NULL;
@@ -174,7 +82,7 @@ static int meta_integer(const cv_meta *meta, const char *key, int absent)
 {
     size_t bytes;
     const unsigned char *p = meta_find(meta, key, &bytes);
-    return p ? (int)read_number(p, 8) : absent;
+    return p ? (int)cv_u64(p) : absent;
 }
 
 /* ---- a conversation told by the table, written from the table's description alone ---- */
@@ -323,18 +231,18 @@ static void compare_table(const char *name, const char *jinja, const talk *t, co
 /* GigaChat's template names tokens by their place in a list that the vectors lack: what their text wants there. */
 static const char *const gigachat_tokens[] = {"<|role_sep|>", "<|message_sep|>", "[", "]"};
 
-static void test_vector(const json *c, const talk *t, const talk *f)
+static void test_vector(const cv_json *j, uint32_t c, const talk *t, const talk *f)
 {
-    const char *name = json_text(c, "name"), *jinja = json_text(c, "template_str");
-    const char *want = json_text(c, "expected_output_jinja");
+    const char *name = json_text(j, c, "name"), *jinja = json_text(j, c, "template_str");
+    const char *want = json_text(j, c, "expected_output_jinja");
     cv_specials specials = none;
     cv_error err = {{0}};
     char *got;
-    specials.bos = json_text(c, "bos_token"), specials.eos = json_text(c, "eos_token");
+    specials.bos = json_text(j, c, "bos_token"), specials.eos = json_text(j, c, "eos_token");
     if (strstr(name, "GigaChat"))
         specials.bos = "<s>", specials.additional = gigachat_tokens, specials.n_additional = 4;
     /* That vector's text lost the blank before {{ }}, which Jinja keeps; its other text has it. */
-    if (!*want || !strcmp(name, "ChatGLM3")) want = json_text(c, "expected_output");
+    if (!*want || !strcmp(name, "ChatGLM3")) want = json_text(j, c, "expected_output");
     int status = render_either(jinja, t, f, &specials, &got, &err);
     check(!status, "%s: %s", name, err.text);
     if (status) return;
@@ -370,22 +278,28 @@ enum { TEMPLATE_FILES = sizeof template_files / sizeof *template_files };
 static void test_vectors(const char *folder)
 {
     char *text = read_all(folder, "chat_template_vectors.json"), first[1024];
-    json root = {NULL, NULL, NULL, NULL};
     talk t = {{{NULL, NULL}}, 0};
+    cv_error err = {{0}};
+    cv_json j;
     if (!text) {
         printf("%s/chat_template_vectors.json is absent: skipped\n", folder);
         skipped++;
         return;
     }
-    json_value(json_blank(text), &root);
-    for (const json *m = json_find(&root, "conversation")->child; m && t.count < MAX_MESSAGES; m = m->next) {
-        t.messages[t.count++] = (cv_message){json_text(m, "role"), json_text(m, "content")};
-    }
-    talk f = folded(&t, first, sizeof first);
-    for (const json *c = json_find(&root, "cases")->child; c; c = c->next) test_vector(c, &t, &f);
-    for (size_t i = 0; i < TEMPLATE_FILES; i++) test_file(folder, template_files[i], &t, &f);
-    json_free(root.child);
+    int status = cv_json_parse(&j, text, strlen(text), "chat_template_vectors.json", &err);
     free(text);
+    if (status < 0) {
+        check(0, "%s", err.text);
+        return;
+    }
+    uint32_t m = cv_json_first(&j, cv_json_get(&j, 0, "conversation"));
+    for (; m != CV_JSON_NONE && t.count < MAX_MESSAGES; m = cv_json_next(&j, m))
+        t.messages[t.count++] = (cv_message){json_text(&j, m, "role"), json_text(&j, m, "content")};
+    talk f = folded(&t, first, sizeof first);
+    uint32_t c = cv_json_first(&j, cv_json_get(&j, 0, "cases"));
+    for (; c != CV_JSON_NONE; c = cv_json_next(&j, c)) test_vector(&j, c, &t, &f);
+    for (size_t i = 0; i < TEMPLATE_FILES; i++) test_file(folder, template_files[i], &t, &f);
+    cv_json_free(&j);
 }
 
 /* ---- the evaluator, piece by piece; the expected texts are those of Jinja2 3.1 ---- */

@@ -9,6 +9,7 @@
  *     test_conformance MODEL.harp GOLDEN_FOLDER
  */
 #include "../harp.h"
+#include "test.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -17,7 +18,6 @@
 
 enum { MAX_TOKENS = 256, MAX_STEPS = 64 };
 
-static int passed, failed;
 static double most_logit, most_entropy; /* of all goldens: largest differences with floats */
 
 static void check(int ok, const char *model, const char *golden, const char *what, double figure)
@@ -315,6 +315,5 @@ int main(int argc, char **argv)
     harp_close(m);
     printf("note   %s floats: largest logit difference %.3g, largest entropy difference %.3g bits\n", argv[2], most_logit,
            most_entropy);
-    printf("%d passed, %d failed\n", passed, failed);
-    return failed > 0 || passed == 0;
+    return conclude();
 }

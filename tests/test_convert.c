@@ -8,6 +8,7 @@
  * become the same tensors, byte for byte; damaged ones must be refused in words, and leave nothing behind. */
 #define _GNU_SOURCE
 #include "../harp.h"
+#include "test.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -23,7 +24,6 @@ enum { VOCAB = 40, DIM = 64, LAYERS = 2, HEADS = 4, KV_HEADS = 2, HEAD = DIM / H
        CONTEXT = 32, GROUP = 32, LONGEST_PATH = 1024 };
 
 static const char *converter, *folder;
-static int passed, failed;
 
 static void check(int good, const char *what)
 {
@@ -406,19 +406,9 @@ static int convert(const char *in, const char *out, const char *options)
 
 static char *load(const char *name, size_t *bytes)
 {
-    char path[LONGEST_PATH], *data;
-    FILE *f;
+    char path[LONGEST_PATH];
     snprintf(path, sizeof path, "%s/%s", folder, name);
-    f = fopen(path, "rb");
-    if (!f) return NULL;
-    fseek(f, 0, SEEK_END);
-    *bytes = (size_t)ftell(f);
-    rewind(f);
-    data = malloc(*bytes + 1);
-    if (fread(data, 1, *bytes, f) != *bytes) exit(2);
-    data[*bytes] = 0;
-    fclose(f);
-    return data;
+    return load_file(path, bytes);
 }
 
 static void save(const char *name, const char *data, size_t bytes)
@@ -1429,12 +1419,10 @@ static void write_gguf_vocabulary(const char *name)
 /* SentencePiece's own file, and what the class that reads it is told. Its tokens: 259 a space, 260 "a", 261 " a". */
 static void test_sentencepiece(void)
 {
-    size_t n = 0;
-    FILE *f = fopen("tests/fuzz/seeds/tokenizer_file/sentencepiece.model", "rb");
-    char *text = calloc(1, 1 << 16), path[LONGEST_PATH];
+    size_t n;
+    char *text = load_file("tests/fuzz/seeds/tokenizer_file/sentencepiece.model", &n), path[LONGEST_PATH];
     snprintf(path, sizeof path, "%s/pieces", folder);
     mkdir(path, 0777);
-    if (f) n = fread(text, 1, 1 << 16, f), fclose(f);
     save("pieces/tokenizer.model", text, n);
     remove_file("pieces/tokenizer_config.json");
     check(convert("pieces", "words.harp", "--vocab-only") == 0 && encodes("a<s>a", "1 261 1 261"), "SentencePiece");
@@ -1483,10 +1471,8 @@ static void test_no_byte_tokens(void)
 /* sentencepiece trims what a file that asks for it has; nothing here does: refused, with what can be had instead. */
 static void test_extra_whitespace(void)
 {
-    size_t n = 0, i;
-    FILE *f = fopen("tests/fuzz/seeds/tokenizer_file/sentencepiece.model", "rb");
-    char *text = calloc(1, 1 << 16);
-    if (f) n = fread(text, 1, 1 << 16, f), fclose(f);
+    size_t n, i;
+    char *text = load_file("tests/fuzz/seeds/tokenizer_file/sentencepiece.model", &n);
     for (i = n; i-- > 1;) /* normalizer_spec.remove_extra_whitespaces is field 4, a flag */
         if (text[i - 1] == 0x20 && text[i] == 0) break;
     check(i > 0, "the flag is there");
@@ -2068,6 +2054,5 @@ int main(int argc, char **argv)
     test_interrupted(SIGTERM);
     test_interrupted(SIGKILL);
     test_runs();
-    printf("%d passed, %d failed\n", passed, failed);
-    return failed != 0;
+    return conclude();
 }

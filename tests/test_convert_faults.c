@@ -11,6 +11,7 @@
 #define FAULTS_THEMSELVES
 #include "../harp.h"
 #include "faults.h"
+#include "test.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -24,7 +25,6 @@ int convert_main(int argc, char **argv);
 enum { NOTHING, NO_MEMORY, BROKEN_FILE, SHORT_FILE, KILL, COUNT, REFUSED, TOO_LARGE };
 enum { MOST_PATH = 1024, OLD_BYTES = 777, FAILED_CALL = 1, SUCCESS = 0, ODD = 99 };
 
-static int passed, failed;
 static const char *folder;
 static char target[MOST_PATH];
 
@@ -290,6 +290,5 @@ int main(int argc, char **argv)
         test_killed(argv[i]);
         printf("note   %s: %ld failed requests for memory, %ld failed calls on files\n", argv[i], memory, files);
     }
-    printf("%d passed, %d failed\n", passed, failed);
-    return failed > 0 || passed == 0;
+    return conclude();
 }

@@ -7,29 +7,14 @@
  *     test_decoders greedy MODEL.harp DRAFT.harp N    drafted greedy text is greedy text, on N prompts of random tokens
  */
 #include "../harp.h"
+#include "test.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static int passed, failed;
-
-#define CHECK(condition)                                                                      \
-    do {                                                                                      \
-        if (condition) passed++;                                                              \
-        else failed++, printf("FAILED %s:%d: %s\n", __func__, __LINE__, #condition);          \
-    } while (0)
-
 enum { CONTEXT = 160, PROMPT = 24, STEPS = 40, SCORED = 40 };
-
-static harp_session *open_session(const harp_model *m, harp_params p)
-{
-    harp_session *s = NULL;
-    harp_error err;
-    if (harp_session_open(&s, m, &p, &err)) printf("cannot open a session: %s\n", err.text);
-    return s;
-}
 
 /* A prompt that repeats itself, so that looking things up finds something. */
 static void make_prompt(const harp_model *m, int32_t *prompt, uint32_t seed)
@@ -77,7 +62,7 @@ static void check_case(const harp_model *m, const int32_t *prompt, const beam_ca
     const int32_t *all;
     p.harp = 0, p.beams = 3, p.beam_length = 24, p.activations = HARP_ACT_F32, p.cache = HARP_CACHE_F32, p.batch = batch;
     o.max_tokens = 24, o.end = c->end, o.n_end = c->n_end, o.pad = c->pad;
-    s = open_session(m, p);
+    s = open_session(m, &p);
     CHECK(s && harp_feed(s, prompt, 7, &err) == HARP_OK && harp_beam(s, &o, NULL, &err) == HARP_OK);
     all = harp_tokens(s, &n);
     CHECK(n == 7 + c->n_tokens && memcmp(all + 7, c->tokens, (size_t)c->n_tokens * sizeof *all) == 0);
@@ -117,7 +102,7 @@ static void test_beam_is_greedy(const harp_model *m)
     harp_step x, y;
     p.harp = 0, p.temperature = 0, p.context = CONTEXT, p.beams = 1, p.beam_length = STEPS, p.cache = HARP_CACHE_INT8;
     make_prompt(m, prompt, 1);
-    a = open_session(m, p), b = open_session(m, p);
+    a = open_session(m, &p), b = open_session(m, &p);
     o.max_tokens = STEPS, o.end = prompt, o.n_end = 0;
     CHECK(harp_feed(a, prompt, PROMPT, NULL) == HARP_OK && harp_beam(a, &o, NULL, NULL) == HARP_OK);
     CHECK(harp_feed(b, prompt, PROMPT, NULL) == HARP_OK);
@@ -161,7 +146,7 @@ static void test_beam_score(const harp_model *m, harp_cache cache)
     o.max_tokens = 20, o.alpha = 0.0f, o.end = prompt, o.n_end = 0;
     for (beams = 1; beams <= 5; beams += 4) {
         p.beams = beams;
-        s = open_session(m, p), t = open_session(m, p);
+        s = open_session(m, &p), t = open_session(m, &p);
         CHECK(harp_feed(s, prompt, PROMPT, NULL) == HARP_OK && harp_beam(s, &o, &score[beams / 5], NULL) == HARP_OK);
         check.tokens = harp_tokens(s, &n), check.vocab = harp_model_info(m).vocab, check.total = 0;
         check.from = PROMPT, check.to = n;
@@ -186,15 +171,15 @@ static void test_beam_refusals(const harp_model *m)
     int asked = 0;
     make_prompt(m, prompt, 3);
     p.context = CONTEXT;
-    s = open_session(m, p);
+    s = open_session(m, &p);
     CHECK(harp_feed(s, prompt, 4, NULL) == HARP_OK && harp_beam(s, &o, NULL, NULL) == HARP_ERR_ARGUMENT);
     harp_session_close(s);
     p.beams = 2;
-    s = open_session(m, p);
+    s = open_session(m, &p);
     CHECK(harp_feed(s, prompt, 4, NULL) == HARP_OK && harp_beam(s, &o, NULL, NULL) == HARP_ERR_UNSUPPORTED);
     harp_session_close(s);
     p.harp = 0, p.beam_length = 10, p.cancel = stop_at_once, p.cancel_user = &asked;
-    s = open_session(m, p);
+    s = open_session(m, &p);
     CHECK(harp_beam(s, &o, NULL, NULL) == HARP_ERR_ARGUMENT);
     CHECK(harp_feed(s, prompt, 1, NULL) == HARP_OK && harp_beam(s, &o, NULL, NULL) == HARP_ERR_ARGUMENT);
     o.max_tokens = 10;
@@ -212,14 +197,6 @@ static void test_beam_refusals(const harp_model *m)
 }
 
 /* ---- Drafting changes nothing ---- */
-
-static uint64_t mix(uint64_t hash, const void *data, size_t bytes)
-{
-    const unsigned char *p = data;
-    size_t i;
-    for (i = 0; i < bytes; i++) hash = (hash ^ p[i]) * 0x100000001B3u;
-    return hash;
-}
 
 /* A hash of all that steps tell, but for what they cost. */
 static uint64_t hash_steps(harp_session *s, int32_t steps, uint64_t hash)
@@ -242,7 +219,7 @@ static uint64_t hash_run(harp_session *s, const int32_t *prompt)
 {
     uint64_t hash;
     if (!s || harp_rewind(s, 0, NULL) || harp_feed(s, prompt, PROMPT, NULL)) return 0;
-    hash = hash_steps(s, STEPS / 2, 0xCBF29CE484222325u);
+    hash = hash_steps(s, STEPS / 2, MIX_START);
     if (harp_rewind(s, PROMPT + 7, NULL) || harp_feed(s, prompt + 3, 5, NULL)) return 0; /* in the middle of guesses */
     return hash_steps(s, STEPS, hash);
 }
@@ -283,13 +260,13 @@ static void test_drafting(const harp_model *m)
         harp_session *s, *draft;
         uint64_t plain;
         d.harp = 0, p.activations = HARP_ACT_F32;
-        draft = open_session(m, d);
-        s = open_session(m, p);
+        draft = open_session(m, &d);
+        s = open_session(m, &p);
         plain = hash_run(s, prompt);
         CHECK(plain != 0);
         harp_session_close(s);
         p.drafts = 5;
-        s = open_session(m, p);
+        s = open_session(m, &p);
         CHECK(hash_run(s, prompt) == plain);
         CHECK(harp_statistics(s).drafted > 0);
         harp_session_close(s);
@@ -297,7 +274,7 @@ static void test_drafting(const harp_model *m)
         for (rule = 0; rule < (p.temperature > 0 ? 1 : 2); rule++) { /* greedy: both rules are the same */
             p.draft_rule = rule ? HARP_DRAFT_LEVIATHAN : HARP_DRAFT_EXACT;
             p.batch = rule ? 64 : 3;
-            s = open_session(m, p);
+            s = open_session(m, &p);
             CHECK(hash_run(s, prompt) == plain);
             kept += harp_statistics(s).accepted;
             CHECK(harp_statistics(s).accepted <= harp_statistics(s).drafted);
@@ -317,9 +294,9 @@ static void test_drafting_pays(const harp_model *m)
     int64_t before;
     make_prompt(m, prompt, 5);
     p.harp = 0, p.temperature = 0, p.context = CONTEXT;
-    draft = open_session(m, p);
+    draft = open_session(m, &p);
     p.drafts = 4, p.draft = draft;
-    s = open_session(m, p);
+    s = open_session(m, &p);
     CHECK(harp_feed(s, prompt, PROMPT, NULL) == HARP_OK);
     before = harp_statistics(s).passes;
     CHECK(hash_steps(s, STEPS, 1) != 0);
@@ -337,7 +314,7 @@ static void test_draft_restore(const harp_model *m)
     void *image;
     make_prompt(m, prompt, 6);
     p.context = CONTEXT, p.drafts = 6;
-    s = open_session(m, p), t = open_session(m, p);
+    s = open_session(m, &p), t = open_session(m, &p);
     CHECK(harp_feed(s, prompt, PROMPT, NULL) == HARP_OK && hash_steps(s, 11, 1) != 0);
     CHECK(harp_save(s, NULL, 0, &bytes, NULL) == HARP_OK);
     image = malloc(bytes);
@@ -351,7 +328,7 @@ static void test_draft_restore(const harp_model *m)
 static void test_draft_refusals(const harp_model *m)
 {
     harp_params p = harp_defaults();
-    harp_session *draft = open_session(m, p), *s = NULL;
+    harp_session *draft = open_session(m, &p), *s = NULL;
     p.drafts = 4, p.draft = draft;
     CHECK(harp_session_open(&s, m, &p, NULL) == HARP_ERR_ARGUMENT && !s); /* HARP is on in the draft session */
     p.drafts = 65, p.draft = NULL;
@@ -370,7 +347,7 @@ static void make_guessable(const harp_model *m, int32_t *prompt)
     int32_t i, v, best = 0, vocab = harp_model_info(m).vocab;
     float most = 0.0f;
     p.harp = 0, p.context = CONTEXT;
-    s = open_session(m, p);
+    s = open_session(m, &p);
     make_prompt(m, prompt, 8);
     prompt[PROMPT - 1] = prompt[19];
     for (v = 0; v < vocab; v++) {
@@ -400,13 +377,13 @@ static double chi_square(const harp_model *m, int with_model, int32_t draws, int
     make_guessable(m, prompt);
     p.harp = 0, p.context = CONTEXT, p.temperature = 1.0f, p.top_k = 0, p.top_p = 1.0f, p.min_p = 0.0f;
     d = p, d.temperature = 2.0f; /* another distribution than the model's */
-    draft = open_session(m, d);
-    s = open_session(m, p);
+    draft = open_session(m, &d);
+    s = open_session(m, &p);
     CHECK(harp_feed(s, prompt, PROMPT, NULL) == HARP_OK && harp_next(s, NULL, NULL) == HARP_OK);
     harp_top(s, HARP_VANILLA, top, 8);
     harp_session_close(s);
     p.drafts = 1, p.draft = with_model ? draft : NULL, p.draft_rule = HARP_DRAFT_LEVIATHAN;
-    s = open_session(m, p);
+    s = open_session(m, &p);
     CHECK(harp_feed(s, prompt, PROMPT, NULL) == HARP_OK);
     for (i = 0; i < draws; i++) {
         harp_step step;
@@ -453,7 +430,7 @@ typedef struct expected {
 /* The given text, stepped through: what harp_next chooses is thrown away, the text's token is fed instead. */
 static int step_through(const harp_model *m, const harp_params *p, const int32_t *text, expected *e)
 {
-    harp_session *s = open_session(m, *p);
+    harp_session *s = open_session(m, p);
     int32_t i;
     e->vocab = harp_model_info(m).vocab, e->n = e->same = 0;
     for (i = 0; i < SCORED; i++) {
@@ -491,7 +468,7 @@ static void test_score_harp(const harp_model *m)
         for (rows = 1; rows <= 16; rows *= 4) {
             harp_session *s;
             p.logit_rows = rows, p.batch = rows == 4 ? 5 : 64;
-            s = open_session(m, p);
+            s = open_session(m, &p);
             e.n = e.same = e.from = 0;
             CHECK(harp_score_harp(s, text, 13, compare_step, &e, NULL) == HARP_OK); /* in two parts */
             CHECK(harp_score_harp(s, text + 13, SCORED - 13, compare_step, &e, NULL) == HARP_OK);
@@ -519,7 +496,7 @@ static void test_score_cancelled(const harp_model *m)
     harp_session *s;
     make_prompt(m, text, 11);
     p.context = CONTEXT, p.logit_rows = 8, p.temperature = 0.0f;
-    s = open_session(m, p);
+    s = open_session(m, &p);
     CHECK(harp_score_harp(s, text, 5, refuse, NULL, NULL) == HARP_OK);
     CHECK(harp_score_harp(s, text + 5, 15, refuse, NULL, NULL) == HARP_ERR_CANCELLED);
     harp_tokens(s, &n);
@@ -541,7 +518,7 @@ static void test_pause(const harp_model *m)
     make_prompt(m, prompt, 12);
     for (i = 0; i < 3; i++) prompt[PROMPT + i] = 5;
     p.context = CONTEXT;
-    a = open_session(m, p), b = open_session(m, p);
+    a = open_session(m, &p), b = open_session(m, &p);
     CHECK(harp_feed(a, prompt, PROMPT, NULL) == HARP_OK && harp_pause(a, 5, 3, NULL) == HARP_OK);
     CHECK(harp_feed(b, prompt, PROMPT + 3, NULL) == HARP_OK);
     CHECK(hash_steps(a, 10, 1) == hash_steps(b, 10, 1));
@@ -579,11 +556,11 @@ static void test_memory(const harp_model *m)
     make_prompt(m, prompt, 13);
     p.context = CONTEXT, p.harp = 0, p.allocator.alloc = count_alloc, p.allocator.free = count_free;
     p.allocator.user = &calls;
-    draft = open_session(m, p);
+    draft = open_session(m, &p);
     p.drafts = 3, p.draft = draft, p.draft_rule = HARP_DRAFT_LEVIATHAN;
     p.beams = 4, p.beam_length = 30, p.logit_rows = 4;
     o.max_tokens = 30;
-    s = open_session(m, p);
+    s = open_session(m, &p);
     CHECK(calls == 2);
     CHECK(harp_score_harp(s, prompt, PROMPT, accept_all, NULL, NULL) == HARP_OK);
     CHECK(hash_steps(s, 20, 1) != 0 && harp_beam(s, &o, NULL, NULL) == HARP_OK && calls == 2);
@@ -600,9 +577,9 @@ static void test_greedy(const harp_model *m, const harp_model *small, int32_t pr
     int64_t kept[2];
     p.harp = 0, p.temperature = 0.0f, p.context = CONTEXT;
     d = p, d.temperature = 0.8f; /* draws its guesses, so that some are refused even if it is the same model */
-    plain = open_session(m, p), draft = open_session(small, d);
-    p.drafts = 4, lookup = open_session(m, p);
-    p.draft = draft, drafted = open_session(m, p);
+    plain = open_session(m, &p), draft = open_session(small, &d);
+    p.drafts = 4, lookup = open_session(m, &p);
+    p.draft = draft, drafted = open_session(m, &p);
     for (i = 0; i < prompts; i++) {
         uint64_t hash;
         make_prompt(m, prompt, (uint32_t)i * 77u);
@@ -638,6 +615,5 @@ int main(int argc, char **argv)
         test_pause(m), test_memory(m);
     }
     harp_close(m), harp_close(small);
-    printf("%d passed, %d failed\n", passed, failed);
-    return failed > 0 || passed == 0;
+    return conclude();
 }

@@ -55,15 +55,9 @@ static long faulty_ftell(FILE *file)
 #undef fseek
 #undef ftell
 #include "fuzz/make_harp.h"
+#include "test.h"
 
-static int passed, failed;
 static long injected;
-
-#define CHECK(condition)                                                                      \
-    do {                                                                                      \
-        if (condition) passed++;                                                              \
-        else failed++, printf("FAILED %s:%d: %s\n", __func__, __LINE__, #condition);          \
-    } while (0)
 
 /* ---- models and sessions ---- */
 
@@ -1018,7 +1012,7 @@ static void test_ends_of_generation(void)
     CHECK(harp_session_open(&s, m, &p, NULL) == HARP_OK && harp_generate(s, "ab", 20, NULL, NULL, NULL) == HARP_OK);
     all = s->tokens[begin + 3]; /* the fourth token ends it from now on */
     harp_session_close(s);
-    fz_store((uint8_t *)(uintptr_t)&m->info.end[0], (uint64_t)all, 4);
+    hf_store((uint8_t *)(uintptr_t)&m->info.end[0], (uint64_t)all, 4);
     h = generate(m, p, 20, 0, &n);
     CHECK(n == begin + 20 && h.ends > 0);
     p.ignore_end = 0;
@@ -1060,12 +1054,12 @@ static void test_logits_that_are_no_numbers(void)
     CHECK(harp_beam(s, &beam, NULL, &err) == HARP_OK);
     first = s->tokens[PROMPT];
     harp_session_close(s);
-    fz_store(weights_of(data, "embedding") + (size_t)(first / 16) * 576 + 2 * (size_t)(first % 16), 0x7E00, 2);
+    hf_store(weights_of(data, "embedding") + (size_t)(first / 16) * 576 + 2 * (size_t)(first % 16), 0x7E00, 2);
     s = open_plain(m, 2); /* the first step of the beams is sound, the second meets the token whose row is NaN */
     CHECK(harp_beam(s, &beam, NULL, &err) == HARP_ERR_NUMBER && strstr(err.text, "the logits of beam"));
     WRONG(HARP_ERR_NUMBER, harp_beam(s, &beam, NULL, &err)); /* what the prompt lacked has been computed now */
     harp_session_close(s);
-    fz_store(weights_of(data, "final_norm") + 8, 0x7FC00000u, 4);
+    hf_store(weights_of(data, "final_norm") + 8, 0x7FC00000u, 4);
     s = open_plain(m, 2);
     CHECK(harp_beam(s, &beam, NULL, &err) == HARP_ERR_NUMBER && strstr(err.text, "the logits of beam 0"));
     harp_session_close(s);
@@ -1090,8 +1084,8 @@ static void swell(unsigned char *data, int32_t token, int is_float)
     unsigned char *p = weights_of(data, "embedding");
     int32_t c;
     for (c = 0; c < 17; c++)
-        if (is_float) fz_store(p + 4 * (16 * (size_t)c + (size_t)token), hp_bits(c % 2 ? 3e38f : -3e38f), 4);
-    if (!is_float) fz_store(p + 2 * (size_t)token, 0x7BFF, 2);
+        if (is_float) hf_store(p + 4 * (16 * (size_t)c + (size_t)token), hp_bits(c % 2 ? 3e38f : -3e38f), 4);
+    if (!is_float) hf_store(p + 2 * (size_t)token, 0x7BFF, 2);
 }
 
 /* What a token computes that overflows ends with that token: once it is taken back, the session is as good as new. Its
@@ -1197,7 +1191,7 @@ static void test_small_file_wants_much(void)
     harp_model *m = NULL;
     harp_error err;
     while (strcmp((char *)data + at + 16, "layers") != 0) at += 16 + (hp_u32(data + at + 4) + 8) / 8 * 8 + (hp_u64(data + at + 8) + 7) / 8 * 8 + (hp_u32(data + at) == 3 && hp_u64(data + at + 8) % 8 == 0 ? 8 : 0);
-    fz_store(data + at + 24, 1024, 8);
+    hf_store(data + at + 24, 1024, 8);
     fz_seal(data, bytes);
     source.data = data, source.bytes = bytes;
     source.allocator.alloc = faulty_alloc, source.allocator.free = faulty_free;
@@ -1275,6 +1269,5 @@ int main(int argc, char **argv)
     (void)test_names_in_errors, (void)test_small_file_wants_much, (void)test_image_holds_no_old_memory;
 #endif
     printf("note   %ld failures injected\n", injected);
-    printf("%d passed, %d failed\n", passed, failed);
-    return failed > 0 || passed == 0;
+    return conclude();
 }

@@ -18,14 +18,7 @@
 #include <string.h>
 
 #include "../harp.h"
-
-static int passed, failed;
-
-#define CHECK(condition)                                                             \
-    do {                                                                             \
-        if (condition) passed++;                                                     \
-        else failed++, printf("FAILED line %d: %s\n", __LINE__, #condition);         \
-    } while (0)
+#include "test.h"
 
 #if !defined(HARP_NO_MMAP) && (defined(_WIN32) || defined(__unix__) || defined(__APPLE__))
 enum { MAPS = 1 };
@@ -256,6 +249,5 @@ int main(int argc, char **argv)
     snprintf(path, sizeof path, "%.400s/there is none.harp", argv[2]);
     test_refused(path, "cannot open");
     test_refused(folder_path, ""); /* a folder: what is said differs between systems, that it is refused does not */
-    printf("%d passed, %d failed\n", passed, failed);
-    return failed > 0;
+    return conclude();
 }

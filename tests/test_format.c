@@ -8,17 +8,10 @@
  * fine, so that a bound which is off by one is seen. */
 #include "../harp_impl.c"
 #include "fuzz/make_harp.h"
+#include "test.h"
 
 #include <fenv.h>
 #include <time.h>
-
-static int passed, failed;
-
-#define CHECK(condition)                                                                      \
-    do {                                                                                      \
-        if (condition) passed++;                                                              \
-        else failed++, printf("FAILED %s:%d: %s\n", __func__, __LINE__, #condition);          \
-    } while (0)
 
 enum { ROOM = 32768, MOST = 1 << 18 };
 
@@ -52,10 +45,10 @@ static void make_file_of(fz_shape s)
     memcpy(file, plain, table), memset(file + table, 0, ROOM),
     memcpy(file + table + ROOM, plain + table, bytes - table);
     file_bytes = bytes + ROOM;
-    fz_store(file + 48, table + ROOM, 8), fz_store(file + 56, number_at(56) + ROOM, 8);
+    hf_store(file + 48, table + ROOM, 8), hf_store(file + 56, number_at(56) + ROOM, 8);
     for (i = 0; i < hp_u32(file + 36); i++) {
         uint8_t *record = file + table + ROOM + 96 * (size_t)i;
-        fz_store(record + 72, hp_u64(record + 72) + ROOM, 8);
+        hf_store(record + 72, hp_u64(record + 72) + ROOM, 8);
     }
     fz_seal(file, file_bytes);
 }
@@ -76,7 +69,7 @@ static void make_file(void)
 static void set_meta(const char *key, unsigned type, const void *value, size_t bytes)
 {
     static uint8_t kept[ROOM]; /* the value may lie in the file */
-    fz_file f;
+    hf_file f;
     uint64_t end = 64 + number_at(40), at = 64, next = 64;
     harp_model m;
     harp_meta meta;
@@ -87,19 +80,19 @@ static void set_meta(const char *key, unsigned type, const void *value, size_t b
         if (strcmp(meta.key, key) == 0) {
             memmove(file + at, file + next, (size_t)(end - next));
             end -= next - at, next = at;
-            fz_store(file + 32, hp_u32(file + 32) - 1, 4);
+            hf_store(file + 32, hp_u32(file + 32) - 1, 4);
         }
         at = next;
     }
     f.data = file, f.bytes = (size_t)end, f.capacity = (size_t)number_at(48);
-    if (type) fz_meta(&f, type, key, kept, bytes);
-    fz_store(file + 40, f.bytes - 64, 8);
+    if (type) hf_meta(&f, type, key, kept, bytes);
+    hf_store(file + 40, f.bytes - 64, 8);
 }
 
 static void set_integer(const char *key, int64_t value)
 {
     uint8_t b[8];
-    fz_store(b, (uint64_t)value, 8);
+    hf_store(b, (uint64_t)value, 8);
     set_meta(key, HARP_META_INTEGER, b, 8);
 }
 
@@ -108,7 +101,7 @@ static void set_real(const char *key, double value)
     uint64_t bits;
     uint8_t b[8];
     memcpy(&bits, &value, 8);
-    fz_store(b, bits, 8);
+    hf_store(b, bits, 8);
     set_meta(key, HARP_META_REAL, b, 8);
 }
 
@@ -149,7 +142,7 @@ static void expect(int line, harp_status wanted, const char *words)
 
 static void put(size_t at, uint64_t value, int bytes)
 {
-    fz_store(file + at, value, bytes);
+    hf_store(file + at, value, bytes);
 }
 
 /* ---- the head ---- */
@@ -162,7 +155,7 @@ static void test_header(void)
     file[7] ^= 1, DAMAGED("not a .harp file");
     file_bytes = 63, DAMAGED("not a .harp file");
     put(8, 2, 4), UNSUPPORTED("version 2");
-    file_bytes = bytes - 64, put(16, bytes, 8), fz_store(file + 12, 0, 4);
+    file_bytes = bytes - 64, put(16, bytes, 8), hf_store(file + 12, 0, 4);
     {
         harp_source source = harp_source_defaults();
         harp_model *m = NULL;
@@ -218,7 +211,7 @@ static void test_most_metadata(void)
     size_t bytes = fz_write_harp(&s, image, sizeof image), table = (size_t)hp_u64(image + 48), end, more;
     int32_t n = (int32_t)hp_u32(image + 32), i, good = 0;
     uint32_t k, tensors = hp_u32(image + 36);
-    fz_file f;
+    hf_file f;
     harp_source source = harp_source_defaults();
     harp_model *m = NULL;
     harp_meta meta;
@@ -227,13 +220,13 @@ static void test_most_metadata(void)
     memmove(image + table + more, image + table, bytes - table);
     end = 64 + (size_t)hp_u64(image + 40);
     f.data = image, f.bytes = end, f.capacity = table + more;
-    for (i = n; i < 4096; i++) fz_integer(&f, "a", (uint64_t)i);
+    for (i = n; i < 4096; i++) hf_integer(&f, "a", (uint64_t)i);
     memset(image + f.bytes, 0, table + more - f.bytes);
-    fz_store(image + 40, f.bytes - 64, 8), fz_store(image + 48, table + more, 8);
-    fz_store(image + 56, hp_u64(image + 56) + more, 8);
+    hf_store(image + 40, f.bytes - 64, 8), hf_store(image + 48, table + more, 8);
+    hf_store(image + 56, hp_u64(image + 56) + more, 8);
     for (k = 0; k < tensors; k++) {
         uint8_t *record = image + table + more + 96 * (size_t)k;
-        fz_store(record + 72, hp_u64(record + 72) + more, 8);
+        hf_store(record + 72, hp_u64(record + 72) + more, 8);
     }
     fz_seal(image, bytes + more);
     source.data = image, source.bytes = bytes + more;
@@ -256,11 +249,11 @@ static void test_metadata_at_the_end(void)
     if (!image) exit(2);
     memset(image, 0, BYTES);
     memcpy(image, file, 12);
-    fz_store(image + 16, BYTES, 8), fz_store(image + 24, 64, 8), fz_store(image + 32, 2, 4);
-    fz_store(image + 40, 64, 8), fz_store(image + 48, BYTES, 8), fz_store(image + 56, BYTES, 8);
-    fz_store(image + 64, HARP_META_BYTES, 4), fz_store(image + 68, 1, 4), fz_store(image + 72, 32, 8);
+    hf_store(image + 16, BYTES, 8), hf_store(image + 24, 64, 8), hf_store(image + 32, 2, 4);
+    hf_store(image + 40, 64, 8), hf_store(image + 48, BYTES, 8), hf_store(image + 56, BYTES, 8);
+    hf_store(image + 64, HARP_META_BYTES, 4), hf_store(image + 68, 1, 4), hf_store(image + 72, 32, 8);
     image[80] = 'k';
-    fz_store(image + 120, HARP_META_BYTES, 4), fz_store(image + 124, 1, 4);
+    hf_store(image + 120, HARP_META_BYTES, 4), hf_store(image + 124, 1, 4);
     fz_seal(image, BYTES);
     source.data = image, source.bytes = BYTES;
     CHECK(harp_open_source(&m, &source, &err) == HARP_ERR_FORMAT && strstr(err.text, "entry 1, at offset 120, is malformed"));
@@ -361,7 +354,7 @@ static void retype(const char *name, unsigned type)
 {
     uint8_t *record = record_of(name);
     uint64_t bytes = hp_tensor_bytes(type, hp_u64(record + 56), hp_u64(record + 64));
-    fz_store(record + 48, type, 4), fz_store(record + 80, bytes, 8);
+    hf_store(record + 48, type, 4), hf_store(record + 80, bytes, 8);
     if (hp_u64(record + 72) + bytes > file_bytes) file_bytes = (size_t)(hp_u64(record + 72) + bytes);
 }
 
@@ -534,7 +527,7 @@ static uint8_t *value_of(const char *key, size_t *bytes)
 
 static void set_word(const char *table, size_t index, uint32_t value)
 {
-    fz_store(value_of(table, NULL) + 4 * index, value, 4);
+    hf_store(value_of(table, NULL) + 4 * index, value, 4);
 }
 
 static uint32_t word_at(const char *table, size_t index)
@@ -546,7 +539,7 @@ static void set_words(const char *table, const uint32_t *values, size_t n)
 {
     static uint8_t bytes[ROOM];
     size_t i;
-    for (i = 0; i < n; i++) fz_store(bytes + 4 * i, values[i], 4);
+    for (i = 0; i < n; i++) hf_store(bytes + 4 * i, values[i], 4);
     set_meta(table, HARP_META_BYTES, bytes, 4 * n);
 }
 
@@ -1378,8 +1371,8 @@ static void test_verify(void)
     CHECK(harp_verify(NULL, &err) == HARP_ERR_ARGUMENT);
     for (i = 0; i < sizeof damage / sizeof *damage; i++) {
         uint8_t *record = record_of(damage[i].tensor), *p = file + hp_u64(record + 72);
-        fz_store(p + damage[i].at, damage[i].value, damage[i].bytes);
-        fz_store(record + 52, hp_crc32(0, p, (size_t)hp_u64(record + 80)), 4);
+        hf_store(p + damage[i].at, damage[i].value, damage[i].bytes);
+        hf_store(record + 52, hp_crc32(0, p, (size_t)hp_u64(record + 80)), 4);
         fz_seal(file, file_bytes);
         source.data = file, source.bytes = file_bytes;
         CHECK(harp_open_source(&m, &source, &err) == HARP_OK);
@@ -1429,6 +1422,5 @@ int main(void)
     test_sources();
     test_metadata_calls();
     test_verify();
-    printf("%d passed, %d failed\n", passed, failed);
-    return failed > 0 || passed == 0;
+    return conclude();
 }

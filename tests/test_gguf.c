@@ -7,12 +7,12 @@
  * BLOCKS holds random blocks of each type and the floats that ggml's reference for Python makes of them. */
 #include "containers/gguf.h"
 #include "ground/bytes.h"
+#include "test.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static int passed, failed;
 static const char *path;
 
 static void check(int good, const char *what, const char *detail)
@@ -265,6 +265,5 @@ int main(int argc, char **argv)
     test_lies();
     test_damage();
     remove(path);
-    printf("%d passed, %d failed\n", passed, failed);
-    return failed != 0;
+    return conclude();
 }

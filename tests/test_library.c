@@ -7,29 +7,14 @@
  *     test_library MODEL.harp [hash [ISA]]    with "hash": prints the hash of 64 steps' logits for each setting, no tests
  */
 #include "../harp_impl.c"
+#include "test.h"
 
 #include <fenv.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-static int passed, failed;
-
-#define CHECK(condition)                                                                      \
-    do {                                                                                      \
-        if (condition) passed++;                                                              \
-        else failed++, printf("FAILED %s:%d: %s\n", __func__, __LINE__, #condition);          \
-    } while (0)
-
 static const int32_t prompt[] = {29, 49, 196, 76, 122, 106, 68, 3, 250, 17, 99, 42, 7, 180, 61, 230, 11, 5, 77, 140};
 enum { PROMPT = sizeof prompt / sizeof *prompt };
-
-static uint64_t mix(uint64_t hash, const void *data, size_t bytes)
-{
-    const unsigned char *p = data;
-    size_t i;
-    for (i = 0; i < bytes; i++) hash = (hash ^ p[i]) * 0x100000001B3u;
-    return hash;
-}
 
 /* Little-endian bits, so that the hash is the same on every machine. */
 static uint64_t mix_floats(uint64_t hash, const float *x, int32_t n)
@@ -41,14 +26,6 @@ static uint64_t mix_floats(uint64_t hash, const float *x, int32_t n)
         hash = mix(hash, b, 4);
     }
     return hash;
-}
-
-static harp_session *open_session(const harp_model *m, harp_params p)
-{
-    harp_session *s = NULL;
-    harp_error err;
-    if (harp_session_open(&s, m, &p, &err)) printf("cannot open a session: %s\n", err.text);
-    return s;
 }
 
 static harp_status open_session_status(const harp_model *m, harp_params p)
@@ -63,10 +40,10 @@ static harp_status open_session_status(const harp_model *m, harp_params p)
 /* Feeds the prompt in parts of `part` tokens, makes steps, and hashes every logit and choice. */
 static uint64_t run_hash(const harp_model *m, harp_params p, int32_t part, int32_t steps)
 {
-    harp_session *s = open_session(m, p);
+    harp_session *s = open_session(m, &p);
     harp_step step;
     unsigned char hesitated;
-    uint64_t hash = 0xCBF29CE484222325u;
+    uint64_t hash = MIX_START;
     int32_t i;
     for (i = 0; s && i < PROMPT; i += part) CHECK(harp_feed(s, prompt + i, hp_min(part, PROMPT - i), NULL) == HARP_OK);
     for (i = 0; s && i < steps; i++) {
@@ -259,7 +236,7 @@ static void test_save_and_restore(const harp_model *m, harp_frame frame, harp_ca
     unsigned char *image, *other;
     int32_t i;
     p.context = 64, p.frame = frame, p.cache = cache, p.reframings = 2;
-    s = open_session(m, p), t = open_session(m, p);
+    s = open_session(m, &p), t = open_session(m, &p);
     CHECK(harp_save(s, NULL, 0, &bytes, NULL) == HARP_OK);
     CHECK(harp_feed(s, prompt, PROMPT, NULL) == HARP_OK);
     for (i = 0; i < 20; i++) {
@@ -288,7 +265,7 @@ static void test_save_when_full(const harp_model *m)
     int32_t n = 0, more;
     for (more = 0; more < 2; more++) {
         p.context = PROMPT + more, p.reframe_from = HARP_FROM_PROMPT;
-        s = open_session(m, p), t = open_session(m, p);
+        s = open_session(m, &p), t = open_session(m, &p);
         CHECK(harp_feed(s, prompt, PROMPT, NULL) == HARP_OK && (!more || harp_next(s, NULL, NULL) == HARP_OK));
         CHECK(harp_save(s, image, sizeof image, &bytes, NULL) == HARP_OK);
         CHECK(harp_restore(t, image, bytes, NULL) == HARP_OK);
@@ -304,7 +281,7 @@ static void test_rewind(const harp_model *m)
     harp_session *s;
     uint64_t first, second;
     p.context = 64, p.reframe_from = 9, p.reframings = 2;
-    s = open_session(m, p);
+    s = open_session(m, &p);
     CHECK(harp_feed(s, prompt, PROMPT, NULL) == HARP_OK);
     first = next_hash(s, 20);
     CHECK(harp_rewind(s, PROMPT, NULL) == HARP_OK);
@@ -368,9 +345,9 @@ static void test_modes(const harp_model *m, const char *path)
     size_t bytes;
     int mode, done, tried = 0;
     p.context = 64;
-    s = open_session(m, p);
+    s = open_session(m, &p);
     p.harp = 0, p.beams = 2;
-    beams = open_session(m, p);
+    beams = open_session(m, &p);
     CHECK(harp_feed(s, prompt, PROMPT, NULL) == HARP_OK && harp_feed(beams, prompt, PROMPT, NULL) == HARP_OK);
     expected = next_hash(s, 4), options.max_tokens = 8;
     for (mode = 0; mode < MODES; mode++) {
@@ -413,7 +390,7 @@ static void test_mode_from_a_callback(const harp_model *m)
     int n;
     p.context = 64, p.cancel = change_mode, p.schedule = HARP_SCHEDULE_LAZY, p.theta = -1.0f;
     modes_left = -1;
-    s = open_session(m, p);
+    s = open_session(m, &p);
     CHECK(harp_feed(s, prompt, PROMPT, NULL) == HARP_OK);
     expected = next_hash(s, 1);
     for (n = 0; n < 100 && set_mode(2); n++) {
@@ -466,7 +443,7 @@ static void test_cancel(const harp_model *m)
     uint64_t expected;
     int n, countdown = -1;
     p.context = 64, p.cancel = cancel_countdown, p.cancel_user = &countdown, p.schedule = HARP_SCHEDULE_LAZY, p.theta = 0.0f;
-    s = open_session(m, p);
+    s = open_session(m, &p);
     CHECK(harp_feed(s, prompt, PROMPT, NULL) == HARP_OK);
     expected = next_hash(s, 1);
     for (n = 0; n < 500; n++) { /* cancelled at its n-th question: nothing changes, and the next try succeeds */
@@ -484,7 +461,7 @@ static void test_cancel(const harp_model *m)
 static void test_misuse(const harp_model *m)
 {
     harp_params p = harp_defaults(), bad;
-    harp_session *s = open_session(m, p), *none = NULL;
+    harp_session *s = open_session(m, &p), *none = NULL;
     harp_error err;
     int32_t outside = m->vocab;
     size_t bytes;
@@ -527,7 +504,7 @@ static void test_context_full(const harp_model *m)
     harp_session *s;
     harp_error err;
     p.context = PROMPT + 2;
-    s = open_session(m, p);
+    s = open_session(m, &p);
     CHECK(harp_feed(s, prompt, PROMPT, &err) == HARP_OK);
     CHECK(harp_next(s, NULL, &err) == HARP_OK && harp_next(s, NULL, &err) == HARP_OK);
     CHECK(harp_next(s, NULL, &err) == HARP_ERR_CONTEXT && s->n_tokens == PROMPT + 2);
@@ -556,7 +533,7 @@ static void test_callbacks_not_called(const harp_model *m)
     int calls = 0;
     p.parallel = never_called, p.parallel_user = &calls, p.threads = 1;
     p.allocator.alloc = never_alloc, p.allocator.user = &calls;
-    s = open_session(m, p);
+    s = open_session(m, &p);
     CHECK(s && harp_feed(s, prompt, PROMPT, NULL) == HARP_OK && harp_next(s, NULL, NULL) == HARP_OK && calls == 0);
     p.parallel = NULL;
     CHECK(harp_tune(s, &p, NULL) == HARP_ERR_ARGUMENT); /* whose threads, a session knows once and for all */
@@ -568,7 +545,7 @@ static void test_callbacks_not_called(const harp_model *m)
 static void test_sampling(const harp_model *m)
 {
     harp_params p = harp_defaults();
-    harp_session *s = open_session(m, p);
+    harp_session *s = open_session(m, &p);
     int32_t i, counts[3] = {0, 0, 0};
     harp_bias bias[2];
     float *x = s->logits;
@@ -620,7 +597,7 @@ static void test_keep_or_replace(const harp_model *m)
     harp_session *s;
     int32_t i, count[3] = {0, 0, 0}, others = 0;
     p.drafts = 1, p.draft_rule = HARP_DRAFT_LEVIATHAN, p.top_k = 0, p.top_p = 2.5f / (float)m->vocab, p.min_p = 0.0f;
-    s = open_session(m, p);
+    s = open_session(m, &p);
     for (i = 0; i < m->vocab; i++) s->logits[i] = 1.0f; /* all alike: the first three are kept */
     for (i = 0; i < 9000; i++) {
         int32_t token;
@@ -651,7 +628,7 @@ static void test_look_up(const harp_model *m)
     size_t c;
     int32_t i;
     p.drafts = 3;
-    s = open_session(m, p);
+    s = open_session(m, &p);
     for (c = 0; c < sizeof cases / sizeof *cases; c++) {
         memcpy(s->tokens, cases[c].text, sizeof cases[c].text);
         for (i = cases[c].n; i < 16; i++) s->tokens[i] = 99;
@@ -671,7 +648,7 @@ static void test_top(const harp_model *m)
     int32_t i, k, seen = 0;
     float total = 0.0f;
     p.theta = -1.0f, p.schedule = HARP_SCHEDULE_FUSED;
-    s = open_session(m, p);
+    s = open_session(m, &p);
     CHECK(harp_feed(s, prompt, PROMPT, NULL) == HARP_OK && harp_next(s, NULL, NULL) == HARP_OK);
     CHECK(m->vocab < 390 && harp_top(s, HARP_VANILLA, top, m->vocab + 10) == m->vocab);
     for (i = 0; i < m->vocab; i++) {
@@ -694,7 +671,7 @@ static void test_bias(const harp_model *m)
     harp_session *s;
     harp_step step;
     p.bias = &bias, p.n_bias = 1;
-    s = open_session(m, p); /* the first token, and the last */
+    s = open_session(m, &p); /* the first token, and the last */
     CHECK(harp_feed(s, prompt, PROMPT, NULL) == HARP_OK && harp_next(s, &step, NULL) == HARP_OK && step.token == 0);
     bias.token = m->vocab - 1;
     CHECK(harp_tune(s, &p, NULL) == HARP_OK && harp_next(s, &step, NULL) == HARP_OK && step.token == m->vocab - 1);
@@ -708,15 +685,6 @@ static void test_bias(const harp_model *m)
 }
 
 /* ---- Damaged files ---- */
-
-static unsigned char *load_file(const char *path, size_t *bytes)
-{
-    FILE *f = fopen(path, "rb");
-    unsigned char *data = malloc(1 << 22);
-    *bytes = f && data ? fread(data, 1, 1 << 22, f) : 0;
-    if (f) fclose(f);
-    return data;
-}
 
 static harp_status open_copy(const unsigned char *data, size_t bytes, int steps)
 {
@@ -870,7 +838,7 @@ static void test_auto(const harp_model *m)
     harp_session *s;
     int i;
     p.context = 64;
-    s = open_session(m, p);
+    s = open_session(m, &p);
     for (i = 0; i < 4; i++) hp_learn_costs(s, 0, 1.0, 0.0, i % 3 == 0);
     CHECK(s->costs.rate == 0.5f); /* a plain mean at first */
     s->costs.plain = s->costs.second = 1.0, s->costs.fused = 1.1;
@@ -902,7 +870,7 @@ static void test_auto_in_steps(const harp_model *m)
     harp_session *s;
     harp_step step;
     p.context = 64, p.theta = 1e29f, p.schedule = HARP_SCHEDULE_LAZY;
-    s = open_session(m, p);
+    s = open_session(m, &p);
     CHECK(harp_feed(s, prompt, PROMPT, NULL) == HARP_OK);
     CHECK(harp_next(s, &step, NULL) == HARP_OK && harp_next(s, &step, NULL) == HARP_OK);
     CHECK(s->costs.plain > 0.0 && s->costs.fused == 0.0);
@@ -940,7 +908,7 @@ static void test_huge_costs(const harp_model *m)
     harp_session *s;
     size_t i;
     p.context = 64;
-    s = open_session(m, p);
+    s = open_session(m, &p);
     for (i = 0; i < sizeof cases / sizeof *cases; i++) {
         items_done = 0, s->progress.item = 0, s->progress.budget = cases[i].budget;
         hp_split_some(s, count_items, cases[i].count, cases[i].cost);
@@ -974,7 +942,7 @@ static void test_reading(const harp_model *m)
     int32_t pairs = harp_model_info(m).layers / 2, i, trials = 0;
     harp_session *s;
     p.context = 64;
-    s = open_session(m, p);
+    s = open_session(m, &p);
     CHECK(pairs > 0);
     try_reading(s, 2.0, 1.0);
     CHECK(s->reading.on_trial && s->reading.votes == pairs);
@@ -1022,7 +990,7 @@ static void test_measures(const harp_model *m)
         harp_session *s;
         harp_step step;
         p.context = 64, p.theta = -1.0f, p.measure = (harp_measure)measure;
-        s = open_session(m, p);
+        s = open_session(m, &p);
         CHECK(harp_feed(s, prompt, PROMPT, NULL) == HARP_OK);
         for (i = 0; i < 8; i++) {
             CHECK(harp_next(s, &step, NULL) == HARP_OK && step.hesitated);
@@ -1062,7 +1030,7 @@ static void test_own_measure_and_rule(const harp_model *m)
     int calls = 0, i, k, wrong = 0;
     p.context = 64, p.theta = 2.0f, p.measure = HARP_MEASURE_CALLER, p.measure_fn = count_and_measure;
     p.harp_user = &calls, p.combine_fn = larger_of_both;
-    s = open_session(m, p);
+    s = open_session(m, &p);
     CHECK(harp_feed(s, prompt, PROMPT, NULL) == HARP_OK);
     for (i = 0; i < 6; i++) {
         const float *v, *r, *c;
@@ -1130,6 +1098,5 @@ int main(int argc, char **argv)
     test_damaged_weights(argv[1]);
     test_failing_memory(argv[1]);
     harp_close(m);
-    printf("%d passed, %d failed\n", passed, failed);
-    return failed > 0 || passed == 0;
+    return conclude();
 }

@@ -9,25 +9,10 @@
  * right, test_conformance.c tells. Includes the implementation, to reach its private parts. */
 
 #include "../harp_impl.c"
+#include "test.h"
 
 #include <stdio.h>
 #include <stdlib.h>
-
-static int passed, failed;
-
-#define CHECK(condition)                                                                      \
-    do {                                                                                      \
-        if (condition) passed++;                                                              \
-        else failed++, printf("FAILED %s:%d: %s\n", __func__, __LINE__, #condition);          \
-    } while (0)
-
-static uint64_t mix(uint64_t hash, const void *data, size_t bytes)
-{
-    const unsigned char *p = data;
-    size_t i;
-    for (i = 0; i < bytes; i++) hash = (hash ^ p[i]) * 0x100000001B3u;
-    return hash;
-}
 
 /* ---- Kernels ---- */
 
@@ -167,14 +152,6 @@ static harp_params params_of(harp_frame frame, harp_cache cache, harp_schedule s
     p.context = CONTEXT, p.frame = frame, p.cache = cache, p.schedule = schedule;
     p.theta = 0.5f, p.temperature = 0.0f, p.batch = 16, p.logit_rows = 8;
     return p;
-}
-
-static harp_session *open_session(const harp_model *m, const harp_params *p)
-{
-    harp_session *s = NULL;
-    harp_error err;
-    if (harp_session_open(&s, m, p, &err)) printf("FAILED cannot open a session: %s\n", err.text), exit(1);
-    return s;
 }
 
 static void start(harp_session *s, int32_t n)
@@ -431,7 +408,7 @@ static void test_longrope(const harp_model *m)
 
 /* ---- NaN in the weights ---- */
 
-static unsigned char *load_file(const char *folder, const char *model, size_t *bytes);
+static unsigned char *load_model(const char *folder, const char *model, size_t *bytes);
 
 /* Makes one number of a tensor NaN, one that the tokens 3, 4, 5 need. */
 static void put_nan(unsigned char *data, const hp_tensor *t)
@@ -449,7 +426,7 @@ static void test_nan(const char *folder, const char *name)
 {
     static const int32_t tokens[] = {3, 4, 5};
     size_t bytes;
-    unsigned char *data = load_file(folder, name, &bytes), *kept = malloc(bytes + 1);
+    unsigned char *data = load_model(folder, name, &bytes), *kept = malloc(bytes + 1);
     harp_source source = harp_source_defaults();
     harp_model *m = NULL;
     int32_t i;
@@ -483,16 +460,11 @@ static void test_nan(const char *folder, const char *name)
 
 /* ---- Descriptions that make no sense ---- */
 
-static unsigned char *load_file(const char *folder, const char *model, size_t *bytes)
+static unsigned char *load_model(const char *folder, const char *model, size_t *bytes)
 {
     char path[1024];
-    FILE *f;
-    unsigned char *data = malloc(1 << 22);
     snprintf(path, sizeof path, "%s/%s/model.harp", folder, model);
-    f = fopen(path, "rb");
-    *bytes = f && data ? fread(data, 1, 1 << 22, f) : 0;
-    if (f) fclose(f);
-    return data;
+    return load_file(path, bytes);
 }
 
 /* Where these bytes stand in the head of the file, and only there; NULL if they do not. */
@@ -579,7 +551,7 @@ static void test_lies(const char *folder)
     size_t i, bytes = 0;
     for (i = 0; i < sizeof lies / sizeof *lies; i++) {
         const lie *l = &lies[i];
-        unsigned char *data = load_file(folder, l->model, &bytes), *at;
+        unsigned char *data = load_model(folder, l->model, &bytes), *at;
         int good;
         at = bytes == 0 ? NULL : l->key[0] == '=' ? find_bytes(data, l->key + 1, strlen(l->key + 1))
                                                   : find_value(data, l->key);
@@ -602,12 +574,11 @@ int main(int argc, char **argv)
     test_kernels();
     for (i = 0; i < sizeof nan_models / sizeof *nan_models; i++) test_nan(argv[1], nan_models[i]);
     test_lies(argv[1]);
-    data = load_file(argv[1], "phi3_longrope", &bytes);
+    data = load_model(argv[1], "phi3_longrope", &bytes);
     source.data = data, source.bytes = bytes;
     if (harp_open_source(&m, &source, &err)) CHECK(!"phi3_longrope opens");
     else test_longrope(m);
     harp_close(m);
     free(data);
-    printf("%d passed, %d failed\n", passed, failed);
-    return failed > 0 || passed == 0;
+    return conclude();
 }

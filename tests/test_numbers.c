@@ -7,18 +7,12 @@
  * was found. With the argument "all", every float is tried instead of one in 251; with "kernels", kernels alone are,
  * which takes an emulator seconds. */
 #include "../harp_impl.c"
+#include "test.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-static int passed, failed;
 static uint32_t stride = 251;
-
-#define CHECK(condition)                                                                      \
-    do {                                                                                      \
-        if (condition) passed++;                                                              \
-        else failed++, printf("FAILED %s:%d: %s\n", __func__, __LINE__, #condition);          \
-    } while (0)
 
 /* |x - exact| in units of the last place of a float as large as exact. */
 static double ulps(float x, long double exact)
@@ -646,6 +640,5 @@ int main(int argc, char **argv)
     if (argc > 1 && strcmp(argv[1], "all") == 0) stride = 1;
     if (argc < 2 || strcmp(argv[1], "kernels") != 0) test_functions();
     test_kernels();
-    printf("%d passed, %d failed\n", passed, failed);
-    return failed > 0 || passed == 0;
+    return conclude();
 }

@@ -13,17 +13,10 @@ enum { COUNTS_PARTS = 1 };
 enum { COUNTS_PARTS = 0 };
 #endif
 #include "fuzz/make_harp.h"
+#include "test.h"
 
 #include <stdio.h>
 #include <stdlib.h>
-
-static int passed, failed;
-
-#define CHECK(condition)                                                                      \
-    do {                                                                                      \
-        if (condition) passed++;                                                              \
-        else failed++, printf("FAILED %s:%d: %s\n", __func__, __LINE__, #condition);          \
-    } while (0)
 
 enum { MODEL_BYTES = 1 << 18, CONTEXT = 60, PROMPT = 40, VOCAB = 80 };
 
@@ -47,14 +40,6 @@ static harp_params params_of(void)
     harp_params p = harp_defaults();
     p.context = CONTEXT, p.theta = -1.0f, p.temperature = 0.0f, p.batch = 4;
     return p;
-}
-
-static harp_session *open_session(const harp_model *m, const harp_params *p)
-{
-    harp_session *s = NULL;
-    harp_error err;
-    if (harp_session_open(&s, m, p, &err)) printf("%s\n", err.text), exit(1);
-    return s;
 }
 
 static uint32_t mix_logits(uint32_t crc, const harp_session *s)
@@ -902,6 +887,5 @@ int main(void)
     test_images_forget(wordless);
     test_forged_characters(words);
     harp_close(wordless), harp_close(words);
-    printf("%d passed, %d failed\n", passed, failed);
-    return failed > 0 || passed == 0;
+    return conclude();
 }

@@ -10,6 +10,7 @@
  * as large, amax / 127 gives 39.0 dB, the best of 257 scales for each group, each with a least-squares fit, 39.4. Groups of
  * 16 would give 41.9, for 6 % more bytes. */
 #include "file/quantize.h"
+#include "test.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -17,7 +18,6 @@
 
 enum { ROWS = 16, COLS = 1 << 16 };
 
-static int passed, failed;
 static unsigned long long state = 1;
 
 static double chance(void) /* 0..1 */
@@ -62,6 +62,5 @@ int main(void)
     at_least(40.0, 0.001, 20.0);
     at_least(37.8, 0.01, 20.0); /* every third group has one: near the worst case */
     at_least(37.8, 0.01, 1000.0);
-    printf("%d passed, %d failed\n", passed, failed);
-    return failed != 0;
+    return conclude();
 }

@@ -9,25 +9,10 @@
 #include <string.h>
 
 #include "../harp.h"
-
-static int passed, failed;
-
-#define CHECK(condition)                                                     \
-    do {                                                                     \
-        if (condition) passed++;                                             \
-        else failed++, printf("FAILED line %d: %s\n", __LINE__, #condition); \
-    } while (0)
+#include "test.h"
 
 enum { PROMPT = 21, STEPS = 12 };
 static int32_t prompt[PROMPT];
-
-static uint64_t mix(uint64_t hash, const void *data, size_t bytes)
-{
-    const unsigned char *p = data;
-    size_t i;
-    for (i = 0; i < bytes; i++) hash = (hash ^ p[i]) * 0x100000001B3u;
-    return hash;
-}
 
 static uint64_t mix_step(uint64_t hash, const harp_session *s, const harp_step *step, int32_t vocab)
 {
@@ -38,14 +23,6 @@ static uint64_t mix_step(uint64_t hash, const harp_session *s, const harp_step *
     hash = mix(hash, harp_logits(s, HARP_VANILLA), (size_t)vocab * 4);
     if (step->reframed) hash = mix(hash, harp_logits(s, HARP_REFRAMED), (size_t)vocab * 4);
     return mix(hash, harp_logits(s, HARP_COMBINED), (size_t)vocab * 4);
-}
-
-static harp_session *open_session(const harp_model *m, harp_params p)
-{
-    harp_session *s = NULL;
-    harp_error err;
-    if (harp_session_open(&s, m, &p, &err)) printf("%s\n", err.text);
-    return s;
 }
 
 /* A step in slices; how many there were goes to *slices. */
@@ -65,9 +42,9 @@ static harp_status sliced(harp_session *s, int64_t budget, harp_step *step, int6
 /* budget 0: whole steps, after harp_feed. */
 static uint64_t run(const harp_model *m, harp_params p, int64_t budget, int64_t *slices)
 {
-    harp_session *s = open_session(m, p);
+    harp_session *s = open_session(m, &p);
     harp_step step;
-    uint64_t hash = 0xCBF29CE484222325u;
+    uint64_t hash = MIX_START;
     int i;
     if (budget == 0) CHECK(harp_feed(s, prompt, PROMPT, NULL) == HARP_OK);
     else CHECK(harp_queue(s, prompt, PROMPT, NULL) == HARP_OK);
@@ -117,7 +94,7 @@ static void test_budget(const harp_model *m)
     int64_t weights = harp_model_info(m).parameters, slices = 0, budget = weights / 10;
     int done;
     p.harp = 0, p.context = 64;
-    s = open_session(m, p);
+    s = open_session(m, &p);
     CHECK(harp_feed(s, prompt, 2, NULL) == HARP_OK && sliced(s, budget, &step, &slices) == HARP_OK);
     CHECK(slices >= 8 && slices <= 24);
     for (budget = 0; budget >= -1; budget--) { /* of nothing: the least that can be done */
@@ -172,7 +149,7 @@ static void test_in_between(const harp_model *m, harp_frame frame, int n)
     void *image;
     p.context = 64, p.batch = 4, p.theta = 0.2f, p.frame = frame, p.reframings = 2, p.reframe_from = 3;
     p.cancel = cancel_now, p.cancel_user = &stop;
-    s = open_session(m, p), t = open_session(m, p);
+    s = open_session(m, &p), t = open_session(m, &p);
     CHECK(harp_feed(s, prompt, PROMPT, NULL) == HARP_OK);
     expected = rest(m, s);
 
@@ -216,6 +193,5 @@ int main(int argc, char **argv)
     for (frame = HARP_FRAME_STREAM; frame <= HARP_FRAME_LAST; frame++)
         for (n = 1; n < 60; n += 7) test_in_between(m, (harp_frame)frame, n);
     harp_close(m);
-    printf("%d passed, %d failed\n", passed, failed);
-    return failed > 0;
+    return conclude();
 }

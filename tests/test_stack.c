@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "../harp.h"
+#include "test.h"
 
 enum { STACK = 256 * 1024, LIMIT = 16 * 1024, PAINT = 0x5A };
 
@@ -207,7 +208,6 @@ static const struct {
              {"save", do_save}, {"restore", do_restore}, {"rewind", do_rewind}, {"tune", do_tune},
              {"generate", do_generate}, {"failing calls", do_refuse}};
 
-static int passed, failed;
 static size_t deepest;
 
 static void measure(state *s, const char *isa, harp_frame frame)
@@ -240,6 +240,6 @@ int main(int argc, char **argv)
         for (frame = HARP_FRAME_STREAM; frame <= HARP_FRAME_LAST; frame++) measure(&s, harp_isa(i), (harp_frame)frame);
     free(s.data), free(s.saved);
     printf("note   deepest stack of any call: %lu bytes\n", (unsigned long)deepest);
-    printf("%d passed, %d failed\n", passed, failed + s.failed);
-    return failed + s.failed > 0;
+    failed += s.failed;
+    return conclude();
 }

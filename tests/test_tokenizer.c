@@ -9,6 +9,7 @@
  * texts; NAME/MORE has the vectors of NAME and is another tokenizer. TEXTS: how many random ones. Run in the
  * repository's root. */
 #include "../harp.h"
+#include "test.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,7 +26,7 @@
 #define SECONDS 1.0
 #endif
 
-static int passed, failed, skipped;
+static int skipped;
 static int texts = 5000; /* random ones for each vocabulary */
 static const char *subject = ""; /* NAME of the vocabulary under test */
 
@@ -49,22 +50,6 @@ static void *get(size_t bytes)
     if (block) return block;
     printf("out of memory\n");
     exit(2);
-}
-
-/* A whole file, a zero byte after it; NULL if it cannot be read. */
-static char *read_file(const char *path, size_t *bytes)
-{
-    FILE *file = fopen(path, "rb");
-    long n = file && fseek(file, 0, SEEK_END) == 0 ? ftell(file) : -1;
-    char *text = NULL;
-    if (n >= 0) {
-        rewind(file);
-        text = get((size_t)n + 1);
-        *bytes = fread(text, 1, (size_t)n, file);
-        text[*bytes] = 0;
-    }
-    if (file) fclose(file);
-    return text;
 }
 
 static uint32_t seed = 1;
@@ -200,9 +185,9 @@ static void test_vectors(const harp_model *m, const char *name)
     char *in, *out, *text, *line;
     snprintf(base, sizeof base, "%.*s", (int)strcspn(name, "/"), name);
     snprintf(path, sizeof path, VECTORS, base, "inp");
-    in = read_file(path, &n_in);
+    in = load_file(path, &n_in);
     snprintf(path, sizeof path, VECTORS, base, "out");
-    out = read_file(path, &n_out);
+    out = load_file(path, &n_out);
     for (text = in, line = out; in && out && text < in + n_in; count++) {
         char *end = strstr(text, between), *newline = strchr(line, '\n');
         n = end ? (size_t)(end - text) : strlen(text);
@@ -268,7 +253,7 @@ static void test_corpora(const harp_model *m)
         clock_t start = clock();
         snprintf(path, sizeof path, CORPORA, files[i]);
         snprintf(check, sizeof check, "round trip of %s", files[i]);
-        char *text = read_file(path, &n);
+        char *text = load_file(path, &n);
         int good = text ? survives(m, text, n, text[0] != ' ') : 0;
         snprintf(detail, sizeof detail, "%.2f s", (double)(clock() - start) / CLOCKS_PER_SEC);
         if (!text) skip(check, "the file is not there");
@@ -678,7 +663,7 @@ static void test_damage(const char *original, size_t bytes)
 static void test_file(const char *name, const char *path)
 {
     size_t bytes = 0;
-    char *image = read_file(path, &bytes);
+    char *image = load_file(path, &bytes);
     harp_model *m = NULL;
     harp_error err;
     subject = name;

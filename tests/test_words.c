@@ -8,6 +8,7 @@
  * For each pattern of tests/fixtures/tokenizer/words.txt a tokenizer.json of bytes alone is converted; the library's own
  * functions, which see words where the public ones see tokens only, must cut the texts where Python does. */
 #include "../harp_impl.c"
+#include "test.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,7 +17,6 @@ enum { LONGEST = 1 << 14 };
 
 #define NONE 0xFFFFFFFFu /* what the library's functions return for no token */
 
-static int passed, failed;
 static const char *converter, *folder;
 
 static void check(int good, const char *what, const char *detail)
@@ -217,6 +217,5 @@ int main(int argc, char **argv)
     test_normalization(nfc);
     test_joining();
     fclose(words), fclose(nfc);
-    printf("%d passed, %d failed\n", passed, failed);
-    return failed != 0;
+    return conclude();
 }

@@ -70,8 +70,7 @@ void bench_set(bench *b, const char *isa, int threads);
 void print_heading(const bench *b);
 void report(bench *b, figure f);
 
-/* Any text, as the inside of a JSON string or of an XML element. Bytes that are not UTF-8 become U+FFFD. */
-void put_json_text(FILE *out, const char *text);
+/* Any text, as the inside of an XML element. Bytes that are not UTF-8 become U+FFFD. */
 void put_xml_text(FILE *out, const char *text);
 
 /* ---- shapes.c ---- */

@@ -1,48 +1,22 @@
 /* report.c - a figure as a row of the table, or as JSON */
 #include "bench.h"
+#include "../../tools/convert/ground/characters.h"
+#include "../../tools/convert/ground/json_write.h"
 
 #include <string.h>
 
 /* ---- text ---- */
 
-/* Bytes of the UTF-8 character that the text begins with [RFC 3629, section 4]; 0: it begins with none. */
-static size_t character_bytes(const char *text)
-{
-    const unsigned char *p = (const unsigned char *)text;
-    unsigned least = p[0] == 0xE0 ? 0xA0 : p[0] == 0xF0 ? 0x90 : 0x80;
-    unsigned most = p[0] == 0xED ? 0x9F : p[0] == 0xF4 ? 0x8F : 0xBF;
-    size_t n = p[0] < 0x80 ? 1 : p[0] < 0xC2 ? 0 : p[0] < 0xE0 ? 2 : p[0] < 0xF0 ? 3 : p[0] < 0xF5 ? 4 : 0, i;
-    if (n > 1 && (p[1] < least || p[1] > most)) return 0;
-    for (i = 2; i < n; i++)
-        if ((p[i] & 0xC0) != 0x80) return 0;
-    return n;
-}
-
-/* Writes the character that the text begins with and returns its bytes; U+FFFD for a byte that begins none. */
-static size_t put_character(FILE *out, const char *text)
-{
-    size_t n = character_bytes(text);
-    if (n == 0) return fputs("\xEF\xBF\xBD", out), 1;
-    return fwrite(text, 1, n, out), n;
-}
-
-void put_json_text(FILE *out, const char *text)
-{
-    while (*text) {
-        unsigned char c = (unsigned char)*text;
-        if (c == '"' || c == '\\') fputc('\\', out);
-        if (c >= 0x20) text += put_character(out, text);
-        else fprintf(out, "\\u%04x", c), text++;
-    }
-}
-
 void put_xml_text(FILE *out, const char *text)
 {
-    while (*text) {
+    size_t left = strlen(text), n;
+    for (; left > 0; text += n, left -= n) {
         unsigned char c = (unsigned char)*text;
-        if (c == '<' || c == '>' || c == '&') fprintf(out, "&#%d;", c), text++;
-        else if (c < 0x20) fputc(' ', out), text++; /* XML has no other control characters */
-        else text += put_character(out, text);
+        n = utf8_length(text, left);
+        if (n == 0) fputs("\xEF\xBF\xBD", out), n = 1;
+        else if (c == '<' || c == '>' || c == '&') fprintf(out, "&#%d;", c);
+        else if (c < 0x20) fputc(' ', out); /* XML has no other control characters */
+        else fwrite(text, 1, n, out);
     }
 }
 
@@ -50,9 +24,10 @@ void put_xml_text(FILE *out, const char *text)
 
 static void print_json(const bench *b, const figure *f)
 {
-    fputs("{\"shape\":\"", stdout);
-    put_json_text(stdout, b->shape ? b->shape : b->model_path);
-    printf("\",\"isa\":\"%s\",\"threads\":%d,\"what\":\"%s\"", f->isa, f->threads, f->what);
+    const char *shape = b->shape ? b->shape : b->model_path;
+    fputs("{\"shape\":", stdout);
+    json_put_string(stdout, shape, strlen(shape));
+    printf(",\"isa\":\"%s\",\"threads\":%d,\"what\":\"%s\"", f->isa, f->threads, f->what);
     if (f->rows >= 0) printf(",\"rows\":%d", f->rows);
     if (f->depth >= 0) printf(",\"depth\":%d", f->depth);
     if (f->schedule[0]) printf(",\"schedule\":\"%s\"", f->schedule);

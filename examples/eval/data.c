@@ -48,7 +48,7 @@ static int add_choice(item *q, const char *text, size_t bytes)
 
 /* ---- One reader a task: 1 if the record is whole ---- */
 
-static int read_question_answer(const json *j, int32_t at, item *q, const char *question, const char *answer)
+static int read_question_answer(const json *j, uint32_t at, item *q, const char *question, const char *answer)
 {
     const char *a = json_string(j, at, question), *b = json_string(j, at, answer);
     if (!a || !b) return 0;
@@ -57,7 +57,7 @@ static int read_question_answer(const json *j, int32_t at, item *q, const char *
 }
 
 /* The passage without its last word, and that word: what follows the last space. */
-static int read_lambada(const json *j, int32_t at, item *q)
+static int read_lambada(const json *j, uint32_t at, item *q)
 {
     const char *text = json_string(j, at, "text"), *space = text ? strrchr(text, ' ') : NULL;
     if (!space || space == text || !space[1]) return 0;
@@ -66,13 +66,13 @@ static int read_lambada(const json *j, int32_t at, item *q)
 }
 
 /* "question": {"stem": ..., "choices": [{"label": ..., "text": ...}, ...]}, "answerKey": "A" */
-static int read_choices(const json *j, int32_t at, item *q)
+static int read_choices(const json *j, uint32_t at, item *q)
 {
-    int32_t question = json_find(j, at, "question"), list = json_find(j, question, "choices"), i;
+    uint32_t question = json_find(j, at, "question"), list = json_find(j, question, "choices"), i;
     const char *stem = json_string(j, question, "stem"), *key = json_string(j, at, "answerKey");
-    if (!stem || !key || list < 0 || j->nodes[list].type != JSON_ARRAY) return 0;
+    if (!stem || !key || cv_json_type_of(&j->value, list) != CV_JSON_ARRAY) return 0;
     q->question = copy_trimmed(stem, strlen(stem)), q->answer = copy(key, strlen(key)), q->right = -1;
-    for (i = j->nodes[list].first; i >= 0; i = j->nodes[i].next) {
+    for (i = cv_json_first(&j->value, list); i != CV_JSON_NONE; i = cv_json_next(&j->value, i)) {
         const char *label = json_string(j, i, "label"), *text = json_string(j, i, "text");
         if (!label || !text || !add_choice(q, text, strlen(text))) return 0;
         if (strcmp(label, key) == 0) q->right = q->n_choices - 1;
@@ -92,7 +92,7 @@ static int32_t answer_number(const char *answer)
 }
 
 /* "...question: QUESTION\n\nAnswer1: ... Answer2: ...\n\nAnswer format: ...", "answer3" */
-static int read_arc_instruction(const json *j, int32_t at, item *q)
+static int read_arc_instruction(const json *j, uint32_t at, item *q)
 {
     static const char lead[] = "question: ";
     const char *text = json_string(j, at, "instruction"), *answer = json_string(j, at, "answer");
@@ -115,9 +115,10 @@ static int read_arc_instruction(const json *j, int32_t at, item *q)
 }
 
 /* MMLU-Pro: the options stand in the question as "\n Options are:\nA. ...\nB. ...", or in a list of their own. */
-static int read_mmlu_pro(const json *j, int32_t at, item *q)
+static int read_mmlu_pro(const json *j, uint32_t at, item *q)
 {
-    int32_t list = json_find(j, at, "options"), i;
+    uint32_t list = json_find(j, at, "options"), i;
+    int is_list = cv_json_type_of(&j->value, list) == CV_JSON_ARRAY;
     char *options;
     if (!read_question_answer(j, at, q, "question", "answer")) return 0;
     options = strstr(q->question, "\n Options are:\n");
@@ -130,13 +131,14 @@ static int read_mmlu_pro(const json *j, int32_t at, item *q)
         }
         *options = 0;
     }
-    for (i = list < 0 || options ? -1 : j->nodes[list].first; i >= 0; i = j->nodes[i].next)
-        if (j->nodes[i].type != JSON_STRING || !add_choice(q, j->nodes[i].text, j->nodes[i].bytes)) return 0;
+    i = is_list && !options ? cv_json_first(&j->value, list) : CV_JSON_NONE;
+    for (; i != CV_JSON_NONE; i = cv_json_next(&j->value, i))
+        if (!json_text(j, i) || !add_choice(q, json_text(j, i), strlen(json_text(j, i)))) return 0;
     q->right = q->answer[0] - 'A';
     return q->n_choices > 1 && q->right >= 0 && q->right < q->n_choices;
 }
 
-static int read_item(task_id task, const json *j, int32_t at, item *q)
+static int read_item(task_id task, const json *j, uint32_t at, item *q)
 {
     switch (task) {
     case TASK_GSM8K: return read_question_answer(j, at, q, "question", "answer");
@@ -144,13 +146,14 @@ static int read_item(task_id task, const json *j, int32_t at, item *q)
     case TASK_LAMBADA: return read_lambada(j, at, q);
     case TASK_MMLU_PRO: return read_mmlu_pro(j, at, q);
     case TASK_ARC:
-        return json_find(j, at, "instruction") >= 0 ? read_arc_instruction(j, at, q) : read_choices(j, at, q);
+        if (json_find(j, at, "instruction") != CV_JSON_NONE) return read_arc_instruction(j, at, q);
+        return read_choices(j, at, q);
     case TASK_CNN_DM: return read_question_answer(j, at, q, "article", "highlights");
     default: return 0;
     }
 }
 
-static int add_item(task_id task, const json *j, int32_t at, items *out)
+static int add_item(task_id task, const json *j, uint32_t at, items *out)
 {
     item *q;
     if (out->n == MAX_ITEMS) return complain("%s: there are more than %d records in it", j->name, (int)MAX_ITEMS);
@@ -165,15 +168,24 @@ static int add_item(task_id task, const json *j, int32_t at, items *out)
     q->number = (int32_t)out->n++;
     if (read_item(task, j, at, q)) return 0;
     return complain("%s, line %ld: this is no record of %s: a field is missing, or has no such value", j->name,
-                    (long)j->nodes[at].line, task_names[task]);
+                    json_line(j, at), task_names[task]);
 }
 
-/* Records are values one after another, or the elements of one array. */
+/* A value is one record, or an array of them. */
+static int add_items(task_id task, const json *j, items *out)
+{
+    uint32_t i;
+    int status = 0;
+    if (cv_json_type_of(&j->value, 0) != CV_JSON_ARRAY) return add_item(task, j, 0, out);
+    for (i = cv_json_first(&j->value, 0); i != CV_JSON_NONE && status == 0; i = cv_json_next(&j->value, i))
+        status = add_item(task, j, i, out);
+    return status;
+}
+
 int read_items(task_id task, const char *path, items *out, uint64_t *hash)
 {
     char *text = NULL;
     size_t bytes;
-    int32_t i;
     json j;
     int status = read_whole(path, &text, &bytes);
     if (status) return status;
@@ -181,10 +193,7 @@ int read_items(task_id task, const char *path, items *out, uint64_t *hash)
     json_open(&j, path, text, bytes);
     while (status == 0 && json_more(&j)) {
         status = json_read(&j);
-        if (status == 0 && j.nodes[0].type != JSON_ARRAY) status = add_item(task, &j, 0, out);
-        else
-            for (i = status ? -1 : j.nodes[0].first; i >= 0 && status == 0; i = j.nodes[i].next)
-                status = add_item(task, &j, i, out);
+        if (status == 0) status = add_items(task, &j, out);
     }
     json_close(&j);
     free(text);

@@ -2,7 +2,7 @@
  *
  *   main.c      options, the run over items and methods, Ctrl-C
  *   text.c      growing texts, files written whole, text that is safe to show
- *   json.c      a JSON reader that does not recurse
+ *   json.c      files of JSON values, and lines for messages
  *   data.c      data files and texts into items
  *   tasks.c     prompts and metrics, those of lm-evaluation-harness
  *   methods.c   a session for each method; scoring and generating with it
@@ -21,6 +21,7 @@
 
 #include "../../harp.h"
 #include "../../tools/convert/ground/host.h"
+#include "../../tools/convert/ground/json.h"
 
 enum { EXIT_FINE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
@@ -45,40 +46,26 @@ void print_harmless(FILE *out, const char *what);
 
 /* ---- json.c ---- */
 
-typedef enum json_type {
-    JSON_NULL,
-    JSON_FALSE,
-    JSON_TRUE,
-    JSON_NUMBER,
-    JSON_STRING,
-    JSON_ARRAY,
-    JSON_OBJECT
-} json_type;
-
-/* A value. Children of an array or object are linked; those of an object have keys. */
-typedef struct json_node {
-    json_type type;
-    const char *key, *text;            /* zero-terminated, in the text that was parsed; text of strings and numbers */
-    size_t bytes;                      /* of text */
-    int32_t parent, first, last, next; /* -1: none */
-    int32_t line;
-} json_node;
-
+/* Values one behind another, as JSON lines are; the one read last. */
 typedef struct json {
-    const char *name; /* of the file, for messages */
-    char *at, *end;   /* what is not read yet; strings are decoded in place */
-    int32_t line;
-    json_node *nodes; /* [n] the value read last */
-    int32_t n, capacity;
+    const char *name, *text; /* of the file, for messages; what is in it, zero-terminated */
+    size_t bytes, at, root;  /* at: where what is not read yet begins; root: where the value does */
+    long line;               /* of root */
+    cv_json value;
 } json;
 
-void json_open(json *j, const char *name, char *text, size_t bytes); /* text is changed, and zero-terminated */
-int json_more(json *j);                                              /* 1: another value follows */
-int json_read(json *j);                                              /* reads it into nodes; nodes[0] is its root */
+void json_open(json *j, const char *name, const char *text, size_t bytes);
+int json_more(json *j); /* 1: another value follows */
+int json_read(json *j); /* after json_more: reads it into value */
 void json_close(json *j);
-int32_t json_find(const json *j, int32_t object, const char *key);              /* -1: not there */
-const char *json_string(const json *j, int32_t object, const char *key);        /* NULL: not there, or no string */
-int json_number(const json *j, int32_t object, const char *key, double *value); /* 0: not there, or no number */
+long json_line(const json *j, uint32_t node);                       /* where it begins */
+uint32_t json_find(const json *j, uint32_t object, const char *key); /* CV_JSON_NONE: not there */
+
+/* NULL: not there, or no string, or one that holds U+0000: texts here are zero-terminated. */
+const char *json_text(const json *j, uint32_t node);
+const char *json_string(const json *j, uint32_t object, const char *key);
+int json_number(const json *j, uint32_t object, const char *key, double *value); /* 0: not there, or no number */
+const char *json_digits(const json *j, uint32_t node, size_t *bytes);            /* of a number, as it is written */
 
 /* ---- data.c ---- */
 

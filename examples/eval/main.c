@@ -1,6 +1,6 @@
 /* harp-eval - the paper's table: every method side by side, on a model and data of yours
  *
- *     cc -O2 -pthread examples/eval/?*.c tools/convert/ground/host.c harp_impl.c -lm -o harp-eval
+ *     cc -O2 -pthread examples/eval/?*.c tools/convert/ground/?*.c harp_impl.c -lm -o harp-eval
  *     ./harp-eval -m MODEL --task lambada --data lambada_test.jsonl --methods vanilla,harp
  */
 #include "eval.h"

@@ -191,7 +191,7 @@ int results_write(const results *r, FILE *out, const char *path, const record *w
 
 static int no_result(const json *j, const char *what)
 {
-    return complain("%s, line %ld: %s", j->name, (long)j->line, what);
+    return complain("%s, line %ld: %s", j->name, j->line, what);
 }
 
 /* Sixteen digits of a hexadecimal number, as settings_put writes keys. */
@@ -220,11 +220,11 @@ static int read_outcome(const json *j, outcome *o)
     int i;
     memset(o, 0, sizeof *o);
     for (i = 0; i < N_FIELDS; i++)
-        if (json_find(j, 0, fields[i].name) >= 0 && !json_number(j, 0, fields[i].name, field_of(o, i)))
+        if (json_find(j, 0, fields[i].name) != CV_JSON_NONE && !json_number(j, 0, fields[i].name, field_of(o, i)))
             *field_of(o, i) = -2 * most;
     name = impossible(o);
     return name ? complain("%s, line %ld: %s cannot have this value: the line was changed, or damaged", j->name,
-                           (long)j->line, name)
+                           j->line, name)
                 : 0;
 }
 
@@ -254,8 +254,8 @@ static int read_line(results *r, const json *j)
 {
     settings s;
     int32_t which;
-    if (json_find(j, 0, "harp-eval") < 0) return read_record(r, j);
-    if (settings_read(j, &s) || results_method(r, &s, j->name, (long)j->line, &which)) return EXIT_FAILED;
+    if (json_find(j, 0, "harp-eval") == CV_JSON_NONE) return read_record(r, j);
+    if (settings_read(j, &s) || results_method(r, &s, j->name, j->line, &which)) return EXIT_FAILED;
     r->methods[which]->in_file = 1;
     return 0;
 }

@@ -7,6 +7,7 @@
  * What changes cost and never an answer is no setting: threads, instruction set, schedule, shard, limit.
  */
 #include "eval.h"
+#include "../../tools/convert/ground/bytes.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -45,11 +46,10 @@ static int read_part(int file, uint64_t at, unsigned char *into, size_t bytes)
 static int hash_head(int file, uint64_t *hash)
 {
     unsigned char part[4096];
-    uint64_t end = 0, at;
+    uint64_t end, at;
     size_t n;
-    int i;
     if (!read_part(file, 0, part, 64)) return 0;
-    for (i = 7; i >= 0; i--) end = end << 8 | part[56 + i]; /* where the weights begin */
+    end = cv_u64(part + 56); /* where the weights begin */
     *hash = HASH_START;
     for (at = 0; at < end; at += n) {
         n = end - at < sizeof part ? (size_t)(end - at) : sizeof part;
@@ -182,11 +182,13 @@ static int is_plain(const char *value)
 
 static int read_value(const json *j, int which, char *value)
 {
-    int32_t at = json_find(j, 0, setting_names[which]);
-    const json_node *node = at < 0 ? NULL : &j->nodes[at];
-    if (!node || node->type != (is_text(which) ? JSON_STRING : JSON_NUMBER) || node->bytes >= MAX_NAME) return 0;
-    memcpy(value, node->text, node->bytes);
-    value[node->bytes] = 0;
+    uint32_t node = json_find(j, 0, setting_names[which]);
+    size_t bytes = 0;
+    const char *text = is_text(which) ? json_text(j, node) : json_digits(j, node, &bytes);
+    if (text && is_text(which)) bytes = strlen(text);
+    if (!text || bytes >= MAX_NAME) return 0;
+    memcpy(value, text, bytes);
+    value[bytes] = 0;
     return is_plain(value);
 }
 
@@ -200,16 +202,16 @@ int settings_read(const json *j, settings *s)
     if (!json_number(j, 0, "harp-eval", &format) || format != FORMAT)
         return complain("%s, line %ld: these results have format %g, this harp-eval reads %d: use the harp-eval that "
                         "wrote them, or start anew under another name",
-                        j->name, (long)j->line, format, (int)FORMAT);
+                        j->name, j->line, format, (int)FORMAT);
     for (i = 0; i < N_SETTINGS; i++)
         if (!read_value(j, i, s->value[i]))
             return complain("%s, line %ld: the setting %s is missing here, or not as harp-eval writes it", j->name,
-                            (long)j->line, setting_names[i]);
+                            j->line, setting_names[i]);
     if (s->value[SET_METHOD][0] < 'a' || s->value[SET_METHOD][0] > 'z')
-        return complain("%s, line %ld: a method's name begins with a letter", j->name, (long)j->line);
+        return complain("%s, line %ld: a method's name begins with a letter", j->name, j->line);
     snprintf(is, sizeof is, "%016" PRIx64, settings_key(s));
     if (!key || strcmp(key, is) != 0)
         return complain("%s, line %ld: these settings do not fit their key: the line was changed, or damaged", j->name,
-                        (long)j->line);
+                        j->line);
     return 0;
 }

@@ -1,5 +1,6 @@
 /* table.c - intervals, McNemar's test; Markdown, CSV, SVG */
 #include "eval.h"
+#include "../../tools/convert/ground/sort.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -277,28 +278,11 @@ int print_tables(const results *r, task_id task, FILE *markdown, const char *csv
 /* ---- Calibration ---- */
 
 /* Below `at` in a heap of n, the largest on top. */
-static void sift(double *list, size_t at, size_t n)
+static int by_value(const void *a, const void *b, const void *user)
 {
-    double value = list[at];
-    size_t child;
-    for (; (child = 2 * at + 1) < n; at = child) {
-        if (child + 1 < n && list[child + 1] > list[child]) child++;
-        if (!(list[child] > value)) break;
-        list[at] = list[child];
-    }
-    list[at] = value;
-}
-
-/* Heap sort, for some C libraries' qsort takes quadratic time where somebody chose the order. */
-static void sort_reals(double *list, size_t n)
-{
-    size_t i;
-    for (i = n / 2; i > 0; i--) sift(list, i - 1, n);
-    for (i = n; i > 1; i--) {
-        double largest = list[0];
-        list[0] = list[i - 1], list[i - 1] = largest;
-        sift(list, 0, i - 1);
-    }
+    double x = *(const double *)a, y = *(const double *)b;
+    (void)user;
+    return (x > y) - (x < y);
 }
 
 int print_calibration(const bench *b)
@@ -306,7 +290,7 @@ int print_calibration(const bench *b)
     static const double rates[] = {0.05, 0.10, 0.16, 0.20, 0.25, 0.30, 0.40, 0.50};
     size_t i, n = b->n_entropies, k = 0, bin;
     if (n == 0) return 0;
-    sort_reals(b->entropies, n);
+    heap_sort(b->entropies, n, sizeof *b->entropies, by_value, NULL);
     printf("| hesitation rate wanted | theta, bits |\n|---|---|\n");
     for (i = 0; i < sizeof rates / sizeof *rates; i++) {
         size_t at = (size_t)((1 - rates[i]) * (double)n);

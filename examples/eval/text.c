@@ -1,5 +1,6 @@
 /* text.c - growing texts, files written whole, text that is safe to show */
 #include "eval.h"
+#include "../../tools/convert/ground/characters.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -119,27 +120,12 @@ int save_whole(const char *path, const char *from, size_t bytes)
 
 /* ---- Text that is safe to show ---- */
 
-/* Bytes of the UTF-8 character at p that may go to a terminal; 0: a control character, or no UTF-8. */
-static size_t harmless_length(const unsigned char *p)
-{
-    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000}; /* a character has one form, the shortest */
-    size_t i, n = p[0] < 0x80 ? 1 : p[0] < 0xC2 ? 0 : p[0] < 0xE0 ? 2 : p[0] < 0xF0 ? 3 : p[0] < 0xF5 ? 4 : 0;
-    uint32_t c = n == 1 ? p[0] : p[0] & (0x7Fu >> n);
-    for (i = 1; i < n; i++) {
-        if ((p[i] & 0xC0) != 0x80) return 0;
-        c = c << 6 | (p[i] & 0x3Fu);
-    }
-    if (n == 0 || c < least[n] || c > 0x10FFFF || (c >= 0xD800 && c < 0xE000)) return 0;
-    return c < 0x20 || (c >= 0x7F && c < 0xA0) ? 0 : n;
-}
-
 void print_harmless(FILE *out, const char *what)
 {
-    const unsigned char *p = (const unsigned char *)what;
-    size_t n;
-    for (; *p; p += n ? n : 1) {
-        n = harmless_length(p);
-        if (n) fwrite(p, 1, n, out);
-        else fputs("\xEF\xBF\xBD", out);
+    size_t left = strlen(what), n;
+    for (; left > 0; what += n, left -= n) {
+        n = utf8_length(what, left);
+        if (n > 0 && !is_control(utf8_value(what, n))) fwrite(what, 1, n, out);
+        else fputs("\xEF\xBF\xBD", out), n = 1; /* what else the character has is then no UTF-8 */
     }
 }

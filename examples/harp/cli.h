@@ -7,12 +7,11 @@
  *   engine.c    a session as the options ask for it
  *   show.c      what a run says while it goes: text, trace, statistics
  *   term.c      what a terminal gets to see: colours, and nothing that controls it
- *   json.c      strings and numbers as JSON
  *   masks.c     --replay-masks
  *   decoders.c  --decoder: beams, drafts, pauses
  *   run.c chat.c score.c tokenize.c info.c view.c      one sub-command each
  *
- * The system is reached through tools/convert/ground/host.h alone.
+ * tools/convert/ground has what other programs need, too: the system (host.h alone reaches it), JSON, UTF-8.
  *
  * Functions that can fail return an exit status: EXIT_FINE, or EXIT_FAILED after one line on stderr (complain), or
  * EXIT_USAGE after the help and a line, or EXIT_INTERRUPTED after Ctrl-C.
@@ -26,7 +25,9 @@
 #include <stdio.h>
 
 #include "../../harp.h"
+#include "../../tools/convert/ground/characters.h"
 #include "../../tools/convert/ground/host.h"
+#include "../../tools/convert/ground/json_write.h"
 
 enum { EXIT_FINE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_INTERRUPTED = HOST_EXIT_INTERRUPTED };
 
@@ -136,19 +137,7 @@ int read_prompt(const options *o, blob *out);
 
 /* The ids of --tokens or --tokens-file, each below vocab. */
 int read_tokens(const options *o, int32_t vocab, ids *out);
-
-/* ---- json.c ---- */
-
-/* A JSON string in quotes, always valid UTF-8: what is not becomes U+FFFD. */
-void json_string(FILE *out, const char *text, size_t bytes);
-void json_number(FILE *out, double value); /* nine digits, enough for any float; null for what JSON cannot say */
-void json_ids(FILE *out, const int32_t *list, size_t n);
-
-/* Length of the UTF-8 character at text, 0 if it is none. */
-size_t utf8_length(const char *text, size_t bytes);
-
-/* Whether the UTF-8 character at text is a control character, U+0000..001F or U+007F..009F; newline and tab are. */
-int is_control(const char *text, size_t bytes);
+void print_ids(const int32_t *list, size_t n); /* as JSON, in a line */
 
 /* ---- term.c ---- */
 

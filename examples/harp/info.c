@@ -6,7 +6,7 @@
 static void tell_text(const char *name, const char *text)
 {
     printf("  \"%s\": ", name);
-    json_string(stdout, text, strlen(text));
+    json_put_string(stdout, text, strlen(text));
     puts(",");
 }
 
@@ -39,7 +39,7 @@ static void tell_layer(const harp_model *model)
     for (i = 0; i < sizeof words / sizeof words[0]; i++) {
         int there = harp_meta_find(model, words[i][0], &meta);
         printf("\"%s\": ", words[i][0]);
-        json_string(stdout, there ? meta.data : words[i][1], strlen(there ? meta.data : words[i][1]));
+        json_put_string(stdout, there ? meta.data : words[i][1], strlen(there ? meta.data : words[i][1]));
         fputs(", ", stdout);
     }
     meta.integer = 0;
@@ -54,11 +54,11 @@ static void tell_metadata(const harp_model *model)
     fputs("  \"metadata\": {", stdout);
     for (i = 0; harp_meta_at(model, i, &meta); i++) {
         fputs(i ? ",\n    " : "\n    ", stdout);
-        json_string(stdout, meta.key, strlen(meta.key));
+        json_put_string(stdout, meta.key, strlen(meta.key));
         fputs(": ", stdout);
         if (meta.type == HARP_META_INTEGER) printf("%lld", (long long)meta.integer);
-        else if (meta.type == HARP_META_REAL) json_number(stdout, meta.real);
-        else if (meta.type == HARP_META_TEXT) json_string(stdout, meta.data, meta.bytes);
+        else if (meta.type == HARP_META_REAL) json_put_number(stdout, meta.real);
+        else if (meta.type == HARP_META_TEXT) json_put_string(stdout, meta.data, meta.bytes);
         else printf("{\"bytes\": %llu}", (unsigned long long)meta.bytes);
     }
     puts("\n  },");
@@ -69,7 +69,7 @@ static void tell_memory(const char *name, const harp_model *model, const harp_pa
     harp_error err;
     size_t bytes = 0;
     printf("\"%s\": ", name);
-    if (harp_session_memory(model, params, &bytes, &err)) json_string(stdout, err.text, strlen(err.text));
+    if (harp_session_memory(model, params, &bytes, &err)) json_put_string(stdout, err.text, strlen(err.text));
     else printf("%llu", (unsigned long long)bytes);
 }
 
@@ -106,7 +106,7 @@ int command_info(const options *o)
         tell_session(&e);
         harp_verify(e.model, &err);
         fputs("  \"checksums\": ", stdout);
-        json_string(stdout, err.status ? err.text : "ok", strlen(err.status ? err.text : "ok"));
+        json_put_string(stdout, err.status ? err.text : "ok", strlen(err.status ? err.text : "ok"));
         puts("\n}");
         if (err.status) status = complain("%s: %s", o->model, err.text);
     }

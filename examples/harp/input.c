@@ -86,12 +86,6 @@ static int copy_text(const char *text, blob *out)
 
 /* ---- Escapes ---- */
 
-static int hex_digit(char c)
-{
-    const char *digits = "0123456789abcdef0123456789ABCDEF", *at = c ? strchr(digits, c) : NULL;
-    return at ? (int)(at - digits) % 16 : -1;
-}
-
 size_t unescape(char *text)
 {
     static const char names[] = "nrt\\'\"", meanings[] = "\n\r\t\\'\"";
@@ -210,4 +204,12 @@ int read_tokens(const options *o, int32_t vocab, ids *out)
             return complain("%s: token %ld is out of range (the vocabulary has %ld tokens)", where, (long)out->list[i],
                             (long)vocab);
     return EXIT_FINE;
+}
+
+void print_ids(const int32_t *list, size_t n)
+{
+    size_t i;
+    putchar('[');
+    for (i = 0; i < n; i++) printf("%s%ld", i ? ", " : "", (long)list[i]);
+    puts("]");
 }

@@ -1,6 +1,6 @@
 /* harp - language models that notice when they hesitate: the command line
  *
- *     cc -O2 -pthread examples/harp/?*.c tools/convert/ground/host.c harp_impl.c -lm -o harp
+ *     cc -O2 -pthread examples/harp/?*.c tools/convert/ground/?*.c harp_impl.c -lm -o harp
  *     ./harp run -m demo.harp -p "Once upon a time"
  */
 #include "cli.h"

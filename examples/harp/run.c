@@ -56,7 +56,7 @@ static int run_tokens(engine *e, show *s, const options *o)
     if (status == EXIT_FINE) status = generate_ids(e, s, o);
     if (status == EXIT_FAILED) return status;
     all = harp_tokens(e->session, &n);
-    json_ids(stdout, all + first, (size_t)(n - first));
+    print_ids(all + first, (size_t)(n - first));
     return status;
 }
 

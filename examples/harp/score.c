@@ -31,9 +31,9 @@ static int tell_position(void *user, int32_t position, const float *logits)
     scoring *s = (scoring *)user;
     size_t next = (size_t)position + 1;
     printf("{\"position\":%ld,\"token\":%ld,\"entropy\":", (long)position, (long)s->tokens->list[position]);
-    json_number(stdout, (double)harp_entropy(logits, s->vocab));
+    json_put_number(stdout, (double)harp_entropy(logits, s->vocab));
     fputs(",\"logprob\":", stdout);
-    if (next < s->tokens->n) json_number(stdout, (double)harp_logprob(logits, s->vocab, s->tokens->list[next]));
+    if (next < s->tokens->n) json_put_number(stdout, (double)harp_logprob(logits, s->vocab, s->tokens->list[next]));
     else fputs("null", stdout);
     fputs("}\n", stdout);
     if (s->is_watched) fflush(stdout);

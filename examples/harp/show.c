@@ -47,7 +47,7 @@ static void trace_token(show *s, const char *name, int32_t token)
     size_t bytes = 0;
     const char *text = harp_token_text(s->engine->model, token, &bytes);
     fprintf(s->trace, "\"token\":%ld,\"%s\":", (long)token, name);
-    json_string(s->trace, text ? text : "", text ? bytes : 0);
+    json_put_string(s->trace, text ? text : "", text ? bytes : 0);
 }
 
 static void trace_top(show *s, const char *name, harp_which which)
@@ -63,7 +63,7 @@ static void trace_top(show *s, const char *name, harp_which which)
         fputs(i ? ",{" : "[{", s->trace);
         trace_token(s, "text", top[i].token);
         fputs(",\"p\":", s->trace);
-        json_number(s->trace, (double)top[i].probability);
+        json_put_number(s->trace, (double)top[i].probability);
         fputc('}', s->trace);
     }
     fputc(']', s->trace);
@@ -72,7 +72,7 @@ static void trace_top(show *s, const char *name, harp_which which)
 static void trace_real(show *s, const char *name, double value)
 {
     fprintf(s->trace, ",\"%s\":", name);
-    json_number(s->trace, value);
+    json_put_number(s->trace, value);
 }
 
 /* Not as a double, which has 53 bits: beyond them it is a text, for readers who have no integers (JavaScript). */
@@ -88,7 +88,7 @@ static void trace_run(show *s)
     static const char *const frames[] = {"stream", "redraw", "last"};
     const harp_params *p = &s->engine->params;
     fputs("\"run\":{\"model\":", s->trace);
-    json_string(s->trace, s->model, strlen(s->model));
+    json_put_string(s->trace, s->model, strlen(s->model));
     fprintf(s->trace, ",\"harp\":%s", p->harp ? "true" : "false");
     trace_real(s, "theta", (double)p->theta), trace_real(s, "delta", (double)p->delta);
     trace_real(s, "beta", (double)p->beta), trace_real(s, "reframings", p->reframings);

@@ -45,7 +45,7 @@ void write_harmless(FILE *out, const char *text, size_t bytes)
     for (; i < bytes; i += n) {
         n = utf8_length(text + i, bytes - i);
         if (text[i] == '\n' || text[i] == '\t') fputc(text[i], out);
-        else if (n == 0 || (is_control(text + i, n) && text[i] != '\r')) fputs("\xEF\xBF\xBD", out);
+        else if (n == 0 || (is_control(utf8_value(text + i, n)) && text[i] != '\r')) fputs("\xEF\xBF\xBD", out);
         else if (text[i] != '\r') fwrite(text + i, 1, n, out);
         if (n == 0) n = 1;
     }

@@ -46,7 +46,7 @@ static int encode(const engine *e, const options *o)
     unsigned flags = (o->no_bos ? 0u : HARP_ENCODE_BOS) | (o->special ? HARP_ENCODE_SPECIAL : 0u);
     int status = read_prompt(o, &text);
     if (status == EXIT_FINE) status = ids_encode(&tokens, e->model, text.data, text.bytes, flags);
-    if (status == EXIT_FINE) json_ids(stdout, tokens.list, tokens.n);
+    if (status == EXIT_FINE) print_ids(tokens.list, tokens.n);
     free(text.data);
     free(tokens.list);
     return status;

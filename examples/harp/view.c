@@ -225,12 +225,12 @@ static void put_line(const char *line, size_t bytes)
 {
     size_t i, n;
     for (i = 0; i < bytes; i += n) {
-        unsigned char c = (unsigned char)line[i];
+        uint32_t c;
         n = utf8_length(line + i, bytes - i);
-        if (n == 0) fputs("\\ufffd", stdout), n = 1;
-        else if (c == '<' || c == '>' || c == '&') printf("\\u%04x", c);
-        else if (c != '\t' && is_control(line + i, n)) printf("\\u%04x", n == 1 ? c : (unsigned char)line[i + 1]);
+        c = n ? utf8_value(line + i, n) : 0xFFFD;
+        if (n == 0 || c == '<' || c == '>' || c == '&' || (c != '\t' && is_control(c))) printf("\\u%04x", (unsigned)c);
         else fwrite(line + i, 1, n, stdout);
+        if (n == 0) n = 1;
     }
     putchar('\n');
 }

@@ -28,6 +28,24 @@ static void look_at(const cv_json *j, uint32_t node, cv_error *err)
     fz_expect(count == cv_json_count(j, node));
 }
 
+/* The text as values one behind another, of which the first has so many nodes; 0: any number. */
+static void look_at_values(const char *text, size_t bytes, size_t nodes)
+{
+    cv_json j;
+    cv_error err;
+    size_t at = 0, n = 0, before;
+    int failed = 0;
+    memset(&j, 0, sizeof j);
+    for (; !failed && at < bytes; n++) {
+        before = at;
+        failed = cv_json_parse_next(&j, text, bytes, &at, "input", &err);
+        fz_expect(failed || (at > before && at <= bytes));
+        if (nodes && n == 0) fz_expect(!failed && j.n_nodes == nodes);
+        for (uint32_t i = 0; i < j.n_nodes; i++) look_at(&j, i, &err);
+    }
+    cv_json_free(&j);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 {
     cv_json j;
@@ -36,10 +54,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     err.text[0] = 0;
     if (cv_json_parse(&j, (const char *)data, bytes, "input", &err) < 0) {
         fz_expect(err.text[0]);
+        look_at_values((const char *)data, bytes, 0);
         return 0;
     }
     for (i = 0; i < j.n_nodes; i++) look_at(&j, i, &err);
     fz_expect(j.text_bytes <= bytes + 1 && j.n_nodes <= bytes);
+    look_at_values((const char *)data, bytes, j.n_nodes);
     cv_json_free(&j);
     return 0;
 }

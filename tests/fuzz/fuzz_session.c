@@ -171,7 +171,7 @@ static void restore_changed(harp_session *s, unsigned where, unsigned how, unsig
     if ((how & 0x38) == 0x38) bytes = bytes * value / 256 + 8;
     else if ((how & 0x38) == 0x30) bytes += value;
     else if (how & 2) before[at] = (uint8_t)(before[at] + value);
-    else fz_store(before + at, number, (int)size);
+    else hf_store(before + at, number, (int)size);
     restore_sealed(s, bytes);
 }
 

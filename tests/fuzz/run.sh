@@ -41,7 +41,7 @@ build() { # build KIND COMPILER FLAGS...: BUILD_FOLDER/fuzz/KIND_TARGET
     for t in $library $converter; do
         to=$B/${kind}_$t
         [ -f $here/fuzz_$t.c ] || continue
-        if [ $to -nt $here/fuzz_$t.c ] && [ $to -nt harp_impl.c ] && [ -z "$(find tools/convert $here -name '*.[ch]' -newer $to)" ]; then continue; fi
+        if [ $to -nt $here/fuzz_$t.c ] && [ $to -nt harp_impl.c ] && [ -z "$(find tools/convert $here tests/harp_file.h -name '*.[ch]' -newer $to)" ]; then continue; fi
         objects=$all_objects faster=
         case " $library " in *" $t "*) objects= faster=$FASTER ;; esac
         "$@" $faster $flags $LINK $here/fuzz_$t.c $DRIVER $objects -o $to -lm -pthread || return 1

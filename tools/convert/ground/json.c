@@ -2,18 +2,20 @@
  *
  * json.c - see json.h. No recursion: open containers stand on a small stack. */
 #include "json.h"
+#include "characters.h"
 #include "files.h"
 #include "kinds.h"
 #include "sort.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 typedef struct cv_parser {
     cv_json *json;
     const char *text;
-    size_t bytes, at;
+    size_t bytes, at, root; /* root: where the value begins */
     const char *name;
     uint32_t open[CV_JSON_DEPTH], last[CV_JSON_DEPTH]; /* containers, and the last element or key of each */
     int depth;
@@ -29,9 +31,12 @@ static int cv_bad(const cv_parser *p, const char *what)
 
 /* ---- nodes ---- */
 
+/* p->at stands where the value begins. */
 static int cv_node(cv_parser *p, cv_json_type type, uint32_t *node)
 {
     cv_json *j = p->json;
+    if (j->most_nodes && j->n_nodes == j->most_nodes)
+        return cv_bad(p, "there is too much in one array or object: write its elements as JSON lines, one under the other");
     if (j->n_nodes == j->nodes_capacity) {
         /* a value and what stands between it and the next take two bytes, but for containers that are still open */
         size_t more = j->nodes_capacity + j->nodes_capacity / 2 + 64, enough = p->bytes / 2 + CV_JSON_DEPTH + 2;
@@ -43,6 +48,7 @@ static int cv_node(cv_parser *p, cv_json_type type, uint32_t *node)
     *node = (uint32_t)j->n_nodes++;
     memset(&j->nodes[*node], 0, sizeof j->nodes[*node]);
     j->nodes[*node].type = (uint32_t)type, j->nodes[*node].next = CV_JSON_NONE;
+    j->nodes[*node].begin = (uint32_t)(p->at - p->root);
     return 0;
 }
 
@@ -93,39 +99,41 @@ static int cv_close_object(cv_parser *p, uint32_t object)
     j->nodes[object].is.text.at = (uint32_t)j->n_sorted;
     j->n_sorted += n;
     for (i = 1; i < n; i++)
-        if (cv_compare_keys(j, keys[i - 1], keys[i]) == 0)
-            return cv_fail(p->err, "%s: the key \"%.80s\" appears twice in one object (which ends at byte %lu)",
-                           p->name, j->text + j->nodes[keys[i]].is.text.at, (unsigned long)p->at);
+        if (cv_compare_keys(j, keys[i - 1], keys[i]) == 0) {
+            char what[160];
+            snprintf(what, sizeof what, "the key \"%.80s\" appears twice in one object (which ends here)",
+                     j->text + j->nodes[keys[i]].is.text.at);
+            return cv_bad(p, what);
+        }
     return 0;
 }
 
 /* ---- scalars ---- */
+
+enum { CV_MOST_PUT = 5 }; /* what cv_string puts at a time: a character, and the zero byte behind the last */
+
+/* Room for so many bytes of text more. */
+static int cv_room(cv_parser *p, size_t bytes)
+{
+    cv_json *j = p->json;
+    if (bytes <= j->text_capacity - j->text_bytes) return 0;
+    size_t more = j->text_capacity + j->text_capacity / 2 + bytes + 64;
+    char *grown = cv_grow(j->text, more, 1, p->err);
+    if (!grown) return -1;
+    j->text = grown, j->text_capacity = more;
+    return 0;
+}
 
 static int cv_hex4(const cv_parser *p, size_t at, uint32_t *value)
 {
     *value = 0;
     if (p->bytes - at < 4 || at > p->bytes) return -1;
     for (size_t i = 0; i < 4; i++) {
-        char c = p->text[at + i];
-        uint32_t digit = 0;
-        if (c >= '0' && c <= '9') digit = (uint32_t)(c - '0');
-        else if (c >= 'a' && c <= 'f') digit = (uint32_t)(c - 'a') + 10;
-        else if (c >= 'A' && c <= 'F') digit = (uint32_t)(c - 'A') + 10;
-        else return -1;
-        *value = *value << 4 | digit;
+        int digit = hex_digit(p->text[at + i]);
+        if (digit < 0) return -1;
+        *value = *value << 4 | (uint32_t)digit;
     }
     return 0;
-}
-
-static void cv_put_utf8(cv_json *j, uint32_t c)
-{
-    unsigned char b[4];
-    size_t n = c < 0x80 ? 1 : c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
-    static const unsigned char lead[5] = {0, 0x00, 0xC0, 0xE0, 0xF0};
-    for (size_t i = n - 1; i > 0; i--, c >>= 6) b[i] = (unsigned char)(0x80 | (c & 0x3F));
-    b[0] = (unsigned char)(lead[n] | c);
-    memcpy(j->text + j->text_bytes, b, n);
-    j->text_bytes += n;
 }
 
 /* After a backslash. */
@@ -151,23 +159,11 @@ static int cv_escape(cv_parser *p)
     } else if (high >= 0xDC00 && high <= 0xDFFF) {
         return cv_bad(p, "half a surrogate pair in a string");
     }
-    cv_put_utf8(p->json, high);
+    p->json->text_bytes += utf8_put(p->json->text + p->json->text_bytes, high);
     return 0;
 }
 
-/* Length of the valid UTF-8 sequence at s (not ASCII), or 0. */
-static size_t cv_utf8_length(const unsigned char *s, size_t bytes)
-{
-    size_t n = s[0] >= 0xC2 && s[0] <= 0xDF ? 2 : (s[0] & 0xF0) == 0xE0 ? 3 : s[0] >= 0xF0 && s[0] <= 0xF4 ? 4 : 0;
-    if (n == 0 || bytes < n) return 0;
-    for (size_t i = 1; i < n; i++)
-        if ((s[i] & 0xC0) != 0x80) return 0;
-    if ((s[0] == 0xE0 && s[1] < 0xA0) || (s[0] == 0xED && s[1] > 0x9F)) return 0;
-    if ((s[0] == 0xF0 && s[1] < 0x90) || (s[0] == 0xF4 && s[1] > 0x8F)) return 0;
-    return n;
-}
-
-/* At the opening quote. The unescaped text is never longer than what was read: the two quotes pay for the zero. */
+/* At the opening quote. */
 static int cv_string(cv_parser *p, uint32_t *node)
 {
     cv_json *j = p->json;
@@ -176,6 +172,7 @@ static int cv_string(cv_parser *p, uint32_t *node)
     p->at++;
     for (;;) {
         if (p->at >= p->bytes) return cv_bad(p, "a string does not end");
+        if (cv_room(p, CV_MOST_PUT) < 0) return -1;
         unsigned char c = (unsigned char)p->text[p->at];
         if (c == '"') break;
         if (c < 0x20) return cv_bad(p, "a control character in a string");
@@ -184,7 +181,7 @@ static int cv_string(cv_parser *p, uint32_t *node)
             if (cv_escape(p) < 0) return -1;
             continue;
         }
-        size_t n = c < 0x80 ? 1 : cv_utf8_length((const unsigned char *)p->text + p->at, p->bytes - p->at);
+        size_t n = utf8_length(p->text + p->at, p->bytes - p->at);
         if (n == 0) return cv_bad(p, "a string is not UTF-8");
         memcpy(j->text + j->text_bytes, p->text + p->at, n);
         j->text_bytes += n, p->at += n;
@@ -222,8 +219,8 @@ static int cv_number(cv_parser *p, uint32_t *node)
         if (n == 0) return cv_bad(p, "a number without digits in its exponent");
         at += n;
     }
-    /* strtod wants a zero byte: the unused end of the string memory has room for the number and one byte more. */
-    char *copy = p->json->text + p->json->text_bytes;
+    if (cv_room(p, at - p->at + 1) < 0) return -1;
+    char *copy = p->json->text + p->json->text_bytes; /* strtod wants a zero byte behind it */
     memcpy(copy, p->text + p->at, at - p->at);
     copy[at - p->at] = 0;
     double value = strtod(copy, NULL);
@@ -238,8 +235,9 @@ static int cv_word(cv_parser *p, const char *word, cv_json_type type, uint32_t *
 {
     size_t n = strlen(word);
     if (p->bytes - p->at < n || memcmp(p->text + p->at, word, n) != 0) return cv_bad(p, "not a JSON value");
+    if (cv_node(p, type, node) < 0) return -1;
     p->at += n;
-    return cv_node(p, type, node);
+    return 0;
 }
 
 /* ---- structure ---- */
@@ -299,19 +297,43 @@ static int cv_step(cv_parser *p)
     return cv_value(p, &node);
 }
 
+static int cv_root(cv_parser *p)
+{
+    uint32_t root;
+    cv_peek(p);
+    p->root = p->at;
+    int failed = cv_value(p, &root);
+    while (!failed && p->depth > 0) failed = cv_step(p);
+    return failed;
+}
+
 int cv_json_parse(cv_json *json, const char *text, size_t bytes, const char *name, cv_error *err)
 {
     cv_parser p;
-    uint32_t root;
     memset(json, 0, sizeof *json);
     memset(&p, 0, sizeof p);
     p.json = json, p.text = text, p.bytes = bytes, p.name = name, p.err = err;
     if (bytes > INT32_MAX) return cv_fail(err, "%s: too large for a JSON text", name);
-    json->text = cv_alloc(bytes + 1, 1, err);
+    /* Unescaped text is never longer than what was read, and two quotes pay for a zero byte: it never has to grow. */
+    json->text_capacity = bytes + CV_MOST_PUT;
+    json->text = cv_alloc(json->text_capacity, 1, err);
     if (!json->text) return -1;
-    int failed = cv_value(&p, &root);
-    while (!failed && p.depth > 0) failed = cv_step(&p);
+    int failed = cv_root(&p);
     if (!failed && (cv_peek(&p), p.at < bytes)) failed = cv_bad(&p, "something follows the JSON text");
+    if (failed) cv_json_free(json);
+    return failed;
+}
+
+int cv_json_parse_next(cv_json *json, const char *text, size_t bytes, size_t *at, const char *name, cv_error *err)
+{
+    cv_parser p;
+    memset(&p, 0, sizeof p);
+    json->n_nodes = json->n_sorted = json->text_bytes = 0;
+    p.json = json, p.text = text, p.at = *at, p.name = name, p.err = err;
+    p.bytes = bytes - *at > INT32_MAX ? *at + INT32_MAX : bytes; /* nodes count in 32 bits */
+    int failed = cv_root(&p);
+    if (failed && p.bytes < bytes && p.at >= p.bytes) failed = cv_bad(&p, "too large for a JSON value");
+    *at = p.at;
     if (failed) cv_json_free(json);
     return failed;
 }

@@ -41,19 +41,24 @@ typedef struct cv_json_node {
     uint32_t next;  /* next element of the array, or next key of the object; or CV_JSON_NONE */
     uint32_t count; /* elements or keys                                                      */
     uint32_t type;
+    uint32_t begin; /* where it stands in the text that was parsed, in bytes from where the root does */
 } cv_json_node;
 
 typedef struct cv_json {
     cv_json_node *nodes;
     char *text;       /* every string, unescaped, each followed by a zero byte      */
     uint32_t *sorted; /* keys of each object, sorted by text                        */
-    size_t n_nodes, n_sorted, text_bytes, nodes_capacity, sorted_capacity;
+    size_t n_nodes, n_sorted, text_bytes, nodes_capacity, sorted_capacity, text_capacity;
+    size_t most_nodes; /* more are refused; 0: any number */
 } cv_json;
 
 /* Parses text[bytes] (no zero byte needed; it may be freed afterwards). name is for error messages. On failure
  * nothing needs freeing. */
 int cv_json_parse(cv_json *json, const char *text, size_t bytes, const char *name, cv_error *err);
-/* The same for a file of at most max bytes. */
+/* Of several values, one behind another as in JSON lines, the one at *at or behind blanks there; moves *at behind it.
+ * json is zeroed (but for most_nodes) before the first one; its memory serves them all, and is freed after the last. */
+int cv_json_parse_next(cv_json *json, const char *text, size_t bytes, size_t *at, const char *name, cv_error *err);
+/* The same as cv_json_parse for a file of at most max bytes. */
 int cv_json_load(cv_json *json, const char *path, size_t max, cv_error *err);
 void cv_json_free(cv_json *json);
 

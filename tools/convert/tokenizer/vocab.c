@@ -3,6 +3,7 @@
  * vocab.c - see vocab.h. Sorting is heap sort and looking up is binary search: no input makes them slow. */
 #include "vocab.h"
 #include "unicode.h"
+#include "../ground/characters.h"
 #include "../ground/sort.h"
 
 #include <stdio.h>
@@ -72,17 +73,11 @@ int cv_undo_printable(char *out, size_t *out_bytes, const char *text, size_t byt
     return 0;
 }
 
-static int cv_hex(char c)
-{
-    if (c >= '0' && c <= '9') return c - '0';
-    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 static int cv_byte_of_name(const char *text, size_t bytes)
 {
-    if (bytes != 6 || memcmp(text, "<0x", 3) != 0 || text[5] != '>' || cv_hex(text[3]) < 0 || cv_hex(text[4]) < 0)
+    if (bytes != 6 || memcmp(text, "<0x", 3) != 0 || text[5] != '>' || hex_digit(text[3]) < 0 || hex_digit(text[4]) < 0)
         return -1;
-    return cv_hex(text[3]) * 16 + cv_hex(text[4]);
+    return hex_digit(text[3]) * 16 + hex_digit(text[4]);
 }
 
 /* ---- setting tokens ---- */

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT OR Unlicense
+ *
+ * test.h - what the tests share: counted checks and their last line, hashes, files, sessions
+ *
+ * To be included after the library, if a test uses that: sessions are for those alone. */
+#ifndef HARP_TEST_H
+#define HARP_TEST_H
+
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static int passed, failed;
+
+#define CHECK(condition)                                                                                               \
+    do {                                                                                                               \
+        if (condition) passed++;                                                                                       \
+        else failed++, printf("FAILED %s:%d: %s\n", __func__, __LINE__, #condition);                                   \
+    } while (0)
+
+/* The last line of a test, which tests/run.sh adds up, and its exit status: a test without checks has failed. */
+static inline int conclude(void)
+{
+    printf("%d passed, %d failed\n", passed, failed);
+    return failed > 0 || passed == 0;
+}
+
+/* FNV-1a, 64 bits. */
+#define MIX_START UINT64_C(0xCBF29CE484222325)
+
+static inline uint64_t mix(uint64_t hash, const void *data, size_t bytes)
+{
+    const unsigned char *p = data;
+    size_t i;
+    for (i = 0; i < bytes; i++) hash = (hash ^ p[i]) * UINT64_C(0x100000001B3);
+    return hash;
+}
+
+/* A whole file, malloc'ed, a zero byte behind it; NULL and 0 bytes if it cannot be read. */
+static inline void *load_file(const char *path, size_t *bytes)
+{
+    FILE *file = fopen(path, "rb");
+    long n = file && fseek(file, 0, SEEK_END) == 0 ? ftell(file) : -1;
+    char *data = n >= 0 ? malloc((size_t)n + 1) : NULL;
+    *bytes = 0;
+    if (data) {
+        rewind(file);
+        *bytes = fread(data, 1, (size_t)n, file);
+        data[*bytes] = 0;
+    }
+    if (file) fclose(file);
+    return data;
+}
+
+#ifdef HARP_H
+/* A test that cannot have its session ends: what it checks would all be wrong. */
+static inline harp_session *open_session(const harp_model *m, const harp_params *p)
+{
+    harp_session *s = NULL;
+    harp_error err;
+    if (harp_session_open(&s, m, p, &err) == HARP_OK) return s;
+    printf("FAILED cannot open a session: %s\n%d passed, %d failed\n", err.text, passed, failed + 1);
+    exit(1);
+}
+#endif
+
+#endif
