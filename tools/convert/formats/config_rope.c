@@ -183,6 +183,8 @@ int cv_config_rope(cv_config *c, cv_error *err)
     const cv_json *j = c->json;
     cv_facts *m = c->facts;
     scaling s = {c, cv_config_get(c, "rope_parameters"), 10000.0};
+    const cv_huggingface *hf = &c->family->hf;
+    const char *key = hf->partial_key ? hf->partial_key : "partial_rotary_factor";
     double share, local;
     uint32_t at = cv_json_get(j, s.node, "rope_theta");
     if (m->has_positions) return 0;
@@ -191,10 +193,9 @@ int cv_config_rope(cv_config *c, cv_error *err)
     if (at == CV_JSON_NONE) at = cv_config_get(c, "rotary_emb_base");
     if (read_theta(c, at, "rope_theta", &s.theta, err) < 0
         || read_theta(c, cv_config_get(c, "rope_local_base_freq"), "rope_local_base_freq", &local, err) < 0
-        || cv_config_real(c, c->family->partial_key, c->family->partial, &share, err) < 0)
+        || cv_config_real(c, key, hf->partial > 0.0 ? hf->partial : 1.0, &share, err) < 0)
         return -1;
-    if (!(share > 0.0 && share <= 1.0))
-        return cv_fail(err, "%.200s: %s is %g", c->path, c->family->partial_key, share);
+    if (!(share > 0.0 && share <= 1.0)) return cv_fail(err, "%.200s: %s is %g", c->path, key, share);
     m->rope_dims = (int32_t)(m->head_dim * share);
     cv_rope_frequencies(m->rope, m->rope_dims, s.theta);
     if (m->has_local_layers) cv_rope_frequencies(m->rope_local, m->rope_dims, local);
