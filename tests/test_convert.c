@@ -625,6 +625,11 @@ static const struct {
     {"{\"model_type\": \"gemma3_text\", \"sliding_window_pattern\": 0, " SMALL RMS "}", "sliding_window_pattern is 0"},
     {"{\"model_type\": \"qwen3\", \"layer_types\": [\"full_attention\", \"chunked_attention\"], " SMALL RMS "}",
      "layer_types has chunked_attention"},
+    {"{\"model_type\": \"smollm3\", \"no_rope_layers\": [1], " SMALL RMS "}", "no_rope_layers is not a list of 2"},
+    {"{\"model_type\": \"smollm3\", \"no_rope_layers\": [1, 2], " SMALL RMS "}", "no_rope_layers has 2"},
+    {"{\"model_type\": \"smollm3\", \"no_rope_layer_interval\": 0, " SMALL RMS "}", "no_rope_layer_interval is 0"},
+    {"{\"model_type\": \"smollm3\", \"no_rope_layers\": [1, 0], \"rope_scaling\": {\"rope_type\": \"yarn\","
+     " \"factor\": 2}, " SMALL RMS "}", "rope_scaling multiplies queries and keys by 1.06931"},
     {"{\"model_type\": \"phi\", \"qk_layernorm\": true, \"hidden_act\": \"gelu_new\", " SMALL LAYER "}",
      "qk_layernorm is true"},
     {"{\"model_type\": \"stablelm\", \"partial_rotary_factor\": 1.5, " SMALL LAYER "}", "partial_rotary_factor is 1.5"},

@@ -2,7 +2,8 @@
  *
  * families.c - the table of families; see families.h
  *
- * Sources: the modeling_*.py files of Hugging Face transformers, 4.45.0 and 4.51.3; for GGUF, llama.cpp's. */
+ * Sources: the modeling_*.py files of Hugging Face transformers, 4.45.0 and 4.51.3, and 4.57.3
+ * for SmolLM3; for GGUF, llama.cpp's. */
 #include "families.h"
 
 #include <stddef.h>
@@ -132,6 +133,8 @@ static const cv_wrapper gemma3_vision = {
     .left_out = KEYS("vision_tower.", "multi_modal_projector.", "model.vision_tower.", "model.multi_modal_projector."),
     .note = "the vision part is left out: this model reads text alone"};
 
+static const cv_default smollm3_defaults[] = {{"rope_theta", 2e6}, {NULL, 0.0}};
+
 /* ---- the table ---- */
 
 static const cv_family families[] = {
@@ -165,6 +168,16 @@ static const cv_family families[] = {
             .settings = SETTINGS(ATTENTION_BIAS(0)),
             .read = cv_read_qwen_window},
      .gguf = {.name = "qwen3"}},
+
+    {.architecture = "smollm3",
+     .local = CV_STILL_LOCAL,
+     .hf = {.types = {{"smollm3", "SmolLM3ForCausalLM", NULL}},
+            .keys = KEYS("layer_types", "max_window_layers", "no_rope_layer_interval", "no_rope_layers",
+                         "sliding_window", "use_sliding_window"),
+            .tied = 1,
+            .defaults = smollm3_defaults,
+            .settings = SETTINGS({CV_FFN_BIASES, "mlp_bias", 0}, ATTENTION_BIAS(0)),
+            .read = cv_read_still_layers}},
 
     {.architecture = "olmo2",
      .norm_place = "after",

@@ -57,7 +57,8 @@ typedef struct cv_setting {
 /* Which layers turn by a table of their own. */
 typedef enum cv_local {
     CV_NONE_LOCAL,
-    CV_WINDOWS_LOCAL /* those with a window, by a base of their own */
+    CV_WINDOWS_LOCAL, /* those with a window, by a base of their own */
+    CV_STILL_LOCAL    /* some, by a table of zeros: they do not turn; hf.read says which */
 } cv_local;
 
 /* What a class of transformers assumes if a key is absent. */
@@ -144,6 +145,7 @@ void cv_scale_embedding_by_root(cv_facts *facts, cv_computes type);
 
 /* special.c: for hf.read. */
 int cv_read_qwen_window(struct cv_config *c, cv_error *err);
+int cv_read_still_layers(struct cv_config *c, cv_error *err);
 int cv_check_neox_share(struct cv_config *c, cv_error *err);
 
 #endif
