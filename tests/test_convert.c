@@ -630,6 +630,10 @@ static const struct {
     {"{\"model_type\": \"smollm3\", \"no_rope_layer_interval\": 0, " SMALL RMS "}", "no_rope_layer_interval is 0"},
     {"{\"model_type\": \"smollm3\", \"no_rope_layers\": [1, 0], \"rope_scaling\": {\"rope_type\": \"yarn\","
      " \"factor\": 2}, " SMALL RMS "}", "rope_scaling multiplies queries and keys by 1.06931"},
+    {"{\"model_type\": \"granite\", \"logits_scaling\": 0, " SMALL RMS "}", "logits_scaling is 0"},
+    {"{\"model_type\": \"granite\", \"residual_multiplier\": -0.5, " SMALL RMS "}", "residual_multiplier is -0.5"},
+    {"{\"model_type\": \"granite\", \"residual_multiplier\": 0.001, " SMALL RMS "}", "epsilon of the norms is 10"},
+    {"{\"model_type\": \"granite\", \"attention_multiplier\": true, " SMALL RMS "}", "attention_multiplier is true"},
     {"{\"model_type\": \"phi\", \"qk_layernorm\": true, \"hidden_act\": \"gelu_new\", " SMALL LAYER "}",
      "qk_layernorm is true"},
     {"{\"model_type\": \"stablelm\", \"partial_rotary_factor\": 1.5, " SMALL LAYER "}", "partial_rotary_factor is 1.5"},

@@ -3,7 +3,7 @@
  * families.c - the table of families; see families.h
  *
  * Sources: the modeling_*.py files of Hugging Face transformers, 4.45.0 and 4.51.3, and 4.57.3
- * for SmolLM3; for GGUF, llama.cpp's. */
+ * for SmolLM3 and Granite; for GGUF, llama.cpp's. */
 #include "families.h"
 
 #include <stddef.h>
@@ -178,6 +178,14 @@ static const cv_family families[] = {
             .defaults = smollm3_defaults,
             .settings = SETTINGS({CV_FFN_BIASES, "mlp_bias", 0}, ATTENTION_BIAS(0)),
             .read = cv_read_still_layers}},
+
+    {.architecture = "granite",
+     .hf = {.types = {{"granite", "GraniteForCausalLM", NULL}},
+            .settings = SETTINGS({CV_FFN_BIASES, "mlp_bias", 0}, ATTENTION_BIAS(0),
+                                 {CV_ATTENTION_SCALE, "attention_multiplier", 1},
+                                 {CV_EMBEDDING_SCALE, "embedding_multiplier", 1},
+                                 {CV_RESIDUAL_SCALE, "residual_multiplier", 1},
+                                 {CV_LOGIT_DIVISOR, "logits_scaling", 1})}},
 
     {.architecture = "olmo2",
      .norm_place = "after",

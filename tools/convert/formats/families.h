@@ -43,7 +43,12 @@ typedef enum cv_fact {
     CV_LAST_COUNT = CV_WINDOW_PATTERN,
     CV_ATTENTION_CAP, /* reals */
     CV_LOGIT_CAP,
-    CV_ATTENTION_SQUARE /* one over its root is the factor of the scores */
+    CV_ATTENTION_SCALE,  /* factor of the scores ...      */
+    CV_ATTENTION_SQUARE, /* ... is one over its root      */
+    CV_EMBEDDING_SCALE,
+    CV_RESIDUAL_SCALE,   /* factor of what a block adds to the residual stream; for norms before blocks alone, and
+                            without learned positions */
+    CV_LOGIT_DIVISOR
 } cv_fact;
 
 typedef struct cv_setting {

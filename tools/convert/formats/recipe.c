@@ -7,6 +7,20 @@
 #include <math.h>
 #include <string.h>
 
+/* A scale that is not written, 0, is 1. */
+static void multiply(double *scale, double factor)
+{
+    *scale = (*scale == 0.0 ? 1.0 : *scale) * factor;
+}
+
+/* To add r f(norm(x)) to x is to add f(norm(x)) to x / r. So the whole stream is divided by r, where it begins: at the
+ * embedding. Norms undo that, but for their epsilon, which goes with the square. No weight changes. */
+static void scale_residual(cv_facts *m, double r)
+{
+    multiply(&m->embedding_scale, 1.0 / r);
+    m->norm_eps /= r * r;
+}
+
 static void set_biases(cv_facts *m, int biases, int are_there)
 {
     if (are_there) m->biases |= biases;
@@ -26,7 +40,11 @@ static int set_fact(cv_facts *m, cv_fact fact, double value)
     case CV_WINDOW_PATTERN: m->window_pattern = (int32_t)value; break;
     case CV_ATTENTION_CAP: m->attention_cap = value; break;
     case CV_LOGIT_CAP: m->logit_cap = value; break;
+    case CV_ATTENTION_SCALE: m->attention_scale = value; return value > 0.0;
     case CV_ATTENTION_SQUARE: m->attention_scale = 1.0 / sqrt(value); return value > 0.0;
+    case CV_EMBEDDING_SCALE: multiply(&m->embedding_scale, value); return value > 0.0;
+    case CV_RESIDUAL_SCALE: scale_residual(m, value); return value > 0.0;
+    case CV_LOGIT_DIVISOR: m->logit_divisor = value; return value > 0.0;
     }
     return 1;
 }
