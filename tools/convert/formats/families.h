@@ -32,23 +32,28 @@ typedef struct cv_name {
 /* What a key of a file may say about the recipe. */
 typedef enum cv_fact {
     CV_NO_FACT,
-    CV_QKV_BIASES, /* flags: are there biases of queries, keys, values ... */
-    CV_ATTENTION_BIASES, /* ... of all four projections ... */
+    /* flags */
+    CV_QKV_BIASES,       /* are there biases of queries, keys, values ... */
+    CV_ATTENTION_BIASES, /* ... of all four projections ...               */
     CV_FFN_BIASES,
-    CV_PARALLEL, /* is the residual as the row says? Otherwise it is sequential. */
-    CV_SCALED_SCORES, /* are scores scaled at all? */
+    CV_PARALLEL,         /* is the residual as the row says? Otherwise it is sequential. */
+    CV_SCALED_SCORES,    /* are scores scaled at all? */
     CV_LAST_FLAG = CV_SCALED_SCORES,
-    CV_WINDOW, /* counts */
+    /* counts */
+    CV_WINDOW,
     CV_WINDOW_PATTERN,
     CV_LAST_COUNT = CV_WINDOW_PATTERN,
-    CV_ATTENTION_CAP, /* reals */
+    /* reals */
+    CV_ATTENTION_CAP,
     CV_LOGIT_CAP,
-    CV_ATTENTION_SCALE,  /* factor of the scores ...      */
-    CV_ATTENTION_SQUARE, /* ... is one over its root      */
+    /* reals above 0 */
+    CV_ATTENTION_SCALE,  /* factor of the scores ...                                        */
+    CV_ATTENTION_SQUARE, /* ... is one over the root of this                                */
     CV_EMBEDDING_SCALE,
-    CV_RESIDUAL_SCALE,   /* factor of what a block adds to the residual stream; for norms before blocks alone, and
-                            without learned positions */
-    CV_LOGIT_DIVISOR
+    CV_RESIDUAL_SCALE,   /* factor of what a block adds to the residual stream; for norms   */
+                         /* before blocks alone, and without learned positions              */
+    CV_LOGIT_DIVISOR,
+    CV_FIRST_FACTOR = CV_ATTENTION_SCALE
 } cv_fact;
 
 typedef struct cv_setting {

@@ -29,6 +29,7 @@ static void set_biases(cv_facts *m, int biases, int are_there)
 /* Returns whether the fact may have that value. */
 static int set_fact(cv_facts *m, cv_fact fact, double value)
 {
+    if (fact >= CV_FIRST_FACTOR && !(value > 0.0)) return 0;
     switch (fact) {
     case CV_NO_FACT: break;
     case CV_QKV_BIASES: set_biases(m, CV_BIAS_QKV, value != 0.0); break;
@@ -40,11 +41,11 @@ static int set_fact(cv_facts *m, cv_fact fact, double value)
     case CV_WINDOW_PATTERN: m->window_pattern = (int32_t)value; break;
     case CV_ATTENTION_CAP: m->attention_cap = value; break;
     case CV_LOGIT_CAP: m->logit_cap = value; break;
-    case CV_ATTENTION_SCALE: m->attention_scale = value; return value > 0.0;
-    case CV_ATTENTION_SQUARE: m->attention_scale = 1.0 / sqrt(value); return value > 0.0;
-    case CV_EMBEDDING_SCALE: multiply(&m->embedding_scale, value); return value > 0.0;
-    case CV_RESIDUAL_SCALE: scale_residual(m, value); return value > 0.0;
-    case CV_LOGIT_DIVISOR: m->logit_divisor = value; return value > 0.0;
+    case CV_ATTENTION_SCALE: m->attention_scale = value; break;
+    case CV_ATTENTION_SQUARE: m->attention_scale = 1.0 / sqrt(value); break;
+    case CV_EMBEDDING_SCALE: multiply(&m->embedding_scale, value); break;
+    case CV_RESIDUAL_SCALE: scale_residual(m, value); break;
+    case CV_LOGIT_DIVISOR: m->logit_divisor = value; break;
     }
     return 1;
 }
