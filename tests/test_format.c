@@ -831,11 +831,11 @@ static void check_words(int line)
         for (k = 0; k < n && good; k++) {
             const char *token = harp_token_text(m, tokens[k], &bytes);
             if (tokens[k] == 0) continue; /* the unknown token */
-            while (*p && strncmp(p, token, bytes) != 0 && !strchr(fz_alphabet, *p)) p++;
+            while (*p && strncmp(p, token, bytes) != 0 && !strchr(hf_alphabet, *p)) p++;
             good = strncmp(p, token, bytes) == 0;
             if (good) p += bytes;
         }
-        while (*p && !strchr(fz_alphabet, *p)) p++;
+        while (*p && !strchr(hf_alphabet, *p)) p++;
         if (good && *p == 0) passed++;
         else failed++, printf("FAILED line %d: text %d comes back as another\n", line, (int)i);
     }

@@ -12,6 +12,9 @@
  *     file/         the .harp file: metadata, plan, rounding, writing
  *     model/        what a model is, whatever its source
  *     ground/       errors, bytes, JSON, files, sorting, the system
+ *
+ * To add a family of models: a row in formats/families.c, and the names of its tensors; families.h has the columns. To
+ * add a format: see model/source.h.
  */
 #include "check.h"
 #include "describe.h"

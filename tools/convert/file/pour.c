@@ -53,6 +53,20 @@ static int store_vector(const pour *p, const float *from, unsigned char *out, cv
     return 0;
 }
 
+/* What divides the logits is not written: it goes into the vectors that they are linear in. */
+static void divide_logits(const cv_facts *f, cv_part part, float *v, size_t n)
+{
+    if (part != CV_FINAL_NORM && part != CV_FINAL_NORM_BIAS && part != CV_OUTPUT_BIAS) return;
+    for (size_t i = 0; f->logit_divisor != 0.0 && i < n; i++) v[i] = (float)((double)v[i] / f->logit_divisor);
+}
+
+static int read_vector(const pour *p, const cv_matrix *m, float *out, cv_error *err)
+{
+    if (p->source->read(p->source, m, 0, 1, out, err) < 0) return -1;
+    divide_logits(&p->source->facts, m->part, out, (size_t)m->cols);
+    return 0;
+}
+
 /* Vectors one after the other, or a table that the plan holds. */
 static int pour_vector(pour *p, cv_error *err)
 {
@@ -61,7 +75,7 @@ static int pour_vector(pour *p, cv_error *err)
     unsigned char *out = weights ? cv_alloc(n, 4, err) : NULL;
     int failed = !out;
     for (int i = 0; !failed && i < p->planned->n; at += (size_t)p->planned->matrix[i++].cols)
-        failed = p->source->read(p->source, &p->planned->matrix[i], 0, 1, weights + at, err) < 0;
+        failed = read_vector(p, &p->planned->matrix[i], weights + at, err) < 0;
     failed = failed || store_vector(p, p->planned->n > 0 ? weights : p->planned->table, out, err) < 0
              || cv_writer_add(p->writer, out, 4 * n, err) < 0;
     free(weights);

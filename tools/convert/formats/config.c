@@ -14,10 +14,10 @@ static const char *const common_keys[] = {
     "eos_token_id", "finetuning_task", "head_dim", "hidden_act", "hidden_dropout", "hidden_size", "id2label",
     "initializer_range", "intermediate_size", "label2id", "max_position_embeddings", "model_type",
     "num_attention_heads", "num_hidden_layers", "num_key_value_heads", "num_labels", "output_attentions",
-    "output_hidden_states", "pad_token_id", "pretraining_tp", "problem_type", "resid_pdrop", "return_dict", "rope_interleaved",
-    "rope_parameters", "rope_scaling", "rope_theta", "task_specific_params", "tie_word_embeddings", "tokenizer_class",
-    "torch_dtype", "transformers.js_config", "transformers_version", "unsloth_fixed", "unsloth_version", "use_cache",
-    "vocab_size"};
+    "output_hidden_states", "pad_token_id", "pretraining_tp", "problem_type", "resid_pdrop", "return_dict",
+    "rope_interleaved", "rope_parameters", "rope_scaling", "rope_theta", "task_specific_params",
+    "tie_word_embeddings", "tokenizer_class", "torch_dtype", "transformers.js_config", "transformers_version",
+    "unsloth_fixed", "unsloth_version", "use_cache", "vocab_size"};
 
 /* Keys that must be off if they are there: they mean a computation that is not ours. */
 static const char *const off_keys[] = {"rope_interleaved", "qk_layernorm", "scale_attn_by_inverse_layer_idx",
@@ -25,7 +25,7 @@ static const char *const off_keys[] = {"rope_interleaved", "qk_layernorm", "scal
 
 static int is_in(const char *const *list, size_t n, const char *key)
 {
-    for (size_t i = 0; i < n && list[i]; i++)
+    for (size_t i = 0; list && i < n && list[i]; i++)
         if (strcmp(key, list[i]) == 0) return 1;
     return 0;
 }
@@ -61,16 +61,49 @@ static int check_off_keys(const cv_config *c, cv_error *err)
     return check_quantization(c, err);
 }
 
+static const char *const common_sizes[] = {"hidden_size", "num_hidden_layers", "num_attention_heads",
+                                           "intermediate_size", "max_position_embeddings", NULL};
+
+static const char *const *size_keys(const cv_family *f)
+{
+    return f->hf.sizes ? f->hf.sizes : common_sizes;
+}
+
+static const char *eps_key(const cv_family *f)
+{
+    return f->hf.eps_key ? f->hf.eps_key : f->norm ? "layer_norm_eps" : "rms_norm_eps";
+}
+
+static const char *act_key(const cv_family *f)
+{
+    return f->hf.act_key ? f->hf.act_key : "hidden_act";
+}
+
+/* A key of the family, beyond those of all. */
+static int is_family_key(const cv_family *f, const char *key)
+{
+    for (const cv_setting *s = f->hf.settings; s && s->fact != CV_NO_FACT; s++)
+        if (strcmp(key, s->key) == 0) return 1;
+    return strcmp(key, eps_key(f)) == 0 || strcmp(key, act_key(f)) == 0 || is_in(size_keys(f), SIZE_MAX, key)
+           || is_in(f->hf.keys, SIZE_MAX, key) || (f->hf.partial_key && strcmp(key, f->hf.partial_key) == 0);
+}
+
+/* Is the key known in that object: the one with the language model, or one around it? */
+static int is_known(const cv_config *c, uint32_t object, const char *key)
+{
+    if (key[0] == '_') return 1; /* transformers' own notes */
+    if (is_in(common_keys, sizeof common_keys / sizeof *common_keys, key)) return 1;
+    return object == c->text ? is_family_key(c->family, key) : is_in(c->type->wrapper->keys, SIZE_MAX, key);
+}
+
 /* A key nobody knows is harmless only if it is off. */
-static int check_keys(const cv_config *c, uint32_t object, const char *const *more, cv_error *err)
+static int check_keys(const cv_config *c, uint32_t object, cv_error *err)
 {
     const cv_json *j = c->json;
     char value[64];
     for (uint32_t k = cv_json_first(j, object); k != CV_JSON_NONE; k = cv_json_next(j, k)) {
         const char *key = cv_json_string(j, k, NULL);
-        int known = key[0] == '_' /* transformers' own notes */
-                    || is_in(common_keys, sizeof common_keys / sizeof *common_keys, key) || is_in(more, SIZE_MAX, key);
-        if (!known && cv_json_type_of(j, k + 1) > CV_JSON_FALSE)
+        if (!is_known(c, object, key) && cv_json_type_of(j, k + 1) > CV_JSON_FALSE)
             return cv_fail(err, "%.200s: the key %.80s (%s) is not known, so what the model computes is not either",
                            c->path, key, cv_config_describe(j, k + 1, value, sizeof value));
     }
@@ -81,7 +114,7 @@ static int check_keys(const cv_config *c, uint32_t object, const char *const *mo
 static int find_text(cv_config *c, cv_error *err)
 {
     const cv_json *j = c->json;
-    const cv_wrapper *w = c->family->wrapper;
+    const cv_wrapper *w = c->type->wrapper;
     uint32_t text = cv_json_get(j, 0, "text_config"), type = cv_json_get(j, text, "model_type");
     char value[64];
     c->text = 0;
@@ -99,27 +132,28 @@ static int find_text(cv_config *c, cv_error *err)
 
 static int read_sizes(const cv_config *c, cv_error *err)
 {
-    const cv_family *kind = c->family;
+    const char *const *keys = size_keys(c->family), *eps = eps_key(c->family);
+    int32_t times = c->family->hf.ffn_of_hidden;
     cv_facts *m = c->facts;
-    int plain = strcmp(kind->size_keys[3], "n_inner") == 0; /* GPT-2's, null: four times the hidden size */
     if (cv_config_size(c, "vocab_size", -1, &m->vocab, err) < 0
-        || cv_config_size(c, kind->size_keys[0], -1, &m->hidden, err) < 0
-        || cv_config_size(c, kind->size_keys[1], -1, &m->layers, err) < 0
-        || cv_config_size(c, kind->size_keys[2], -1, &m->heads, err) < 0
+        || cv_config_size(c, keys[CV_HIDDEN_KEY], -1, &m->hidden, err) < 0
+        || cv_config_size(c, keys[CV_LAYERS_KEY], -1, &m->layers, err) < 0
+        || cv_config_size(c, keys[CV_HEADS_KEY], -1, &m->heads, err) < 0
         || cv_config_size(c, "num_key_value_heads", m->heads, &m->kv_heads, err) < 0
-        || cv_config_size(c, kind->size_keys[3], plain && m->hidden < 1 << 20 ? 4 * m->hidden : -1, &m->ffn, err) < 0
-        || cv_config_size(c, kind->size_keys[4], 2048, &m->context, err) < 0
-        || cv_config_real(c, kind->size_keys[5], -1.0, &m->norm_eps, err) < 0
-        || cv_config_flag(c, "tie_word_embeddings", kind->tied, &m->tied, err) < 0)
+        || cv_config_size(c, keys[CV_FFN_KEY], times && m->hidden < 1 << 20 ? times * m->hidden : -1, &m->ffn, err) < 0
+        || cv_config_size(c, keys[CV_CONTEXT_KEY], 2048, &m->context, err) < 0
+        || cv_config_real(c, eps, -1.0, &m->norm_eps, err) < 0
+        || cv_config_flag(c, "tie_word_embeddings", c->family->hf.tied, &m->tied, err) < 0)
         return -1;
-    if (m->norm_eps < 0.0) return cv_config_wrong(c, kind->size_keys[5], "a number", err);
+    if (m->norm_eps < 0.0) return cv_config_wrong(c, eps, "a number", err);
     if (cv_config_size(c, "head_dim", m->heads ? m->hidden / m->heads : 0, &m->head_dim, err) < 0) return -1;
     if (m->head_dim > CV_MOST_HEAD_DIM || m->layers > CV_MOST_LAYERS)
         return cv_fail(err, "%.200s: heads of %d, %d layers", c->path, (int)m->head_dim, (int)m->layers);
     return 0;
 }
 
-static int read_activation(const cv_config *c, cv_error *err)
+/* In our words. */
+static int read_activation(const cv_config *c, const char **activation, cv_error *err)
 {
     static const struct {
         const char *theirs, *ours;
@@ -129,17 +163,51 @@ static int read_activation(const cv_config *c, cv_error *err)
                  {"gelu_new", "gelu_tanh"},
                  {"gelu_fast", "gelu_tanh"},
                  {"gelu_pytorch_tanh", "gelu_tanh"}};
-    uint32_t node = cv_config_get(c, c->family->act_key);
+    uint32_t node = cv_config_get(c, act_key(c->family));
     char value[64];
+    *activation = c->family->activation;
+    if (cv_json_type_of(c->json, node) <= CV_JSON_NULL) return 0;
     cv_config_describe(c->json, node, value, sizeof value);
-    if (cv_json_type_of(c->json, node) <= CV_JSON_NULL) snprintf(value, sizeof value, "%s", c->family->default_act);
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (strcmp(value, names[i].theirs) == 0) {
-            c->facts->activation = names[i].ours;
+            *activation = names[i].ours;
             return 0;
         }
     return cv_fail(err, "%.200s: %s is %s; supported are silu, gelu, gelu_new, gelu_pytorch_tanh", c->path,
-                   c->family->act_key, value);
+                   act_key(c->family), value);
+}
+
+static int read_setting(const void *source, const cv_setting *s, double *value, cv_error *err)
+{
+    const cv_config *c = source;
+    int flag, failed;
+    int32_t count;
+    if (cv_json_type_of(c->json, cv_config_get(c, s->key)) <= CV_JSON_NULL) return 1;
+    if (s->fact > CV_LAST_COUNT) return cv_config_real(c, s->key, 0.0, value, err);
+    if (s->fact > CV_LAST_FLAG) failed = cv_config_size(c, s->key, 0, &count, err), *value = count;
+    else failed = cv_config_flag(c, s->key, 0, &flag, err), *value = flag;
+    return failed;
+}
+
+static void scale_embedding(const cv_config *c)
+{
+    uint32_t dtype = cv_config_get(c, "torch_dtype");
+    if (dtype == CV_JSON_NONE) dtype = cv_config_get(c, "dtype");
+    cv_scale_embedding_by_root(c->facts, cv_json_is(c->json, dtype, "float16")    ? CV_IN_HALF
+                                         : cv_json_is(c->json, dtype, "bfloat16") ? CV_IN_BF16
+                                                                                  : CV_IN_FLOAT);
+}
+
+static int read_recipe(cv_config *c, cv_error *err)
+{
+    const cv_huggingface *hf = &c->family->hf;
+    const char *activation;
+    if (read_activation(c, &activation, err) < 0
+        || cv_apply_recipe(c->family, hf->settings, read_setting, c, c->facts, c->path, err) < 0)
+        return -1;
+    c->facts->activation = activation;
+    if (c->family->embedding_by_root) scale_embedding(c);
+    return hf->read ? hf->read(c, err) : 0;
 }
 
 /* Newer folders say of each layer whether it slides; that overrides what a family assumes. */
@@ -161,7 +229,7 @@ static int read_layer_types(const cv_config *c, cv_error *err)
             return cv_fail(err, "%.200s: layer_types has sliding_attention, but there is no sliding_window", c->path);
     }
     m->has_window_layers = m->window > 0;
-    if (m->has_local_layers) memcpy(m->local_layers, m->window_layers, sizeof m->local_layers);
+    if (c->family->local == CV_WINDOWS_LOCAL) memcpy(m->local_layers, m->window_layers, sizeof m->local_layers);
     return 0;
 }
 
@@ -180,17 +248,30 @@ static int read_ends(const cv_config *c, const cv_json *j, uint32_t object, cons
     return 0;
 }
 
+static int find_family(cv_config *c, cv_error *err)
+{
+    const cv_json *j = c->json;
+    uint32_t type = cv_json_get(j, 0, "model_type"), classes = cv_json_get(j, 0, "architectures");
+    uint32_t class_name = cv_json_first(j, classes);
+    char value[64];
+    for (int i = 0; !c->type && (c->family = cv_family_at(i)) != NULL; i++)
+        for (int k = 0; !c->type && k < CV_MOST_TYPES && c->family->hf.types[k].model_type; k++)
+            if (cv_json_is(j, type, c->family->hf.types[k].model_type)) c->type = &c->family->hf.types[k];
+    if (!c->type)
+        return cv_fail(err, "%.200s: model_type %s is not supported", c->path,
+                       cv_config_describe(j, type, value, sizeof value));
+    if (class_name == CV_JSON_NONE || cv_json_is(j, class_name, c->type->class_name)) return 0;
+    return cv_fail(err, "%.200s: architectures is %s; only %s is supported", c->path,
+                   cv_config_describe(j, class_name, value, sizeof value), c->type->class_name);
+}
+
 int cv_config_read(cv_config *c, const cv_json *generation, cv_error *err)
 {
     cv_facts *m = c->facts;
     int64_t bos = -1;
-    c->family = cv_find_family(c->json, c->path, err);
-    if (!c->family || find_text(c, err) < 0 || check_off_keys(c, err) < 0
-        || (c->text && check_keys(c, 0, c->family->wrapper->keys, err) < 0)
-        || check_keys(c, c->text, c->family->keys, err) < 0 || read_sizes(c, err) < 0 || read_activation(c, err) < 0)
-        return -1;
-    m->architecture = c->family->architecture;
-    if ((c->family->read && c->family->read(c, err) < 0) || read_layer_types(c, err) < 0 || cv_config_rope(c, err) < 0
+    if (find_family(c, err) < 0 || find_text(c, err) < 0 || check_off_keys(c, err) < 0
+        || (c->text && check_keys(c, 0, err) < 0) || check_keys(c, c->text, err) < 0 || read_sizes(c, err) < 0
+        || read_recipe(c, err) < 0 || read_layer_types(c, err) < 0 || cv_config_rope(c, err) < 0
         || cv_check_facts(m, c->path, err) < 0 || read_ends(c, c->json, 0, c->path, err) < 0
         || (c->text && read_ends(c, c->json, c->text, c->path, err) < 0)
         || (generation && read_ends(c, generation, 0, "generation_config.json", err) < 0))

@@ -177,12 +177,22 @@ static int read_theta(const cv_config *c, uint32_t at, const char *key, double *
     return cv_fail(err, "%.200s: %s must be a number above 1", c->path, key);
 }
 
+/* Layers that do not turn have cosines of one, which a factor would change. */
+static int check_still(const cv_facts *m, const char *path, cv_error *err)
+{
+    if (m->rope_scale == 0.0 || m->rope_scale == 1.0) return 0;
+    return cv_fail(err, "%.200s: rope_scaling multiplies queries and keys by %g, which is not supported where layers "
+                        "have no rope", path, m->rope_scale);
+}
+
 /* Newer folders keep theta inside rope_parameters, older ones beside rope_scaling. */
 int cv_config_rope(cv_config *c, cv_error *err)
 {
     const cv_json *j = c->json;
     cv_facts *m = c->facts;
     scaling s = {c, cv_config_get(c, "rope_parameters"), 10000.0};
+    const cv_huggingface *hf = &c->family->hf;
+    const char *key = hf->partial_key ? hf->partial_key : "partial_rotary_factor";
     double share, local;
     uint32_t at = cv_json_get(j, s.node, "rope_theta");
     if (m->has_positions) return 0;
@@ -191,12 +201,13 @@ int cv_config_rope(cv_config *c, cv_error *err)
     if (at == CV_JSON_NONE) at = cv_config_get(c, "rotary_emb_base");
     if (read_theta(c, at, "rope_theta", &s.theta, err) < 0
         || read_theta(c, cv_config_get(c, "rope_local_base_freq"), "rope_local_base_freq", &local, err) < 0
-        || cv_config_real(c, c->family->partial_key, c->family->partial, &share, err) < 0)
+        || cv_config_real(c, key, hf->partial > 0.0 ? hf->partial : 1.0, &share, err) < 0)
         return -1;
-    if (!(share > 0.0 && share <= 1.0))
-        return cv_fail(err, "%.200s: %s is %g", c->path, c->family->partial_key, share);
+    if (!(share > 0.0 && share <= 1.0)) return cv_fail(err, "%.200s: %s is %g", c->path, key, share);
     m->rope_dims = (int32_t)(m->head_dim * share);
     cv_rope_frequencies(m->rope, m->rope_dims, s.theta);
-    if (m->has_local_layers) cv_rope_frequencies(m->rope_local, m->rope_dims, local);
-    return apply_scaling(&s, err);
+    if (m->has_local_layers && c->family->local == CV_WINDOWS_LOCAL)
+        cv_rope_frequencies(m->rope_local, m->rope_dims, local);
+    if (apply_scaling(&s, err) < 0) return -1;
+    return m->has_local_layers && c->family->local == CV_STILL_LOCAL ? check_still(m, c->path, err) : 0;
 }

@@ -1,211 +1,49 @@
 /* SPDX-License-Identifier: MIT OR Unlicense
  *
- * families.c - the families of models: what model_type in a config.json stands for
+ * families.c - the table of families; see families.h
  *
- * All that is known about a family by its name stands here, in one row and, if need be, a function that reads what is
- * special. A .harp file then says what its model computes, and nobody asks for the name again. Sources: the
- * modeling_*.py files of Hugging Face transformers, 4.45.0 and 4.51.3. */
-#include "config.h"
-#include "../ground/halves.h"
+ * Sources: the modeling_*.py files of Hugging Face transformers, 4.45.0 and 4.51.3, and 4.57.3
+ * for SmolLM3 and Granite; for GGUF, llama.cpp's. */
+#include "families.h"
 
-#include <math.h>
-#include <stdio.h>
-#include <string.h>
+#include <stddef.h>
 
-/* ---- what is special ---- */
+/* ---- names of tensors in Hugging Face folders ---- */
 
-/* attention_bias: of all four projections. */
-static int read_attention_bias(cv_config *c, int otherwise, cv_error *err)
-{
-    int flag;
-    if (cv_config_flag(c, "attention_bias", otherwise, &flag, err) < 0) return -1;
-    if (flag) c->facts->biases |= CV_BIAS_QKV | CV_BIAS_ATTN_OUT;
-    return 0;
-}
-
-static int read_llama(cv_config *c, cv_error *err)
-{
-    int flag;
-    if (cv_config_flag(c, "mlp_bias", 0, &flag, err) < 0) return -1;
-    if (flag) c->facts->biases |= CV_BIAS_FFN;
-    return read_attention_bias(c, 0, err);
-}
-
-static int read_mistral(cv_config *c, cv_error *err)
-{
-    return cv_config_size(c, "sliding_window", 0, &c->facts->window, err);
-}
-
-/* Qwen slides only if told to, and then only in the layers from max_window_layers up. */
-static int read_qwen_window(cv_config *c, cv_error *err)
-{
-    cv_facts *m = c->facts;
-    int slides;
-    int32_t first;
-    if (cv_config_flag(c, "use_sliding_window", 0, &slides, err) < 0
-        || cv_config_size(c, "max_window_layers", 28, &first, err) < 0)
-        return -1;
-    if (!slides) return 0;
-    for (int32_t i = first; i < m->layers; i++) m->window_layers[i] = 1;
-    m->has_window_layers = 1;
-    return cv_config_size(c, "sliding_window", 4096, &m->window, err);
-}
-
-static int read_qwen2(cv_config *c, cv_error *err)
-{
-    c->facts->biases = CV_BIAS_QKV;
-    return read_qwen_window(c, err);
-}
-
-static int read_qwen3(cv_config *c, cv_error *err)
-{
-    c->facts->qk_norm = "head";
-    return read_attention_bias(c, 0, err) < 0 ? -1 : read_qwen_window(c, err);
-}
-
-static int read_olmo2(cv_config *c, cv_error *err)
-{
-    c->facts->norm_place = "after", c->facts->qk_norm = "all";
-    return read_attention_bias(c, 0, err);
-}
-
-/* Embeddings times sqrt(hidden), a constant of the type that the model computes in. */
-static void scale_embedding(cv_config *c)
-{
-    uint32_t dtype = cv_config_get(c, "torch_dtype");
-    float root = (float)sqrt((double)c->facts->hidden);
-    if (dtype == CV_JSON_NONE) dtype = cv_config_get(c, "dtype");
-    if (cv_json_is(c->json, dtype, "float16")) root = cv_nearest_half(root);
-    if (cv_json_is(c->json, dtype, "bfloat16")) root = cv_nearest_bf16(root);
-    c->facts->embedding_scale = (double)root;
-}
-
-static int read_gemma(cv_config *c, cv_error *err)
-{
-    scale_embedding(c);
-    return read_attention_bias(c, 0, err);
-}
-
-/* What Gemma 2 and 3 share. */
-static int read_gemma_attention(cv_config *c, cv_error *err)
-{
-    cv_facts *m = c->facts;
-    double scalar;
-    m->norm_place = "around";
-    if (read_gemma(c, err) < 0 || cv_config_real(c, "query_pre_attn_scalar", 256.0, &scalar, err) < 0
-        || cv_config_real(c, "attn_logit_softcapping", 0.0, &m->attention_cap, err) < 0
-        || cv_config_real(c, "final_logit_softcapping", 0.0, &m->logit_cap, err) < 0
-        || cv_config_size(c, "sliding_window", 4096, &m->window, err) < 0)
-        return -1;
-    if (!(scalar > 0.0)) return cv_fail(err, "%.200s: query_pre_attn_scalar is %g", c->path, scalar);
-    m->attention_scale = 1.0 / sqrt(scalar);
-    m->has_window_layers = 1;
-    return 0;
-}
-
-static int read_gemma2(cv_config *c, cv_error *err)
-{
-    for (int32_t i = 0; i < c->facts->layers; i += 2) c->facts->window_layers[i] = 1;
-    return read_gemma_attention(c, err);
-}
-
-/* All but each sliding_window_pattern-th layer slide, and turn by a base of their own. */
-static int read_gemma3(cv_config *c, cv_error *err)
-{
-    cv_facts *m = c->facts;
-    int32_t pattern; /* newer folders begin its key with _ */
-    if (cv_config_size(c, "_sliding_window_pattern", 6, &pattern, err) < 0
-        || cv_config_size(c, "sliding_window_pattern", pattern, &pattern, err) < 0)
-        return -1;
-    if (pattern < 1) return cv_fail(err, "%.200s: sliding_window_pattern is 0", c->path);
-    for (int32_t i = 0; i < m->layers; i++) m->window_layers[i] = m->local_layers[i] = (i + 1) % pattern != 0;
-    m->has_local_layers = 1;
-    m->qk_norm = "head";
-    return read_gemma_attention(c, err);
-}
-
-static int read_stablelm(cv_config *c, cv_error *err)
-{
-    int parallel, bias;
-    if (cv_config_flag(c, "use_parallel_residual", 0, &parallel, err) < 0
-        || cv_config_flag(c, "use_qkv_bias", 0, &bias, err) < 0)
-        return -1;
-    c->facts->norm = "layer", c->facts->residual = parallel ? "parallel_shared" : NULL;
-    c->facts->biases = CV_BIAS_NORM | (bias ? CV_BIAS_QKV : 0);
-    return 0;
-}
-
-static int read_phi(cv_config *c, cv_error *err)
-{
-    (void)err;
-    c->facts->norm = "layer", c->facts->residual = "parallel_shared", c->facts->ffn_kind = "plain";
-    c->facts->biases = CV_BIAS_QKV | CV_BIAS_ATTN_OUT | CV_BIAS_FFN | CV_BIAS_NORM | CV_BIAS_OUTPUT;
-    return 0;
-}
-
-static int read_gpt_neox(cv_config *c, cv_error *err)
-{
-    int parallel;
-    double share, other;
-    if (cv_config_flag(c, "use_parallel_residual", 1, &parallel, err) < 0
-        || cv_config_real(c, "rotary_pct", 0.25, &share, err) < 0
-        || cv_config_real(c, "partial_rotary_factor", share, &other, err) < 0)
-        return -1;
-    if (share != other)
-        return cv_fail(err, "%.200s: rotary_pct is %g, but partial_rotary_factor is %g", c->path, share, other);
-    c->facts->norm = "layer", c->facts->residual = parallel ? "parallel" : NULL, c->facts->ffn_kind = "plain";
-    c->facts->biases = CV_BIAS_FFN | CV_BIAS_NORM;
-    return read_attention_bias(c, 1, err);
-}
-
-static int read_gpt2(cv_config *c, cv_error *err)
-{
-    int scaled;
-    if (cv_config_flag(c, "scale_attn_weights", 1, &scaled, err) < 0) return -1;
-    c->facts->norm = "layer", c->facts->ffn_kind = "plain", c->facts->has_positions = 1;
-    c->facts->attention_scale = scaled ? 0.0 : 1.0;
-    c->facts->biases = CV_BIAS_QKV | CV_BIAS_ATTN_OUT | CV_BIAS_FFN | CV_BIAS_NORM;
-    return 0;
-}
-
-/* ---- names of tensors ---- */
-
-static const cv_name common_names[] = {{CV_EMBEDDING, "model.embed_tokens.weight", CV_WHOLE},
-                                       {CV_ATTN_NORM, "model.layers.*.input_layernorm.weight", CV_WHOLE},
-                                       {CV_ATTN_NORM_BIAS, "model.layers.*.input_layernorm.bias", CV_WHOLE},
-                                       {CV_QUERY, "model.layers.*.self_attn.q_proj.weight", CV_WHOLE},
-                                       {CV_KEY, "model.layers.*.self_attn.k_proj.weight", CV_WHOLE},
-                                       {CV_VALUE, "model.layers.*.self_attn.v_proj.weight", CV_WHOLE},
-                                       {CV_QUERY, "model.layers.*.self_attn.qkv_proj.weight", CV_STACKED},
-                                       {CV_KEY, "model.layers.*.self_attn.qkv_proj.weight", CV_STACKED},
-                                       {CV_VALUE, "model.layers.*.self_attn.qkv_proj.weight", CV_STACKED},
-                                       {CV_QUERY_BIAS, "model.layers.*.self_attn.q_proj.bias", CV_WHOLE},
-                                       {CV_KEY_BIAS, "model.layers.*.self_attn.k_proj.bias", CV_WHOLE},
-                                       {CV_VALUE_BIAS, "model.layers.*.self_attn.v_proj.bias", CV_WHOLE},
-                                       {CV_QUERY_BIAS, "model.layers.*.self_attn.qkv_proj.bias", CV_STACKED},
-                                       {CV_KEY_BIAS, "model.layers.*.self_attn.qkv_proj.bias", CV_STACKED},
-                                       {CV_VALUE_BIAS, "model.layers.*.self_attn.qkv_proj.bias", CV_STACKED},
-                                       {CV_QUERY_NORM, "model.layers.*.self_attn.q_norm.weight", CV_WHOLE},
-                                       {CV_KEY_NORM, "model.layers.*.self_attn.k_norm.weight", CV_WHOLE},
-                                       {CV_ATTN_OUT, "model.layers.*.self_attn.o_proj.weight", CV_WHOLE},
-                                       {CV_ATTN_OUT_BIAS, "model.layers.*.self_attn.o_proj.bias", CV_WHOLE},
-                                       {CV_FFN_NORM, "model.layers.*.post_attention_layernorm.weight", CV_WHOLE},
-                                       {CV_FFN_NORM_BIAS, "model.layers.*.post_attention_layernorm.bias", CV_WHOLE},
-                                       {CV_GATE, "model.layers.*.mlp.gate_proj.weight", CV_WHOLE},
-                                       {CV_UP, "model.layers.*.mlp.up_proj.weight", CV_WHOLE},
-                                       {CV_GATE, "model.layers.*.mlp.gate_up_proj.weight", CV_STACKED},
-                                       {CV_UP, "model.layers.*.mlp.gate_up_proj.weight", CV_STACKED},
-                                       {CV_GATE_BIAS, "model.layers.*.mlp.gate_proj.bias", CV_WHOLE},
-                                       {CV_UP_BIAS, "model.layers.*.mlp.up_proj.bias", CV_WHOLE},
-                                       {CV_DOWN, "model.layers.*.mlp.down_proj.weight", CV_WHOLE},
-                                       {CV_DOWN_BIAS, "model.layers.*.mlp.down_proj.bias", CV_WHOLE},
-                                       {CV_FINAL_NORM, "model.norm.weight", CV_WHOLE},
-                                       {CV_FINAL_NORM_BIAS, "model.norm.bias", CV_WHOLE},
-                                       {CV_OUTPUT, "lm_head.weight", CV_WHOLE},
-                                       {CV_OUTPUT_BIAS, "lm_head.bias", CV_WHOLE},
-                                       {CV_NO_PART, NULL, CV_WHOLE}};
-
-static const cv_name no_names[] = {{CV_NO_PART, NULL, CV_WHOLE}};
+static const cv_name llama_names[] = {{CV_EMBEDDING, "model.embed_tokens.weight", CV_WHOLE},
+                                      {CV_ATTN_NORM, "model.layers.*.input_layernorm.weight", CV_WHOLE},
+                                      {CV_ATTN_NORM_BIAS, "model.layers.*.input_layernorm.bias", CV_WHOLE},
+                                      {CV_QUERY, "model.layers.*.self_attn.q_proj.weight", CV_WHOLE},
+                                      {CV_KEY, "model.layers.*.self_attn.k_proj.weight", CV_WHOLE},
+                                      {CV_VALUE, "model.layers.*.self_attn.v_proj.weight", CV_WHOLE},
+                                      {CV_QUERY, "model.layers.*.self_attn.qkv_proj.weight", CV_STACKED},
+                                      {CV_KEY, "model.layers.*.self_attn.qkv_proj.weight", CV_STACKED},
+                                      {CV_VALUE, "model.layers.*.self_attn.qkv_proj.weight", CV_STACKED},
+                                      {CV_QUERY_BIAS, "model.layers.*.self_attn.q_proj.bias", CV_WHOLE},
+                                      {CV_KEY_BIAS, "model.layers.*.self_attn.k_proj.bias", CV_WHOLE},
+                                      {CV_VALUE_BIAS, "model.layers.*.self_attn.v_proj.bias", CV_WHOLE},
+                                      {CV_QUERY_BIAS, "model.layers.*.self_attn.qkv_proj.bias", CV_STACKED},
+                                      {CV_KEY_BIAS, "model.layers.*.self_attn.qkv_proj.bias", CV_STACKED},
+                                      {CV_VALUE_BIAS, "model.layers.*.self_attn.qkv_proj.bias", CV_STACKED},
+                                      {CV_QUERY_NORM, "model.layers.*.self_attn.q_norm.weight", CV_WHOLE},
+                                      {CV_KEY_NORM, "model.layers.*.self_attn.k_norm.weight", CV_WHOLE},
+                                      {CV_ATTN_OUT, "model.layers.*.self_attn.o_proj.weight", CV_WHOLE},
+                                      {CV_ATTN_OUT_BIAS, "model.layers.*.self_attn.o_proj.bias", CV_WHOLE},
+                                      {CV_FFN_NORM, "model.layers.*.post_attention_layernorm.weight", CV_WHOLE},
+                                      {CV_FFN_NORM_BIAS, "model.layers.*.post_attention_layernorm.bias", CV_WHOLE},
+                                      {CV_GATE, "model.layers.*.mlp.gate_proj.weight", CV_WHOLE},
+                                      {CV_UP, "model.layers.*.mlp.up_proj.weight", CV_WHOLE},
+                                      {CV_GATE, "model.layers.*.mlp.gate_up_proj.weight", CV_STACKED},
+                                      {CV_UP, "model.layers.*.mlp.gate_up_proj.weight", CV_STACKED},
+                                      {CV_GATE_BIAS, "model.layers.*.mlp.gate_proj.bias", CV_WHOLE},
+                                      {CV_UP_BIAS, "model.layers.*.mlp.up_proj.bias", CV_WHOLE},
+                                      {CV_DOWN, "model.layers.*.mlp.down_proj.weight", CV_WHOLE},
+                                      {CV_DOWN_BIAS, "model.layers.*.mlp.down_proj.bias", CV_WHOLE},
+                                      {CV_FINAL_NORM, "model.norm.weight", CV_WHOLE},
+                                      {CV_FINAL_NORM_BIAS, "model.norm.bias", CV_WHOLE},
+                                      {CV_OUTPUT, "lm_head.weight", CV_WHOLE},
+                                      {CV_OUTPUT_BIAS, "lm_head.bias", CV_WHOLE},
+                                      {CV_NO_PART, NULL, CV_WHOLE}};
 
 static const cv_name post_norm_names[] = {
     {CV_ATTN_POST_NORM, "model.layers.*.post_attention_layernorm.weight", CV_WHOLE},
@@ -268,47 +106,18 @@ static const cv_name gpt2_names[] = {{CV_EMBEDDING, "transformer.wte.weight", CV
                                      {CV_FINAL_NORM_BIAS, "transformer.ln_f.bias", CV_WHOLE},
                                      {CV_NO_PART, NULL, CV_WHOLE}};
 
-const cv_name *cv_name_of(const cv_family *family, cv_part part, int n)
-{
-    for (const cv_name *name = family->names; name->part != CV_NO_PART; name++)
-        if (name->part == part && n-- == 0) return name;
-    for (const cv_name *name = common_names; name->part != CV_NO_PART; name++)
-        if (name->part == part && n-- == 0) return name;
-    return NULL;
-}
+/* ---- what several rows share ---- */
 
-/* ---- keys of config.json ---- */
+#define KEYS(...) (const char *const[]){__VA_ARGS__, NULL}
+#define SETTINGS(...) (const cv_setting[]){__VA_ARGS__, {CV_NO_FACT, NULL, 0.0}}
 
-static const char *const llama_keys[] = {"attention_bias", "is_llama_config", "mlp_bias", "rms_norm_eps", NULL};
-static const char *const mistral_keys[] = {"rms_norm_eps", "sliding_window", NULL};
-static const char *const phi3_keys[] = {"auto_map", "full_attn_mod", "interpolate_factor",
-                                        "original_max_position_embeddings", "partial_rotary_factor", "rms_norm_eps",
-                                        "sliding_window", NULL};
-static const char *const qwen_keys[] = {"attention_bias", "layer_types", "max_window_layers", "rms_norm_eps",
-                                        "sliding_window", "use_sliding_window", NULL};
-static const char *const olmo2_keys[] = {"attention_bias", "rms_norm_eps", NULL};
-static const char *const gemma_keys[] = {"attention_bias", "hidden_activation", "rms_norm_eps", NULL};
-static const char *const gemma2_keys[] = {"attention_bias", "attn_logit_softcapping", "final_logit_softcapping",
-                                          "hidden_activation", "layer_types", "query_pre_attn_scalar", "rms_norm_eps",
-                                          "rope_local_base_freq", "sliding_window", "sliding_window_pattern", NULL};
-static const char *const stablelm_keys[] = {"layer_norm_eps", "partial_rotary_factor", "use_parallel_residual",
-                                            "use_qkv_bias", NULL};
-static const char *const phi_keys[] = {"auto_map", "layer_norm_eps", "partial_rotary_factor", NULL};
-static const char *const gpt_neox_keys[] = {"attention_bias", "classifier_dropout", "layer_norm_eps",
-                                            "partial_rotary_factor", "rotary_emb_base", "rotary_pct",
-                                            "use_parallel_residual", NULL};
-static const char *const gpt2_keys[] = {"activation_function", "layer_norm_epsilon", "n_ctx", "n_embd", "n_head",
-                                        "n_inner", "n_layer", "n_positions", "reorder_and_upcast_attn",
-                                        "scale_attn_weights", "summary_activation", "summary_first_dropout",
-                                        "summary_proj_to_labels", "summary_type", "summary_use_proj", NULL};
-
-#define SIZES(eps) \
-    {"hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "max_position_embeddings", eps}
-#define RMS SIZES("rms_norm_eps")
-#define LAYER SIZES("layer_norm_eps")
-#define GPT2 {"n_embd", "n_layer", "n_head", "n_inner", "n_positions", "layer_norm_epsilon"}
-
-/* ---- the table ---- */
+/* attention_bias: of all four projections. */
+#define ATTENTION_BIAS(otherwise) {CV_ATTENTION_BIASES, "attention_bias", otherwise}
+#define WINDOW(otherwise) {CV_WINDOW, "sliding_window", otherwise}
+#define GGUF_WINDOW(otherwise) {CV_WINDOW, "attention.sliding_window", otherwise}
+#define CAPS {CV_ATTENTION_CAP, "attn_logit_softcapping", 0}, {CV_LOGIT_CAP, "final_logit_softcapping", 0}
+#define GEMMA_2 ATTENTION_BIAS(0), {CV_ATTENTION_SQUARE, "query_pre_attn_scalar", 256}, CAPS, WINDOW(4096)
+#define PARALLEL(otherwise) {CV_PARALLEL, "use_parallel_residual", otherwise}
 
 /* Folders with vision leave out of text_config what Gemma3TextConfig assumes. */
 static const cv_default gemma3_defaults[] = {{"vocab_size", 262208},       {"hidden_size", 2304},
@@ -317,58 +126,187 @@ static const cv_default gemma3_defaults[] = {{"vocab_size", 262208},       {"hid
                                              {"head_dim", 256},            {"max_position_embeddings", 131072},
                                              {"rms_norm_eps", 1e-6},       {"rope_theta", 1e6},
                                              {NULL, 0.0}};
-static const char *const gemma3_outer_keys[] = {"boi_token_id", "boi_token_index", "eoi_token_id", "eoi_token_index",
-                                                "image_token_id", "image_token_index", "mm_tokens_per_image",
-                                                "text_config", "vision_config", NULL};
-static const char *const gemma3_vision[] = {"vision_tower.", "multi_modal_projector.", "model.vision_tower.",
-                                            "model.multi_modal_projector.", NULL};
-static const cv_wrapper gemma3_wrapper = {"gemma3_text", gemma3_outer_keys, gemma3_vision,
-                                          "the vision part is left out: this model reads text alone"};
+static const cv_wrapper gemma3_vision = {
+    .text_type = "gemma3_text",
+    .keys = KEYS("boi_token_id", "boi_token_index", "eoi_token_id", "eoi_token_index", "image_token_id",
+                 "image_token_index", "mm_tokens_per_image", "text_config", "vision_config"),
+    .left_out = KEYS("vision_tower.", "multi_modal_projector.", "model.vision_tower.", "model.multi_modal_projector."),
+    .note = "the vision part is left out: this model reads text alone"};
+
+static const cv_default smollm3_defaults[] = {{"rope_theta", 2e6}, {NULL, 0.0}};
+
+/* ---- the table ---- */
 
 static const cv_family families[] = {
-    {"llama", "LlamaForCausalLM", "llama", llama_keys, no_names, RMS, "hidden_act", "silu", 0, 0, NULL,
-     "partial_rotary_factor", 1.0, read_llama, NULL, NULL},
-    {"mistral", "MistralForCausalLM", "llama", mistral_keys, no_names, RMS, "hidden_act", "silu", 0, 0, NULL,
-     "partial_rotary_factor", 1.0, read_mistral, NULL, NULL},
-    {"phi3", "Phi3ForCausalLM", "phi3", phi3_keys, no_names, RMS, "hidden_act", "silu", 0, 0, NULL,
-     "partial_rotary_factor", 1.0, read_mistral, NULL, NULL},
-    {"qwen2", "Qwen2ForCausalLM", "qwen2", qwen_keys, no_names, RMS, "hidden_act", "silu", 0, 0, NULL,
-     "partial_rotary_factor", 1.0, read_qwen2, NULL, NULL},
-    {"qwen3", "Qwen3ForCausalLM", "qwen3", qwen_keys, no_names, RMS, "hidden_act", "silu", 0, 0, NULL,
-     "partial_rotary_factor", 1.0, read_qwen3, NULL, NULL},
-    {"olmo2", "Olmo2ForCausalLM", "olmo2", olmo2_keys, post_norm_names, RMS, "hidden_act", "silu", 0, 0, NULL,
-     "partial_rotary_factor", 1.0, read_olmo2, NULL, NULL},
-    {"gemma", "GemmaForCausalLM", "gemma", gemma_keys, no_names, RMS, "hidden_activation", "gelu_pytorch_tanh", 1, 1,
-     NULL, "partial_rotary_factor", 1.0, read_gemma, NULL, NULL},
-    {"gemma2", "Gemma2ForCausalLM", "gemma2", gemma2_keys, post_norm_names, RMS, "hidden_activation",
-     "gelu_pytorch_tanh", 1, 1, NULL, "partial_rotary_factor", 1.0, read_gemma2, NULL, NULL},
-    {"gemma3_text", "Gemma3ForCausalLM", "gemma3", gemma2_keys, post_norm_names, RMS, "hidden_activation",
-     "gelu_pytorch_tanh", 1, 1, NULL, "partial_rotary_factor", 1.0, read_gemma3, gemma3_defaults, NULL},
-    {"gemma3", "Gemma3ForConditionalGeneration", "gemma3", gemma2_keys, post_norm_names, RMS, "hidden_activation",
-     "gelu_pytorch_tanh", 1, 1, NULL, "partial_rotary_factor", 1.0, read_gemma3, gemma3_defaults, &gemma3_wrapper},
-    {"stablelm", "StableLmForCausalLM", "stablelm", stablelm_keys, no_names, LAYER, "hidden_act", "silu", 0, 0, NULL,
-     "partial_rotary_factor", 0.25, read_stablelm, NULL, NULL},
-    {"phi", "PhiForCausalLM", "phi2", phi_keys, phi_names, LAYER, "hidden_act", "gelu_new", 0, 0, NULL,
-     "partial_rotary_factor", 0.5, read_phi, NULL, NULL},
-    {"gpt_neox", "GPTNeoXForCausalLM", "gpt_neox", gpt_neox_keys, gpt_neox_names, LAYER, "hidden_act", "gelu", 0, 0,
-     NULL, "rotary_pct", 0.25, read_gpt_neox, NULL, NULL},
-    {"gpt2", "GPT2LMHeadModel", "gpt2", gpt2_keys, gpt2_names, GPT2, "activation_function", "gelu_new", 1, 0,
-     "transformer.", "partial_rotary_factor", 1.0, read_gpt2, NULL, NULL}};
-enum { N_FAMILIES = sizeof families / sizeof *families };
+    {.architecture = "llama",
+     .hf = {.types = {{"llama", "LlamaForCausalLM", NULL}},
+            .keys = KEYS("is_llama_config"),
+            .settings = SETTINGS({CV_FFN_BIASES, "mlp_bias", 0}, ATTENTION_BIAS(0))},
+     .gguf = {.name = "llama", .in_pairs = 1, .settings = SETTINGS(GGUF_WINDOW(0))}},
 
-const cv_family *cv_find_family(const cv_json *j, const char *path, cv_error *err)
+    {.architecture = "llama", /* as Mistral's GGUF files say, too */
+     .hf = {.types = {{"mistral", "MistralForCausalLM", NULL}}, .settings = SETTINGS(WINDOW(0))}},
+
+    {.architecture = "phi3",
+     .hf = {.types = {{"phi3", "Phi3ForCausalLM", NULL}},
+            .keys = KEYS("auto_map", "full_attn_mod", "interpolate_factor", "original_max_position_embeddings"),
+            .partial_key = "partial_rotary_factor",
+            .settings = SETTINGS(WINDOW(0))},
+     .gguf = {.name = "phi3", .settings = SETTINGS(GGUF_WINDOW(0))}},
+
+    {.architecture = "qwen2",
+     .biases = CV_BIAS_QKV,
+     .hf = {.types = {{"qwen2", "Qwen2ForCausalLM", NULL}},
+            .keys = KEYS("attention_bias", "layer_types", "max_window_layers", "sliding_window", "use_sliding_window"),
+            .read = cv_read_qwen_window},
+     .gguf = {.name = "qwen2"}},
+
+    {.architecture = "qwen3",
+     .qk_norm = "head",
+     .hf = {.types = {{"qwen3", "Qwen3ForCausalLM", NULL}},
+            .keys = KEYS("layer_types", "max_window_layers", "sliding_window", "use_sliding_window"),
+            .settings = SETTINGS(ATTENTION_BIAS(0)),
+            .read = cv_read_qwen_window},
+     .gguf = {.name = "qwen3"}},
+
+    {.architecture = "smollm3",
+     .local = CV_STILL_LOCAL,
+     .hf = {.types = {{"smollm3", "SmolLM3ForCausalLM", NULL}},
+            .keys = KEYS("layer_types", "max_window_layers", "no_rope_layer_interval", "no_rope_layers",
+                         "sliding_window", "use_sliding_window"),
+            .tied = 1,
+            .defaults = smollm3_defaults,
+            .settings = SETTINGS({CV_FFN_BIASES, "mlp_bias", 0}, ATTENTION_BIAS(0)),
+            .read = cv_read_still_layers}},
+
+    {.architecture = "granite",
+     .hf = {.types = {{"granite", "GraniteForCausalLM", NULL}},
+            .settings = SETTINGS({CV_FFN_BIASES, "mlp_bias", 0}, ATTENTION_BIAS(0),
+                                 {CV_ATTENTION_SCALE, "attention_multiplier", 1},
+                                 {CV_EMBEDDING_SCALE, "embedding_multiplier", 1},
+                                 {CV_RESIDUAL_SCALE, "residual_multiplier", 1},
+                                 {CV_LOGIT_DIVISOR, "logits_scaling", 1})}},
+
+    {.architecture = "olmo2",
+     .norm_place = "after",
+     .qk_norm = "all",
+     .hf = {.types = {{"olmo2", "Olmo2ForCausalLM", NULL}},
+            .names = post_norm_names,
+            .settings = SETTINGS(ATTENTION_BIAS(0))},
+     .gguf = {.name = "olmo2"}},
+
+    {.architecture = "gemma",
+     .activation = "gelu_tanh",
+     .embedding_by_root = 1,
+     .hf = {.types = {{"gemma", "GemmaForCausalLM", NULL}},
+            .act_key = "hidden_activation",
+            .tied = 1,
+            .norm_plus_one = 1,
+            .settings = SETTINGS(ATTENTION_BIAS(0))},
+     .gguf = {.name = "gemma"}},
+
+    {.architecture = "gemma2",
+     .norm_place = "around",
+     .activation = "gelu_tanh",
+     .embedding_by_root = 1,
+     .window_pattern = 2,
+     .hf = {.types = {{"gemma2", "Gemma2ForCausalLM", NULL}},
+            .names = post_norm_names,
+            .keys = KEYS("layer_types", "rope_local_base_freq", "sliding_window_pattern"),
+            .act_key = "hidden_activation",
+            .tied = 1,
+            .norm_plus_one = 1,
+            .settings = SETTINGS(GEMMA_2)},
+     .gguf = {.name = "gemma2", .settings = SETTINGS(CAPS, GGUF_WINDOW(4096)), .largest = 46}},
+
+    {.architecture = "gemma3",
+     .norm_place = "around",
+     .activation = "gelu_tanh",
+     .qk_norm = "head",
+     .embedding_by_root = 1,
+     .window_pattern = 6,
+     .local = CV_WINDOWS_LOCAL,
+     .hf = {.types = {{"gemma3_text", "Gemma3ForCausalLM", NULL},
+                      {"gemma3", "Gemma3ForConditionalGeneration", &gemma3_vision}},
+            .names = post_norm_names,
+            .keys = KEYS("layer_types", "rope_local_base_freq"),
+            .act_key = "hidden_activation",
+            .tied = 1,
+            .norm_plus_one = 1,
+            .defaults = gemma3_defaults, /* newer folders begin the pattern's key with _ */
+            .settings = SETTINGS({CV_WINDOW_PATTERN, "_sliding_window_pattern", CV_AS_IT_IS},
+                                 {CV_WINDOW_PATTERN, "sliding_window_pattern", CV_AS_IT_IS}, GEMMA_2)},
+     .gguf = {.name = "gemma3", .settings = SETTINGS(CAPS, GGUF_WINDOW(4096)), .largest = 62}},
+
+    {.architecture = "stablelm",
+     .norm = "layer",
+     .residual = "parallel_shared",
+     .biases = CV_BIAS_NORM,
+     .hf = {.types = {{"stablelm", "StableLmForCausalLM", NULL}},
+            .partial_key = "partial_rotary_factor",
+            .partial = 0.25,
+            .settings = SETTINGS(PARALLEL(0), {CV_QKV_BIASES, "use_qkv_bias", 0})},
+     .gguf = {.name = "stablelm", .settings = SETTINGS(PARALLEL(1))}},
+
+    {.architecture = "phi2",
+     .norm = "layer",
+     .residual = "parallel_shared",
+     .activation = "gelu_tanh",
+     .ffn_kind = "plain",
+     .biases = CV_BIAS_QKV | CV_BIAS_ATTN_OUT | CV_BIAS_FFN | CV_BIAS_NORM | CV_BIAS_OUTPUT,
+     .hf = {.types = {{"phi", "PhiForCausalLM", NULL}},
+            .names = phi_names,
+            .keys = KEYS("auto_map"),
+            .partial_key = "partial_rotary_factor",
+            .partial = 0.5},
+     .gguf = {.name = "phi2"}},
+
+    {.architecture = "gpt_neox",
+     .norm = "layer",
+     .residual = "parallel",
+     .activation = "gelu_erf",
+     .ffn_kind = "plain",
+     .biases = CV_BIAS_FFN | CV_BIAS_NORM,
+     .hf = {.types = {{"gpt_neox", "GPTNeoXForCausalLM", NULL}},
+            .names = gpt_neox_names,
+            .keys = KEYS("classifier_dropout", "partial_rotary_factor", "rotary_emb_base"),
+            .partial_key = "rotary_pct",
+            .partial = 0.25,
+            .settings = SETTINGS(PARALLEL(1), ATTENTION_BIAS(1)),
+            .read = cv_check_neox_share},
+     .gguf = {.name = "gptneox", .settings = SETTINGS(PARALLEL(1))}},
+
+    {.architecture = "gpt2",
+     .norm = "layer",
+     .activation = "gelu_tanh",
+     .ffn_kind = "plain",
+     .biases = CV_BIAS_QKV | CV_BIAS_ATTN_OUT | CV_BIAS_FFN | CV_BIAS_NORM,
+     .has_positions = 1,
+     .hf = {.types = {{"gpt2", "GPT2LMHeadModel", NULL}},
+            .names = gpt2_names,
+            .keys = KEYS("n_ctx", "reorder_and_upcast_attn", "summary_activation", "summary_first_dropout",
+                         "summary_proj_to_labels", "summary_type", "summary_use_proj"),
+            .sizes = KEYS("n_embd", "n_layer", "n_head", "n_inner", "n_positions"),
+            .eps_key = "layer_norm_epsilon",
+            .act_key = "activation_function",
+            .ffn_of_hidden = 4,
+            .tied = 1,
+            .loose_prefix = "transformer.",
+            .settings = SETTINGS({CV_SCALED_SCORES, "scale_attn_weights", 1})},
+     .gguf = {.name = "gpt2"}}};
+
+/* ---- reading the table ---- */
+
+const cv_family *cv_family_at(int i)
 {
-    uint32_t type = cv_json_get(j, 0, "model_type"), classes = cv_json_get(j, 0, "architectures");
-    char value[64];
-    int i = 0;
-    while (i < N_FAMILIES && !cv_json_is(j, type, families[i].model_type)) i++;
-    if (i == N_FAMILIES) {
-        cv_fail(err, "%.200s: model_type %s is not supported", path, cv_config_describe(j, type, value, sizeof value));
-        return NULL;
-    }
-    uint32_t class_name = cv_json_first(j, classes);
-    if (class_name == CV_JSON_NONE || cv_json_is(j, class_name, families[i].class_name)) return &families[i];
-    cv_fail(err, "%.200s: architectures is %s; only %s is supported", path,
-            cv_config_describe(j, class_name, value, sizeof value), families[i].class_name);
+    return i < (int)(sizeof families / sizeof *families) ? &families[i] : NULL;
+}
+
+const cv_name *cv_name_of(const cv_family *family, cv_part part, int n)
+{
+    for (const cv_name *name = family->hf.names; name && name->part != CV_NO_PART; name++)
+        if (name->part == part && n-- == 0) return name;
+    for (const cv_name *name = llama_names; name->part != CV_NO_PART; name++)
+        if (name->part == part && n-- == 0) return name;
     return NULL;
 }

@@ -3,7 +3,8 @@
  * gguf_model.c - the model in a GGUF file; see source.h
  *
  * The keys of a model's computation begin with the name of its architecture. Each of those is read here, known to mean
- * nothing for inference, or refused by name, as in huggingface.c. */
+ * nothing for inference, or refused by name, as in config.c. What a family computes stands in families.c. */
+#include "families.h"
 #include "formats.h"
 #include "../containers/gguf.h"
 #include "../ground/halves.h"
@@ -14,56 +15,20 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- families ---- */
-
-typedef struct container container;
-
-typedef struct family {
-    const char *name; /* general.architecture, and what its keys begin with */
-    const char *architecture;
-    int in_pairs; /* rows of queries and keys are in pair order: element 2i of a head turns with 2i + 1 */
-    int is_layer_norm;
-    const char *activation;
-    int (*read)(container *c, cv_error *err); /* what is special, or NULL */
-} family;
-
-struct container {
+typedef struct container {
     cv_source source; /* first, so that a cv_source is a container */
     cv_gguf gguf;
     const char *path;
-    const family *family;
-    double local_base; /* of the layers that slide; 0: they turn as the others do */
-};
+    const cv_family *family;
+} container;
 
-static int read_phi3(container *c, cv_error *err);
-static int read_gemma(container *c, cv_error *err);
-static int read_gemma2(container *c, cv_error *err);
-static int read_gemma3(container *c, cv_error *err);
-static int read_olmo2(container *c, cv_error *err);
-static int read_parallel(container *c, cv_error *err);
-static int read_phi2(container *c, cv_error *err);
-static int read_gpt2(container *c, cv_error *err);
-
-static const family families[] = {{"llama", "llama", 1, 0, NULL, NULL},
-                                  {"qwen2", "qwen2", 0, 0, NULL, NULL},
-                                  {"qwen3", "qwen3", 0, 0, NULL, NULL},
-                                  {"phi3", "phi3", 0, 0, NULL, read_phi3},
-                                  {"gemma", "gemma", 0, 0, "gelu_tanh", read_gemma},
-                                  {"gemma2", "gemma2", 0, 0, "gelu_tanh", read_gemma2},
-                                  {"gemma3", "gemma3", 0, 0, "gelu_tanh", read_gemma3},
-                                  {"olmo2", "olmo2", 0, 0, NULL, read_olmo2},
-                                  {"stablelm", "stablelm", 0, 1, NULL, read_parallel},
-                                  {"phi2", "phi2", 0, 1, "gelu_tanh", read_phi2},
-                                  {"gptneox", "gpt_neox", 0, 1, "gelu_erf", read_parallel},
-                                  {"gpt2", "gpt2", 0, 1, "gelu_tanh", read_gpt2}};
-enum { N_FAMILIES = sizeof families / sizeof *families };
-
-static const family *find_family(const container *c, cv_error *err)
+static const cv_family *find_family(const container *c, cv_error *err)
 {
     const cv_gguf_value *v = cv_gguf_find(&c->gguf, "general.architecture");
+    const cv_family *f;
     char text[64];
-    for (int i = 0; i < N_FAMILIES; i++)
-        if (cv_gguf_is(v, families[i].name)) return &families[i];
+    for (int i = 0; (f = cv_family_at(i)) != NULL; i++)
+        if (f->gguf.name && cv_gguf_is(v, f->gguf.name)) return f;
     cv_fail(err, "%.200s: general.architecture is %s, which is not supported", c->path,
             cv_gguf_describe(v, text, sizeof text));
     return NULL;
@@ -71,7 +36,8 @@ static const family *find_family(const container *c, cv_error *err)
 
 /* ---- keys ---- */
 
-/* Keys that are read below, or that change nothing that a forward pass computes; without the family's name. */
+/* Keys that are read below, or that change nothing that a forward pass computes; without the family's name. Its
+ * settings are known, too. */
 static const char *const known_keys[] = {
     "vocab_size", "context_length", "embedding_length", "block_count", "feed_forward_length", "attention.head_count",
     "attention.head_count_kv", "attention.key_length", "attention.value_length", "attention.layer_norm_rms_epsilon",
@@ -83,21 +49,23 @@ static const char *const known_keys[] = {
 static const cv_gguf_value *find_key(const container *c, const char *key)
 {
     char full[128];
-    snprintf(full, sizeof full, "%s.%s", c->family->name, key);
+    snprintf(full, sizeof full, "%s.%s", c->family->gguf.name, key);
     return cv_gguf_find(&c->gguf, full);
 }
 
 static int wrong_value(const container *c, const char *key, const char *wanted, cv_error *err)
 {
     char text[64];
-    return cv_fail(err, "%.200s: %s.%s is %s; %s is wanted", c->path, c->family->name, key,
+    return cv_fail(err, "%.200s: %s.%s is %s; %s is wanted", c->path, c->family->gguf.name, key,
                    cv_gguf_describe(find_key(c, key), text, sizeof text), wanted);
 }
 
-static int is_known(const char *key)
+static int is_known(const cv_family *f, const char *key)
 {
     for (size_t i = 0; i < sizeof known_keys / sizeof *known_keys; i++)
         if (strcmp(key, known_keys[i]) == 0) return 1;
+    for (const cv_setting *s = f->gguf.settings; s && s->fact != CV_NO_FACT; s++)
+        if (strcmp(key, s->key) == 0) return 1;
     return 0;
 }
 
@@ -111,13 +79,15 @@ static int is_off(const cv_gguf_value *v)
 static int check_keys(const container *c, cv_error *err)
 {
     const cv_gguf_file *f = &c->gguf.files[0];
-    size_t n = strlen(c->family->name);
+    const char *name = c->family->gguf.name;
+    size_t n = strlen(name);
     char text[64];
     for (size_t i = 0; i < f->n_values; i++) {
         const cv_gguf_value *v = &f->values[i];
-        if (strncmp(v->key, c->family->name, n) != 0 || v->key[n] != '.' || is_known(v->key + n + 1) || is_off(v)) continue;
-        return cv_fail(err, "%.200s: the key %.80s (%s) is not known, so what the model computes is not either", c->path,
-                       v->key, cv_gguf_describe(v, text, sizeof text));
+        if (strncmp(v->key, name, n) != 0 || v->key[n] != '.') continue;
+        if (is_known(c->family, v->key + n + 1) || is_off(v)) continue;
+        return cv_fail(err, "%.200s: the key %.80s (%s) is not known, so what the model computes is not either",
+                       c->path, v->key, cv_gguf_describe(v, text, sizeof text));
     }
     return 0;
 }
@@ -131,7 +101,8 @@ static int read_size(const container *c, const char *key, int32_t otherwise, int
     if (!v) return otherwise >= 0 ? 0 : wrong_value(c, key, "a count", err);
     if (!cv_gguf_integer_at(v, 0, &n) || n < 0 || n > INT32_MAX) return wrong_value(c, key, "a count", err);
     for (uint64_t i = 1; i < v->count; i++)
-        if (!cv_gguf_integer_at(v, i, &other) || other != n) return wrong_value(c, key, "the same for each layer", err);
+        if (!cv_gguf_integer_at(v, i, &other) || other != n)
+            return wrong_value(c, key, "the same for each layer", err);
     *value = (int32_t)n;
     return 0;
 }
@@ -186,7 +157,8 @@ static int read_longrope(container *c, double theta, cv_error *err)
     double scale;
     float *shorter = read_factors(c, "rope_factors_short.weight", &failed, err);
     float *longer = failed ? NULL : read_factors(c, "rope_factors_long.weight", &failed, err);
-    failed = failed || (!shorter != !longer && cv_fail(err, "%.200s: only one of two sets of rope factors", c->path) < 0);
+    failed = failed
+             || (!shorter != !longer && cv_fail(err, "%.200s: only one of two sets of rope factors", c->path) < 0);
     failed = failed || read_size(c, "rope.scaling.original_context_length", 0, &old, err) < 0
              || read_real(c, "rope.scaling.attn_factor", 1.0, &scale, err) < 0;
     if (!failed && longer && (old < 2 || old > m->context))
@@ -227,26 +199,22 @@ static int read_rope(container *c, cv_error *err)
     cv_facts *m = &c->source.facts;
     double theta, factor, old;
     if (m->rope_dims == 0) return 0;
-    if (read_real(c, "rope.freq_base", 10000.0, &theta, err) < 0 || read_real(c, "rope.scale_linear", 0.0, &old, err) < 0
+    if (read_real(c, "rope.freq_base", 10000.0, &theta, err) < 0
+        || read_real(c, "rope.scale_linear", 0.0, &old, err) < 0
         || read_real(c, "rope.scaling.factor", old, &factor, err) < 0)
         return -1;
     if (!(theta > 1.0 && theta <= 1e12)) return wrong_value(c, "rope.freq_base", "a number above 1", err);
     cv_rope_frequencies(m->rope, m->rope_dims, theta);
-    if (c->local_base > 0.0) cv_rope_frequencies(m->rope_local, m->rope_dims, c->local_base);
+    if (m->has_local_layers) cv_rope_frequencies(m->rope_local, m->rope_dims, 10000.0);
     if (apply_scaling(c, theta, factor, err) < 0 || divide_by_factors(c, err) < 0) return -1;
     return read_longrope(c, theta, err);
 }
 
-/* ---- what is special ---- */
+/* ---- the recipe ---- */
 
 static int has_tensor(const container *c, const char *name)
 {
     return cv_gguf_tensor_of(&c->gguf, name) != NULL;
-}
-
-static int read_phi3(container *c, cv_error *err)
-{
-    return read_size(c, "attention.sliding_window", 0, &c->source.facts.window, err);
 }
 
 /* Does every w of a norm 1 + w have the few bits of another type? */
@@ -260,10 +228,10 @@ static int fits(const float *norm, uint64_t n, float (*nearest)(float x))
 /* Embeddings are scaled by sqrt(hidden) in the type that the model was trained in: 55.4256 is 55.5 in bfloat16. A file
  * holds neither the constant nor that type, and quantized weights hide it; but norms stay floats, and show it. Norms of
  * few bits fit all types: bfloat16 then, which Gemma is published in. */
-static int read_gemma(container *c, cv_error *err)
+static int scale_embedding(container *c, cv_error *err)
 {
     const cv_gguf_tensor *t = cv_gguf_tensor_of(&c->gguf, "output_norm.weight");
-    float root = (float)sqrt((double)c->source.facts.hidden), rounded = cv_nearest_bf16(root);
+    cv_computes type = CV_IN_BF16;
     if (t && (t->rows != 1 || t->cols != (uint64_t)c->source.facts.hidden)) /* before there is memory for it */
         return cv_fail(err, "%.200s: tensor %s has the shape [%.0f][%.0f]; the sizes of the model demand [1][%d]",
                        c->path, t->name, (double)t->rows, (double)t->cols, (int)c->source.facts.hidden);
@@ -271,76 +239,15 @@ static int read_gemma(container *c, cv_error *err)
         float *norm = cv_alloc((size_t)t->cols, sizeof *norm, err);
         int failed = !norm || cv_gguf_read(&c->gguf, t, 0, t->cols, norm, err) < 0;
         if (!failed && !fits(norm, t->cols, cv_nearest_bf16))
-            rounded = fits(norm, t->cols, cv_nearest_half) ? cv_nearest_half(root) : root;
+            type = fits(norm, t->cols, cv_nearest_half) ? CV_IN_HALF : CV_IN_FLOAT;
         free(norm);
         if (failed) return -1;
     }
-    c->source.facts.embedding_scale = (double)rounded;
+    cv_scale_embedding_by_root(&c->source.facts, type);
     return 0;
 }
 
-/* What Gemma 2 and 3 share. Their largest models scale scores by hidden / heads; files do not say it, but their layers. */
-static int read_gemma_attention(container *c, int32_t layers_of_largest, cv_error *err)
-{
-    cv_facts *m = &c->source.facts;
-    m->norm_place = "around", m->has_window_layers = 1;
-    if (m->layers == layers_of_largest && m->heads > 0) m->attention_scale = 1.0 / sqrt((double)(m->hidden / m->heads));
-    if (read_real(c, "attn_logit_softcapping", 0.0, &m->attention_cap, err) < 0
-        || read_real(c, "final_logit_softcapping", 0.0, &m->logit_cap, err) < 0
-        || read_size(c, "attention.sliding_window", 4096, &m->window, err) < 0)
-        return -1;
-    return read_gemma(c, err);
-}
-
-static int read_gemma2(container *c, cv_error *err)
-{
-    for (int32_t i = 0; i < c->source.facts.layers; i += 2) c->source.facts.window_layers[i] = 1;
-    return read_gemma_attention(c, 46, err);
-}
-
-/* All but each sixth layer slide, and turn by a base of their own. */
-static int read_gemma3(container *c, cv_error *err)
-{
-    cv_facts *m = &c->source.facts;
-    for (int32_t i = 0; i < m->layers; i++) m->window_layers[i] = m->local_layers[i] = (i + 1) % 6 != 0;
-    m->has_local_layers = 1, c->local_base = 10000.0;
-    return read_gemma_attention(c, 62, err);
-}
-
-static int read_olmo2(container *c, cv_error *err)
-{
-    (void)err;
-    c->source.facts.norm_place = "after";
-    return 0;
-}
-
-/* StableLM's two branches share a norm, GPT-NeoX's have their own. */
-static int read_parallel(container *c, cv_error *err)
-{
-    int64_t parallel = 1;
-    const cv_gguf_value *v = find_key(c, "use_parallel_residual");
-    int is_plain = strcmp(c->family->name, "gptneox") == 0;
-    if (v && !cv_gguf_integer(v, &parallel)) return wrong_value(c, "use_parallel_residual", "true or false", err);
-    if (parallel) c->source.facts.residual = is_plain ? "parallel" : "parallel_shared";
-    if (is_plain) c->source.facts.ffn_kind = "plain";
-    return 0;
-}
-
-static int read_phi2(container *c, cv_error *err)
-{
-    (void)err;
-    c->source.facts.residual = "parallel_shared", c->source.facts.ffn_kind = "plain";
-    return 0;
-}
-
-static int read_gpt2(container *c, cv_error *err)
-{
-    (void)err;
-    c->source.facts.ffn_kind = "plain", c->source.facts.has_positions = 1, c->source.facts.rope_dims = 0;
-    return 0;
-}
-
-/* What the tensors tell: which biases there are, and which norms of queries and keys. */
+/* What the tensors tell, whatever the family: which biases there are, and which norms of queries and keys. */
 static int read_tensors(container *c, cv_error *err)
 {
     static const struct {
@@ -351,14 +258,44 @@ static int read_tensors(container *c, cv_error *err)
                   {CV_BIAS_NORM, "output_norm.bias"},        {CV_BIAS_OUTPUT, "output.bias"}};
     cv_facts *m = &c->source.facts;
     const cv_gguf_tensor *norm = cv_gguf_tensor_of(&c->gguf, "blk.0.attn_q_norm.weight");
+    m->biases = 0, m->qk_norm = NULL;
     for (size_t i = 0; i < sizeof biases / sizeof *biases; i++)
         if (has_tensor(c, biases[i].name)) m->biases |= biases[i].bias;
     if (!norm) return 0;
-    if (norm->rows != 1 || c->family->is_layer_norm || c->family->in_pairs)
+    if (norm->rows != 1 || m->norm || c->family->gguf.in_pairs)
         return cv_fail(err, "%.200s: tensor %s is not part of a %s model as it is known here", c->path, norm->name,
-                       c->family->name);
+                       c->family->gguf.name);
     m->qk_norm = norm->cols == (uint64_t)m->head_dim ? "head" : "all";
     return 0;
+}
+
+static int read_setting(const void *source, const cv_setting *s, double *value, cv_error *err)
+{
+    const container *c = source;
+    const cv_gguf_value *v = find_key(c, s->key);
+    int64_t flag = 0;
+    int32_t count;
+    int failed;
+    if (!v) return 1;
+    if (s->fact > CV_LAST_COUNT) return read_real(c, s->key, 0.0, value, err);
+    if (s->fact > CV_LAST_FLAG) {
+        failed = read_size(c, s->key, 0, &count, err), *value = count;
+        return failed;
+    }
+    if (!cv_gguf_integer(v, &flag)) return wrong_value(c, s->key, "true or false", err);
+    *value = flag != 0;
+    return 0;
+}
+
+static int read_recipe(container *c, cv_error *err)
+{
+    cv_facts *m = &c->source.facts;
+    const cv_gguf_side *side = &c->family->gguf;
+    if (cv_apply_recipe(c->family, side->settings, read_setting, c, m, c->path, err) < 0) return -1;
+    if (side->largest && m->layers == side->largest && m->heads > 0)
+        m->attention_scale = 1.0 / sqrt((double)(m->hidden / m->heads));
+    if (c->family->embedding_by_root && scale_embedding(c, err) < 0) return -1;
+    return read_tensors(c, err);
 }
 
 /* ---- facts ---- */
@@ -372,13 +309,13 @@ static int read_sizes(container *c, cv_error *err)
         return cv_fail(err, "%.200s: tensor token_embd.weight is missing: there is no model in this file", c->path);
     m->vocab = (int32_t)embedding->rows;
     m->tied = !cv_gguf_tensor_of(&c->gguf, "output.weight");
-    if (read_size(c, "embedding_length", -1, &m->hidden, err) < 0 || read_size(c, "block_count", -1, &m->layers, err) < 0
+    if (read_size(c, "embedding_length", -1, &m->hidden, err) < 0
+        || read_size(c, "block_count", -1, &m->layers, err) < 0
         || read_size(c, "attention.head_count", -1, &m->heads, err) < 0
         || read_size(c, "attention.head_count_kv", m->heads, &m->kv_heads, err) < 0
         || read_size(c, "feed_forward_length", -1, &m->ffn, err) < 0
         || read_size(c, "context_length", 2048, &m->context, err) < 0
-        || (c->family->in_pairs && read_size(c, "attention.sliding_window", 0, &m->window, err) < 0)
-        || read_real(c, c->family->is_layer_norm ? "attention.layer_norm_epsilon" : "attention.layer_norm_rms_epsilon",
+        || read_real(c, c->family->norm ? "attention.layer_norm_epsilon" : "attention.layer_norm_rms_epsilon",
                      -1.0, &m->norm_eps, err) < 0)
         return -1;
     share = m->heads ? m->hidden / m->heads : 0;
@@ -412,10 +349,7 @@ static int read_ends(container *c, cv_error *err)
 static int read_facts(container *c, cv_error *err)
 {
     c->family = find_family(c, err);
-    if (!c->family || check_keys(c, err) < 0 || read_sizes(c, err) < 0) return -1;
-    c->source.facts.architecture = c->family->architecture, c->source.facts.activation = c->family->activation;
-    c->source.facts.norm = c->family->is_layer_norm ? "layer" : NULL;
-    if ((c->family->read && c->family->read(c, err) < 0) || read_tensors(c, err) < 0) return -1;
+    if (!c->family || check_keys(c, err) < 0 || read_sizes(c, err) < 0 || read_recipe(c, err) < 0) return -1;
     if (read_rope(c, err) < 0 || cv_check_facts(&c->source.facts, c->path, err) < 0) return -1;
     return read_ends(c, err);
 }
@@ -527,7 +461,7 @@ static int check_rest(cv_source *source, cv_error *err)
     for (size_t i = 0; i < c->gguf.n; i++)
         if (!c->gguf.tensors[i].used)
             return cv_fail(err, "tensor %s is not part of a %s model as it is known here", c->gguf.tensors[i].name,
-                           c->family->name);
+                           c->family->gguf.name);
     return 0;
 }
 
@@ -540,7 +474,7 @@ static uint64_t source_row(const container *c, const cv_matrix *m, uint64_t r)
     uint64_t begin = 0, all;
     int turns = m->part == CV_QUERY || m->part == CV_KEY || m->part == CV_QUERY_BIAS || m->part == CV_KEY_BIAS;
     if (m->fusion) stacked_size(&c->source.facts, m->part, &begin, &all);
-    if (!c->family->in_pairs || !turns || j >= turned) return begin + r;
+    if (!c->family->gguf.in_pairs || !turns || j >= turned) return begin + r;
     return begin + r - j + (j < turned / 2 ? 2 * j : 2 * (j - turned / 2) + 1);
 }
 
@@ -589,8 +523,8 @@ static int split_q8(const cv_gguf_tensor *t, const unsigned char *raw, uint64_t 
 }
 
 /* From group `first` of the tensor on, some at a time. */
-static int read_groups(const container *c, const cv_gguf_tensor *t, uint64_t first, uint64_t n, int8_t *q, float *scales,
-                       cv_error *err)
+static int read_groups(const container *c, const cv_gguf_tensor *t, uint64_t first, uint64_t n, int8_t *q,
+                       float *scales, cv_error *err)
 {
     enum { MOST = 256 };
     unsigned char raw[MOST * (2 + CV_GROUP)];
@@ -612,8 +546,8 @@ static int read_q8(cv_source *source, const cv_matrix *m, uint64_t first, uint64
     if (t->type->id != CV_GGML_Q8_0) return 1;
     for (uint64_t r = 0, count; r < n; r += count) {
         count = neighbours(c, m, first + r, n - r);
-        if (read_groups(c, t, source_row(c, m, first + r) * groups, count * groups, q + r * t->cols, scales + r * groups,
-                        err) < 0)
+        if (read_groups(c, t, source_row(c, m, first + r) * groups, count * groups, q + r * t->cols,
+                        scales + r * groups, err) < 0)
             return -1;
     }
     return 0;

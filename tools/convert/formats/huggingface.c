@@ -2,7 +2,7 @@
  *
  * huggingface.c - a Hugging Face folder: config.json, generation_config.json, safetensors; see source.h
  *
- * What the configuration means is config.c's and families.c's business; here is how its tensors become the parts of a
+ * What the configuration means is config.c's business; here is how its tensors become the parts of a
  * model: whole, or cut out of fused ones, or turned. */
 #include "formats.h"
 #include "config.h"
@@ -19,6 +19,7 @@ typedef struct folder {
     cv_safetensors tensors;
     cv_json config, generation;
     const cv_family *family;
+    const cv_type *type;
     char config_path[HOST_PATH_BYTES];
 } folder;
 
@@ -53,10 +54,10 @@ static cv_st_tensor *find_wrapped(const folder *f, const char *name)
 
 static cv_st_tensor *find_tensor(const folder *f, const char *name)
 {
-    const char *prefix = f->family->loose_prefix;
+    const char *prefix = f->family->hf.loose_prefix;
     cv_st_tensor *t = find_shared(f, name);
     if (!t && prefix && strncmp(name, prefix, strlen(prefix)) == 0) t = find_shared(f, name + strlen(prefix));
-    return !t && f->family->wrapper ? find_wrapped(f, name) : t;
+    return !t && f->type->wrapper ? find_wrapped(f, name) : t;
 }
 
 /* Where the rows of a part begin in the stack, how many they are, and how many the stack has. */
@@ -140,7 +141,7 @@ static int means_nothing(const folder *f, const cv_st_tensor *t)
         size_t length = strlen(buffers[i]);
         if (n > length && strcmp(name + n - length, buffers[i]) == 0) return 1;
     }
-    for (const char *const *other = f->family->wrapper ? f->family->wrapper->left_out : NULL; other && *other; other++)
+    for (const char *const *other = f->type->wrapper ? f->type->wrapper->left_out : NULL; other && *other; other++)
         if (strncmp(name, *other, strlen(*other)) == 0) return 1;
     return f->source.facts.tied && t == find_tensor(f, cv_name_of(f->family, CV_OUTPUT, 0)->name);
 }
@@ -151,7 +152,7 @@ static int check_rest(cv_source *source, cv_error *err)
     for (size_t i = 0; i < f->tensors.n; i++)
         if (!f->tensors.tensors[i].used && !means_nothing(f, &f->tensors.tensors[i]))
             return cv_fail(err, "tensor %.150s is not part of a %s model as it is known here",
-                           f->tensors.tensors[i].name, f->family->model_type);
+                           f->tensors.tensors[i].name, f->type->model_type);
     return 0;
 }
 
@@ -196,8 +197,8 @@ static uint64_t neighbours(const folder *f, const cv_matrix *m, uint64_t r, uint
     return m->fusion == CV_PER_HEAD && left < n ? left : n;
 }
 
-static int read_matrix(const folder *f, const cv_matrix *m, const cv_st_tensor *t, uint64_t first, uint64_t n, float *out,
-                       cv_error *err)
+static int read_matrix(const folder *f, const cv_matrix *m, const cv_st_tensor *t, uint64_t first, uint64_t n,
+                       float *out, cv_error *err)
 {
     if (m->fusion != CV_WHOLE && t->rows == 1) return read_fused_vector(f, m, t, out, err);
     if (m->fusion == CV_TURNED || m->fusion == CV_TURNED_STACKED)
@@ -220,7 +221,7 @@ static int read_rows(cv_source *source, const cv_matrix *matrix, uint64_t first,
 {
     const folder *f = (const folder *)source;
     if (read_matrix(f, matrix, &f->tensors.tensors[matrix->at], first, n, out, err) < 0) return -1;
-    for (uint64_t i = 0; f->family->norm_plus_one && is_norm(matrix->part) && i < matrix->cols; i++)
+    for (uint64_t i = 0; f->family->hf.norm_plus_one && is_norm(matrix->part) && i < matrix->cols; i++)
         out[i] = 1.0f + out[i];
     return 0;
 }
@@ -307,10 +308,10 @@ static int load(folder *f, const char *path, cv_error *err)
     if (cv_json_type_of(&f->config, 0) != CV_JSON_OBJECT)
         return cv_fail(err, "%.200s: an object is wanted", f->config_path);
     if (cv_file_exists(generation) && cv_json_load(&f->generation, generation, MOST_CONFIG_BYTES, err) < 0) return -1;
-    cv_config c = {&f->config, f->config_path, NULL, &f->source.facts, 0};
+    cv_config c = {&f->config, f->config_path, NULL, NULL, &f->source.facts, 0};
     if (cv_config_read(&c, f->generation.n_nodes ? &f->generation : NULL, err) < 0) return -1;
-    f->family = c.family;
-    f->source.note = c.family->wrapper ? c.family->wrapper->note : NULL;
+    f->family = c.family, f->type = c.type;
+    f->source.note = c.type->wrapper ? c.type->wrapper->note : NULL;
     if (has_weights(path, err) < 0 || cv_safetensors_open(&f->tensors, path, err) < 0) return -1;
     return check_tensor_names(f, err);
 }

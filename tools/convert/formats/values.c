@@ -14,7 +14,7 @@ uint32_t cv_config_get(const cv_config *c, const char *key)
 
 double cv_config_default(const cv_config *c, const char *key, double otherwise)
 {
-    for (const cv_default *d = c->family->defaults; d && d->key; d++)
+    for (const cv_default *d = c->family->hf.defaults; d && d->key; d++)
         if (strcmp(d->key, key) == 0) return d->value;
     return otherwise;
 }

@@ -20,7 +20,7 @@ static int check_factors(const cv_facts *f, const char *what, cv_error *err)
         double value;
     } factors[] = {{"attention scale", f->attention_scale}, {"attention cap", f->attention_cap},
                    {"logit cap", f->logit_cap},             {"embedding scale", f->embedding_scale},
-                   {"rope scale", f->rope_scale}};
+                   {"rope scale", f->rope_scale},           {"divisor of the logits", f->logit_divisor}};
     for (size_t i = 0; i < sizeof factors / sizeof *factors; i++)
         if (factors[i].value != 0.0 && !(factors[i].value >= 1e-6 && factors[i].value <= 1e6))
             return cv_fail(err, "%.200s: the %s is %g", what, factors[i].name, factors[i].value);

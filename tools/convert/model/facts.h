@@ -55,8 +55,10 @@ typedef struct cv_facts {
     const char *norm, *norm_place, *residual, *activation, *ffn_kind, *qk_norm;
     /* 0: not written */
     double attention_scale, attention_cap, logit_cap, embedding_scale, rope_scale;
+    double logit_divisor;                       /* 0: 1; what the final norm and the output's bias are divided by */
     int32_t rope_original;                      /* 0: none; otherwise rope_long is a table, too */
     int has_window_layers, has_local_layers;    /* has_local_layers: rope_local is a table, too */
+    int32_t window_pattern;                     /* what window_layers was made of, 0: something else */
     unsigned char window_layers[CV_MOST_LAYERS], local_layers[CV_MOST_LAYERS];
     int has_positions; /* learned ones: CV_POSITION is there */
     int biases;        /* CV_BIAS_* */
