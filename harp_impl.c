@@ -1693,7 +1693,7 @@ static void hp_weighted_sums(const hp_weighing *w)
             for (q = 0; q < w->queries; q += n) {
                 const float *a = w->a + (size_t)q * w->a_stride + k;
                 float *out = w->out + (size_t)q * w->out_stride + c;
-                n = w->queries - q >= 8 && HP_ROWS_AT_ONCE >= 8 ? 8 : hp_min(w->queries - q, 4);
+                n = w->queries - q >= 8 ? (HP_ROWS_AT_ONCE >= 8 ? 8 : 4) : hp_min(w->queries - q, 4);
                 if (n == 8) hp_weigh(b, rows, a, w->a_stride, 8, out, w->out_stride);
                 else if (n == 4) hp_weigh(b, rows, a, w->a_stride, 4, out, w->out_stride);
                 else if (n == 3) hp_weigh(b, rows, a, w->a_stride, 3, out, w->out_stride);
