@@ -245,7 +245,7 @@ int cv_describe(cv_description *d, cv_source **source, const cv_request *r,
     cv_tokenizer *t = cv_alloc(1, sizeof *t, err);
     memset(d, 0, sizeof *d);
     *source = NULL;
-    int failed = !t || open_both(t, source, r, open, err) < 0 || describe_model(d, *source, r, t, err) < 0;
+    int failed = !t || open_both(t, source, r, open, err) < 0 || !*source || describe_model(d, *source, r, t, err) < 0;
     if (t) cv_tokenizer_close(t);
     free(t);
     if (!failed) return 0;
