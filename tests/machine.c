@@ -408,7 +408,9 @@ static void act_on_main(machine *m, const act *a, int is_compared)
 {
     history before = m->here;
     harp_stats stats = harp_statistics(m->main->session);
-    int with_text = a->what == GENERATE && (!m->text_is_open || (a->prompt && a->prompt[0]));
+    int goes_on = a->what == GENERATE && m->text_is_open && !(a->prompt && a->prompt[0]);
+    int with_text = a->what == GENERATE && !goes_on;
+    if (goes_on && m->main->params.n_stop > 0) is_compared = 0; /* a stop text may have begun in the call before */
     if (before.n == 0) save_blank(m, m->main, 0);
     perform(m->main, a, &m->got);
     say(m, "    = %s, %d callbacks%s\n", harp_status_name(m->got.status), (int)m->got.calls,
