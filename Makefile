@@ -204,11 +204,11 @@ coverage: all
 # Fuzzing with clang's libFuzzer, or with AFL++: make fuzz MINUTES=n for each target; TARGETS="json chat" for some.
 MINUTES = 1
 fuzz:
-	sh tests/fuzz/run.sh $(B) build asan
+	TARGETS="$(TARGETS)" sh tests/fuzz/run.sh $(B) build asan
 	sh tests/fuzz/run.sh $(B) run $$(($(MINUTES) * 60)) $(TARGETS)
 
 fuzz-afl:
-	sh tests/fuzz/run.sh $(B) build afl
+	TARGETS="$(TARGETS)" sh tests/fuzz/run.sh $(B) build afl
 	sh tests/fuzz/run.sh $(B) afl $$(($(MINUTES) * 60)) $(TARGETS)
 
 # The converter's program on bent files, holes, pipes, many parts, under limits; 32 bits, too.

@@ -1,7 +1,8 @@
 #!/bin/sh
 # Fuzzing: sh tests/fuzz/run.sh BUILD_FOLDER COMMAND ...
 #
-#   build [asan|msan|afl]... builds the targets with libFuzzer (clang) or for AFL++, into BUILD_FOLDER/fuzz
+#   build [asan|msan|afl]... builds the targets with libFuzzer (clang) or for AFL++, into BUILD_FOLDER/fuzz; those that
+#                            TARGETS names, all without it
 #   replay                   builds them with gcc and driver.c, ASan and UBSan; runs every seed and every old finding
 #   run SECONDS [TARGET]...  fuzzes each target for so long, and prints how many inputs it ran
 #   afl SECONDS [TARGET]...  the same with AFL++, whose way of choosing and cutting inputs is another
@@ -38,7 +39,7 @@ build() { # build KIND COMPILER FLAGS...: BUILD_FOLDER/fuzz/KIND_TARGET
     all_objects="$all_objects $o"
     [ $o -nt harp_impl.c ] && [ $o -nt harp.h ] \
         || "$@" -DHARP_NO_SIMD $FASTER $flags -c harp_impl.c -o $o || return 1
-    for t in $library $converter; do
+    for t in ${TARGETS:-$library $converter}; do
         to=$B/${kind}_$t
         [ -f $here/fuzz_$t.c ] || continue
         if [ $to -nt $here/fuzz_$t.c ] && [ $to -nt harp_impl.c ] && [ -z "$(find tools/convert $here tests/harp_file.h -name '*.[ch]' -newer $to)" ]; then continue; fi
