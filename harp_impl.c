@@ -1606,7 +1606,7 @@ static void hp_matmul(const hp_matrix *m, int32_t first, int32_t last, const hp_
                       size_t out_stride)
 {
     int32_t rows = (int32_t)in->rows, t = first, apart, i, r;
-    int several = places > 1 && in->q && rows <= (HP_ROWS_AT_ONCE >= HP_FEW_ROWS ? HP_FEW_ROWS : 0);
+    int several = HP_ROWS_AT_ONCE < HP_FEW_ROWS ? 0 : places > 1 && in->q && rows <= HP_FEW_ROWS;
     HP_BLOCKS_BEGIN();
     while (several && last - t >= HP_PLACES) {
         apart = hp_min(last - t, HP_NEAR) / HP_PLACES;

@@ -127,7 +127,7 @@ __attribute__((target("avx2"))) static uint64_t spin_avx2(long rounds)
 
 #define AVX512_SUM(i) __m512i sum##i = _mm512_set1_epi32(i);
 #define AVX512_STEP(i) __asm__ volatile("vpdpbusd %1, %2, %0" : "+v"(sum##i) : "v"(x), "v"(w));
-#define AVX512_TOTAL(i) total += (uint64_t)(uint32_t)_mm512_reduce_add_epi32(sum##i);
+#define AVX512_TOTAL(i) total += (uint64_t)(uint32_t)_mm_cvtsi128_si32(_mm512_castsi512_si128(sum##i));
 
 __attribute__((target("avx512f,avx512vnni"))) static uint64_t spin_avx512(long rounds)
 {
