@@ -23,10 +23,11 @@ build() {
     rm -rf $B && mkdir -p $B/files
     clang $flags -c harp_impl.c -o $B/harp_impl.o || return 1
     for t in conformance tokenizer threads decoders slices; do linked test_$t tests/test_$t.c || return 1; done
+    linked machine tests/machine.c || return 1
     linked harp examples/harp/*.c tools/convert/ground/*.c || return 1
     linked harp-convert tools/convert/*.c tools/convert/*/*.c || return 1
     clang -std=c99 -O1 -w -Itools/convert tests/variants.c tools/convert/ground/*.c -o $B/variants -lm -pthread || return 1
-    for t in models format faults numbers words; do alone $t $plain || return 1; done
+    for t in models format faults numbers words promises; do alone $t $plain || return 1; done
     alone faults-stdio $plain -DHARP_NO_MMAP || return 1
     clang $flags $plain -DHARP_NO_STDIO -DHARP_NO_MMAP -DHARP_NO_MALLOC tests/test_files.c harp_impl.c -o $B/test_files-none \
         -lm || return 1
@@ -42,6 +43,7 @@ run_all() {
     run models $F
     run words $B/harp-convert $B/files
     run numbers
+    run promises
     run faults $B/files
     run faults-stdio $B/files
     run files-none examples/demo/demo.harp $B/files
@@ -53,6 +55,7 @@ run_all() {
     done
     $B/test_decoders same $F/llama_gqa/model.harp
     $B/test_slices $F/llama_gqa/model.harp
+    $B/machine -n 300
     $B/test_threads $F/llama_gqa/model.harp
     $B/test_tokenizer demo=examples/demo/demo.harp
     sh tests/test_cli.sh $B $F/llama_gqa/model.harp
@@ -67,5 +70,5 @@ build || exit 1
 run_all > $B/log 2>&1
 grep -E '^[0-9]+ passed' $B/log | awk '{p += $1; f += $3} END {print p " passed, " f " failed"}'
 report linked test_conformance
-for t in format models words numbers faults faults-stdio files-none library; do report test_$t test_$t; done
+for t in format models words numbers promises faults faults-stdio files-none library; do report test_$t test_$t; done
 python3 tests/coverage.py $B $2
