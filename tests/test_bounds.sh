@@ -188,7 +188,7 @@ while [ $i -lt 900 ]; do
     printf '\002\000\000\000\000\000\000\000{}' > "$T/index/f$(printf %04d $i)"
     i=$((i + 1))
 done
-refused "an index of 600,000 names in 900 files" "tensor k0 is not in f0000" 400 3 "$T/index" "$T/o.harp"
+refused "an index of 600,000 names in 900 files" "tensor k0 is not in f0000" 400 6 "$T/index" "$T/o.harp"
 rm -r "$T/meta" "$T/index"
 
 # ---- patterns ----
