@@ -16,7 +16,7 @@ F=tests/fixtures
 models=$(ls $F/*/model.harp | sed "s|^$F/||; s|/model.harp$||") # the reference models
 groups="static fuzz portability library converter programs"   # what takes long first, or the last test runs alone
 CC=${CC:-cc}
-W=$B/work/$chosen
+W=$B/runs/$chosen
 number=0
 
 # Words for the groups: what a test needs; where it is not there, it is skipped.
@@ -75,12 +75,12 @@ if [ $number = 0 ]; then
     echo "no test runs ${ONE:-here} ${GROUP:+in the group $GROUP}${all:-; make test-all runs more}"
     exit 2
 fi
-rm -rf $B/work
-mkdir -p $B/work
+rm -rf $B/runs
+mkdir -p $B/runs
 processors=$(getconf _NPROCESSORS_ONLN 2> /dev/null || echo 2)
 i=0
 while [ $i -lt $number ]; do echo $((i += 1)); done | xargs -P ${jobs:-$processors} -n 1 sh tests/run.sh "$B" "$all"
-cat $B/work/*/counts | awk -v tests=$number '{ p += $1; f += $2; s += $3; n++ }
+cat $B/runs/*/counts | awk -v tests=$number '{ p += $1; f += $2; s += $3; n++ }
     END { f += tests - n # one that left no numbers
         if (s) print s " skipped"
         print p " passed, " f + 0 " failed"

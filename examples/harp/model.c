@@ -9,13 +9,19 @@
 
 #include <string.h>
 
+/* The first bytes of a regular file, `most` of them or fewer; 0 if it cannot be read. */
+static size_t read_head(const char *path, unsigned char *head, size_t most)
+{
+    FILE *f = host_kind_of(path) == HOST_FILE ? host_fopen(path, "rb") : NULL;
+    size_t n = f ? fread(head, 1, most, f) : 0;
+    if (f) fclose(f);
+    return n;
+}
+
 static int is_gguf(const char *path)
 {
-    char magic[4] = {0};
-    FILE *f = host_kind_of(path) == HOST_FILE ? host_fopen(path, "rb") : NULL;
-    size_t n = f ? fread(magic, 1, sizeof magic, f) : 0;
-    if (f) fclose(f);
-    return n == sizeof magic && memcmp(magic, "GGUF", 4) == 0;
+    unsigned char magic[4];
+    return read_head(path, magic, sizeof magic) == sizeof magic && memcmp(magic, "GGUF", 4) == 0;
 }
 
 static void tell(const char *format, ...)
@@ -77,9 +83,7 @@ static int refuse(const options *o, const char *path, const harp_error *err)
 {
     unsigned char head[CV_KIND_BYTES];
     cv_error kind = {""};
-    FILE *f = host_kind_of(path) == HOST_FILE ? host_fopen(path, "rb") : NULL;
-    size_t n = f ? fread(head, 1, sizeof head, f) : 0;
-    if (f) fclose(f);
+    size_t n = read_head(path, head, sizeof head);
     if (n > 0 && cv_refuse_other_kinds(path, head, n, CV_KIND_HARP, &kind) < 0) return complain("%s", kind.text);
     /* some of the sentences name the file already */
     return strstr(err->text, path) ? complain("%s", err->text) : complain("%s: %s", o->model, err->text);

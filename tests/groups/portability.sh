@@ -9,7 +9,7 @@ compare_bits() {
     runner=$1 program=$2
     shift 2
     for m in "$@"; do echo $m $($runner $program $F/$m/model.harp hash); done > $W/hashes
-    [ -s $W/hashes ] && ! grep -v -x -F -f $bits $W/hashes && echo $one
+    [ -s $bits ] && [ -s $W/hashes ] && ! grep -v -x -F -f $bits $W/hashes && echo $one
 }
 same_bits() { # same_bits RUNNER COMPILER...; RUNNER is "" for this machine
     runner=$1
