@@ -80,7 +80,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define HARP_VERSION 100 /* major * 10000 + minor * 100 + patch */
+/* The version of this header. Versions that differ in the patch alone have the same declarations. */
+#define HARP_VERSION_MAJOR 0
+#define HARP_VERSION_MINOR 1
+#define HARP_VERSION_PATCH 0
+#define HARP_VERSION_TEXT "0.1.0"
+#define HARP_VERSION (HARP_VERSION_MAJOR * 10000 + HARP_VERSION_MINOR * 100 + HARP_VERSION_PATCH)
 
 #if defined(HARP_STATIC) && (defined(__GNUC__) || defined(__clang__))
 #define HARP_API static __attribute__((unused)) /* nobody calls all of them */
@@ -117,6 +122,18 @@ typedef struct harp_error {
 
 /* A constant name for a status, "HARP_ERR_FORMAT". Never NULL. */
 HARP_API const char *harp_status_name(harp_status status);
+
+/* The version of the compiled library, which may not be that of this header: its text ("0.1.0", a constant string), and
+ * in *number, which may be NULL, what HARP_VERSION was. */
+HARP_API const char *harp_version(int32_t *number);
+
+/* Structures that you fill in begin with a stamp: the HARP_VERSION and the size with which YOUR program was compiled.
+ * harp_defaults() and harp_source_defaults() set it. The library refuses a structure with another major or minor version
+ * or size with HARP_ERR_ARGUMENT, and one that was never initialised, instead of reading what is not there. */
+typedef struct harp_stamp {
+    uint32_t version; /* 0x48000000 + HARP_VERSION */
+    uint32_t bytes;
+} harp_stamp;
 
 /* ---- Objects and callbacks -------------------------------------------------------------------------------------- */
 
@@ -214,7 +231,7 @@ typedef struct harp_bias {
 
 /* Always start from harp_defaults(). Pointers must stay valid as long as the session. */
 typedef struct harp_params {
-    uint32_t stamp; /* set by harp_defaults(): catches memory that was never initialised                     */
+    harp_stamp stamp; /* set by harp_defaults()                                                              */
 
     /* Size. These determine the session's memory, with harp, frame, reframings, reframe_from, threads, the stop texts
      * and the other decoders' parameters. */
@@ -278,7 +295,16 @@ typedef struct harp_params {
     harp_allocator allocator; /* NULLs: malloc and free                                                      */
 } harp_params;
 
-HARP_API harp_params harp_defaults(void);
+/* Writes the defaults above to *params, of `bytes` bytes, for a program that was compiled with this HARP_VERSION: what
+ * harp_defaults() does, and what a program in another language calls. Nothing is written beyond `bytes`. */
+HARP_API void harp_set_defaults(harp_params *params, size_t bytes, int32_t version);
+
+static inline harp_params harp_defaults(void)
+{
+    harp_params params;
+    harp_set_defaults(&params, sizeof params, HARP_VERSION);
+    return params;
+}
 
 /* The instruction sets that this build and this machine have, best first, by index from 0: "amx", "avx512", "avxvnni",
  * "avx2", "sse2"; "i8mm", "dotprod", "neon"; "simd128"; and always "c", plain C, as the last. NULL beyond it. All of
@@ -485,6 +511,7 @@ HARP_API harp_status harp_decode(harp_decoder *decoder, int32_t token, char *out
 
 /* Where a model comes from: exactly one of path, data, read. */
 typedef struct harp_source {
+    harp_stamp stamp;    /* set by harp_source_defaults()                                                      */
     const char *path;    /* a file (not with HARP_NO_STDIO and HARP_NO_MMAP together)                         */
     const void *data;    /* an image kept alive by you, of `bytes` bytes, any alignment; read in place        */
     harp_read_fn *read;  /* a reader of `bytes` bytes, called during harp_open_source alone                   */
@@ -495,7 +522,16 @@ typedef struct harp_source {
     harp_allocator allocator; /* for the tables, the image that read fills, and harp_encode; NULLs: malloc    */
 } harp_source;
 
-HARP_API harp_source harp_source_defaults(void);
+/* The same for harp_source as harp_set_defaults and harp_defaults. All fields but the stamp are 0 and NULL. */
+HARP_API void harp_set_source_defaults(harp_source *source, size_t bytes, int32_t version);
+
+static inline harp_source harp_source_defaults(void)
+{
+    harp_source source;
+    harp_set_source_defaults(&source, sizeof source, HARP_VERSION);
+    return source;
+}
+
 HARP_API harp_status harp_open_source(harp_model **model, const harp_source *source, harp_error *err);
 
 /* Bytes of harp_source.memory that a model of so many layers needs (the image itself not counted). */

@@ -700,6 +700,36 @@ static harp_status hp_ok(harp_error *err)
     return HARP_OK;
 }
 
+/* ---- Versions ---- */
+
+enum { HP_STAMPED = 0x48000000, HP_STAMPS = 0x1000000 /* 'H', then a HARP_VERSION */ };
+
+HARP_API const char *harp_version(int32_t *number)
+{
+    if (number) *number = HARP_VERSION;
+    return HARP_VERSION_TEXT;
+}
+
+/* Zeroes a structure that is as large as its program says, and stamps it. Is it the structure of this harp.h? */
+static int hp_stamp(void *structure, size_t bytes, int32_t version, size_t own_bytes)
+{
+    harp_stamp stamp;
+    if (!structure || bytes < sizeof stamp) return 0;
+    stamp.version = HP_STAMPED + (uint32_t)version, stamp.bytes = (uint32_t)bytes;
+    memset(structure, 0, bytes);
+    memcpy(structure, &stamp, sizeof stamp);
+    return bytes == own_bytes;
+}
+
+static harp_status hp_check_stamp(const harp_stamp *stamp, const char *name, size_t own_bytes, harp_error *err)
+{
+    uint32_t version = stamp->version - HP_STAMPED;
+    if (version >= HP_STAMPS) return hp_fail(err, HARP_ERR_ARGUMENT, "this harp_%s was not set by its defaults", name);
+    if (version / 100 == HARP_VERSION / 100 && stamp->bytes == own_bytes) return HARP_OK;
+    return hp_fail(err, HARP_ERR_ARGUMENT, "this harp_%s of %d bytes has HARP_VERSION %d, the library " HARP_VERSION_TEXT
+                   ": compile both with one harp.h", name, (int64_t)stamp->bytes, (int64_t)version);
+}
+
 /* ================================================================================================================
  * [CH03] Memory
  *
@@ -3482,11 +3512,9 @@ static void hp_release_image(harp_model *m)
 
 /* ---- Opening and closing ---- */
 
-HARP_API harp_source harp_source_defaults(void)
+HARP_API void harp_set_source_defaults(harp_source *source, size_t bytes, int32_t version)
 {
-    harp_source s;
-    memset(&s, 0, sizeof s);
-    return s;
+    hp_stamp(source, bytes, version, sizeof *source);
 }
 
 HARP_API size_t harp_source_memory(int32_t layers)
@@ -3527,6 +3555,7 @@ HARP_API harp_status harp_open_source(harp_model **model, const harp_source *sou
     harp_status status;
     if (!model) return hp_fail(err, HARP_ERR_ARGUMENT, "model must not be NULL");
     *model = NULL;
+    if (source && hp_check_stamp(&source->stamp, "source", sizeof *source, err)) return HARP_ERR_ARGUMENT;
     if (!source || (source->path != NULL) + (source->data != NULL) + (source->read != NULL) != 1)
         return hp_fail(err, HARP_ERR_ARGUMENT, "a model needs exactly one of path, data and read");
     if (!hp_arithmetic_is_sound())
@@ -5454,66 +5483,92 @@ struct harp_session {
 
 enum { HP_IDLE, HP_RESTING, HP_AT_WORK }; /* resting: a step is complete, and on_text is told of it */
 
-#define HP_STAMP 0x48415250u /* "HARP": parameters that harp_defaults has filled */
-
-HARP_API harp_params harp_defaults(void)
+HARP_API void harp_set_defaults(harp_params *p, size_t bytes, int32_t version)
 {
-    harp_params p;
-    memset(&p, 0, sizeof p);
-    p.stamp = HP_STAMP;
-    p.batch = 64, p.logit_rows = 1, p.activations = HARP_ACT_INT8, p.cache = HARP_CACHE_F16;
-    p.harp = 1, p.theta = 1.0f, p.delta = 0.2f, p.beta = 0.5f, p.reframings = 1;
-    p.frame = HARP_FRAME_STREAM, p.schedule = HARP_SCHEDULE_AUTO, p.measure = HARP_MEASURE_ENTROPY;
-    p.temperature = 0.8f, p.top_k = 40, p.top_p = 0.95f, p.min_p = 0.05f, p.repeat_penalty = 1.0f, p.repeat_last = 64;
-    p.beam_length = 256, p.lookup = 3;
-    p.threads = 1;
-    return p;
+    if (!hp_stamp(p, bytes, version, sizeof *p)) return; /* another harp.h's: harp_session_open refuses them */
+    p->batch = 64, p->logit_rows = 1, p->activations = HARP_ACT_INT8, p->cache = HARP_CACHE_F16;
+    p->harp = 1, p->theta = 1.0f, p->delta = 0.2f, p->beta = 0.5f, p->reframings = 1;
+    p->frame = HARP_FRAME_STREAM, p->schedule = HARP_SCHEDULE_AUTO, p->measure = HARP_MEASURE_ENTROPY;
+    p->temperature = 0.8f, p->top_k = 40, p->top_p = 0.95f, p->min_p = 0.05f, p->repeat_penalty = 1.0f;
+    p->repeat_last = 64, p->beam_length = 256, p->lookup = 3, p->threads = 1;
 }
 
 /* ---- Checking the parameters ---- */
 
-static harp_status hp_check_range(const char *name, double value, double least, double most, harp_error *err)
+static harp_status hp_check_integer(const char *name, int32_t value, int32_t least, int32_t most, harp_error *err)
+{
+    if (value >= least && value <= most) return HARP_OK;
+    return hp_fail(err, HARP_ERR_ARGUMENT, "parameter %s is out of range", name);
+}
+
+static harp_status hp_check_float(const char *name, float value, float least, float most, harp_error *err)
 {
     if (value >= least && value <= most) return HARP_OK; /* a NaN is in no range */
     return hp_fail(err, HARP_ERR_ARGUMENT, "parameter %s is out of range", name);
 }
 
+/* Where a parameter is in harp_params, and its bounds: tables, which are smaller than code that asks one after another.
+ * An enumeration is as large as the compiler makes it: one byte on some machines. */
+typedef struct hp_integer_range {
+    const char *name;
+    uint16_t at, bytes;
+    int32_t least, most;
+} hp_integer_range;
+
+typedef struct hp_float_range {
+    const char *name;
+    size_t at;
+    float least, most;
+} hp_float_range;
+
+#define HP_RANGE(name) #name, offsetof(harp_params, name)
+#define HP_INTEGER_RANGE(name) HP_RANGE(name), sizeof(((harp_params *)0)->name)
+
+static const hp_integer_range hp_integer_ranges[] = {
+    {HP_INTEGER_RANGE(context), 0, 1 << 28},
+    {HP_INTEGER_RANGE(batch), 1, 4096},
+    {HP_INTEGER_RANGE(logit_rows), 1, 4096},
+    {HP_INTEGER_RANGE(activations), HARP_ACT_INT8, HARP_ACT_F32},
+    {HP_INTEGER_RANGE(cache), HARP_CACHE_F16, HARP_CACHE_INT8},
+    {HP_INTEGER_RANGE(reframings), 1, HP_MAX_REFRAMINGS},
+    {HP_INTEGER_RANGE(frame), HARP_FRAME_STREAM, HARP_FRAME_LAST},
+    {HP_INTEGER_RANGE(reframe_from), HARP_FROM_PROMPT, 1 << 28},
+    {HP_INTEGER_RANGE(schedule), HARP_SCHEDULE_AUTO, HARP_SCHEDULE_FUSED},
+    {HP_INTEGER_RANGE(measure), HARP_MEASURE_ENTROPY, HARP_MEASURE_CALLER},
+    {HP_INTEGER_RANGE(top_k), 0, INT32_MAX},
+    {HP_INTEGER_RANGE(repeat_last), 0, 4096},
+    {HP_INTEGER_RANGE(beams), 0, HP_MAX_BEAMS},
+    {HP_INTEGER_RANGE(beam_length), 1, 1 << 28},
+    {HP_INTEGER_RANGE(drafts), 0, HP_MAX_DRAFTS},
+    {HP_INTEGER_RANGE(lookup), 1, HP_MAX_LOOKUP},
+    {HP_INTEGER_RANGE(draft_rule), HARP_DRAFT_EXACT, HARP_DRAFT_LEVIATHAN},
+    {HP_INTEGER_RANGE(threads), 1, HP_MAX_THREADS},
+    {HP_INTEGER_RANGE(n_bias), 0, INT32_MAX},
+    {HP_INTEGER_RANGE(n_stop), 0, 1024},
+};
+
+static const hp_float_range hp_float_ranges[] = {
+    {HP_RANGE(theta), -1e30f, 1e30f},     {HP_RANGE(delta), 0.0f, 1.0f}, {HP_RANGE(beta), 0.0f, 1.0f},
+    {HP_RANGE(temperature), 0.0f, 1e6f},  {HP_RANGE(top_p), 0.0f, 1.0f}, {HP_RANGE(min_p), 0.0f, 1.0f},
+    {HP_RANGE(repeat_penalty), 1e-6f, 1e6f},
+};
+
 static harp_status hp_check_ranges(const harp_params *p, harp_error *err)
 {
-    const struct {
-        const char *name;
-        double value, least, most;
-    } ranges[] = {{"context", p->context, 0, 1 << 28},
-                  {"batch", p->batch, 1, 4096},
-                  {"logit_rows", p->logit_rows, 1, 4096},
-                  {"activations", p->activations, HARP_ACT_INT8, HARP_ACT_F32},
-                  {"cache", p->cache, HARP_CACHE_F16, HARP_CACHE_INT8},
-                  {"theta", (double)p->theta, -1e30, 1e30},
-                  {"delta", (double)p->delta, 0, 1},
-                  {"beta", (double)p->beta, 0, 1},
-                  {"reframings", p->reframings, 1, HP_MAX_REFRAMINGS},
-                  {"frame", p->frame, HARP_FRAME_STREAM, HARP_FRAME_LAST},
-                  {"reframe_from", p->reframe_from, HARP_FROM_PROMPT, 1 << 28},
-                  {"schedule", p->schedule, HARP_SCHEDULE_AUTO, HARP_SCHEDULE_FUSED},
-                  {"measure", p->measure, HARP_MEASURE_ENTROPY, HARP_MEASURE_CALLER},
-                  {"temperature", (double)p->temperature, 0, 1e6},
-                  {"top_k", p->top_k, 0, INT_MAX},
-                  {"top_p", (double)p->top_p, 0, 1},
-                  {"min_p", (double)p->min_p, 0, 1},
-                  {"repeat_penalty", (double)p->repeat_penalty, 1e-6, 1e6},
-                  {"repeat_last", p->repeat_last, 0, 4096},
-                  {"beams", p->beams, 0, HP_MAX_BEAMS},
-                  {"beam_length", p->beam_length, 1, 1 << 28},
-                  {"drafts", p->drafts, 0, HP_MAX_DRAFTS},
-                  {"lookup", p->lookup, 1, HP_MAX_LOOKUP},
-                  {"draft_rule", p->draft_rule, HARP_DRAFT_EXACT, HARP_DRAFT_LEVIATHAN},
-                  {"threads", p->threads, 1, HP_MAX_THREADS},
-                  {"n_bias", p->n_bias, 0, INT_MAX},
-                  {"n_stop", p->n_stop, 0, 1024}};
     size_t i;
-    for (i = 0; i < sizeof ranges / sizeof ranges[0]; i++)
-        if (hp_check_range(ranges[i].name, ranges[i].value, ranges[i].least, ranges[i].most, err))
-            return HARP_ERR_ARGUMENT;
+    for (i = 0; i < sizeof hp_integer_ranges / sizeof hp_integer_ranges[0]; i++) {
+        const hp_integer_range *r = &hp_integer_ranges[i];
+        const uint8_t *field = (const uint8_t *)p + r->at;
+        int32_t value = *field;
+        if (r->bytes == sizeof value) memcpy(&value, field, sizeof value);
+        if (hp_check_integer(r->name, value, r->least, r->most, err)) return HARP_ERR_ARGUMENT;
+    }
+    for (i = 0; i < sizeof hp_float_ranges / sizeof hp_float_ranges[0]; i++) {
+        const hp_float_range *r = &hp_float_ranges[i];
+        float value;
+        memcpy(&value, (const uint8_t *)p + r->at, sizeof value);
+        if (hp_check_float(r->name, value, r->least, r->most, err)) return HARP_ERR_ARGUMENT;
+    }
     return HARP_OK;
 }
 
@@ -5555,8 +5610,7 @@ static harp_status hp_check_draft(const harp_model *m, const harp_params *p, har
 static harp_status hp_resolve_params(const harp_model *m, const harp_params *given, harp_params *p, harp_error *err)
 {
     if (!m || !given) return hp_fail(err, HARP_ERR_ARGUMENT, "model and params must not be NULL");
-    if (given->stamp != HP_STAMP)
-        return hp_fail(err, HARP_ERR_ARGUMENT, "these parameters were not made by harp_defaults()");
+    if (hp_check_stamp(&given->stamp, "params", sizeof *given, err)) return HARP_ERR_ARGUMENT;
     *p = *given;
     if (hp_check_ranges(p, err) || hp_check_param_lists(m, p, err)) return HARP_ERR_ARGUMENT;
     if (p->context == 0) p->context = hp_min(m->info.context, 4096);
@@ -7471,10 +7525,10 @@ static harp_status hp_check_beam(const harp_session *s, const harp_beam_options 
     if (s->params.beams > s->model->vocab)
         return hp_fail(err, HARP_ERR_ARGUMENT, "there are more beams than tokens to begin them with");
     if (s->n_tokens == 0) return hp_fail(err, HARP_ERR_ARGUMENT, "there is no token to go on from: feed some first");
-    if (hp_check_range("max_tokens", o->max_tokens, 1, s->params.beam_length, err)
-        || hp_check_range("top_k", o->top_k, 1, HP_MAX_BEAM_TOP, err)
-        || hp_check_range("alpha", (double)o->alpha, -8, 8, err)
-        || hp_check_range("min_length", (double)o->min_length, -0.99, 1e6, err))
+    if (hp_check_integer("max_tokens", o->max_tokens, 1, s->params.beam_length, err)
+        || hp_check_integer("top_k", o->top_k, 1, HP_MAX_BEAM_TOP, err)
+        || hp_check_float("alpha", o->alpha, -8.0f, 8.0f, err)
+        || hp_check_float("min_length", o->min_length, -0.99f, 1e6f, err))
         return HARP_ERR_ARGUMENT;
     if (s->n_tokens == s->params.context)
         return hp_fail(err, HARP_ERR_CONTEXT, "the context of %d positions is full", (int64_t)s->params.context);
@@ -8563,7 +8617,8 @@ HARP_API harp_end harp_generate_end(const harp_session *s)
 #undef hp_take
 #undef HP_PAUSE
 /* [CH12] */
-#undef HP_STAMP
+#undef HP_RANGE
+#undef HP_INTEGER_RANGE
 /* [CH13] */
 #undef HP_PAUSED
 #undef HP_CLIENT_CANCELLED

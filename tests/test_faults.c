@@ -572,7 +572,7 @@ static void wrong_params(harp_session *s, const harp_model *m)
     empty[0] = "", null[0] = NULL, bias[0].token = 80, bias[0].add = 0, bias[1].token = 0, bias[1].add = nan;
     memset(endless, 'x', 4097), too_long[0] = endless, longest[0] = endless + 1, below[0].token = -1, below[0].add = 0;
     for (i = 0; i < 64; i++) p[i] = good;
-    p[n++].stamp = 0, p[n++].context = -1, p[n++].context = 65, p[n++].context = INT32_MAX, p[n++].batch = 0;
+    p[n++].stamp.version = 0, p[n++].context = -1, p[n++].context = 65, p[n++].context = INT32_MAX, p[n++].batch = 0;
     p[n++].batch = 4097, p[n++].batch = INT32_MIN, p[n++].logit_rows = 0, p[n++].logit_rows = 4097;
     p[n++].activations = (harp_activations)-1, p[n++].activations = (harp_activations)2, p[n++].cache = (harp_cache)3;
     p[n++].theta = nan, p[n++].theta = inf, p[n++].delta = nan, p[n++].delta = -0.1f, p[n++].delta = 1.1f;
@@ -602,6 +602,55 @@ static void wrong_params(harp_session *s, const harp_model *m)
         WRONG(status, harp_tune(s, &p[i], &err));
         if (status != HARP_ERR_ARGUMENT && !p[i].isa) printf("parameter set %d\n", i);
     }
+}
+
+/* A program that was compiled with another harp.h: it is refused, told why, and nothing is written beyond the size that
+ * it has. */
+static void other_headers(const harp_model *m)
+{
+    static const struct {
+        int32_t version, grown; /* the structure, by so many bytes */
+        int fits;
+        const char *says;
+    } others[] = {{HARP_VERSION, 0, 1, ""},
+                  {HARP_VERSION / 100 * 100 + 99, 0, 1, ""}, /* another patch */
+                  {HARP_VERSION + 100, 0, 0, "HARP_VERSION 200, the library 0.1.0"},
+                  {0, 0, 0, "HARP_VERSION 0, "},
+                  {HARP_VERSION, -8, 0, "HARP_VERSION 100"},
+                  {HARP_VERSION, 64, 0, "HARP_VERSION 100"},
+                  {HARP_VERSION, 8 - (int32_t)sizeof(harp_params), 0, "of 8 bytes"}};
+    unsigned char block[sizeof(harp_params) + 128], before[sizeof block];
+    harp_source source = harp_source_defaults();
+    harp_params p;
+    harp_error err;
+    int32_t number = 0;
+    size_t i, bytes, need;
+    for (i = 0; i < sizeof others / sizeof *others; i++) {
+        harp_status want = others[i].fits ? HARP_OK : HARP_ERR_ARGUMENT;
+        bytes = sizeof p + (size_t)(ptrdiff_t)others[i].grown;
+        memset(block, 0xA5, sizeof block), memcpy(before, block, sizeof block);
+        harp_set_defaults((harp_params *)(void *)block, bytes, others[i].version);
+        CHECK(memcmp(block + bytes, before + bytes, sizeof block - bytes) == 0);
+        memset(&p, 0, sizeof p), memcpy(&p, block, bytes < sizeof p ? bytes : sizeof p);
+        CHECK(harp_session_memory(m, &p, &need, &err) == want && strstr(err.text, others[i].says));
+    }
+    memset(block, 0xA5, sizeof block), memcpy(before, block, sizeof block);
+    harp_set_defaults((harp_params *)(void *)block, 7, HARP_VERSION); /* no room for a stamp */
+    harp_set_defaults(NULL, sizeof p, HARP_VERSION), harp_set_source_defaults(NULL, sizeof source, HARP_VERSION);
+    CHECK(memcmp(block, before, sizeof block) == 0);
+    memset(&p, 0xA5, sizeof p);
+    CHECK(harp_session_memory(m, &p, &need, &err) == HARP_ERR_ARGUMENT && strstr(err.text, "harp_params was not set"));
+    source.path = "no such file", source.stamp.bytes += 8;
+    CHECK(harp_open_source(NULL, &source, &err) == HARP_ERR_ARGUMENT);
+    {
+        harp_model *none = (harp_model *)(uintptr_t)8;
+        CHECK(harp_open_source(&none, &source, &err) == HARP_ERR_ARGUMENT && strstr(err.text, "this harp_source of"));
+        memset(&source, 0, sizeof source), source.path = "no such file";
+        CHECK(harp_open_source(&none, &source, &err) == HARP_ERR_ARGUMENT && none == NULL);
+        CHECK(strstr(err.text, "harp_source was not set"));
+    }
+    CHECK(strcmp(harp_version(&number), HARP_VERSION_TEXT) == 0 && number == HARP_VERSION);
+    CHECK(harp_version(NULL) == harp_version(&number));
 }
 
 static void wrong_opens(const harp_model *m)
@@ -690,6 +739,7 @@ static void test_wrong_calls(void)
     WRONG(HARP_OK, harp_feed(s, NULL, 0, &err));
     harp_session_close(s);
     wrong_opens(m);
+    other_headers(m);
     wrong_texts(m);
     CHECK(harp_session_open(&s, wordless, &p, NULL) == HARP_OK);
     WRONG(HARP_ERR_UNSUPPORTED, harp_generate(s, "a", 1, NULL, NULL, &err));

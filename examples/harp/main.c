@@ -38,7 +38,7 @@ static int run_command(int argc, char **argv)
     int status;
     if (argc > 1 && is_one_of(argv[1], "--help", "-h", "help")) return print_overview(stdout), EXIT_FINE;
     if (argc > 1 && is_one_of(argv[1], "--version", "-V", "version")) {
-        printf("harp %d.%d.%d\n", HARP_VERSION / 10000, HARP_VERSION / 100 % 100, HARP_VERSION % 100);
+        printf("harp %s\n", harp_version(NULL));
         return EXIT_FINE;
     }
     if (!command) return no_such_command(argc > 1 ? argv[1] : NULL);
