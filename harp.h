@@ -142,8 +142,8 @@ typedef struct harp_session harp_session; /* one timeline of tokens on a model: 
 
 /* Your callbacks are called on the thread that made the call, before it returns; only the tasks of a harp_parallel_fn
  * may run elsewhere. Inside a callback these calls may be made on the session that it is called for: harp_tokens,
- * harp_logits, harp_top, harp_statistics, harp_generate_end, and harp_save inside a harp_text_fn. All others fail with
- * HARP_ERR_ARGUMENT and change nothing; harp_session_close does nothing. Other sessions may be driven, but not a draft
+ * harp_logits, harp_hidden, harp_top, harp_statistics, harp_session_info, harp_generate_end, and harp_save inside a
+ * harp_text_fn. All others fail with HARP_ERR_ARGUMENT and change nothing; harp_session_close does nothing. Other sessions may be driven, but not a draft
  * session while it makes guesses. None may leave the thread's floats in another mode.
  *
  * Memory of the caller's. alloc returns memory aligned like malloc's, or NULL; free gets the size asked for. A model's
@@ -240,6 +240,7 @@ typedef struct harp_params {
     int32_t logit_rows; /* positions whose logits harp_score and harp_score_harp compute at once  [1]        */
     harp_activations activations; /*                                                         [HARP_ACT_INT8] */
     harp_cache cache;             /*                                                        [HARP_CACHE_F16] */
+    int hidden;         /* 1: harp_hidden has the hidden state of the newest position             [0]        */
 
     /* HARP (paper, section 3). */
     int harp;             /* 0: the plain model                                                   [1]        */
@@ -411,6 +412,14 @@ typedef enum harp_which { HARP_COMBINED, HARP_VANILLA, HARP_REFRAMED } harp_whic
  * next call on the session. NULL if there are none: no step yet, or, for HARP_REFRAMED, none was needed. */
 HARP_API const float *harp_logits(const harp_session *session, harp_which which);
 
+/* The hidden state of the newest position, [hidden] floats: what the model's last norm gives, which the output matrix
+ * turns into the logits HARP_VANILLA. It serves as an embedding of the text up to there, or as the input of a probe. The
+ * position is the one before the token that the last harp_next appended; within a callback of harp_score and
+ * harp_score_harp it is the one that the callback is called for. Needs harp_params.hidden = 1. The session's memory,
+ * valid until the next call on it. The same bits everywhere, as all results. NULL if there is none: no step yet, or the
+ * session was opened without. */
+HARP_API const float *harp_hidden(const harp_session *session);
+
 typedef struct harp_choice {
     int32_t token;
     float probability;
@@ -446,7 +455,7 @@ HARP_API float harp_entropy(const float *logits, int32_t n);
 HARP_API float harp_logprob(const float *logits, int32_t n, int32_t token);
 
 /* Changes parameters of an open session. Those that determine memory must be as they were: context, batch,
- * logit_rows, activations, cache, frame, reframings, threads, memory, allocator, those of the other decoders; nor may a
+ * logit_rows, activations, cache, hidden, frame, reframings, threads, memory, allocator, those of the other decoders; nor may a
  * parallel function come or go. reframe_from and the stop texts may become anything that needs no more memory than at
  * opening: no earlier block of 16 positions, no longer text. Switching HARP on needs a session that was opened with it
  * on. If a change alters the masks, the reframed streams start anew. */
@@ -464,6 +473,21 @@ typedef struct harp_stats {
 } harp_stats;
 
 HARP_API harp_stats harp_statistics(const harp_session *session);
+
+/* What a session is: the parameters that harp_session_open has decided on, and its memory. */
+typedef struct harp_facts {
+    const char *isa;      /* the instruction set in use, as harp_isa names it; a constant string              */
+    int32_t context;      /* most positions                                                                   */
+    int32_t batch;        /* most rows in one pass                                                            */
+    int32_t threads;      /* parts that work is split into                                                    */
+    int32_t beam_length;  /* most tokens of a beam                                                            */
+    int32_t reframe_from; /* positions before it are never masked; with HARP_FROM_PROMPT, 0 until there is a prompt */
+    size_t memory;        /* bytes of the session's block, those of a draft session not counted ...           */
+    size_t cache_memory;  /* ... and of them, for keys and values                                             */
+} harp_facts;
+
+/* All fields are 0 and NULL if session is NULL. */
+HARP_API harp_facts harp_session_info(const harp_session *session);
 
 /* Text to tokens. flags is a sum of the values below. Writes at most `capacity` ids to tokens (may be NULL if 0) and
  * the number needed to *n; HARP_ERR_MEMORY if that is more. Needs working memory of about 24 bytes per byte of the

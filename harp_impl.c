@@ -5442,6 +5442,7 @@ struct harp_session {
 
     float *logits;    /* [slots][logits_stride]: of the newest step, vanilla_slot, and, K of them, reframed_slot, */
                       /* reframed_slot + slot_gap, ...                                                        */
+    float *hidden;    /* [slots][hidden_stride]: what the last norm gave for the logits in each slot, or NULL          */
     float *combined;  /* [logits_stride] */
     float *adjusted;  /* [logits_stride], the sampler's */
     int32_t *ranking; /* [vocab], the sampler's */
@@ -5449,6 +5450,7 @@ struct harp_session {
     int32_t vanilla_slot, reframed_slot, slot_gap;
     harp_step *judged; /* [positions], harp_score_harp's */
     int has_step, has_reframed, is_combined;
+    int is_scoring; /* a callback of harp_score or harp_score_harp is told of the position in vanilla_slot */
 
     int32_t first_ahead, n_ahead; /* positions that a pass with drafts has computed, from slot 0 on; 0: none */
     int ahead_reframed;           /* by the reframed streams as well */
@@ -5478,7 +5480,8 @@ struct harp_session {
     int busy;               /* HP_RESTING or HP_AT_WORK while a public call is under way */
     long process;           /* that the pool's threads belong to                         */
     void *block;
-    size_t block_bytes; /* 0: the block is the caller's */
+    size_t block_bytes; /* 0: the block is the caller's          */
+    size_t memory;      /* what the session needs, and so what it takes of the block */
 };
 
 enum { HP_IDLE, HP_RESTING, HP_AT_WORK }; /* resting: a step is complete, and on_text is told of it */
@@ -5495,24 +5498,29 @@ HARP_API void harp_set_defaults(harp_params *p, size_t bytes, int32_t version)
 
 /* ---- Checking the parameters ---- */
 
+static harp_status hp_expect_range(int is_within, const char *name, harp_error *err)
+{
+    return is_within ? HARP_OK : hp_fail(err, HARP_ERR_ARGUMENT, "parameter %s is out of range", name);
+}
+
 static harp_status hp_check_integer(const char *name, int32_t value, int32_t least, int32_t most, harp_error *err)
 {
-    if (value >= least && value <= most) return HARP_OK;
-    return hp_fail(err, HARP_ERR_ARGUMENT, "parameter %s is out of range", name);
+    return hp_expect_range(value >= least && value <= most, name, err);
 }
 
 static harp_status hp_check_float(const char *name, float value, float least, float most, harp_error *err)
 {
-    if (value >= least && value <= most) return HARP_OK; /* a NaN is in no range */
-    return hp_fail(err, HARP_ERR_ARGUMENT, "parameter %s is out of range", name);
+    return hp_expect_range(value >= least && value <= most, name, err); /* a NaN is in no range */
 }
 
 /* Where a parameter is in harp_params, and its bounds: tables, which are smaller than code that asks one after another.
  * An enumeration is as large as the compiler makes it: one byte on some machines. */
 typedef struct hp_integer_range {
     const char *name;
-    uint16_t at, bytes;
-    int32_t least, most;
+    uint16_t at;
+    uint8_t bytes;
+    int8_t least;
+    int32_t most;
 } hp_integer_range;
 
 typedef struct hp_float_range {
@@ -5694,6 +5702,7 @@ static void hp_lay_out_scratch(harp_session *s, hp_arena *a)
     s->inner = hp_carve_rows(a, batch, s->inner_stride, sizeof(float));
     s->turn_stride = (size_t)(s->model->rope_local ? 2 : 1) * (size_t)s->model->rope_dims;
     s->turn = hp_carve_rows(a, batch, s->turn_stride, sizeof(float));
+    if (s->params.hidden) s->hidden = hp_carve_rows(a, (size_t)s->slots, s->hidden_stride, sizeof(float));
     s->q = hp_carve(a, batch, widest);
     s->q_scales = hp_carve_rows(a, batch, widest / HP_GROUP, sizeof(float));
     s->q_starts = hp_carve_rows(a, batch, widest / HP_GROUP, sizeof(int32_t));
@@ -5832,7 +5841,7 @@ HARP_API harp_status harp_session_open(harp_session **session, const harp_model 
     s = hp_carve(&a, 1, sizeof *s);
     hp_lay_out(&plan, &a);
     *s = plan;
-    s->block = block, s->block_bytes = params->memory ? 0 : bytes;
+    s->block = block, s->block_bytes = params->memory ? 0 : bytes, s->memory = bytes;
     s->from = hp_max(s->params.reframe_from, 0), s->draft_goal = s->params.drafts;
     s->progress.budget = INT64_MAX, s->told = -1;
     s->pool->n_workers = 0, s->process = hp_process();
@@ -6546,6 +6555,8 @@ static void hp_pick_rows(harp_session *s)
     }
     s->n_rows = n;
     hp_norm(s, &s->model->final_norm, s->x, s->normed);
+    if (s->hidden)
+        memcpy(s->hidden + (size_t)s->progress.first_slot * stride, s->normed, (size_t)n * stride * sizeof(float));
 }
 
 static void hp_compute_logits(harp_session *s)
@@ -7254,6 +7265,7 @@ static harp_status hp_deliver_judged(harp_session *s, int32_t first, int32_t i, 
     harp_step *step = &s->judged[i];
     harp_status status = HARP_OK;
     int32_t k = s->params.reframings, vocab = s->model->vocab;
+    int cancelled;
     s->vanilla_slot = i;
     if (hp_wants_reframing(s, first, i)) {
         if (s->params.frame == HARP_FRAME_REDRAW) status = hp_compute_reframed(s, k, first + i, err);
@@ -7265,8 +7277,10 @@ static harp_status hp_deliver_judged(harp_session *s, int32_t first, int32_t i, 
     step->position = first + i + 1;
     step->vanilla_token = hp_argmax(vanilla, vocab), step->token = hp_argmax(logits, vocab);
     step->logprob = hp_logprob(s->kernels->measure_spread(logits, vocab), logits[step->token]);
-    if (on_step(user, step, vanilla, logits)) return hp_fail(err, HARP_ERR_CANCELLED, "cancelled by the caller");
-    return HARP_OK;
+    s->is_scoring = 1;
+    cancelled = on_step(user, step, vanilla, logits);
+    s->is_scoring = 0;
+    return cancelled ? hp_fail(err, HARP_ERR_CANCELLED, "cancelled by the caller") : HARP_OK;
 }
 
 static harp_status hp_judge_batch(harp_session *s, int32_t first, int32_t m, harp_score_harp_fn *on_step, void *user,
@@ -7962,6 +7976,12 @@ HARP_API const float *harp_logits(const harp_session *s, harp_which which)
     return NULL;
 }
 
+HARP_API const float *harp_hidden(const harp_session *s)
+{
+    if (!s || !s->hidden || (!s->has_step && !s->is_scoring)) return NULL;
+    return s->hidden + (size_t)s->vanilla_slot * s->hidden_stride;
+}
+
 HARP_API int32_t harp_top(const harp_session *s, harp_which which, harp_choice *top, int32_t n)
 {
     const float *logits = harp_logits(s, which);
@@ -7987,11 +8007,14 @@ static harp_status hp_deliver_scores(harp_session *s, int32_t first, int32_t n, 
                                      harp_error *err)
 {
     int32_t i;
+    int cancelled;
     for (i = 0; i < n; i++) {
         if (!hp_logits_are_sound(hp_slot(s, i), s->model->vocab))
             return hp_fail(err, HARP_ERR_NUMBER, "the logits of position %d are not finite", (int64_t)(first + i));
-        if (on_logits(user, first + i, hp_slot(s, i)))
-            return hp_fail(err, HARP_ERR_CANCELLED, "cancelled by the caller");
+        s->vanilla_slot = i, s->is_scoring = 1;
+        cancelled = on_logits(user, first + i, hp_slot(s, i));
+        s->is_scoring = 0;
+        if (cancelled) return hp_fail(err, HARP_ERR_CANCELLED, "cancelled by the caller");
     }
     return HARP_OK;
 }
@@ -8062,12 +8085,28 @@ HARP_API harp_stats harp_statistics(const harp_session *s)
     return none;
 }
 
+HARP_API harp_facts harp_session_info(const harp_session *s)
+{
+    harp_facts f;
+    size_t layers_heads;
+    int32_t r, part;
+    memset(&f, 0, sizeof f);
+    if (!s) return f;
+    f.isa = s->kernels->name, f.context = s->params.context, f.batch = s->params.batch, f.threads = s->params.threads;
+    f.beam_length = s->params.beam_length, f.reframe_from = s->from, f.memory = s->memory;
+    layers_heads = (size_t)s->model->info.layers * (size_t)s->model->info.kv_heads;
+    for (r = 0; r < s->all_streams; r++)
+        for (part = 0; part < HP_PARTS; part++)
+            f.cache_memory += layers_heads * (size_t)s->streams[r].blocks * hp_part_bytes(s, part);
+    return f;
+}
+
 /* ---- Changing parameters ---- */
 
 static int hp_same_memory(const harp_params *a, const harp_params *b)
 {
     if (a->context != b->context || a->batch != b->batch || a->logit_rows != b->logit_rows
-        || a->activations != b->activations || a->cache != b->cache || a->frame != b->frame
+        || a->activations != b->activations || a->cache != b->cache || !a->hidden != !b->hidden || a->frame != b->frame
         || a->reframings != b->reframings || a->threads != b->threads || a->memory != b->memory
         || a->memory_bytes != b->memory_bytes || a->allocator.alloc != b->allocator.alloc
         || a->allocator.free != b->allocator.free || a->allocator.user != b->allocator.user

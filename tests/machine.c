@@ -74,18 +74,22 @@ typedef struct listener { /* what callbacks get */
 } listener;
 
 /* The words of a step: first what harp_score hands over, then what harp_score_harp does, then the rest. */
-static void note_vanilla(record *r, int32_t position, const float *logits, int32_t vocab)
+static void note_vanilla(machine *m, record *r, const harp_session *s, int32_t position, const float *logits)
 {
+    const float *hidden = harp_hidden(s);
     note(r, (uint32_t)position);
-    note_floats(r, logits, vocab);
+    note_floats(r, logits, m->vocab);
+    if (!hidden != !m->main->params.hidden) m->whisper = "the hidden state is missing, or there unasked";
+    if (hidden) note_floats(r, hidden, m->hidden);
 }
 
-static void note_judged(record *r, const harp_step *step, const float *vanilla, const float *combined, int32_t vocab)
+static void note_judged(machine *m, record *r, const harp_session *s, const harp_step *step, const float *vanilla,
+                        const float *combined)
 {
-    note_vanilla(r, step->position, vanilla, vocab);
+    note_vanilla(m, r, s, step->position, vanilla);
     note(r, (uint32_t)step->hesitated), note(r, (uint32_t)step->reframed);
     note_float(r, step->entropy), note_float(r, step->uncertainty);
-    note_floats(r, combined, vocab);
+    note_floats(r, combined, m->vocab);
 }
 
 static void note_step(machine *m, record *r, const harp_session *s, const harp_step *step)
@@ -95,7 +99,7 @@ static void note_step(machine *m, record *r, const harp_session *s, const harp_s
     harp_choice top[5];
     int32_t i, n = harp_top(s, HARP_COMBINED, top, 5);
     CHECK(m, vanilla && combined && !reframed == !step->reframed, "logits are missing after a step");
-    note_judged(r, step, vanilla, combined, m->vocab);
+    note_judged(m, r, s, step, vanilla, combined);
     note(r, (uint32_t)step->token), note(r, (uint32_t)step->vanilla_token), note(r, (uint32_t)step->end);
     note_float(r, step->logprob);
     if (reframed) note_floats(r, reframed, m->vocab);
@@ -109,7 +113,7 @@ static int on_logits(void *user, int32_t position, const float *logits)
 {
     listener *l = user;
     if (l->r->calls++ == l->stop_after) return 1;
-    note_vanilla(l->r, position + 1, logits, l->s->m->vocab);
+    note_vanilla(l->s->m, l->r, l->s->session, position + 1, logits);
     return 0;
 }
 
@@ -117,7 +121,7 @@ static int on_step(void *user, const harp_step *step, const float *vanilla, cons
 {
     listener *l = user;
     if (l->r->calls++ == l->stop_after) return 1;
-    note_judged(l->r, step, vanilla, combined, l->s->m->vocab);
+    note_judged(l->s->m, l->r, l->s->session, step, vanilla, combined);
     note(l->r, (uint32_t)step->token), note(l->r, (uint32_t)step->vanilla_token), note_float(l->r, step->logprob);
     return 0;
 }
@@ -150,6 +154,7 @@ static harp_status step_on(seat *s, const act *a, record *r, harp_error *err)
         int64_t budget = one_in(&c, 4) ? (int64_t)draw(&c, 3) - 1 : (int64_t)draw(&c, one_in(&c, 3) ? 1000000 : 30000);
         status = harp_step_some(s->session, budget, &done, &step, err);
         CHECK(s->m, done || status || !harp_logits(s->session, HARP_VANILLA), "there are logits within a step");
+        CHECK(s->m, done || status || !harp_hidden(s->session), "there is a hidden state within a step");
     }
     r->pending = !done && status == HARP_OK;
     if (!done) return status;
@@ -349,7 +354,8 @@ static int fired(const seat *s) { return s->fired || (s->draft && s->draft->fire
  * rope_original for its whole length. */
 static void compare_with_step(machine *m, const act *a, const history *before)
 {
-    size_t vocab = (size_t)m->vocab, each = a->what == SCORE ? 1 + vocab : 8 + 2 * vocab, same, i;
+    size_t vocab = (size_t)m->vocab, hidden = m->main->params.hidden ? (size_t)m->hidden : 0, same, i;
+    size_t each = a->what == SCORE ? 1 + vocab + hidden : 8 + 2 * vocab + hidden;
     int32_t at = (int32_t)draw(&m->now, (uint32_t)a->n);
     history h = *before;
     act next;
@@ -526,7 +532,7 @@ static void op_judge(machine *m)
 static void check_beam(machine *m, const history *before)
 {
     float logits[HF_MOST_VOCAB], sum = 1.0f, score;
-    size_t vocab = (size_t)m->vocab, i;
+    size_t vocab = (size_t)m->vocab, each = 1 + vocab + (m->main->params.hidden ? (size_t)m->hidden : 0), i;
     history h = *before;
     act a;
     seat *s;
@@ -538,7 +544,7 @@ static void check_beam(machine *m, const history *before)
     perform(s, &a, &m->want);
     CHECK(m, m->want.status == HARP_OK, "a beam cannot be scored");
     for (i = 0; i < (size_t)a.n; i++) {
-        memcpy(logits, m->want.words + i * (1 + vocab) + 1, 4 * vocab);
+        memcpy(logits, m->want.words + i * each + 1, 4 * vocab);
         sum = sum + harp_logprob(logits, m->vocab, m->here.tokens[before->n + (int32_t)i]);
     }
     CHECK(m, sum == score, "a beam of %d tokens has score %a; its tokens have %a", (int)a.n, (double)score,
@@ -617,6 +623,7 @@ static void op_tune(machine *m)
     if (kind == 5) p.harp = !p.harp;
     if (kind == 6) p.reframe_from = one_in(c, 3) ? HARP_FROM_PROMPT : (int32_t)draw(c, 40);
     if (one_in(c, 20)) p.batch++;
+    if (one_in(c, 30)) p.hidden = !p.hidden;
     if (one_in(c, 40)) p.delta = 2.0f;
     say_params(m, "tune", &p);
     q = m->main->opening, q.draft = NULL;
@@ -938,7 +945,7 @@ static void open_all(machine *m)
     say_shape(m, &shape);
     open_models(m, 0, &shape);
     m->vocab = shape.vocab, m->rope_original = shape.rope_original;
-    m->has_tokenizer = harp_model_info(m->models[0]).tokenizer != 0;
+    m->hidden = shape.hidden, m->has_tokenizer = harp_model_info(m->models[0]).tokenizer != 0;
     p = draw_params(m);
     if (p.drafts > 0 && one_in(&m->now, 2)) {
         if (one_in(&m->now, 2)) of_draft = rm_draw_shape(&m->now), of_draft.vocab = shape.vocab, of_draft.loud = -1;

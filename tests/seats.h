@@ -59,7 +59,7 @@ struct machine {
     chance now; /* of the operation under way */
     rm_copy images[4];
     harp_model *models[4]; /* 0, 1: two copies of the model; 2, 3: of the draft sessions' */
-    int32_t vocab, rope_original;
+    int32_t vocab, hidden, rope_original;
     int has_tokenizer;
     seat *seats, *main;
     history here;
@@ -260,6 +260,7 @@ static harp_params draw_params(machine *m)
     p.harp = p.beams ? one_in(c, 3) : !one_in(c, 6), p.frame = (harp_frame)draw(c, 3);
     p.reframings = 1 + (int32_t)draw(c, one_in(c, 40) ? 64 : 3);
     p.reframe_from = one_in(c, 3) ? HARP_FROM_PROMPT : (int32_t)draw(c, one_in(c, 3) ? 100 : 20);
+    p.hidden = one_in(c, 2);
     draw_resources(m, &p);
     draw_choice(m, &p);
     draw_harp(m, &p);
@@ -269,10 +270,10 @@ static harp_params draw_params(machine *m)
 static void say_params(machine *m, const char *what, const harp_params *p)
 {
     say(m,
-        "    %s: context %d act %d cache %d harp %d theta %g delta %g beta %g rescale %d K %d frame %d from %d measure "
+        "    %s: context %d act %d cache %d hidden %d harp %d theta %g delta %g beta %g rescale %d K %d frame %d from %d measure "
         "%d"
         " mask %d combine %d\n",
-        what, (int)p->context, p->activations, p->cache, p->harp, (double)p->theta, (double)p->delta, (double)p->beta,
+        what, (int)p->context, p->activations, p->cache, p->hidden, p->harp, (double)p->theta, (double)p->delta, (double)p->beta,
         p->rescale, (int)p->reframings, p->frame, (int)p->reframe_from, p->measure, p->mask_fn != NULL,
         p->combine_fn != NULL);
     say(m,
@@ -313,6 +314,7 @@ static seat *sit(machine *m, int model, const harp_params *given)
 {
     seat *s = new_seat(m);
     harp_params p = *given;
+    harp_facts facts;
     harp_error err;
     size_t bytes = 0;
     p.cancel = on_cancel, p.cancel_user = p.harp_user = s;
@@ -322,6 +324,11 @@ static seat *sit(machine *m, int model, const harp_params *given)
     if (!one_in(&m->now, 3)) lend(m, s, &p, bytes);
     s->params = s->opening = p;
     CHECK(m, harp_session_open(&s->session, m->models[model], &p, &err) == HARP_OK, "open: %s", err.text);
+    facts = harp_session_info(s->session);
+    CHECK(m, facts.memory == bytes && facts.cache_memory > 0 && facts.cache_memory < bytes, "facts: memory");
+    CHECK(m, facts.context == p.context && facts.batch == p.batch && facts.threads == p.threads, "facts: sizes");
+    CHECK(m, strcmp(facts.isa, p.isa ? p.isa : harp_isa(0)) == 0, "facts: %s in place of %s", facts.isa, p.isa);
+    CHECK(m, !harp_hidden(s->session), "there is a hidden state before the first step");
     CHECK(m, !m->whisper, "%s", m->whisper);
     return s;
 }

@@ -458,14 +458,117 @@ static void test_nan(const char *folder, const char *name)
     free(data), free(kept);
 }
 
-/* ---- Descriptions that make no sense ---- */
-
 static unsigned char *load_model(const char *folder, const char *model, size_t *bytes)
 {
     char path[1024];
     snprintf(path, sizeof path, "%s/%s/model.harp", folder, model);
     return load_file(path, bytes);
 }
+
+/* ---- The hidden state ----
+ *
+ * The output matrix, multiplied with it as rules R1 and R2 say, gives the vanilla logits bit for bit: where activations
+ * stay float there is nothing in between. */
+
+/* Row `row` of weights times x: within a group of 32 in order, then the groups, each by its scale, in theirs. */
+static float row_times(const hp_matrix *w, int32_t row, const float *x)
+{
+    const uint8_t *tile = w->tiles + (size_t)(row / HP_LANES) * w->tile_bytes;
+    size_t lane = (size_t)(row % HP_LANES), g, c;
+    float sum = 0.0f;
+    for (g = 0; g < (size_t)w->groups; g++) {
+        const int8_t *weights = (const int8_t *)(tile + w->scale_bytes) + g * HP_TILE_GROUP_BYTES;
+        float scale = hp_half_to_float(hp_u16(tile + 2 * (g * HP_LANES + lane))), part = 0.0f;
+        for (c = 0; c < HP_GROUP && g * HP_GROUP + c < (size_t)w->cols; c++) {
+            float product = (float)weights[c / 4 * 64 + lane * 4 + c % 4] * x[g * HP_GROUP + c];
+            part = part + product;
+        }
+        part = part * scale;
+        sum = sum + part;
+    }
+    return sum;
+}
+
+static int makes_logits(const harp_model *m, const float *hidden, const float *logits)
+{
+    float out[512];
+    int32_t i;
+    if (!hidden || !logits || m->vocab > 512 || m->output.is_float) return 0;
+    for (i = 0; i < m->vocab; i++) {
+        out[i] = row_times(&m->output, i, hidden);
+        if (m->output_bias) out[i] = out[i] + hp_f32(m->output_bias + 4 * i);
+    }
+    if (m->recipe.logit_cap > 0.0f) hp_find_kernels("c")->soft_cap(out, m->vocab, 1.0f, m->recipe.logit_cap);
+    return memcmp(out, logits, (size_t)m->vocab * sizeof *out) == 0;
+}
+
+static int has_score(void *user, int32_t position, const float *logits)
+{
+    harp_session *s = user;
+    (void)position;
+    CHECK(makes_logits(s->model, harp_hidden(s), logits));
+    return 0;
+}
+
+static int has_step(void *user, const harp_step *step, const float *vanilla, const float *combined)
+{
+    (void)combined;
+    return has_score(user, step->position, vanilla);
+}
+
+/* What a session with these parameters says of its hidden states: right, and this hash. */
+static uint64_t hidden_hash(const harp_model *m, harp_params p)
+{
+    static const int32_t prompt[] = {3, 17, 99, 42, 7, 17, 99, 42};
+    harp_session *s = open_session(m, &p);
+    uint64_t hash = MIX_START;
+    int i;
+    CHECK(harp_hidden(s) == NULL && harp_feed(s, prompt, 8, NULL) == HARP_OK && harp_hidden(s) == NULL);
+    for (i = 0; i < 12; i++) {
+        CHECK(harp_next(s, NULL, NULL) == HARP_OK);
+        if (p.activations == HARP_ACT_F32) CHECK(makes_logits(m, harp_hidden(s), harp_logits(s, HARP_VANILLA)));
+        hash = mix(hash, harp_hidden(s), (size_t)m->info.hidden * sizeof(float));
+    }
+    CHECK(harp_rewind(s, 6, NULL) == HARP_OK && harp_hidden(s) == NULL);
+    if (p.activations == HARP_ACT_F32) {
+        CHECK(harp_score(s, prompt, 8, has_score, s, NULL) == HARP_OK && harp_hidden(s) == NULL);
+        CHECK(harp_score_harp(s, prompt, 8, has_step, s, NULL) == HARP_OK && harp_hidden(s) == NULL);
+    }
+    harp_session_close(s);
+    return hash;
+}
+
+static void test_hidden(const char *folder, const char *name)
+{
+    harp_source source = harp_source_defaults();
+    harp_params p = harp_defaults(), without;
+    harp_model *m = NULL;
+    size_t bytes = 0, with_bytes = 0, without_bytes = 0;
+    uint64_t hash;
+    int way, i;
+    source.data = load_model(folder, name, &bytes), source.bytes = bytes;
+    CHECK(harp_open_source(&m, &source, NULL) == HARP_OK);
+    p.context = 64, p.theta = 0.5f, p.hidden = 1, without = p, without.hidden = 0;
+    for (way = 0; m && way < 24; way++) { /* frames, lazy and fused, drafts, activations */
+        p.frame = (harp_frame)(way % 3), p.schedule = way / 3 % 2 ? HARP_SCHEDULE_FUSED : HARP_SCHEDULE_LAZY;
+        p.drafts = way / 6 % 2 * 3, p.batch = way % 2 ? 3 : 64, p.logit_rows = 1 + way % 4;
+        p.activations = way / 12 ? HARP_ACT_INT8 : HARP_ACT_F32, p.isa = NULL, p.threads = 1;
+        hash = hidden_hash(m, p), p.threads = 3;
+        for (i = 0; harp_isa(i) && way % 7 == 0; i++) {
+            p.isa = harp_isa(i);
+            CHECK(hidden_hash(m, p) == hash);
+        }
+    }
+    p.frame = HARP_FRAME_STREAM, p.threads = 1, p.drafts = 0, p.logit_rows = 1, p.batch = 64, p.isa = NULL;
+    p.activations = HARP_ACT_INT8, p.schedule = HARP_SCHEDULE_AUTO;
+    CHECK(harp_session_memory(m, &p, &with_bytes, NULL) == HARP_OK);
+    CHECK(harp_session_memory(m, &without, &without_bytes, NULL) == HARP_OK);
+    CHECK(with_bytes > without_bytes && with_bytes - without_bytes <= 2 * 4 * ((size_t)m->info.hidden + 64)); /* 2 slots */
+    harp_close(m);
+    free((void *)(uintptr_t)source.data);
+}
+
+/* ---- Descriptions that make no sense ---- */
 
 /* Where these bytes stand in the head of the file, and only there; NULL if they do not. */
 static unsigned char *find_bytes(unsigned char *data, const void *bytes, size_t n)
@@ -565,6 +668,7 @@ static void test_lies(const char *folder)
 int main(int argc, char **argv)
 {
     static const char *const nan_models[] = {"llama_gqa", "gemma2", "gemma3_text", "olmo2", "gpt2", "phi2", "qwen2_bias"};
+    static const char *const hidden_models[] = {"llama_gqa", "gemma2", "phi2"};
     harp_source source = harp_source_defaults();
     harp_model *m = NULL;
     harp_error err;
@@ -573,6 +677,7 @@ int main(int argc, char **argv)
     if (argc != 2) return 2;
     test_kernels();
     for (i = 0; i < sizeof nan_models / sizeof *nan_models; i++) test_nan(argv[1], nan_models[i]);
+    for (i = 0; i < sizeof hidden_models / sizeof *hidden_models; i++) test_hidden(argv[1], hidden_models[i]);
     test_lies(argv[1]);
     data = load_model(argv[1], "phi3_longrope", &bytes);
     source.data = data, source.bytes = bytes;

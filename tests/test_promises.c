@@ -702,6 +702,29 @@ static void test_why_it_ended(const harp_model *m)
     harp_session_close(s);
 }
 
+/* ---- what a session says of itself ---- */
+
+static void test_facts(const harp_model *m)
+{
+    harp_params p = params_of();
+    harp_facts facts = harp_session_info(NULL);
+    harp_session *s;
+    size_t bytes = 0, block = 1 << 20;
+    void *memory = malloc(block);
+    CHECK(facts.isa == NULL && facts.context == 0 && facts.memory == 0);
+    p.context = 0, p.beam_length = 100000, p.reframe_from = HARP_FROM_PROMPT, p.cache = HARP_CACHE_F32, p.drafts = 0;
+    p.memory = memory, p.memory_bytes = block, p.harp = 0; /* a block that is larger than need be */
+    CHECK(memory && harp_session_memory(m, &p, &bytes, NULL) == HARP_OK && bytes < block);
+    s = open_session(m, &p), facts = harp_session_info(s);
+    CHECK(facts.context == m->info.context && facts.beam_length == m->info.context && facts.reframe_from == 0);
+    CHECK(strcmp(facts.isa, "c") == 0 && facts.threads == 1 && facts.batch == p.batch && facts.memory == bytes);
+    block = (size_t)hp_round_up(m->info.context, 16) * (size_t)(m->info.layers * m->info.kv_heads * m->info.head_dim);
+    CHECK(facts.cache_memory == 2 * 4 * block); /* keys and values, of one stream */
+    CHECK(harp_feed(s, prompt, 7, NULL) == HARP_OK && harp_session_info(s).reframe_from == 7);
+    harp_session_close(s);
+    free(memory);
+}
+
 /* ---- parameters that change ---- */
 
 /* Later, and back again: what was there at opening is there. */
@@ -881,6 +904,7 @@ int main(void)
     test_characters_across_calls(words);
     test_held_text_survives(words);
     test_why_it_ended(words);
+    test_facts(wordless);
     test_reframe_from_back(wordless);
     test_stop_texts_by_content(words);
     test_biases_at_each_step(wordless);
