@@ -50,7 +50,7 @@ PROGRAMS = \
 
 # What the groups of tests/groups/ need; ONE picks a program, GROUP a group.
 library_tests = test_library test_format test_conformance test_models test_slices test_threads test_decoders \
-	test_tokenizer test_words test_faults test_faults_stdio test_promises test_numbers machine variants
+	test_tokenizer test_words test_conversation test_faults test_faults_stdio test_promises test_numbers machine variants
 converter_tests = test_convert test_convert_faults test_chat test_gguf test_quality variants
 programs_tests = test_eval
 portability_tests = test_library test_vendoring_c test_vendoring_cpp machine
@@ -132,11 +132,15 @@ $(B)/test_words: tests/test_words.c harp.h harp_impl.c
 # These look into the converter, of which they get all but the program itself.
 PARTS_OF_CONVERTER = chat gguf quality
 
+$(B)/test_chat: tests/chat_file.h tests/harp_file.h $(B)/harp_impl.o
+
 $(PARTS_OF_CONVERTER:%=$(B)/test_%) $(B)/variants: $(B)/%: tests/%.c $(PARTS)
-	$(LINK) -Itools/convert $< $(PARTS) -o $@ $(LIBS)
+	$(LINK) -Itools/convert $< $(filter %.o,$^) -o $@ $(LIBS)
 
 # These use the library as a stranger would.
-USERS = conformance convert tokenizer decoders eval slices threads
+USERS = conformance convert tokenizer decoders eval slices threads conversation
+
+$(B)/test_conversation: tests/chat_file.h tests/harp_file.h
 
 $(B)/test_eval: $(EVAL) examples/eval/eval.h $(GROUND)
 

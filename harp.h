@@ -512,6 +512,50 @@ HARP_API harp_status harp_encode_spans(const harp_model *model, const char *text
                                        size_t n_spans, unsigned flags, int32_t *tokens, size_t capacity, size_t *n,
                                        harp_error *err);
 
+/* ---- Conversations ----
+ *
+ * A model that was trained to converse expects the messages in a format of its own, with texts and control tokens around
+ * them. The format is in the model file, as a table of roles (metadata chat.*, see harp_impl.c, [CH10]); harp_render
+ * applies it. What it returns is for harp_encode_spans, with its flags. */
+
+typedef enum harp_role {
+    HARP_ROLE_SYSTEM,   /* instructions: at most one message, the first                                       */
+    HARP_ROLE_USER,     /* user and assistant take turns; the user begins                                     */
+    HARP_ROLE_ASSISTANT /* the model                                                                          */
+} harp_role;
+
+typedef struct harp_message {
+    harp_role role;
+    const char *text; /* any bytes, UTF-8 as a rule; NULL if bytes is 0                                       */
+    size_t bytes;
+} harp_message;
+
+/* You set the two arrays and their capacities (NULL and 0 to ask what is needed); harp_render sets the rest. Plain
+ * memory. */
+typedef struct harp_rendering {
+    char *text;           /* [capacity]; no zero follows                                                       */
+    size_t capacity;      /* in bytes                                                                          */
+    harp_span *spans;     /* [span_capacity]: the format's parts, which may hold control tokens, and the messages', */
+    size_t span_capacity; /* which may not; 2 * n_messages + 1 always suffice                                   */
+    size_t bytes;         /* bytes of the text                                                                  */
+    size_t n_spans;       /* number of spans; their lengths add up to bytes                                     */
+    unsigned flags;       /* HARP_ENCODE_BOS, if the format begins with the begin token; otherwise 0            */
+} harp_rendering;
+
+#define HARP_RENDER_ANSWER 1u   /* end with the opening of the assistant's answer: the last message is a user's */
+#define HARP_RENDER_THINKING 2u /* keep the thinking in the assistant's former answers; otherwise it is left out, if */
+                                /* the format says so. The last message always keeps it                          */
+
+/* Writes the text of a conversation. flags is a sum of the values above. An empty system message counts as none. The
+ * messages' texts never become control tokens, whatever they look like. Allocates nothing, changes nothing but *out, and
+ * takes time linear in the texts, so any number of threads may call it with one model.
+ *
+ * HARP_ERR_MEMORY: a capacity is too small; bytes and n_spans say what is needed. HARP_ERR_ARGUMENT: the roles are out
+ * of order. HARP_ERR_UNSUPPORTED: the model has no conversation format, or its format has no system message.
+ * HARP_ERR_FORMAT: the model's table is invalid. */
+HARP_API harp_status harp_render(const harp_model *model, const harp_message *messages, size_t n_messages,
+                                 unsigned flags, harp_rendering *out, harp_error *err);
+
 /* Tokens to text, one at a time, whole characters only. Plain memory; start with harp_decoder_start. */
 typedef struct harp_decoder {
     const harp_model *model;

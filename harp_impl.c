@@ -16,7 +16,7 @@
  *   [CH07] Kernels           exp, norms, int8 products, attention, distributions, over that vocabulary
  *   [CH08] Instruction sets  the sixteen lanes in the registers of x86, ARM and WebAssembly
  *   [CH09] The file          the .harp format, its reader, the model
- *   [CH10] Text and tokens   the tokenizers
+ *   [CH10] Text and tokens   the tokenizers, and conversations as text
  *   [CH11] Many hands        a pool of threads that costs microseconds, or the caller's
  *   [CH12] The session       its memory: key-value streams, scratch, logits
  *   [CH13] The pass          forward(rows): one function for prompts, decoding and reframed streams
@@ -622,7 +622,7 @@ static void hp_file_close(void *file)
 
 HARP_API const char *harp_status_name(harp_status status)
 {
-    static const char *const names[] = {
+    static const char names[][24] = {
         "HARP_OK",          "HARP_ERR_ARGUMENT",    "HARP_ERR_MEMORY",  "HARP_ERR_IO",
         "HARP_ERR_FORMAT",  "HARP_ERR_UNSUPPORTED", "HARP_ERR_CONTEXT", "HARP_ERR_CANCELLED",
         "HARP_ERR_NUMBER", "HARP_ERR_BUILD"};
@@ -726,8 +726,8 @@ static harp_status hp_check_stamp(const harp_stamp *stamp, const char *name, siz
     uint32_t version = stamp->version - HP_STAMPED;
     if (version >= HP_STAMPS) return hp_fail(err, HARP_ERR_ARGUMENT, "this harp_%s was not set by its defaults", name);
     if (version / 100 == HARP_VERSION / 100 && stamp->bytes == own_bytes) return HARP_OK;
-    return hp_fail(err, HARP_ERR_ARGUMENT, "this harp_%s of %d bytes has HARP_VERSION %d, the library " HARP_VERSION_TEXT
-                   ": compile both with one harp.h", name, (int64_t)stamp->bytes, (int64_t)version);
+    return hp_fail(err, HARP_ERR_ARGUMENT, "this harp_%s of %d bytes has HARP_VERSION %d, the library "
+                   HARP_VERSION_TEXT ": compile both with one harp.h", name, (int64_t)stamp->bytes, (int64_t)version);
 }
 
 /* ================================================================================================================
@@ -2764,9 +2764,9 @@ static harp_status hp_choose_kernels(const char *name, const hp_kernels **kernel
  *
  * Metadata of the model: architecture (text, a name for people: nothing depends on it); vocab, hidden, layers, heads,
  * kv_heads, head_dim, ffn, context, window (0: none), rope_dims (0: none are turned), tied (integers); norm_eps (real);
- * bos_token (integer) and end_tokens (bytes: u32 ids), if any; name, source, licence, converter, chat.* (texts), if
- * any. tokenizer.*: see [CH10]. Unknown keys are ignored. The following say what a layer computes; a key that is absent
- * means what stands first, a value that is not listed is refused:
+ * bos_token (integer) and end_tokens (bytes: u32 ids), if any; name, source, licence, converter (texts), if any.
+ * tokenizer.*, chat.*: see [CH10]. Unknown keys are ignored. The following say what a layer computes; a key that is
+ * absent means what stands first, a value that is not listed is refused:
  *
  *      norm            text     rms | layer: RMSNorm, or LayerNorm
  *      norm_place      text     before | after | around: attention and feed-forward have a norm before them,
@@ -3682,6 +3682,45 @@ HARP_API harp_status harp_verify(const harp_model *m, harp_error *err)
  *   tokenizer.marks          u32 [][3], ascending: first and last character, their combining class
  *
  * An integer that is absent is 0, tokenizer.unknown -1.
+ *
+ * CONVERSATIONS. How a model expects a conversation to be written is a table of texts and integers, which the converter
+ * derives from the chat template (tools/convert/chat/roles.c). A text that is absent is empty, unless said otherwise:
+ *
+ *   chat.start               begins the conversation, after the begin token
+ *   chat.system.before       stand around the system message. If `before` is absent, the model has no system role
+ *   chat.system.after
+ *   chat.system.absent       stands in place of before, message and after if there is no system message
+ *   chat.user.before         stand around a user's message
+ *   chat.user.after
+ *   chat.user.first          if present, even if empty: replaces chat.user.before of the first user's message
+ *   chat.assistant.before    stand around an assistant's message
+ *   chat.assistant.after
+ *   chat.assistant.prompt    if present, even if empty: replaces chat.assistant.before where the model is to answer
+ *   chat.thinking.end        1..64 bytes ("</think>"): all up to the last such text in an assistant's message is
+ *                            thinking, and left out of messages before the last. Absent: nothing is left out
+ *   chat.marks               not used here: texts, one per line; a message with one of them is changed by the chat
+ *                            template in a way that this table does not tell
+ *   chat.bos                 integer: 1 if the begin token comes first, 0 if not. Absent: as harp_encode does
+ *   chat.system.last         integer: 1 if the system message does not come first, but inside the last user's message,
+ *                            between chat.user.before and the message
+ *   chat.system.trim         integers: white space is removed from the beginning of the message (1), from its end (2)
+ *   chat.user.trim           or both (3)
+ *   chat.assistant.trim
+ *   chat.user.first.trim     replaces chat.user.trim for a user's message that directly follows a system message or
+ *                            chat.system.absent. Absent: chat.user.trim holds there, too
+ *   chat.thinking.trim       integer: 1 if newlines that follow the thinking are left out with it
+ *
+ * A conversation is an optional system message, then messages of user and assistant in turn. It is written as
+ *
+ *   start
+ *   system message, unless system.last:  system.before, message, system.after; without one: system.absent
+ *   user's message:                      user.before (the first: user.first), message, user.after
+ *   the last of them, if system.last:    user.before, system.before, system message, system.after, message, user.after
+ *   assistant's message:                 assistant.before, message, assistant.after
+ *   where the model is to answer:        assistant.prompt, or if that is absent assistant.before
+ *
+ * An empty system message counts as none. The table's texts name control tokens; messages never do. Where two texts
+ * meet they are joined before they become tokens.
  * ============================================================================================================== */
 
 enum { HP_SENTENCEPIECE = 1, HP_BYTE_LEVEL = 2, HP_LONGEST_TOKEN = 4096, HP_LONGEST_ADDED = 512 };
@@ -5079,6 +5118,239 @@ HARP_API harp_status harp_decode(harp_decoder *decoder, int32_t token, char *out
     return hp_ok(err);
 }
 
+/* ---- Conversations ---- */
+
+enum { HP_START, HP_SYSTEM_BEFORE, HP_SYSTEM_AFTER, HP_SYSTEM_ABSENT, HP_USER_BEFORE, HP_USER_AFTER, HP_USER_FIRST,
+       HP_ASSISTANT_BEFORE, HP_ASSISTANT_AFTER, HP_ASSISTANT_PROMPT, HP_THINKING_END, HP_CHAT_TEXTS };
+enum { HP_BOS, HP_SYSTEM_LAST, HP_SYSTEM_TRIM, HP_USER_TRIM, HP_ASSISTANT_TRIM, HP_FIRST_TRIM, HP_THINKING_TRIM,
+       HP_CHAT_INTEGERS };
+enum { HP_TRIM_LEFT = 1, HP_TRIM_RIGHT = 2, HP_LONGEST_MARK = 64 };
+
+typedef struct hp_piece { /* of a text */
+    const char *data;     /* NULL: there is none */
+    size_t bytes;
+} hp_piece;
+
+typedef struct hp_chat { /* the table */
+    hp_piece text[HP_CHAT_TEXTS];
+    int32_t integer[HP_CHAT_INTEGERS];
+} hp_chat;
+
+static harp_status hp_read_chat_texts(const harp_model *m, hp_chat *c, harp_error *err)
+{
+    static const char keys[HP_CHAT_TEXTS][24] = {
+        "chat.start",           "chat.system.before",    "chat.system.after", "chat.system.absent",
+        "chat.user.before",     "chat.user.after",       "chat.user.first",   "chat.assistant.before",
+        "chat.assistant.after", "chat.assistant.prompt", "chat.thinking.end"};
+    harp_meta meta;
+    int i;
+    for (i = 0; i < HP_CHAT_TEXTS; i++) {
+        c->text[i].data = NULL, c->text[i].bytes = 0;
+        if (!harp_meta_find(m, keys[i], &meta)) continue;
+        if (meta.type != HARP_META_TEXT)
+            return hp_fail(err, HARP_ERR_FORMAT, "metadata %s is not a text", keys[i]);
+        c->text[i].data = meta.data, c->text[i].bytes = meta.bytes;
+    }
+    if (c->text[HP_THINKING_END].data && (c->text[HP_THINKING_END].bytes == 0
+                                          || c->text[HP_THINKING_END].bytes > HP_LONGEST_MARK))
+        return hp_fail(err, HARP_ERR_FORMAT, "metadata %s has %d bytes; 1 to %d are allowed", keys[HP_THINKING_END],
+                       (int64_t)c->text[HP_THINKING_END].bytes, (int64_t)HP_LONGEST_MARK);
+    return HARP_OK;
+}
+
+static harp_status hp_read_chat_integers(const harp_model *m, hp_chat *c, harp_error *err)
+{
+    static const struct {
+        char key[24];
+        int32_t absent, most;
+    } keys[HP_CHAT_INTEGERS] = {{"chat.bos", 1, 1},         {"chat.system.last", 0, 1},
+                                {"chat.system.trim", 0, 3}, {"chat.user.trim", 0, 3},
+                                {"chat.assistant.trim", 0, 3}, {"chat.user.first.trim", -1, 3},
+                                {"chat.thinking.trim", 0, 1}};
+    harp_meta meta;
+    int i;
+    for (i = 0; i < HP_CHAT_INTEGERS; i++) {
+        c->integer[i] = keys[i].absent;
+        if (!harp_meta_find(m, keys[i].key, &meta)) continue;
+        if (meta.type != HARP_META_INTEGER || meta.integer < 0 || meta.integer > keys[i].most)
+            return hp_fail(err, HARP_ERR_FORMAT, "metadata %s is not an integer from 0 to %d", keys[i].key,
+                           (int64_t)keys[i].most);
+        c->integer[i] = (int32_t)meta.integer;
+    }
+    if (c->integer[HP_FIRST_TRIM] < 0) c->integer[HP_FIRST_TRIM] = c->integer[HP_USER_TRIM];
+    return HARP_OK;
+}
+
+static harp_status hp_read_chat(const harp_model *m, hp_chat *c, harp_error *err)
+{
+    harp_status status = hp_read_chat_texts(m, c, err);
+    if (status == HARP_OK) status = hp_read_chat_integers(m, c, err);
+    if (status) return status;
+    if (c->text[HP_USER_BEFORE].data || c->text[HP_USER_AFTER].data || c->text[HP_ASSISTANT_BEFORE].data)
+        return HARP_OK;
+    return hp_fail(err, HARP_ERR_UNSUPPORTED, "this model has no conversation format (metadata chat.*)");
+}
+
+/* The order of roles for which the table is defined; how many messages are the system's, in *n_system. */
+static harp_status hp_check_messages(const harp_message *messages, size_t n, unsigned flags, size_t *n_system,
+                                     harp_error *err)
+{
+    size_t i;
+    *n_system = n > 0 && messages[0].role == HARP_ROLE_SYSTEM;
+    for (i = 0; i < n; i++) {
+        if (messages[i].bytes > 0 && !messages[i].text)
+            return hp_fail(err, HARP_ERR_ARGUMENT, "the text of message %d is NULL", (int64_t)i);
+        if (i >= *n_system && messages[i].role != ((i - *n_system) % 2 ? HARP_ROLE_ASSISTANT : HARP_ROLE_USER))
+            return hp_fail(err, HARP_ERR_ARGUMENT, "message %d is not the %s's: after a system message, user and "
+                           "assistant take turns, and the user begins", (int64_t)i,
+                           (i - *n_system) % 2 ? "assistant" : "user");
+    }
+    if (n == *n_system) return hp_fail(err, HARP_ERR_ARGUMENT, "a conversation needs a user's message");
+    if (flags & HARP_RENDER_ANSWER && messages[n - 1].role != HARP_ROLE_USER)
+        return hp_fail(err, HARP_ERR_ARGUMENT, "an answer follows a user's message, and the last is the assistant's");
+    return HARP_OK;
+}
+
+/* A conversation being written. What has no room is only counted. */
+typedef struct hp_scribe {
+    const hp_chat *chat;
+    harp_rendering *out;
+    unsigned flags;      /* HARP_RENDER_* */
+    unsigned span_flags; /* of the last span */
+    size_t span_bytes;   /* its length */
+    int overflow;        /* the text is longer than a size_t can say */
+} hp_scribe;
+
+/* Neighbours of one kind share a span. */
+static void hp_write(hp_scribe *w, hp_piece p, unsigned span_flags)
+{
+    harp_rendering *out = w->out;
+    size_t bytes;
+    if (p.bytes == 0) return;
+    if (!hp_add_size(out->bytes, p.bytes, &bytes)) {
+        w->overflow = 1;
+        return;
+    }
+    if (bytes <= out->capacity) memcpy(out->text + out->bytes, p.data, p.bytes);
+    out->bytes = bytes;
+    if (out->n_spans == 0 || span_flags != w->span_flags) out->n_spans++, w->span_bytes = 0;
+    w->span_flags = span_flags, w->span_bytes += p.bytes;
+    if (out->n_spans > out->span_capacity) return;
+    out->spans[out->n_spans - 1].bytes = w->span_bytes, out->spans[out->n_spans - 1].flags = span_flags;
+}
+
+static void hp_write_format(hp_scribe *w, int text)
+{
+    hp_write(w, w->chat->text[text], HARP_ENCODE_SPECIAL);
+}
+
+static int hp_is_blank(char c)
+{
+    return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
+static void hp_write_trimmed(hp_scribe *w, hp_piece p, int32_t trim)
+{
+    while (trim & HP_TRIM_LEFT && p.bytes > 0 && hp_is_blank(p.data[0])) p.data++, p.bytes--;
+    while (trim & HP_TRIM_RIGHT && p.bytes > 0 && hp_is_blank(p.data[p.bytes - 1])) p.bytes--;
+    hp_write(w, p, 0);
+}
+
+static hp_piece hp_piece_of(const harp_message *message)
+{
+    hp_piece p;
+    p.data = message->text, p.bytes = message->bytes;
+    return p;
+}
+
+/* An answer without its thinking. */
+static hp_piece hp_without_thinking(const hp_chat *c, hp_piece p)
+{
+    hp_piece end = c->text[HP_THINKING_END];
+    size_t at;
+    if (!end.data || p.bytes < end.bytes) return p;
+    for (at = p.bytes; at >= end.bytes; at--)
+        if (memcmp(p.data + at - end.bytes, end.data, end.bytes) == 0) break;
+    if (at < end.bytes) return p;
+    p.data += at, p.bytes -= at;
+    while (c->integer[HP_THINKING_TRIM] && p.bytes > 0 && p.data[0] == '\n') p.data++, p.bytes--;
+    return p;
+}
+
+static void hp_write_system(hp_scribe *w, const harp_message *system)
+{
+    hp_write_format(w, HP_SYSTEM_BEFORE);
+    hp_write_trimmed(w, hp_piece_of(system), w->chat->integer[HP_SYSTEM_TRIM]);
+    hp_write_format(w, HP_SYSTEM_AFTER);
+}
+
+static void hp_write_user(hp_scribe *w, const harp_message *message, const harp_message *system, int is_first,
+                          int is_last)
+{
+    const hp_chat *c = w->chat;
+    int holds_system = system && c->integer[HP_SYSTEM_LAST] && is_last;
+    int follows = holds_system
+                  || (is_first && (system ? !c->integer[HP_SYSTEM_LAST] : c->text[HP_SYSTEM_ABSENT].data != NULL));
+    hp_write_format(w, is_first && c->text[HP_USER_FIRST].data ? HP_USER_FIRST : HP_USER_BEFORE);
+    if (holds_system) hp_write_system(w, system);
+    hp_write_trimmed(w, hp_piece_of(message), c->integer[follows ? HP_FIRST_TRIM : HP_USER_TRIM]);
+    hp_write_format(w, HP_USER_AFTER);
+}
+
+static void hp_write_assistant(hp_scribe *w, const harp_message *message, int is_last)
+{
+    hp_piece text = hp_piece_of(message);
+    if (!is_last && !(w->flags & HARP_RENDER_THINKING)) text = hp_without_thinking(w->chat, text);
+    hp_write_format(w, HP_ASSISTANT_BEFORE);
+    hp_write_trimmed(w, text, w->chat->integer[HP_ASSISTANT_TRIM]);
+    hp_write_format(w, HP_ASSISTANT_AFTER);
+}
+
+/* n messages of user and assistant. */
+static void hp_write_conversation(hp_scribe *w, const harp_message *system, const harp_message *messages, size_t n)
+{
+    size_t i;
+    hp_write_format(w, HP_START);
+    if (!system) hp_write_format(w, HP_SYSTEM_ABSENT);
+    else if (!w->chat->integer[HP_SYSTEM_LAST]) hp_write_system(w, system);
+    for (i = 0; i < n; i++)
+        if (messages[i].role == HARP_ROLE_USER) hp_write_user(w, &messages[i], system, i == 0, i + 2 >= n);
+        else hp_write_assistant(w, &messages[i], i + 1 == n);
+    if (w->flags & HARP_RENDER_ANSWER)
+        hp_write_format(w, w->chat->text[HP_ASSISTANT_PROMPT].data ? HP_ASSISTANT_PROMPT : HP_ASSISTANT_BEFORE);
+}
+
+HARP_API harp_status harp_render(const harp_model *model, const harp_message *messages, size_t n_messages,
+                                 unsigned flags, harp_rendering *out, harp_error *err)
+{
+    hp_chat chat;
+    hp_scribe w;
+    const harp_message *system;
+    size_t n_system = 0;
+    harp_status status;
+    if (!model || !out || (!messages && n_messages) || (!out->text && out->capacity)
+        || (!out->spans && out->span_capacity))
+        return hp_fail(err, HARP_ERR_ARGUMENT, "model, out, messages, and arrays with a capacity must not be NULL");
+    out->bytes = out->n_spans = 0, out->flags = 0;
+    if ((status = hp_read_chat(model, &chat, err)) != HARP_OK
+        || (status = hp_check_messages(messages, n_messages, flags, &n_system, err)) != HARP_OK)
+        return status;
+    system = n_system && messages[0].bytes > 0 ? messages : NULL;
+    if (system && !chat.text[HP_SYSTEM_BEFORE].data)
+        return hp_fail(err, HARP_ERR_UNSUPPORTED, "this model's conversation format has no system message: put its "
+                                                  "text before the user's first");
+    memset(&w, 0, sizeof w);
+    w.chat = &chat, w.out = out, w.flags = flags;
+    hp_write_conversation(&w, system, messages + n_system, n_messages - n_system);
+    out->flags = chat.integer[HP_BOS] ? HARP_ENCODE_BOS : 0;
+    if (w.overflow) return hp_fail(err, HARP_ERR_MEMORY, "the text is larger than memory");
+    if (out->bytes > out->capacity || out->n_spans > out->span_capacity)
+        return hp_fail(err, HARP_ERR_MEMORY, "the conversation has %d bytes in %d spans; there is room for %d and %d",
+                       (int64_t)out->bytes, (int64_t)out->n_spans, (int64_t)out->capacity,
+                       (int64_t)out->span_capacity);
+    return hp_ok(err);
+}
+
 /* ================================================================================================================
  * [CH11] Many hands
  *
@@ -5442,7 +5714,7 @@ struct harp_session {
 
     float *logits;    /* [slots][logits_stride]: of the newest step, vanilla_slot, and, K of them, reframed_slot, */
                       /* reframed_slot + slot_gap, ...                                                        */
-    float *hidden;    /* [slots][hidden_stride]: what the last norm gave for the logits in each slot, or NULL          */
+    float *hidden;    /* [slots][hidden_stride]: what the last norm gave for the logits in each slot, or NULL         */
     float *combined;  /* [logits_stride] */
     float *adjusted;  /* [logits_stride], the sampler's */
     int32_t *ranking; /* [vocab], the sampler's */
@@ -5516,7 +5788,7 @@ static harp_status hp_check_float(const char *name, float value, float least, fl
 /* Where a parameter is in harp_params, and its bounds: tables, which are smaller than code that asks one after another.
  * An enumeration is as large as the compiler makes it: one byte on some machines. */
 typedef struct hp_integer_range {
-    const char *name;
+    char name[16];
     uint16_t at;
     uint8_t bytes;
     int8_t least;
@@ -5524,7 +5796,7 @@ typedef struct hp_integer_range {
 } hp_integer_range;
 
 typedef struct hp_float_range {
-    const char *name;
+    char name[16];
     size_t at;
     float least, most;
 } hp_float_range;
@@ -5811,6 +6083,15 @@ static harp_status hp_leave(harp_session *s, harp_status status)
 {
     s->busy = HP_IDLE;
     return status;
+}
+
+/* Can another token follow? */
+static harp_status hp_check_ready(const harp_session *s, harp_error *err)
+{
+    if (s->n_tokens == 0) return hp_fail(err, HARP_ERR_ARGUMENT, "there is no token to go on from: feed some first");
+    if (s->n_tokens == s->params.context)
+        return hp_fail(err, HARP_ERR_CONTEXT, "the context of %d positions is full", (int64_t)s->params.context);
+    return HARP_OK;
 }
 
 HARP_API void harp_session_close(harp_session *s)
@@ -7530,6 +7811,7 @@ HARP_API harp_beam_options harp_beam_defaults(void)
 
 static harp_status hp_check_beam(const harp_session *s, const harp_beam_options *o, harp_error *err)
 {
+    harp_status status;
     if (!o || (o->n_end > 0 && !o->end))
         return hp_fail(err, HARP_ERR_ARGUMENT, "options or the list of end tokens is NULL");
     if (s->params.beams < 1) return hp_fail(err, HARP_ERR_ARGUMENT, "the session was opened without beams");
@@ -7538,14 +7820,12 @@ static harp_status hp_check_beam(const harp_session *s, const harp_beam_options 
                        "beam search is a method of the plain model, as in the paper's code: it needs harp = 0");
     if (s->params.beams > s->model->vocab)
         return hp_fail(err, HARP_ERR_ARGUMENT, "there are more beams than tokens to begin them with");
-    if (s->n_tokens == 0) return hp_fail(err, HARP_ERR_ARGUMENT, "there is no token to go on from: feed some first");
+    if ((status = hp_check_ready(s, err)) != HARP_OK) return status;
     if (hp_check_integer("max_tokens", o->max_tokens, 1, s->params.beam_length, err)
         || hp_check_integer("top_k", o->top_k, 1, HP_MAX_BEAM_TOP, err)
         || hp_check_float("alpha", o->alpha, -8.0f, 8.0f, err)
         || hp_check_float("min_length", o->min_length, -0.99f, 1e6f, err))
         return HARP_ERR_ARGUMENT;
-    if (s->n_tokens == s->params.context)
-        return hp_fail(err, HARP_ERR_CONTEXT, "the context of %d positions is full", (int64_t)s->params.context);
     if (hp_is_long(s->model, s->n_tokens + hp_min(o->max_tokens, s->params.context - s->n_tokens) - 1)
         != hp_is_long(s->model, s->n_tokens)) /* beams share the keys of the tokens before them */
         return hp_fail(err, HARP_ERR_UNSUPPORTED, "beams cannot cross %d tokens, where this model turns all keys anew",
@@ -7911,9 +8191,7 @@ static harp_status hp_make_step(harp_session *s, harp_step *step, harp_error *er
     harp_step now;
     const float *logits = NULL;
     harp_status status;
-    if (s->n_tokens == 0) return hp_fail(err, HARP_ERR_ARGUMENT, "there is no token to go on from: feed some first");
-    if (s->n_tokens == s->params.context)
-        return hp_fail(err, HARP_ERR_CONTEXT, "the context of %d positions is full", (int64_t)s->params.context);
+    if ((status = hp_check_ready(s, err)) != HARP_OK) return status;
     memset(&now, 0, sizeof now);
     status = hp_go_on(s, &logits, &now, err);
     if (status) return status;

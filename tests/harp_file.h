@@ -34,6 +34,21 @@ static inline void hf_store_float(uint8_t *p, float x)
     hf_store(p, bits, 4);
 }
 
+/* CRC-32 as in zip, bytes after those of which it was `crc`. */
+static inline uint32_t hf_crc(uint32_t crc, const uint8_t *data, size_t bytes)
+{
+    static const uint32_t nibble[16] = {0x00000000, 0x1DB71064, 0x3B6E20C8, 0x26D930AC, 0x76DC4190, 0x6B6B51F4,
+                                        0x4DB26158, 0x5005713C, 0xEDB88320, 0xF00F9344, 0xD6D6A3E8, 0xCB61B38C,
+                                        0x9B64C2B0, 0x86D3D2D4, 0xA00AE278, 0xBDBDF21C};
+    size_t i;
+    crc = ~crc;
+    for (i = 0; i < bytes; i++) {
+        crc = crc >> 4 ^ nibble[(crc ^ data[i]) & 15];
+        crc = crc >> 4 ^ nibble[(crc ^ data[i] >> 4) & 15];
+    }
+    return ~crc;
+}
+
 static inline void hf_put(hf_file *f, const void *data, size_t bytes)
 {
     if (bytes > f->capacity - f->bytes) abort(); /* a shape too large for its caller's memory */

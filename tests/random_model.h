@@ -123,22 +123,6 @@ static rm_shape rm_draw_shape(chance *c)
     return s;
 }
 
-/* ---- Bytes ---- */
-
-static uint32_t rm_crc(uint32_t crc, const uint8_t *data, size_t bytes)
-{
-    static const uint32_t nibble[16] = {0x00000000, 0x1DB71064, 0x3B6E20C8, 0x26D930AC, 0x76DC4190, 0x6B6B51F4,
-                                        0x4DB26158, 0x5005713C, 0xEDB88320, 0xF00F9344, 0xD6D6A3E8, 0xCB61B38C,
-                                        0x9B64C2B0, 0x86D3D2D4, 0xA00AE278, 0xBDBDF21C};
-    size_t i;
-    crc = ~crc;
-    for (i = 0; i < bytes; i++) {
-        crc = crc >> 4 ^ nibble[(crc ^ data[i]) & 15];
-        crc = crc >> 4 ^ nibble[(crc ^ data[i] >> 4) & 15];
-    }
-    return ~crc;
-}
-
 /* ---- Metadata ---- */
 
 static void rm_put_tokenizer(hf_file *f, const rm_shape *s)
@@ -311,12 +295,12 @@ static void rm_put_tensors(rm_file *f, const rm_shape *s)
         hf_put(to, NULL, t->bytes);
         if (t->type == RM_VECTOR) rm_fill_vector(p, t, &c);
         else rm_fill_matrix(p, t, &c, is_output ? s->loudness : 0.6f, i == 0 ? s->loud : -1);
-        hf_store_record(to->data + table + 96 * (size_t)i, t->name, (uint32_t)t->type, rm_crc(0, p, t->bytes), t->rows,
+        hf_store_record(to->data + table + 96 * (size_t)i, t->name, (uint32_t)t->type, hf_crc(0, p, t->bytes), t->rows,
                         t->cols, t->offset, t->bytes);
     }
     hf_store(to->data + 16, to->bytes, 8), hf_store(to->data + 36, (uint64_t)f->n_tensors, 4);
     hf_store(to->data + 48, table, 8), hf_store(to->data + 56, f->head, 8);
-    hf_store(to->data + 12, rm_crc(0, to->data, f->head), 4);
+    hf_store(to->data + 12, hf_crc(0, to->data, f->head), 4);
 }
 
 /* The file of this shape. f->file.data stays the caller's; it has room for RM_MOST_BYTES. */

@@ -270,11 +270,10 @@ static harp_params draw_params(machine *m)
 static void say_params(machine *m, const char *what, const harp_params *p)
 {
     say(m,
-        "    %s: context %d act %d cache %d hidden %d harp %d theta %g delta %g beta %g rescale %d K %d frame %d from %d measure "
-        "%d"
-        " mask %d combine %d\n",
-        what, (int)p->context, p->activations, p->cache, p->hidden, p->harp, (double)p->theta, (double)p->delta, (double)p->beta,
-        p->rescale, (int)p->reframings, p->frame, (int)p->reframe_from, p->measure, p->mask_fn != NULL,
+        "    %s: context %d act %d cache %d hidden %d harp %d theta %g delta %g beta %g rescale %d K %d frame %d"
+        " from %d measure %d mask %d combine %d\n",
+        what, (int)p->context, p->activations, p->cache, p->hidden, p->harp, (double)p->theta, (double)p->delta,
+        (double)p->beta, p->rescale, (int)p->reframings, p->frame, (int)p->reframe_from, p->measure, p->mask_fn != NULL,
         p->combine_fn != NULL);
     say(m,
         "        T %g k %d p %g min_p %g penalty %g/%d biases %d seed %d beams %d of %d drafts %d lookup %d rule %d by "

@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: MIT OR Unlicense
  *
- * test_chat.c - chat templates: the evaluator, the role table, hostile templates
+ * test_chat.c - chat templates: the evaluator, the role table and what harp_render makes of it, hostile templates
  *
  *   cc -std=c99 -o test_chat tests/test_chat.c tools/convert/chat/?*.c tools/convert/file/meta.c \
- *       tools/convert/ground/?*.c -lm
+ *       tools/convert/ground/?*.c harp_impl.c -lm -pthread
  *   ./test_chat [folder with chat_template_vectors.json and *.jinja; else ../shared/data/chat]
  *
  * Run from the root of the repository. Without the vectors those parts are skipped. */
 #include "../tools/convert/chat/roles.h"
 #include "../tools/convert/ground/bytes.h"
 #include "../tools/convert/ground/json.h"
+#include "../harp.h"
+#include "chat_file.h"
 #include "test.h"
 
 #include <stdarg.h>
@@ -17,6 +19,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+
+enum { MAX_MESSAGES = 16 };
 
 static int skipped;
 
@@ -85,63 +89,76 @@ static int meta_integer(const cv_meta *meta, const char *key, int absent)
     return p ? (int)cv_u64(p) : absent;
 }
 
-/* ---- a conversation told by the table, written from the table's description alone ---- */
+/* ---- a conversation told by the table ---- */
 
-static void say(char *out, const cv_meta *meta, const char *key)
+static const char demo[] = "examples/demo/demo.harp";
+
+/* The demo model with this table. */
+static harp_model *model_with(const cv_meta *meta, hf_file *f)
 {
-    const char *text = meta_text(meta, key);
-    if (text) strcat(out, text);
+    harp_source source = harp_source_defaults();
+    harp_model *model = NULL;
+    harp_error err;
+    size_t bytes;
+    unsigned char *base = load_file(demo, &bytes);
+    if (!base) printf("%s is not here\n", demo), exit(2);
+    *f = chat_begin(base, bytes);
+    chat_copy(f, meta->data, meta->data + meta->bytes, 1);
+    chat_end(f, base, bytes);
+    free(base);
+    source.data = f->data, source.bytes = f->bytes;
+    if (harp_open_source(&model, &source, &err)) printf("%s\n", err.text), exit(2);
+    return model;
 }
 
-static void say_content(char *out, const char *content, int trim)
+static harp_role role_of(const cv_message *m)
 {
-    static const char blanks[] = " \t\n\r\f\v";
-    size_t skip = trim & 1 ? strspn(content, blanks) : 0, n = strlen(content + skip);
-    while ((trim & 2) && n && strchr(blanks, content[skip + n - 1])) n--;
-    strncat(out, content + skip, n);
+    if (!strcmp(m->role, "system")) return HARP_ROLE_SYSTEM;
+    return !strcmp(m->role, "user") ? HARP_ROLE_USER : HARP_ROLE_ASSISTANT;
 }
 
-static void say_system(char *out, const cv_meta *meta, const char *content)
+/* Messages' texts are spans without control tokens, one for each that is not empty, with nothing of the template. */
+static void check_spans(const harp_rendering *r, const harp_message *m, size_t count)
 {
-    say(out, meta, "chat.system.before");
-    say_content(out, content, meta_integer(meta, "chat.system.trim", 0));
-    say(out, meta, "chat.system.after");
-}
-
-/* out: zero-terminated and large enough. The system message, if any, is the first; the last message is the user's. */
-static void tell(const cv_meta *meta, const cv_message *m, size_t count, char *out)
-{
-    int last = meta_integer(meta, "chat.system.last", 0), system = !strcmp(m[0].role, "system");
-    int user_trim = meta_integer(meta, "chat.user.trim", 0), follows = system && !last;
-    say(out, meta, "chat.start");
-    if (system && !last) say_system(out, meta, m[0].content);
-    if (!system && meta_text(meta, "chat.system.absent")) {
-        say(out, meta, "chat.system.absent");
-        follows = 1;
+    size_t at = 0, i, k, n = 0;
+    for (i = 0; i < r->n_spans; at += r->spans[i++].bytes) {
+        char *span;
+        if (r->spans[i].flags) continue;
+        span = calloc(1, r->spans[i].bytes + 1);
+        if (!span) exit(2);
+        memcpy(span, r->text + at, r->spans[i].bytes);
+        for (k = 0; k < count && !strstr(m[k].text, span); k++) continue;
+        check(k < count, "a span of no message: %s", span);
+        free(span);
+        n++;
     }
-    for (size_t i = (size_t)system; i < count; i++) {
-        int first = i == (size_t)system, user = !strcmp(m[i].role, "user");
-        if (!user) {
-            say(out, meta, "chat.assistant.before");
-            say_content(out, m[i].content, meta_integer(meta, "chat.assistant.trim", 0));
-            say(out, meta, "chat.assistant.after");
-            continue;
-        }
-        say(out, meta, first && meta_text(meta, "chat.user.first") ? "chat.user.first" : "chat.user.before");
-        if (i + 1 == count && system && last) {
-            say_system(out, meta, m[0].content);
-            follows = 1;
-        }
-        say_content(out, m[i].content, follows ? meta_integer(meta, "chat.user.first.trim", user_trim) : user_trim);
-        say(out, meta, "chat.user.after");
-        follows = 0;
+    check(at == r->bytes && n == count && r->n_spans <= 2 * count + 1, "%d spans, %d bytes", (int)r->n_spans, (int)at);
+}
+
+/* What harp_render makes of a conversation and the table. */
+static char *tell(const cv_meta *meta, const cv_message *m, size_t count, unsigned flags)
+{
+    hf_file f;
+    harp_model *model = model_with(meta, &f);
+    harp_message messages[MAX_MESSAGES];
+    harp_span spans[2 * MAX_MESSAGES + 1];
+    harp_rendering r = {0};
+    harp_error err;
+    for (size_t i = 0; i < count; i++) {
+        messages[i].role = role_of(&m[i]), messages[i].text = m[i].content, messages[i].bytes = strlen(m[i].content);
     }
-    say(out, meta, meta_text(meta, "chat.assistant.prompt") ? "chat.assistant.prompt" : "chat.assistant.before");
+    check(harp_render(model, messages, count, flags, &r, &err) == HARP_ERR_MEMORY, "%s", err.text);
+    r.capacity = r.bytes, r.span_capacity = r.n_spans, r.spans = spans, r.text = calloc(1, r.bytes + 1);
+    if (!r.text || r.n_spans > 2 * MAX_MESSAGES + 1) exit(2);
+    check(harp_render(model, messages, count, flags, &r, &err) == HARP_OK, "%s", err.text);
+    check(r.flags == (meta_integer(meta, "chat.bos", 1) ? HARP_ENCODE_BOS : 0), "the begin token");
+    check_spans(&r, messages, count);
+    harp_close(model);
+    free(f.data);
+    return r.text;
 }
 
 /* ---- vectors ---- */
-
-enum { MAX_MESSAGES = 16 };
 
 typedef struct talk {
     cv_message messages[MAX_MESSAGES];
@@ -217,10 +234,8 @@ static void compare_table(const char *name, const char *jinja, const talk *t, co
         printf("  %s: no table: %s\n", name, err.text);
         check(status == 1, "%s: refused as malformed", name);
     } else {
-        char *out = calloc(1, 1 << 16);
-        if (!out) exit(2);
         const talk *which = meta_text(&meta, "chat.system.before") ? t : f;
-        tell(&meta, which->messages, which->count, out);
+        char *out = tell(&meta, which->messages, which->count, HARP_RENDER_ANSWER);
         if (meta_integer(&meta, "chat.bos", 0)) want = without_bos(want, specials->bos);
         check(!strcmp(out, want), "%s, by its table:\n  got  %s\n  want %s", name, out, want);
         free(out);
@@ -564,7 +579,16 @@ static const struct {
      NULL},
     {EACH "{% if m.role == 'user' %}<{{ m.content }}>{% endif %}" DONE, "assistant) changed, or not at all", NULL,
      NULL},
-    {EACH "<{{ m.content.split('</think>')[-1] }}>" DONE, NULL, "chat.marks", "</think>"},
+    {EACH "<{{ m.content.split('</think>')[-1] }}>" DONE, NULL, "chat.marks", "</think>"}, /* a user's message, too */
+    {EACH "<{{ m.content.split('</think>')[-1] }}>" DONE, NULL, "chat.thinking.end", "</think>"},
+    {EACH "<{{ m.content.split('~~')[-1].lstrip('\n') if m.role == 'assistant' and '~~' in m.content else m.content }}>"
+     DONE, NULL, "chat.thinking.end", "~~"},
+    {EACH "<{{ m.content.split('~~')[-1].lstrip('\n') if m.role == 'assistant' and '~~' in m.content else m.content }}>"
+     DONE, NULL, "chat.marks", NULL},
+    {EACH "<{{ m.content if m.role == 'user' else m.content.split('~~')[0] }}>" DONE, NULL, "chat.thinking.end", NULL},
+    {EACH "<{{ m.content if m.role == 'user' else m.content.split('~~')[-1].strip('x') }}>" DONE, NULL,
+     "chat.thinking.end", "~~"},
+    {EACH "<{{ m.content if m.role == 'user' else m.content.split('~~')[-1] | upper }}>" DONE, "changed", NULL, NULL},
     {EACH "<{{ m.content if 'x<y' not in m.content else '' }}{{ m.role == 'x' }}>" DONE ASK, NULL, "chat.marks",
      "x<y"},
     {EACH "<{% if not m.content.startswith('secret') %}{{ m.content }}{% endif %}>" DONE ASK,
@@ -587,6 +611,63 @@ static void test_tables(void)
               got ? got : "absent");
         cv_meta_free(&meta);
     }
+}
+
+/* ---- thinking ---- */
+
+/* Qwen3's template, without tools. */
+static const char qwen3[] =
+    "{%- if messages[0].role == 'system' %}{{- '<|im_start|>system\n' + messages[0].content + '<|im_end|>\n' }}"
+    "{%- endif %}\n"
+    "{%- set ns = namespace(multi_step_tool=true, last_query_index=messages|length - 1) %}\n"
+    "{%- for message in messages[::-1] %}\n    {%- set index = (messages|length - 1) - loop.index0 %}\n"
+    "    {%- if ns.multi_step_tool and message.role == \"user\" and not(message.content.startswith('<tool_response>') "
+    "and message.content.endswith('</tool_response>')) %}\n        {%- set ns.multi_step_tool = false %}\n"
+    "        {%- set ns.last_query_index = index %}\n    {%- endif %}\n{%- endfor %}\n"
+    "{%- for message in messages %}\n"
+    "    {%- if (message.role == \"user\") or (message.role == \"system\" and not loop.first) %}\n"
+    "        {{- '<|im_start|>' + message.role + '\n' + message.content + '<|im_end|>' + '\n' }}\n"
+    "    {%- elif message.role == \"assistant\" %}\n        {%- set content = message.content %}\n"
+    "        {%- set reasoning_content = '' %}\n        {%- if '</think>' in message.content %}\n"
+    "            {%- set content = message.content.split('</think>')[-1].lstrip('\n') %}\n"
+    "            {%- set reasoning_content = message.content.split('</think>')[0].rstrip('\n').split('<think>')[-1]"
+    ".lstrip('\n') %}\n        {%- endif %}\n        {%- if loop.index0 > ns.last_query_index %}\n"
+    "            {{- '<|im_start|>' + message.role + '\n<think>\n' + reasoning_content + '\n</think>\n\n' "
+    "+ content }}\n"
+    "        {%- else %}\n            {{- '<|im_start|>' + message.role + '\n' + content }}\n        {%- endif %}\n"
+    "        {{- '<|im_end|>\n' }}\n    {%- endif %}\n{%- endfor %}\n"
+    "{%- if add_generation_prompt %}{{- '<|im_start|>assistant\n' }}{%- endif %}";
+
+static const talk thoughtful = {
+    {{"user", "Why </think>?"},
+     {"assistant", "<think>\nHm.</think> no\n</think>\n\n\n  Because. \n"},
+     {"user", "And?"},
+     {"assistant", "Nothing"},
+     {"user", "So."}},
+    5,
+};
+
+static void test_thinking(void)
+{
+    static const char kept[] = "<think>\nHm.</think> no\n</think>\n\n\n  Because. \n<|im_end|>\n";
+    cv_meta meta = {NULL, 0, 0, 0};
+    cv_error err = {{0}};
+    char *want, *got;
+    check(cv_chat_table(qwen3, strlen(qwen3), &none, &meta, &err) == 0, "Qwen3: %s", err.text);
+    check(!strcmp(meta_text(&meta, "chat.thinking.end"), "</think>"), "Qwen3: the end of thinking");
+    check(meta_integer(&meta, "chat.thinking.trim", 0) == 1, "Qwen3: the newlines after thinking");
+    check(!meta_text(&meta, "chat.marks") || !strstr(meta_text(&meta, "chat.marks"), "think"), "Qwen3: a mark is left");
+    check(render(qwen3, strlen(qwen3), &thoughtful, &none, &want, &err) == 0, "Qwen3: %s", err.text);
+    got = tell(&meta, thoughtful.messages, thoughtful.count, HARP_RENDER_ANSWER);
+    check(!strcmp(got, want) && strstr(got, "assistant\n  Because. \n<|im_end|>"), "thinking left out:\n%s", got);
+    free(got);
+    got = tell(&meta, thoughtful.messages, thoughtful.count, HARP_RENDER_ANSWER | HARP_RENDER_THINKING);
+    check(strstr(got, kept) != NULL, "thinking kept: %s", got);
+    free(got);
+    got = tell(&meta, thoughtful.messages, 2, 0); /* nothing follows the last answer: it is not a former one */
+    check(strstr(got, kept) != NULL, "the last: %s", got);
+    free(got), free(want);
+    cv_meta_free(&meta);
 }
 
 /* ---- hostile templates: refused, and soon ---- */
@@ -726,6 +807,7 @@ int main(int argc, char **argv)
     const char *folder = argc > 1 ? argv[1] : "../shared/data/chat";
     test_evaluator();
     test_tables();
+    test_thinking();
     test_hostile();
     test_expensive();
     test_damage(folder);

@@ -88,7 +88,7 @@ static void faulty_free(void *user, void *block, size_t bytes)
 
 static size_t make_model(unsigned tokenizer, unsigned char *data)
 {
-    fz_shape s = {2, 4, 2, 6, 24, 20, 80, 64, 0, 0, 0, 0, 77, 0, 0};
+    fz_shape s = {2, 4, 2, 6, 24, 20, 80, 64, 0, 0, 0, 0, 77, 0, 0, 0};
     s.tokenizer = tokenizer;
     return fz_write_harp(&s, data, MODEL_BYTES);
 }

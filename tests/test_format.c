@@ -55,7 +55,7 @@ static void make_file_of(fz_shape s)
 
 static fz_shape shape_of(unsigned tokenizer)
 {
-    fz_shape s = {2, 4, 2, 6, 24, 20, 80, 64, 0, 0, 0, 0, 77, 0, 0}; /* 4 heads of 6, 2 of keys and values, untied */
+    fz_shape s = {2, 4, 2, 6, 24, 20, 80, 64, 0, 0, 0, 0, 77, 0, 0, 0}; /* 4 heads of 6, 2 of keys and values, untied */
     s.tokenizer = tokenizer;
     return s;
 }

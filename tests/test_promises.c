@@ -25,7 +25,7 @@ static int32_t prompt[PROMPT];
 static harp_model *make_model(unsigned tokenizer)
 {
     static unsigned char data[3][MODEL_BYTES];
-    fz_shape s = {2, 4, 2, 6, 24, 20, VOCAB, 64, 0, 0, 0, 0, 77, 0, 0};
+    fz_shape s = {2, 4, 2, 6, 24, 20, VOCAB, 64, 0, 0, 0, 0, 77, 0, 0, 0};
     harp_source source = harp_source_defaults();
     harp_model *m = NULL;
     harp_error err;

@@ -4,7 +4,7 @@
  *
  * A target that stops when its reader has taken the input misses half of what can go wrong: a file may be written that
  * the library refuses, or runs wrongly. So fz_convert goes all the way to a file, and fz_go_on opens it, verifies it,
- * runs eight tokens, and encodes and decodes a text made of the input. */
+ * runs eight tokens, renders conversations, and encodes and decodes a text made of the input. */
 #ifndef HARP_FUZZ_CONVERTED_H
 #define HARP_FUZZ_CONVERTED_H
 
@@ -15,6 +15,7 @@
 #include "../../harp.h"
 #include "../../tools/convert/tokenizer/tokenizer.h"
 #include "fuzz_file.h"
+#include "talk.h"
 
 enum { FZ_MOST_TEXT = 512, FZ_MOST_WEIGHTS = 1 << 22, FZ_MOST_MEMORY = 1 << 26, FZ_TOKENS = 8, FZ_CONTEXT = 16 };
 
@@ -253,12 +254,15 @@ static inline void fz_go_on(const uint8_t *data, size_t bytes)
     char text[FZ_MOST_TEXT + 1];
     harp_model *m = NULL;
     harp_error err;
+    harp_status talked;
     unsigned choice = bytes ? data[bytes / 2] : 0;
     size_t n = fz_text_of(data, bytes, text, FZ_MOST_TEXT);
     text[n] = 0;
     if (harp_open(&m, fz_out, &err) != HARP_OK || harp_verify(m, &err) != HARP_OK) fprintf(stderr, "%s\n", err.text);
     fz_expect(err.status == HARP_OK);
     fz_run_eight(m, choice);
+    talked = fz_talk(m);
+    fz_expect(talked == HARP_OK || talked == HARP_ERR_UNSUPPORTED); /* no table, or one that the library takes */
     if (harp_model_info(m).tokenizer) {
         fz_check_typed(m, text, n);
         fz_check_special(m, text, n);

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT OR Unlicense
  *
- * fuzz_harp.c - any byte string is opened or refused; what opens runs eight tokens with HARP on
+ * fuzz_harp.c - any byte string is opened or refused; what opens runs eight tokens with HARP on and renders conversations
  *
  * The input is a .harp file. It is tried as it is, and again with its size and checksum made right. */
 #define HARP_STATIC
 #include "../../harp_impl.c"
 #define FZ_HAS_MUTATOR 1
 #include "make_harp.h"
+#include "talk.h"
 
 size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t bytes, size_t most, unsigned seed)
 {
@@ -126,6 +127,7 @@ static void try_file(const uint8_t *data, size_t bytes, int with_reader)
     harp_verify(m, &err);
     run_tokens(m, bits);
     if (m->info.tokenizer) run_text(m);
+    fz_talk(m);
     harp_close(m);
     fz_expect(in_use == 0);
 }

@@ -15,6 +15,7 @@ typedef struct fz_shape {
     unsigned is_float;  /* matrices of floats */
     unsigned seed;
     unsigned layer_norm, norms_after; /* 1: LayerNorm; norms behind attention and feed-forward, not before them */
+    unsigned chat;                    /* 1: it has a table of roles */
 } fz_shape;
 
 /* A program for words, of two stages, and tables of form NFC, each for some of the byte-level tokenizers. */
@@ -53,6 +54,25 @@ static inline void fz_put_tokenizer(hf_file *f, const fz_shape *s)
     fz_put_more_tables(f, s);
 }
 
+static inline void fz_put_chat(hf_file *f)
+{
+    static const struct {
+        const char *key, *text;
+    } texts[] = {{"chat.start", "<s>"},           {"chat.system.before", "ab"},       {"chat.system.after", "\n"},
+                 {"chat.system.absent", "c"},     {"chat.user.before", "</s>a "},     {"chat.user.after", "\n"},
+                 {"chat.user.first", ""},         {"chat.assistant.before", "</s>b"}, {"chat.assistant.after", "<!>"},
+                 {"chat.assistant.prompt", "</s>b\n"}, {"chat.thinking.end", "</think>"}};
+    static const struct {
+        const char *key;
+        unsigned value;
+    } integers[] = {{"chat.bos", 1},       {"chat.system.last", 1},    {"chat.system.trim", 3},
+                    {"chat.user.trim", 1}, {"chat.assistant.trim", 2}, {"chat.user.first.trim", 0},
+                    {"chat.thinking.trim", 1}};
+    size_t i;
+    for (i = 0; i < sizeof texts / sizeof *texts; i++) hf_text(f, texts[i].key, texts[i].text);
+    for (i = 0; i < sizeof integers / sizeof *integers; i++) hf_integer(f, integers[i].key, integers[i].value);
+}
+
 static inline void fz_put_metadata(hf_file *f, const fz_shape *s)
 {
     uint32_t ends[2] = {2, 0};
@@ -67,6 +87,7 @@ static inline void fz_put_metadata(hf_file *f, const fz_shape *s)
     if (s->vocab > 1) hf_integer(f, "bos_token", 1);
     if (s->vocab > 2) hf_table(f, "end_tokens", ends, 1);
     fz_put_tokenizer(f, s);
+    if (s->chat) fz_put_chat(f);
 }
 
 /* ---- tensors ---- */
@@ -175,8 +196,8 @@ static inline size_t fz_write_harp(const fz_shape *s, uint8_t *data, size_t capa
 
 static inline fz_shape fz_small_shape(unsigned seed)
 {
-    fz_shape s = {1, 2, 1, 4, 8, 12, 64, 64, 0, 1, 1, 0, 0, 0, 0};
-    s.seed = seed;
+    fz_shape s = {1, 2, 1, 4, 8, 12, 64, 64, 0, 1, 1, 0, 0, 0, 0, 0};
+    s.seed = seed, s.chat = seed % 2;
     s.layers = 1 + seed % 2, s.tokenizer = seed / 2 % 3, s.tied = seed / 6 % 2, s.is_float = seed % 7 == 3;
     s.kv_heads = 1 + seed / 12 % 2, s.window = seed % 5 == 4 ? 5 : 0, s.head_dim = seed % 11 == 6 ? 18 : 4;
     s.hidden = 8 + seed % 3 * 13, s.vocab = 48 + seed % 40;

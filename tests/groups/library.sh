@@ -13,6 +13,8 @@ if [ "$all" = all ]; then
     run "models under ASan and UBSan" under "$sanitized -O1" tests/test_models.c $F
     run "failures and wrong calls, sanitized" under "$sanitized -O1 -fsanitize=float-cast-overflow -DHARP_NO_SIMD" \
         tests/test_faults.c $W
+    run "conversations under ASan and UBSan" under "$sanitized -O1 -DHARP_NO_SIMD" \
+        "tests/test_conversation.c harp_impl.c" examples/demo/demo.harp
     run "threads under TSan" under "gcc -std=c99 -g1 -O2 -fsanitize=thread" "tests/test_threads.c harp_impl.c" \
         $F/llama_gqa/model.harp
     run "a long conversation under ASan" under "gcc -std=c99 -g1 -O1 -fsanitize=address -DHARP_NO_SIMD" \
@@ -33,6 +35,7 @@ run "failures and wrong calls" $B/test_faults $W
 run "failures and wrong calls, stdio" $B/test_faults_stdio $W
 run "tokenizer, demo model" $B/test_tokenizer -n $([ "$all" = all ] && echo 100000 || echo 5000) demo=examples/demo/demo.harp
 run "words and form NFC" $B/test_words $B/harp-convert $W
+run "conversations" $B/test_conversation examples/demo/demo.harp
 run "format" $B/test_format
 run "decoders" $B/test_decoders same $F/llama_gqa/model.harp
 for m in $models; do

@@ -145,7 +145,7 @@ static const struct {
                  {"system.before", 0},   {"system.after", 0},    {"system.absent", 0},    {"system.last", 1},
                  {"system.trim", 3},     {"user.before", 0},     {"user.after", 0},       {"user.first", 0},
                  {"user.first.trim", 3}, {"user.trim", 3},       {"assistant.before", 0}, {"assistant.after", 0},
-                 {"assistant.prompt", 0}, {"assistant.trim", 3}};
+                 {"assistant.prompt", 0}, {"assistant.trim", 3},  {"thinking.end", 0},     {"thinking.trim", 1}};
 enum { N_CHAT_KEYS = sizeof chat_keys / sizeof *chat_keys };
 
 /* Yes and no are flags, too. -1: none of what is wanted. */

@@ -6,51 +6,13 @@
  * whose contents are unique marks and looking at what stands between the marks, and it is proved by running it on more
  * conversations and comparing every byte. A template whose text the table cannot express is refused with the reason.
  *
- * THE TABLE. Texts (a key that is absent is an empty text, unless said otherwise):
+ * The table, and how a conversation is written by it, is described where it is read: harp_impl.c, [CH10],
+ * "Conversations". One text tells where the proof ends:
  *
- *   chat.start              begins the conversation, after the BOS token
- *   chat.system.before      around the content of the system message. Absent: the model has no system role, and a
- *   chat.system.after       system message must be refused, or put into a user message by somebody who wants that
- *   chat.system.absent      stands in place of before + content + after when there is no system message
- *   chat.user.before        around the content of a user message
- *   chat.user.after
- *   chat.user.first         present, even if empty: replaces chat.user.before of the first user message
- *   chat.assistant.before   around the content of an assistant message
- *   chat.assistant.after
- *   chat.assistant.prompt   present, even if empty: replaces chat.assistant.before where the model is to begin to speak
+ *   chat.marks    texts, one per line, that the template looks for in messages: a message with one of them is changed,
+ *                 and the table does not say so. Absent: none was found
  *
- * and integers (absent: 0):
- *
- *   chat.bos                1: the conversation begins with the BOS token, 0: it does not. Absent: not known, because
- *                           the tokenizer named no BOS token
- *   chat.system.last        1: the system message does not stand before the first user message, but inside the last
- *                           one, between chat.user.before and the content
- *   chat.system.trim        white space is removed from the content: 1 before it, 2 after it, 3 on both sides
- *   chat.user.trim
- *   chat.assistant.trim
- *   chat.user.first.trim    replaces chat.user.trim for the one user message that directly follows a system text (a
- *                           system message or chat.system.absent); absent: chat.user.trim holds for it too
- *
- * and one text that tells where the proof ends:
- *
- *   chat.marks              texts, one on a line, that the template looks for in contents: a content with one of them,
- *                           for example "</think>", is changed, and the table does not say so. Absent: none was found
- *
- * A conversation is an optional system message, then user and assistant messages in turn, beginning with a user. Up to
- * the point where the model speaks, its text is
- *
- *   start
- *   system message, unless last:  system.before content system.after;  without one:  system.absent
- *   each user message:            user.before (the first: user.first)
- *                                 the last, if system.last and there is a system message: system.before content
- *                                 system.after
- *                                 content user.after
- *   each assistant message:       assistant.before content assistant.after
- *   assistant.prompt, or if that is absent assistant.before
- *
- * An empty system message is none. The texts hold special tokens by name; contents never do. Where two texts of the
- * table meet, the border between them is a matter of taste: they are to be joined before they are tokenized. Contents
- * are sampled: a template that looks at their length, say, is seen through only as far as the samples go. */
+ * Messages are sampled: what a template does depending on their length, say, is seen only as far as the samples go. */
 #include "roles.h"
 #include "text.h"
 
@@ -59,12 +21,15 @@
 #include <string.h>
 
 enum { MAX_TURNS = 4, MAX_MESSAGES = 2 * MAX_TURNS, MAX_CONTENT = 1024, MAX_KEPT = 8, MAX_MARKS = 24 };
+enum { MAX_THINKING = 64 }; /* bytes, as harp_render has it */
 
 typedef struct table {
     cv_text start, system_before, system_after, system_absent, user_before, user_after, user_first;
     cv_text assistant_before, assistant_after, assistant_prompt;
     int has_system, has_absent, has_first, has_prompt, last, bos;
     int system_trim, user_trim, assistant_trim, first_trim;
+    cv_text thinking; /* the text that ends it; data NULL: none */
+    int thinking_trim;
 } table;
 
 typedef struct work {
@@ -400,15 +365,15 @@ static void add(buffer *b, cv_text p)
 
 static const cv_text blanks = {" \t\n\v\f\r", 6};
 
-static void add_content(buffer *b, const char *content, int trim)
+static void add_content(buffer *b, cv_text content, int trim)
 {
-    add(b, text_strip(text_of(content), blanks, trim));
+    add(b, text_strip(content, blanks, trim));
 }
 
 static void add_system(const table *t, const char *content, buffer *b)
 {
     add(b, t->system_before);
-    add_content(b, content, t->system_trim);
+    add_content(b, text_of(content), t->system_trim);
     add(b, t->system_after);
 }
 
@@ -418,11 +383,22 @@ static void add_user(const table *t, const probe *p, size_t user, buffer *b)
     int follows = here || (!t->last && !user && (p->system || t->has_absent));
     add(b, !user && t->has_first ? t->user_first : t->user_before);
     if (here) add_system(t, p->contents[0], b);
-    add_content(b, p->contents[(p->system != 0) + 2 * user], follows ? t->first_trim : t->user_trim);
+    add_content(b, text_of(p->contents[(p->system != 0) + 2 * user]), follows ? t->first_trim : t->user_trim);
     add(b, t->user_after);
 }
 
-/* The text of a conversation according to the table, as the comment at the top says. */
+/* A former answer: what follows the last text that ends thinking. */
+static cv_text answer_of(const table *t, cv_text content)
+{
+    size_t at = 0, last = content.bytes;
+    if (!t->thinking.data) return content;
+    for (; (at = text_find(content, t->thinking, at)) < content.bytes; at++) last = at;
+    if (last == content.bytes) return content;
+    content = text_after(content, last + t->thinking.bytes);
+    return t->thinking_trim ? text_strip(content, (cv_text){"\n", 1}, TEXT_LEFT) : content;
+}
+
+/* The text of a conversation according to the table. */
 static void tell(const table *t, const probe *p, buffer *b)
 {
     add(b, t->start);
@@ -432,7 +408,7 @@ static void tell(const table *t, const probe *p, buffer *b)
         add_user(t, p, user, b);
         if (user + 1 == p->users) break;
         add(b, t->assistant_before);
-        add_content(b, p->contents[(p->system != 0) + 2 * user + 1], t->assistant_trim);
+        add_content(b, answer_of(t, text_of(p->contents[(p->system != 0) + 2 * user + 1])), t->assistant_trim);
         add(b, t->assistant_after);
     }
     add(b, t->has_prompt ? t->assistant_prompt : t->assistant_before);
@@ -516,10 +492,42 @@ static int is_special(work *w, cv_text mark)
     return status < 0 ? -1 : status != 0;
 }
 
+/* Does the table hold for answers with thinking that ends with the mark? 1, 0, or -1 with err. */
+static int is_thinking(work *w, cv_text mark)
+{
+    static const char *const formats[] = {"<think>\nthought %d\n%.*s\n\nanswer %d%.*s", "thought %d%.*s answer %d",
+                                          "thought %d%.*s\n \n%d\n%.*s\n\nanswer "};
+    probe p;
+    int n = (int)mark.bytes, status = 0;
+    for (int i = 0; !status && i < 6; i++) {
+        int ends = i / 2 == 2; /* twice */
+        make_probe(w, &p, i % 2 && w->t.has_system, 5, PLAIN);
+        for (size_t k = p.count - 4; k < p.count; k += 2) {
+            snprintf(p.contents[k], MAX_CONTENT, formats[i / 2], (int)k, n, mark.data, (int)k, ends ? n : 0, mark.data);
+        }
+        status = prove_one(w, &p, PLAIN);
+    }
+    return status < 0 ? -1 : !status;
+}
+
+/* Tries every mark as the end of thinking, with the newlines that follow left out or not. */
+static int find_thinking(work *w, const cv_text *found, size_t count)
+{
+    for (size_t i = 0; i < 2 * count; i++) {
+        w->t.thinking = found[i / 2], w->t.thinking_trim = i % 2 == 0;
+        if (found[i / 2].bytes == 0 || found[i / 2].bytes > MAX_THINKING) continue;
+        int is = is_thinking(w, found[i / 2]);
+        if (is) return is < 0 ? -1 : 0;
+    }
+    w->t.thinking.data = NULL, w->t.thinking_trim = 0;
+    return 0;
+}
+
 static int find_marks(work *w)
 {
     cv_text found[MAX_MARKS];
     size_t count = cv_template_marks(w->parsed, found, MAX_MARKS);
+    if (find_thinking(w, found, count) < 0) return -1;
     for (size_t i = 0; i < count; i++) {
         if (!text_strip(found[i], blanks, TEXT_BOTH).bytes || found[i].bytes > MAX_CONTENT / 4) continue;
         int special = is_special(w, found[i]);
@@ -570,6 +578,8 @@ static int write_table(const work *w, cv_meta *meta)
         {"chat.user.trim", NULL, t->user_trim, t->user_trim},
         {"chat.user.first.trim", NULL, follows, t->first_trim},
         {"chat.assistant.trim", NULL, t->assistant_trim, t->assistant_trim},
+        {"chat.thinking.end", &t->thinking, t->thinking.data != NULL, 0},
+        {"chat.thinking.trim", NULL, t->thinking_trim, t->thinking_trim},
     };
     for (size_t i = 0; !status && i < sizeof entries / sizeof *entries; i++) {
         const cv_text *p = entries[i].text;
