@@ -1,12 +1,8 @@
 /* chat.c - a conversation in the model's own format
  *
- * The model file tells in a table (metadata chat.*) what stands before and after the message of each role. For each
- * turn the whole conversation is written out by that table and turned into tokens; as far as the session holds the same
- * tokens already, they stay computed, and only the rest is fed. So the format is kept to the letter whatever happened
- * before: an answer that was stopped, an end token that the format does not want, a system text that moves.
- *
- * The table's texts name control tokens ("<|im_end|>"); what people type never becomes one, whatever it looks like.
- * harp_encode_spans turns both kinds of text, joined, into tokens.
+ * For each turn the whole conversation is written out by harp_render and turned into tokens; as far as the session holds
+ * the same tokens already, they stay computed, and only the rest is fed. So the format is kept to the letter whatever
+ * happened before: an answer that was stopped, an end token that the format does not want, a system text that moves.
  *
  * Ctrl-C stops the answer, not the program; unless nobody types: then it ends the program.
  */
@@ -28,14 +24,19 @@ typedef struct chat {
     int32_t limit;      /* tokens an answer                                                */
     message *messages;  /* [n_messages], user and assistant in turn                        */
     size_t n_messages;
-    blob written;       /* the conversation as text                                        */
-    harp_span *spans;   /* [n_spans] which of it may hold control tokens                    */
-    size_t n_spans;
+    harp_rendering written; /* the conversation as text                                    */
     ids tokens;         /* the conversation as tokens                                      */
     blob answer;        /* text of the answer so far                                       */
 } chat;
 
 /* ---- Texts ---- */
+
+static harp_message as_message(harp_role role, const blob *text)
+{
+    harp_message m;
+    m.role = role, m.text = text->data, m.bytes = text->bytes;
+    return m;
+}
 
 static int append(blob *to, const char *text, size_t bytes)
 {
@@ -47,99 +48,48 @@ static int append(blob *to, const char *text, size_t bytes)
     return EXIT_FINE;
 }
 
-static int has_key(const chat *c, const char *key, harp_meta *meta)
-{
-    return harp_meta_find(c->engine.model, key, meta);
-}
-
-/* An integer of the table; `otherwise` where it is absent. */
-static int table_integer(const chat *c, const char *key, int otherwise)
-{
-    harp_meta meta;
-    return has_key(c, key, &meta) && meta.type == HARP_META_INTEGER ? (int)meta.integer : otherwise;
-}
-
 /* ---- Writing the conversation out ---- */
 
-static int write_span(chat *c, const char *text, size_t bytes, unsigned flags)
+/* The system message, if there is one, and all others. */
+static void list_messages(const chat *c, harp_message *list)
 {
-    harp_span *grown = realloc(c->spans, (c->n_spans + 1) * sizeof *grown);
-    if (!grown) return complain("there is not enough memory");
-    c->spans = grown;
-    grown[c->n_spans].bytes = bytes, grown[c->n_spans].flags = flags;
-    c->n_spans++;
-    return append(&c->written, text, bytes);
+    size_t i;
+    if (c->system.bytes) *list++ = as_message(HARP_ROLE_SYSTEM, &c->system);
+    for (i = 0; i < c->n_messages; i++)
+        *list++ = as_message(c->messages[i].is_user ? HARP_ROLE_USER : HARP_ROLE_ASSISTANT, &c->messages[i].text);
 }
 
-static int write_key(chat *c, const char *key)
+/* The conversation as text, up to where the model speaks: first it is asked how large that is. */
+static int render(chat *c, const harp_message *list, size_t n)
 {
-    harp_meta meta;
-    if (!has_key(c, key, &meta) || meta.type != HARP_META_TEXT) return EXIT_FINE;
-    return write_span(c, meta.data, meta.bytes, HARP_ENCODE_SPECIAL);
+    harp_rendering *w = &c->written;
+    harp_error err;
+    harp_status status = harp_render(c->engine.model, list, n, HARP_RENDER_ANSWER, w, &err);
+    if (status == HARP_ERR_MEMORY) {
+        char *text = realloc(w->text, w->bytes);
+        harp_span *spans = realloc(w->spans, w->n_spans * sizeof *spans);
+        if (text) w->text = text, w->capacity = w->bytes;
+        if (spans) w->spans = spans, w->span_capacity = w->n_spans;
+        if (!text || !spans) return complain("there is not enough memory");
+        status = harp_render(c->engine.model, list, n, HARP_RENDER_ANSWER, w, &err);
+    }
+    return status ? complain("%s", err.text) : EXIT_FINE;
 }
 
-enum { TRIM_LEFT = 1, TRIM_RIGHT = 2 };
-
-static int is_blank(char x)
-{
-    return x == ' ' || (x >= '\t' && x <= '\r');
-}
-
-static int write_content(chat *c, const blob *text, int trim)
-{
-    size_t from = 0, to = text->bytes;
-    while (trim & TRIM_LEFT && from < to && is_blank(text->data[from])) from++;
-    while (trim & TRIM_RIGHT && to > from && is_blank(text->data[to - 1])) to--;
-    return write_span(c, text->data + from, to - from, 0);
-}
-
-static int write_system(chat *c)
-{
-    return write_key(c, "chat.system.before") || write_content(c, &c->system, table_integer(c, "chat.system.trim", 0))
-           || write_key(c, "chat.system.after");
-}
-
-static int write_user(chat *c, size_t i)
-{
-    harp_meta meta;
-    int with_system = c->system.bytes > 0, inside = table_integer(c, "chat.system.last", 0) && with_system;
-    int is_first = i == 0, is_last = i + 1 == c->n_messages, trim = table_integer(c, "chat.user.trim", 0);
-    int follows_system = inside ? is_last : is_first && (with_system || has_key(c, "chat.system.absent", &meta));
-    if (follows_system) trim = table_integer(c, "chat.user.first.trim", trim);
-    return write_key(c, is_first && has_key(c, "chat.user.first", &meta) ? "chat.user.first" : "chat.user.before")
-           || (inside && is_last && write_system(c)) || write_content(c, &c->messages[i].text, trim)
-           || write_key(c, "chat.user.after");
-}
-
-static int write_assistant(chat *c, size_t i)
-{
-    return write_key(c, "chat.assistant.before")
-           || write_content(c, &c->messages[i].text, table_integer(c, "chat.assistant.trim", 0))
-           || write_key(c, "chat.assistant.after");
-}
-
-static int write_beginning(chat *c)
-{
-    if (write_key(c, "chat.start")) return EXIT_FAILED;
-    if (c->system.bytes == 0) return write_key(c, "chat.system.absent");
-    return table_integer(c, "chat.system.last", 0) ? EXIT_FINE : write_system(c);
-}
-
-/* The whole conversation, up to where the model speaks, into c->tokens. */
+/* The whole conversation into c->tokens. */
 static int write_conversation(chat *c)
 {
-    harp_meta meta;
-    int has_prompt = has_key(c, "chat.assistant.prompt", &meta), status;
-    unsigned flags = table_integer(c, "chat.bos", 1) ? HARP_ENCODE_BOS : 0u;
-    size_t i;
-    c->tokens.n = 0, c->written.bytes = 0, c->n_spans = 0;
-    status = write_beginning(c);
-    for (i = 0; i < c->n_messages && status == EXIT_FINE; i++)
-        status = c->messages[i].is_user ? write_user(c, i) : write_assistant(c, i);
-    if (status == EXIT_FINE) status = write_key(c, has_prompt ? "chat.assistant.prompt" : "chat.assistant.before");
+    size_t n = c->n_messages + (c->system.bytes > 0);
+    harp_message *list = malloc(n * sizeof *list);
+    const harp_rendering *w = &c->written;
+    int status;
+    if (!list) return complain("there is not enough memory");
+    list_messages(c, list);
+    status = render(c, list, n);
+    free(list);
+    c->tokens.n = 0;
     if (status) return status;
-    return ids_encode_spans(&c->tokens, c->engine.model, c->written.data, c->written.bytes, c->spans, c->n_spans,
-                            flags);
+    return ids_encode_spans(&c->tokens, c->engine.model, w->text, w->bytes, w->spans, w->n_spans, w->flags);
 }
 
 /* ---- One turn ---- */
@@ -265,16 +215,20 @@ static int converse(chat *c)
 
 /* ---- Beginning and end ---- */
 
-static int check_table(const chat *c, const options *o)
+static int check_format(const chat *c, const options *o)
 {
-    harp_meta meta;
+    static const harp_message any[] = {{HARP_ROLE_SYSTEM, "x", 1}, {HARP_ROLE_USER, "x", 1}};
+    harp_rendering none;
+    harp_error err;
+    int has_system = o->system != NULL;
+    harp_status status;
     if (engine_check_text(&c->engine)) return EXIT_FAILED;
-    if (!has_key(c, "chat.user.before", &meta) && !has_key(c, "chat.user.after", &meta)
-        && !has_key(c, "chat.assistant.before", &meta))
-        return complain("this model has no chat format (metadata chat.*); `harp run` continues texts");
-    if (o->system && !has_key(c, "chat.system.before", &meta))
-        return complain("--system: this model's chat format has no system role");
-    return EXIT_FINE;
+    memset(&none, 0, sizeof none);
+    status = harp_render(c->engine.model, any + 1, 1, 0, &none, &err);
+    if (status == HARP_ERR_UNSUPPORTED) return complain("%s; `harp run` continues texts", err.text);
+    if (status == HARP_ERR_MEMORY && has_system) status = harp_render(c->engine.model, any, 2, 0, &none, &err);
+    if (status == HARP_ERR_UNSUPPORTED) return complain("--system: %s", err.text);
+    return status == HARP_ERR_MEMORY ? EXIT_FINE : complain("%s", err.text); /* it has a size, and there was no room */
 }
 
 static int open_chat(chat *c, const options *o)
@@ -283,7 +237,7 @@ static int open_chat(chat *c, const options *o)
     c->limit = o->n < 0 ? INT32_MAX : o->n;
     c->show.position = -1;
     c->is_typed = host_is_terminal(stdin);
-    if (engine_open_model(&c->engine, o) || check_table(c, o)) return EXIT_FAILED;
+    if (engine_open_model(&c->engine, o) || check_format(c, o)) return EXIT_FAILED;
     c->engine.cancel = show_cancel, c->engine.cancel_user = &c->show;
     if (engine_set_params(&c->engine, o)) return EXIT_FAILED;
     if (o->system && append(&c->system, o->system, strlen(o->system))) return EXIT_FAILED;
@@ -306,7 +260,7 @@ int command_chat(const options *o)
     }
     drop_messages(&c, 0);
     free(c.messages), free(c.tokens.list);
-    free(c.system.data), free(c.written.data), free(c.spans), free(c.answer.data);
+    free(c.system.data), free(c.written.text), free(c.written.spans), free(c.answer.data);
     engine_close(&c.engine);
     return status;
 }
