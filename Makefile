@@ -45,6 +45,8 @@ PROGRAMS = \
 	harp-bench \
 	harp-eval \
 	hello \
+	chat \
+	classify \
 	own_measure \
 	no_malloc
 
@@ -91,7 +93,9 @@ COMMAND = $(wildcard examples/harp/*.c)
 $(B)/harp$(E): $(COMMAND) examples/harp/cli.h $(GROUND) $(B)/harp_impl.o
 	$(LINK) $(COMMAND) $(GROUND) $(B)/harp_impl.o -o $@ $(LIBS)
 
-$(B)/hello$(E) $(B)/own_measure$(E): $(B)/%$(E): examples/%.c $(B)/harp_impl.o
+SMALL = hello chat classify own_measure
+
+$(SMALL:%=$(B)/%$(E)): $(B)/%$(E): examples/%.c $(B)/harp_impl.o
 	$(LINK) $< $(B)/harp_impl.o -o $@ $(LIBS)
 
 $(B)/no_malloc$(E): examples/no_malloc.c harp.h harp_impl.c

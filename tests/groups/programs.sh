@@ -5,6 +5,22 @@ benchmark_under_sanitizers() {
     $sanitized -O1 examples/bench/*.c tools/convert/ground/*.c tools/convert/model/*.c tools/convert/file/*.c \
         $B/harp_impl.o -o $W/harp-bench -lm -pthread && sh tests/test_bench.sh $W
 }
+# The small examples, on the demo model: an answer is the same whatever is asked later, and another after another turn;
+# examples of two kinds are told apart.
+small_examples() {
+    demo=examples/demo/demo.harp
+    ask() { printf '%s\n' "$@" | $B/chat $demo; }
+    ask "What is 3 plus 4?" > $W/first && ask "What is 3 plus 4?" "And 5 plus 1?" > $W/both || return 1
+    ask "Who is Anna?" "And 5 plus 1?" > $W/other && ask "And 5 plus 1?" > $W/alone || return 1
+    head -c "$(wc -c < $W/first)" $W/both | cmp - $W/first || return 1
+    after() { tail -c +"$(($(ask "$1" | wc -c) + 1))" "$2"; }
+    [ "$(after "What is 3 plus 4?" $W/both)" != "$(cat $W/alone)" ] && [ -s $W/other ] || return 1
+    kinds() { $B/classify $demo "$1" "sum=What is 3 plus 4?" "story=One day, Anna went to the park."; }
+    kinds "What is 9 minus 2?" | grep -q '^sum 0\.' && kinds "Tom had a red ball." | grep -q '^story 0\.' || return 1
+    $B/chat $W/nothing < /dev/null 2> $W/said && return 1
+    $B/classify $demo 2>> $W/said && return 1
+    grep -q 'cannot open' $W/said && grep -q usage $W/said && echo $one
+}
 view_in_browser() {
     has node || return 0
     chromium=$(command -v chromium || command -v chromium-browser || command -v google-chrome)
@@ -26,6 +42,7 @@ if [ "$all" = all ]; then
 fi
 run "command line, demo model" sh tests/test_cli.sh $B examples/demo/demo.harp
 run "command line" sh tests/test_cli.sh $B $F/llama_gqa/model.harp
+run "small examples" small_examples
 run "benchmark" sh tests/test_bench.sh $B
 run "evaluation, decoders, view" sh tests/test_eval.sh $B
 run "evaluation: parts" $B/test_eval $B
