@@ -702,6 +702,44 @@ static void test_why_it_ended(const harp_model *m)
     harp_session_close(s);
 }
 
+static int ends_with(const harp_session *s, int32_t n, int32_t token)
+{
+    int32_t held = 0;
+    const int32_t *tokens = harp_tokens(s, &held);
+    return held == n && tokens[n - 1] == token;
+}
+
+/* What the session holds, by why it ended. */
+static void test_what_is_left(const harp_model *m)
+{
+    static const char *const be[] = {"be"};
+    int32_t say[6], n = 0, k;
+    speech x;
+    harp_session *s;
+    say[0] = token_of(m, "a"), say[1] = token_of(m, "b"), say[2] = token_of(m, "e"), say[3] = say[0];
+    say[4] = m->info.end[0], say[5] = say[1];
+    s = open_speech(m, &x, say, 6, be);
+    harp_tokens(s, &n);
+    CHECK(harp_generate(s, NULL, 1, hear, &x, NULL) == HARP_OK && harp_generate_end(s) == HARP_END_LENGTH);
+    CHECK(ends_with(s, n + 1, say[0]));
+    CHECK(harp_generate(s, NULL, 9, hear, &x, NULL) == HARP_OK && harp_generate_end(s) == HARP_END_STOP);
+    CHECK(ends_with(s, n + 3, say[2]) && strcmp(x.text, "a") == 0); /* the stop text is in the session, and not shown */
+    x.stop_at = 4;
+    CHECK(harp_generate(s, NULL, 9, hear, &x, NULL) == HARP_OK && harp_generate_end(s) == HARP_END_CALLBACK);
+    CHECK(ends_with(s, n + 4, say[3]));
+    CHECK(harp_generate(s, NULL, 9, hear, &x, NULL) == HARP_OK && harp_generate_end(s) == HARP_END_TOKEN);
+    CHECK(ends_with(s, n + 5, m->info.end[0]));
+    x.cancel_at = 6; /* a step is complete, the next is cancelled */
+    CHECK(harp_generate(s, "a", 9, hear, &x, NULL) == HARP_ERR_CANCELLED && harp_generate_end(s) == HARP_END_CANCELLED);
+    CHECK(harp_tokens(s, &k) && k == n + 5 + 1 + 1 && ends_with(s, k, say[5]));
+    CHECK(harp_generate(s, "aaaa", 9, hear, &x, NULL) == HARP_ERR_CANCELLED); /* the prompt itself */
+    CHECK(ends_with(s, k, say[5]) && harp_generate_end(s) == HARP_END_CANCELLED);
+    x.cancel_at = 0;
+    CHECK(harp_generate(s, "a", 9, hear, &x, NULL) == HARP_ERR_ARGUMENT && harp_generate_end(s) == HARP_END_ERROR);
+    CHECK(ends_with(s, k + 1, say[0])); /* all is forbidden: no step, but the prompt */
+    harp_session_close(s);
+}
+
 /* ---- what a session says of itself ---- */
 
 static void test_facts(const harp_model *m)
@@ -904,6 +942,7 @@ int main(void)
     test_characters_across_calls(words);
     test_held_text_survives(words);
     test_why_it_ended(words);
+    test_what_is_left(words);
     test_facts(wordless);
     test_reframe_from_back(wordless);
     test_stop_texts_by_content(words);
