@@ -44,17 +44,18 @@
  * WHAT YOU CAN RELY ON
  *   - Errors are values. No call exits, aborts, asserts on input or prints. Every call that can fail returns a
  *     harp_status and, if you pass a harp_error, a sentence that says what was wrong and where. A failed call leaves
- *     the session's tokens, and so all results to come, as they were.
- *   - Files are hostile until checked. Any byte string opens or is refused, in bounded time and memory.
+ *     the session's tokens, and so all later results, as they were.
+ *   - Files are not trusted. Any byte string opens or is refused, in bounded time and memory.
  *   - The same bits everywhere. Model, tokens, parameters and seed determine every logit bit, whatever the
  *     machine, instruction set, thread count, batch size or schedule. Builds that cannot keep this (-ffast-math, x87,
  *     clang's -ffp-contract=fast) are refused when compiled or, where only a run can tell, by harp_open and
- *     harp_session_open. Each thread has a floating-point mode; calls that compute on a thread that flushes tiny
- *     numbers to zero or does not round to nearest are refused with HARP_ERR_BUILD, those of your parallel function
- *     included. (Linking a program with -ffast-math can set that mode.) harp_entropy, harp_logprob and harp_top cannot
- *     say so and compute as it is.
- *   - Memory is planned. Ask for a session's need beforehand, hand the block in if you like; after
- *     harp_session_open nothing is allocated, harp_encode's working memory excepted (it is released before it returns).
+ *     harp_session_open. Each thread has a floating-point mode. On a thread that flushes tiny numbers to zero or does
+ *     not round to nearest, calls that compute fail with HARP_ERR_BUILD; so they do if such a thread runs a task of
+ *     your parallel function. (Linking a program with -ffast-math can set that mode.) harp_entropy, harp_logprob and
+ *     harp_top cannot report it: they compute in the mode that they find.
+ *   - Memory is planned. harp_session_memory tells what a session needs, and you may provide the block. After
+ *     harp_session_open nothing is allocated except the working memory of harp_encode, which frees it before it
+ *     returns.
  *   - No writable globals. A model is read-only and may be shared by any number of sessions and threads; a session
  *     belongs to one thread at a time.
  *
@@ -63,13 +64,14 @@
  *   HARP_NO_STDIO    no FILE: models come from memory, a mapping or a reader of yours
  *   HARP_NO_MMAP     files are read, never mapped
  *   HARP_NO_MALLOC   no malloc: every call needs a block or an allocator of yours
- *   HARP_NO_THREADS  no threads of harp's own: parts are run by your parallel function, or one after another
- *   HARP_NO_CLOCK    no clock: the schedule "auto" goes by counting
- *   HARP_NO_SIMD     plain C only, where others have vector instructions
- *   HARP_IMPL_FILE   "harp_impl.c", under another name if you gave it one: the file includes itself
+ *   HARP_NO_THREADS  no threads of harp's own: your parallel function runs the parts, or they run one after another
+ *   HARP_NO_CLOCK    no clock: the schedule "auto" assumes what a pass costs instead of measuring it
+ *   HARP_NO_SIMD     no vector instructions: plain C
+ *   HARP_IMPL_FILE   the name of harp_impl.c, if you renamed it: the file includes itself
  *
  * SHAPES are written [rows][columns], last index fastest. Tokens and positions are int32_t, sizes in bytes size_t.
- * Structures may grow between versions; harp_defaults() fills them, and source stays compatible.
+ * Structures may grow in a new minor version. Get them from harp_defaults() and its like, and your source stays
+ * compatible; a program that was compiled with another version's header is refused (harp_stamp).
  *
  * [Leviathan, Kalman, Matias 2023] Fast Inference from Transformers via Speculative Decoding. arXiv 2211.17192.
  * [Storai and Hwang 2025] HARP: Hesitation-Aware Reframing in Transformer Inference Pass. NAACL 2025, arXiv 2412.07282.
@@ -103,8 +105,8 @@ extern "C" {
 
 typedef enum harp_status {
     HARP_OK = 0,
-    HARP_ERR_ARGUMENT,    /* a NULL, a value out of range, parameters not made by harp_defaults()          */
-    HARP_ERR_MEMORY,      /* the allocator returned NULL, or an array or block handed in is too small      */
+    HARP_ERR_ARGUMENT,    /* a NULL, a value out of range, a structure of another harp.h (harp_stamp)      */
+    HARP_ERR_MEMORY,      /* the allocator returned NULL, or an array or block of yours is too small       */
     HARP_ERR_IO,          /* a file could not be opened or read                                            */
     HARP_ERR_FORMAT,      /* not a .harp file or a saved session, or a damaged one                         */
     HARP_ERR_UNSUPPORTED, /* a file, an instruction set or a use that this version or machine does not run */
@@ -114,7 +116,8 @@ typedef enum harp_status {
     HARP_ERR_BUILD        /* this build or thread cannot compute as defined ("the same bits everywhere")   */
 } harp_status;
 
-/* Filled by every call that takes one; on success status is HARP_OK and text is empty. Yours, plain memory. */
+/* Filled in by every call that takes one, which may be NULL; on success status is HARP_OK and text is empty. Plain
+ * memory of yours. */
 typedef struct harp_error {
     harp_status status;
     char text[256]; /* one English sentence, UTF-8, zero-terminated */
@@ -127,9 +130,9 @@ HARP_API const char *harp_status_name(harp_status status);
  * in *number, which may be NULL, what HARP_VERSION was. */
 HARP_API const char *harp_version(int32_t *number);
 
-/* Structures that you fill in begin with a stamp: the HARP_VERSION and the size with which YOUR program was compiled.
- * harp_defaults() and harp_source_defaults() set it. The library refuses a structure with another major or minor version
- * or size with HARP_ERR_ARGUMENT, and one that was never initialised, instead of reading what is not there. */
+/* The first field of harp_params and harp_source: the HARP_VERSION and the size with which YOUR program was compiled,
+ * set by harp_defaults() and harp_source_defaults(). If the major or minor version or the size is not the library's, or
+ * the structure was never initialised, calls fail with HARP_ERR_ARGUMENT and read nothing else of it. */
 typedef struct harp_stamp {
     uint32_t version; /* 0x48000000 + HARP_VERSION */
     uint32_t bytes;
@@ -140,70 +143,72 @@ typedef struct harp_stamp {
 typedef struct harp_model harp_model;     /* a loaded model: immutable, shareable between threads        */
 typedef struct harp_session harp_session; /* one timeline of tokens on a model: one thread at a time     */
 
-/* Your callbacks are called on the thread that made the call, before it returns; only the tasks of a harp_parallel_fn
- * may run elsewhere. Inside a callback these calls may be made on the session that it is called for: harp_tokens,
- * harp_logits, harp_hidden, harp_top, harp_statistics, harp_session_info, harp_generate_end, and harp_save inside a
- * harp_text_fn. All others fail with HARP_ERR_ARGUMENT and change nothing; harp_session_close does nothing. Other sessions may be driven, but not a draft
- * session while it makes guesses. None may leave the thread's floats in another mode.
- *
- * Memory of the caller's. alloc returns memory aligned like malloc's, or NULL; free gets the size asked for. A model's
- * allocator also serves harp_encode: it must bear several threads if they share the model. */
+/* Callbacks run on the thread that made the call, before it returns; only the tasks of a harp_parallel_fn may run
+ * elsewhere. Inside a callback you may make these calls on the session that it is called for: harp_tokens, harp_logits,
+ * harp_hidden, harp_top, harp_statistics, harp_session_info, harp_generate_end, and harp_save inside a harp_text_fn.
+ * All others fail with HARP_ERR_ARGUMENT and change nothing; harp_session_close does nothing. Any call may be made on
+ * other sessions, but not on a draft session while it drafts. A callback must leave the thread's floating-point mode as
+ * it was. */
+
+/* Your own memory functions. alloc returns memory aligned like malloc's, or NULL; free is given the size that was asked
+ * for. A model's allocator also serves harp_encode: if several threads share the model, it must be safe to call from
+ * all of them. */
 typedef struct harp_allocator {
     void *(*alloc)(void *user, size_t bytes);
     void (*free)(void *user, void *block, size_t bytes);
     void *user;
 } harp_allocator;
 
-/* Reads `bytes` bytes at `offset` of a model into `into`; returns how many it read (fewer is an error). */
+/* Reads `bytes` bytes at `offset` of a model's file into `into`; returns how many it read. Fewer is an error. */
 typedef size_t harp_read_fn(void *user, uint64_t offset, void *into, size_t bytes);
 
-/* Calls task(argument, i) exactly once for every i in 0..n-1, in any order, on any threads, and returns when all
+/* Must call task(argument, i) exactly once for every i in 0..n-1, in any order, on any threads, and return when all
  * are done. n is at most harp_params.threads. */
 typedef void harp_parallel_fn(void *user, void (*task)(void *argument, int i), void *argument, int n);
 
-/* Asked between the stages of a pass, several times a layer, and while a draft session guesses for this one; non-zero
- * ends the call with HARP_ERR_CANCELLED. */
+/* Called between the stages of a pass, several times per layer, and while a draft session drafts for this one.
+ * Non-zero ends the call with HARP_ERR_CANCELLED. */
 typedef int harp_cancel_fn(void *user);
 
 /* The uncertainty of the next token, from its raw logits [vocab]; the model hesitates iff it exceeds theta. */
 typedef float harp_measure_fn(void *user, const float *logits, int32_t vocab);
 
-/* Which elements of an embedding are kept: writes 1 (keep) or 0 (drop) to keep[hidden]. `position` is the token's
- * own; `step` is the same, but in frame redraw the newest position known when the reframing was asked for; `reframing`
- * counts 0..reframings-1. Must be a pure function of its arguments, or schedules and rewinding would
- * change results. Non-zero cancels the call. */
+/* Which elements of an embedding are kept: writes 1 (keep) or 0 (drop) to keep[hidden]. `position` is that of the
+ * embedding's token. `step` is the same, except in frame redraw: there it is the newest position at the time of the
+ * reframing. `reframing` is 0..reframings-1. Must be a pure function of its arguments, or results would depend on the
+ * schedule and on rewinding. Non-zero ends the call with HARP_ERR_CANCELLED. */
 typedef int harp_mask_fn(void *user, int32_t reframing, int32_t step, int32_t position, unsigned char *keep,
                          int32_t hidden);
 
-/* combined[vocab] from vanilla[vocab] and the mean of the reframed logits, reframed[vocab]. */
+/* Writes combined[vocab], made of vanilla[vocab] and of reframed[vocab], the mean of the reframed logits. */
 typedef void harp_combine_fn(void *user, const float *vanilla, const float *reframed, float *combined, int32_t vocab);
 
 /* ---- The parameters of a session -------------------------------------------------------------------------------- */
 
 typedef enum harp_activations {
     HARP_ACT_INT8, /* activations are rounded to int8 in groups of 32 before each matrix product: fast       */
-    HARP_ACT_F32   /* they stay float: only the weights are int8. Tells weight error from activation error  */
+    HARP_ACT_F32   /* they stay float: slow; separates the error of int8 weights from that of activations   */
 } harp_activations;
 
 typedef enum harp_cache {
     HARP_CACHE_F16, /* keys and values rounded to IEEE half precision                                       */
-    HARP_CACHE_F32,
-    HARP_CACHE_INT8 /* int8 with one scale per head and position, a half                                    */
+    HARP_CACHE_F32, /* as they were computed                                                                */
+    HARP_CACHE_INT8 /* int8, with a scale in half precision for each head and position                      */
 } harp_cache;
 
-/* What the second pass sees. The paper runs without a cache; with one, a mask that changes at each step would make all
- * of it anew (frame redraw), so the masks are made a function of the position. */
+/* What the second pass sees. The paper draws new masks for the whole text at each hesitation, so nothing of the second
+ * pass can be cached (frame redraw). Frame stream makes the masks a function of the position, so that it can. */
 typedef enum harp_frame {
-    HARP_FRAME_STREAM, /* masks are keyed by position, so the reframed prefix has a KV cache of its own      */
-    HARP_FRAME_REDRAW, /* the paper to the letter: new masks for the whole prefix at each hesitation         */
-    HARP_FRAME_LAST    /* only the newest embedding is masked, over the vanilla cache: no second cache       */
+    HARP_FRAME_STREAM, /* a mask for each position; the reframed text has a key-value cache of its own       */
+    HARP_FRAME_REDRAW, /* as the paper does it: new masks for the whole text at each hesitation              */
+    HARP_FRAME_LAST    /* only the newest embedding is masked; the pass reads the vanilla cache              */
 } harp_frame;
 
-/* When the second pass is computed. Changes cost, never results. Frame redraw is always lazy. */
+/* When the second pass is computed. It changes the cost, never the results. Frame redraw is always lazy. */
 typedef enum harp_schedule {
-    HARP_SCHEDULE_AUTO, /* harp chooses                                                                      */
-    HARP_SCHEDULE_LAZY, /* on hesitation: cost 1 + (hesitation rate) passes                                  */
-    HARP_SCHEDULE_FUSED /* reframed rows ride along in every pass, which reads the weights once for all rows */
+    HARP_SCHEDULE_AUTO, /* the cheaper one, by the times measured so far                                     */
+    HARP_SCHEDULE_LAZY, /* at each hesitation: costs 1 + (rate of hesitation) passes per token               */
+    HARP_SCHEDULE_FUSED /* reframed rows are part of every pass, which reads the weights once for all rows   */
 } harp_schedule;
 
 /* The measure of uncertainty that is compared with theta, p the softmax of the raw logits. */
@@ -215,29 +220,29 @@ typedef enum harp_measure {
     HARP_MEASURE_CALLER      /* harp_params.measure_fn                                                       */
 } harp_measure;
 
-/* When a drafted token is kept. */
+/* When a drafted token is kept: see tier 4. */
 typedef enum harp_draft_rule {
-    HARP_DRAFT_EXACT,    /* if it is what would have been chosen anyway: drafting changes cost, never results */
-    HARP_DRAFT_LEVIATHAN /* with probability min(1, p / q): the same distribution, other draws, more is kept  */
+    HARP_DRAFT_EXACT,    /* if it would have been chosen anyway: drafting changes the cost, never the results */
+    HARP_DRAFT_LEVIATHAN /* with probability min(1, p / q): same distribution, other draws, more is kept      */
 } harp_draft_rule;
 
 #define HARP_FROM_PROMPT (-1) /* reframe_from: the length of the first harp_feed or harp_generate prompt     */
 
 typedef struct harp_bias {
     int32_t token;
-    float add; /* added to the combined logit; -INFINITY forbids the token. Where all are forbidden, steps fail with */
-               /* HARP_ERR_ARGUMENT. The list is read at each step, and you may change its numbers in between. */
+    float add; /* added to the combined logit; -INFINITY forbids the token. If all tokens are forbidden, steps fail */
+               /* with HARP_ERR_ARGUMENT. The list is read at each step; you may change its numbers in between. */
 } harp_bias;
 
 /* Always start from harp_defaults(). Pointers must stay valid as long as the session. */
 typedef struct harp_params {
     harp_stamp stamp; /* set by harp_defaults()                                                              */
 
-    /* Size. These determine the session's memory, with harp, frame, reframings, reframe_from, threads, the stop texts
-     * and the other decoders' parameters. */
-    int32_t context;    /* most positions held; 0: the model's own, at most 4096                  [0]        */
+    /* Size. These determine the session's memory, together with harp, frame, reframings, reframe_from, threads, the
+     * stop texts and the parameters of the other decoders. */
+    int32_t context;    /* most positions; 0: as many as the model was made for, at most 4096     [0]        */
     int32_t batch;      /* most rows in one pass over the weights, 1..4096                        [64]       */
-    int32_t logit_rows; /* positions whose logits harp_score and harp_score_harp compute at once  [1]        */
+    int32_t logit_rows; /* 1..4096 positions whose logits harp_score, harp_score_harp compute at once [1]    */
     harp_activations activations; /*                                                         [HARP_ACT_INT8] */
     harp_cache cache;             /*                                                        [HARP_CACHE_F16] */
     int hidden;         /* 1: harp_hidden has the hidden state of the newest position             [0]        */
@@ -254,46 +259,46 @@ typedef struct harp_params {
     harp_schedule schedule; /*                                                          [HARP_SCHEDULE_AUTO] */
     harp_measure measure;   /*                                                        [HARP_MEASURE_ENTROPY] */
     harp_measure_fn *measure_fn; /* for HARP_MEASURE_CALLER                                       [NULL]     */
-    harp_mask_fn *mask_fn;       /* masks of yours in place of Philox                             [NULL]     */
-    harp_combine_fn *combine_fn; /* a rule of yours in place of the beta blend                    [NULL]     */
-    void *harp_user;             /* handed to the three                                           [NULL]     */
+    harp_mask_fn *mask_fn;       /* your masks, instead of random ones                            [NULL]     */
+    harp_combine_fn *combine_fn; /* your rule, instead of beta * vanilla + (1 - beta) * reframed  [NULL]     */
+    void *harp_user;             /* passed to these three                                         [NULL]     */
 
     /* Choosing a token, in this order: bias, repetition penalty, top-k, top-p, min-p, temperature. */
     float temperature;    /* 0: the most probable token, always                                   [0.8]      */
     int32_t top_k;        /* keep the k most probable; 0: all                                     [40]       */
     float top_p;          /* keep the fewest whose probabilities reach p; 1: all                  [0.95]     */
-    float min_p;          /* keep those with at least min_p times the best one's; 0: all          [0.05]     */
+    float min_p;          /* keep those with at least min_p times the largest probability; 0: all [0.05]     */
     float repeat_penalty; /* divides positive, multiplies negative logits of recent tokens; 1: off [1.0]     */
-    int32_t repeat_last;  /* how many recent tokens count                                         [64]       */
+    int32_t repeat_last;  /* how many tokens are recent                                           [64]       */
     const harp_bias *bias; /*                                                                     [NULL]     */
     int32_t n_bias;
-    uint64_t seed; /* of masks and of sampling; every value is as good as any                     [0]        */
+    uint64_t seed; /* of the masks and of sampling                                                [0]        */
 
     /* Other decoders. All but lookup determine the session's memory. */
     int32_t beams;       /* beams of harp_beam, up to 64; 0: no beam search                       [0]        */
     int32_t beam_length; /* most tokens of a beam                                                 [256]      */
     int32_t drafts;      /* most drafted tokens verified in one pass, up to 64; 0: no drafting    [0]        */
-    int32_t lookup;      /* drafts are what followed the same `lookup` (1..16) or fewer tokens before [3]    */
-    harp_session *draft; /* a session of a smaller model, harp = 0, that drafts instead; yours    [NULL]     */
+    int32_t lookup;      /* drafts are what followed the last `lookup` (1..16) or fewer tokens earlier [3]   */
+    harp_session *draft; /* a session of a smaller model that drafts instead, opened with harp = 0 [NULL]    */
     harp_draft_rule draft_rule; /*                                                        [HARP_DRAFT_EXACT] */
 
     /* Ending a generation (harp_generate). */
-    const char *const *stop; /* texts that end it, also across tokens; they are not part of the output [NULL] */
+    const char *const *stop; /* texts that end it, also across tokens; they are not shown         [NULL]     */
     int32_t n_stop;
     int ignore_end; /* 1: the model's end tokens do not end it                                    [0]        */
 
     /* Resources. */
     const char *isa;            /* the instruction set, one that harp_isa names; NULL: the best   [NULL]     */
-    int threads;                /* parts work is split into, 1..256; 1: the calling thread alone. A child of fork */
-                                /* has no threads of its parent's sessions: the calling thread does it all    [1] */
-    harp_parallel_fn *parallel; /* runs those parts (a build without atomic instructions runs them one after another */
-                                /* itself); NULL: threads of the session's own                    [NULL]     */
+    int threads;                /* parts that work is split into, 1..256; 1: the calling thread alone. In a  */
+                                /* child of fork, the calling thread does all work of its parent's sessions [1] */
+    harp_parallel_fn *parallel; /* runs those parts; NULL: the session starts threads of its own. A build    */
+                                /* without atomic instructions runs them one after another        [NULL]     */
     void *parallel_user;
     harp_cancel_fn *cancel; /*                                                                    [NULL]     */
     void *cancel_user;
-    void *memory;             /* a block of at least harp_session_memory() bytes, any alignment; yours until   */
-    size_t memory_bytes;      /* the session is closed. NULL: the allocator is asked once         [NULL]     */
-    harp_allocator allocator; /* NULLs: malloc and free                                                      */
+    void *memory;             /* your block of harp_session_memory() bytes or more, any alignment, in use    */
+    size_t memory_bytes;      /* until the session is closed; NULL: the allocator is asked once   [NULL]     */
+    harp_allocator allocator; /* its functions are NULL: malloc and free                                     */
 } harp_params;
 
 /* Writes the defaults above to *params, of `bytes` bytes, for a program that was compiled with this HARP_VERSION: what
@@ -307,20 +312,21 @@ static inline harp_params harp_defaults(void)
     return params;
 }
 
-/* The instruction sets that this build and this machine have, best first, by index from 0: "amx", "avx512", "avxvnni",
- * "avx2", "sse2"; "i8mm", "dotprod", "neon"; "simd128"; and always "c", plain C, as the last. NULL beyond it. All of
- * them give the same bits. Constant strings. "amx": on Linux the process asks the system for the registers here. */
+/* The instruction sets that both this build and this machine have, best first, by index from 0: "amx", "avx512",
+ * "avxvnni", "avx2", "sse2"; "i8mm", "dotprod", "neon"; "simd128"; and always "c", plain C, as the last. NULL beyond
+ * the last. All of them give the same bits. Constant strings. On Linux this call asks the system for the registers of
+ * "amx", if the processor has them. */
 HARP_API const char *harp_isa(int index);
 
 /* ---- TIER 1: five calls are enough for most programs ------------------------------------------------------------ */
 
-/* What happened at one generated token (the telemetry of HARP). */
+/* What happened at one generated token. Filled in by the library. */
 typedef struct harp_step {
     int32_t token;         /* the token chosen                                                               */
     int32_t position;      /* its position: the number of tokens before it                                   */
     int32_t end;           /* 1: it is one of the model's end tokens                                         */
     int32_t hesitated;     /* 1: uncertainty > theta                                                         */
-    int32_t reframed;      /* how many reframed logits were blended in; 0: the vanilla ones stand             */
+    int32_t reframed;      /* how many reframed logits were blended in; 0: the vanilla logits were used       */
     int32_t vanilla_token; /* what the same draw would have chosen from the vanilla logits                   */
     float entropy;         /* of the vanilla distribution, bits                                              */
     float uncertainty;     /* the chosen measure; equal to entropy by default                                */
@@ -329,95 +335,108 @@ typedef struct harp_step {
     int32_t rows;          /* rows computed in them                                                          */
 } harp_step;
 
-/* Called with text as it is generated: whole UTF-8 characters, not zero-terminated, valid during the call. bytes may
- * be 0 (a token that completes no character, or an end token). Called exactly once for each generated token; inside it
- * harp_tokens, harp_logits, harp_top and harp_statistics speak of that step. Non-zero ends the generation, without
- * error. */
+/* Called exactly once for each generated token, with the text that it completes: whole UTF-8 characters, not
+ * zero-terminated, valid during the call. bytes may be 0: for an end token, or one that completes no character. Inside
+ * it harp_tokens, harp_logits, harp_hidden, harp_top and harp_statistics tell of that step. Non-zero ends the
+ * generation without an error. */
 typedef int harp_text_fn(void *user, const char *text, size_t bytes, const harp_step *step);
 
-/* Opens a .harp file: maps it where the platform can, otherwise reads it into memory. Checks everything but the
- * weights' checksums (harp_verify does that). path is UTF-8, on Windows too, and names a regular file: pipes and
- * devices are refused. *model is NULL on failure.
+/* Opens a .harp file: maps it if the platform can, otherwise reads it into memory. Checks everything but the weights'
+ * checksums, which harp_verify checks. path is UTF-8, on Windows too, and names a regular file: pipes and devices are
+ * refused. *model is NULL on failure.
  *
- * While a mapped file is open (harp_info.mapped), Windows lets nobody write to it. Elsewhere other programs can: if one
- * overwrites it, the weights and with them the results change, but nothing worse happens, for all else was copied (the
- * head, a few megabytes at most). If one cuts it short, the system ends your program with SIGBUS. Replace a model by
- * renaming a new file over it, which disturbs nobody; or open it through harp_source.read. */
+ * While a mapped file is open (harp_info.mapped), Windows lets no program write to it. Elsewhere other programs can. If
+ * one overwrites the file, the weights change and so do the results, but nothing worse happens: everything else was
+ * copied (the head, a few megabytes at most). If one cuts the file short, the system ends your program with SIGBUS. So
+ * replace a model by renaming a new file over it; if you cannot rule the rest out, open it through harp_source.read. */
 HARP_API harp_status harp_open(harp_model **model, const char *path, harp_error *err);
 
-/* Opens a session. The model must outlive it. *session is NULL on failure. */
+/* Opens a session; harp_session_close ends it. The model must outlive it. *session is NULL on failure. */
 HARP_API harp_status harp_session_open(harp_session **session, const harp_model *model, const harp_params *params,
                                        harp_error *err);
 
-/* Appends prompt (UTF-8; a begin token first where the model wants one and the session is empty; NULL or "": nothing
- * is appended but that), then generates at most max_tokens tokens, until an end token, a stop text, a full context or
- * a non-zero answer of on_text (which may be NULL). Control tokens in the prompt's text are plain text here. After an
- * error or a cancelled step the session keeps the tokens of the steps before, and can go on: with a prompt of NULL or
- * "", if no other call has changed the tokens, the text goes on, too, where it was. What on_text has not been shown yet
- * comes first: the beginning of a character whose other bytes are in tokens to come, and, after an error or an answer
- * of on_text, what may begin a stop text. */
+/* Appends the prompt (UTF-8, zero-terminated) to the session's tokens, then generates at most max_tokens tokens: until
+ * an end token, a stop text, a full context, or a non-zero answer of on_text, which may be NULL. An empty session
+ * begins with the begin token if the model wants one; a prompt of NULL or "" appends nothing else. Control tokens in
+ * the prompt are plain text: for those use harp_encode and harp_feed, and then a prompt of NULL.
+ *
+ * After an error or a cancelled step the session keeps the tokens of the steps before, and you can call again. With a
+ * prompt of NULL or "", and no other call that changed the tokens, the text continues: what on_text was not shown yet
+ * comes first. That is the beginning of a character whose other bytes are still to come and, after an error or an
+ * answer of on_text, what may be the beginning of a stop text. */
 HARP_API harp_status harp_generate(harp_session *session, const char *prompt, int32_t max_tokens,
                                    harp_text_fn *on_text, void *user, harp_error *err);
 
+/* Why the last harp_generate ended, and what the session's tokens are then. Unless something else is said, it returned
+ * HARP_OK, and the tokens are the old ones, the prompt's, and those generated. */
 typedef enum harp_end {
     HARP_END_NONE,      /* there was no harp_generate since the session was opened or restored               */
-    HARP_END_TOKEN,     /* the model chose an end token                                                      */
-    HARP_END_STOP,      /* a stop text is complete                                                           */
-    HARP_END_CALLBACK,  /* on_text answered so                                                               */
-    HARP_END_CONTEXT,   /* the context is full                                                               */
+    HARP_END_TOKEN,     /* the model chose an end token, which is the session's last token                   */
+    HARP_END_STOP,      /* a stop text is complete: its tokens are in the session, on_text was not shown it  */
+    HARP_END_CALLBACK,  /* on_text returned non-zero; the token that it was told of is the last              */
+    HARP_END_CONTEXT,   /* the context is full: rewind before you go on                                      */
     HARP_END_LENGTH,    /* max_tokens tokens were generated                                                  */
-    HARP_END_CANCELLED, /* harp_generate returned HARP_ERR_CANCELLED                                         */
-    HARP_END_ERROR      /* it returned another error                                                         */
+    HARP_END_CANCELLED, /* it returned HARP_ERR_CANCELLED, ...                                               */
+    HARP_END_ERROR      /* ... or another error: the tokens of complete steps are there, and the prompt's    */
 } harp_end;
 
-/* Why the last harp_generate ended; of several reasons the first in this order. */
+/* Of several reasons the first in this order. If the prompt could not be computed, nothing was appended. A call with a
+ * negative max_tokens, or on a model without tokenizer, does not count. */
 HARP_API harp_end harp_generate_end(const harp_session *session);
 
-HARP_API void harp_session_close(harp_session *session); /* NULL is fine */
-HARP_API void harp_close(harp_model *model);             /* NULL is fine; after its sessions */
+HARP_API void harp_session_close(harp_session *session); /* NULL is allowed                                 */
+HARP_API void harp_close(harp_model *model);             /* NULL is allowed; close the model's sessions first */
 
 /* ---- TIER 2: drive it yourself ---------------------------------------------------------------------------------- */
 
-/* Appends n tokens. All but the last are computed now, the last by the next harp_next. After HARP_ERR_CANCELLED or
- * another error the tokens are as before, but what whole passes (of params.batch tokens) had computed is kept: if the
- * next tokens that you append by harp_feed, harp_queue, harp_pause or harp_generate begin with the same ones, the work
- * goes on from there; any other call forgets it. Models with longrope (Phi-3) turn every position anew when the tokens
- * outgrow the original context (metadata rope_original): the call or step after that, either way, computes the whole
- * session once more. */
+/* Appends n tokens. All but the last are computed now, the last by the next harp_next.
+ *
+ * After HARP_ERR_CANCELLED or another error the tokens are as before, but what whole passes (of params.batch tokens)
+ * had computed is kept for now: if the next tokens that you append with harp_feed, harp_queue, harp_pause or
+ * harp_generate begin with the same ones, they are not computed again. Any other call discards it.
+ *
+ * Models with longrope (Phi-3) rotate keys in another way once there are more tokens than metadata rope_original. The
+ * first call or step on the other side of that border, in either direction, recomputes the whole session. */
 HARP_API harp_status harp_feed(harp_session *session, const int32_t *tokens, int32_t n, harp_error *err);
 
-/* One step: computes what is pending, applies HARP, chooses a token and appends it. step may be NULL. */
+/* One step: computes what is pending, applies HARP, chooses a token, appends it, and fills in *step, which may be NULL.
+ * HARP_ERR_CONTEXT if the context is full. */
 HARP_API harp_status harp_next(harp_session *session, harp_step *step, harp_error *err);
 
-/* harp_next in slices, for watchdogs and metered hosts: returns after about `budget` multiply-adds, with *done = 0,
- * and goes on when it is called again; with *done = 1 the step is complete and *step is filled in. Slices give the
- * bits of a whole step. A slice computes at least 16 rows of one matrix; embeddings, the measure and the choice are
- * not cut. A draft session's passes are cut, too. In between, harp_next finishes the step, harp_save saves the state
- * before it, and every other call on the session that changes it, or an error, abandons it: what whole passes have
- * computed of the session's tokens stays. Caller's measures and masks may be asked again in each slice. */
+/* harp_next in slices, for hosts that must not block: returns after about `budget` multiply-adds with *done = 0, and
+ * continues when it is called again. With *done = 1 the step is complete and *step is filled in. The result has the
+ * bits of a whole step. A slice computes at least 16 rows of one matrix; embeddings, the measure and the choice are not
+ * cut, a draft session's passes are.
+ *
+ * Between slices, harp_next completes the step and harp_save saves the state before it. Any other call that changes the
+ * session abandons the step, and so does an error; what whole passes computed of the session's tokens is kept. Your
+ * measure and mask functions may be called again in each slice. */
 HARP_API harp_status harp_step_some(harp_session *session, int64_t budget, int *done, harp_step *step, harp_error *err);
 
-/* Appends tokens like harp_feed, but computes nothing now: the next step does, in slices if it comes in slices. */
+/* Appends tokens like harp_feed, but computes nothing: the next step does, in slices if that is harp_step_some. */
 HARP_API harp_status harp_queue(harp_session *session, const int32_t *tokens, int32_t n, harp_error *err);
 
-/* Forgets every token from `position` on; what is before it stays computed. */
+/* Removes all tokens from `position` on; those before it stay computed. */
 HARP_API harp_status harp_rewind(harp_session *session, int32_t position, harp_error *err);
 
 /* The tokens of the session, [*n]; valid until the next call on it. */
 HARP_API const int32_t *harp_tokens(const harp_session *session, int32_t *n);
 
-typedef enum harp_which { HARP_COMBINED, HARP_VANILLA, HARP_REFRAMED } harp_which;
+typedef enum harp_which {
+    HARP_COMBINED, /* what the token was chosen from, before bias and sampling: blended, or the vanilla ones  */
+    HARP_VANILLA,  /* those of the usual pass                                                                 */
+    HARP_REFRAMED  /* the mean of the reframed ones                                                           */
+} harp_which;
 
-/* Logits [vocab] of the last harp_next: what the token was chosen from, before bias and sampling. Valid until the
- * next call on the session. NULL if there are none: no step yet, or, for HARP_REFRAMED, none was needed. */
+/* Logits [vocab] of the last harp_next. The session's memory, valid until the next call on it. NULL if there are none:
+ * no step yet, or the tokens changed since, or, for HARP_REFRAMED, the step did not reframe. */
 HARP_API const float *harp_logits(const harp_session *session, harp_which which);
 
-/* The hidden state of the newest position, [hidden] floats: what the model's last norm gives, which the output matrix
- * turns into the logits HARP_VANILLA. It serves as an embedding of the text up to there, or as the input of a probe. The
- * position is the one before the token that the last harp_next appended; within a callback of harp_score and
- * harp_score_harp it is the one that the callback is called for. Needs harp_params.hidden = 1. The session's memory,
- * valid until the next call on it. The same bits everywhere, as all results. NULL if there is none: no step yet, or the
- * session was opened without. */
+/* The hidden state of the newest computed position, [hidden] floats: the output of the model's last norm, which the
+ * output matrix turns into the logits HARP_VANILLA. Use it as an embedding of the text up to there, or as the input of
+ * a probe. After harp_next it is that of the position before the token just appended; inside a callback of harp_score
+ * and harp_score_harp, that of the callback's position. Needs harp_params.hidden = 1. The session's memory, valid until
+ * the next call on it. NULL if there is none: opened without it, no step yet, or the tokens changed since. */
 HARP_API const float *harp_hidden(const harp_session *session);
 
 typedef struct harp_choice {
@@ -425,26 +444,28 @@ typedef struct harp_choice {
     float probability;
 } harp_choice;
 
-/* The n most probable tokens of the last step, best first, into top[n]; returns how many there are. */
+/* The n most probable tokens of the last step, best first, into top[n]; returns how many there are, 0 if there are no
+ * such logits. Linear in the vocabulary for small n. */
 HARP_API int32_t harp_top(const harp_session *session, harp_which which, harp_choice *top, int32_t n);
 
 /* Called for each position of harp_score: logits [vocab] of the token that follows `position`; valid during the call.
  * Non-zero ends the call with HARP_ERR_CANCELLED. */
 typedef int harp_score_fn(void *user, int32_t position, const float *logits);
 
-/* Appends n tokens like harp_feed, computes all, and hands the vanilla logits of each to on_logits, in order. With
- * longrope all positions are turned for the number of tokens that there are in the end. */
+/* Appends n tokens like harp_feed, computes all of them, and calls on_logits with the vanilla logits of each, in order.
+ * With longrope all positions are rotated as the final number of tokens wants it. */
 HARP_API harp_status harp_score(harp_session *session, const int32_t *tokens, int32_t n, harp_score_fn *on_logits,
                                 void *user, harp_error *err);
 
-/* Called for each position of harp_score_harp: what harp_next would have met there. step->token is the most probable
- * token of combined [vocab], step->vanilla_token that of vanilla [vocab], step->logprob that of step->token; passes and
- * rows are 0. combined is vanilla where nothing was blended. Non-zero ends the call with HARP_ERR_CANCELLED. */
+/* Called for each position of harp_score_harp, with what harp_next would have computed there. step->token is the most
+ * probable token of combined [vocab], step->vanilla_token that of vanilla [vocab], step->logprob that of step->token;
+ * passes and rows are 0. combined equals vanilla where nothing was blended. Valid during the call. Non-zero ends the
+ * call with HARP_ERR_CANCELLED. */
 typedef int harp_score_harp_fn(void *user, const harp_step *step, const float *vanilla, const float *combined);
 
-/* Appends n tokens and hands over the logits of each with HARP applied, those of harp_feed and harp_next to the bit,
- * however the text is cut into calls, computed for logit_rows positions at a time (frame redraw: its reframings one
- * position at a time). */
+/* Appends n tokens and calls on_step with the logits of each, HARP applied: the bits of harp_feed and harp_next,
+ * however the text is divided into calls. Computes logit_rows positions at a time; in frame redraw the reframings of
+ * one. */
 HARP_API harp_status harp_score_harp(harp_session *session, const int32_t *tokens, int32_t n,
                                      harp_score_harp_fn *on_step, void *user, harp_error *err);
 
@@ -454,24 +475,26 @@ HARP_API float harp_entropy(const float *logits, int32_t n);
 /* Natural logarithm of the probability of `token` under softmax(logits[n]). */
 HARP_API float harp_logprob(const float *logits, int32_t n, int32_t token);
 
-/* Changes parameters of an open session. Those that determine memory must be as they were: context, batch,
- * logit_rows, activations, cache, hidden, frame, reframings, threads, memory, allocator, those of the other decoders; nor may a
- * parallel function come or go. reframe_from and the stop texts may become anything that needs no more memory than at
- * opening: no earlier block of 16 positions, no longer text. Switching HARP on needs a session that was opened with it
- * on. If a change alters the masks, the reframed streams start anew. */
+/* Changes parameters of an open session. Those that determine memory must stay as they were: context, batch,
+ * logit_rows, activations, cache, hidden, frame, reframings, threads, memory, allocator, those of the other decoders,
+ * and whether there is a parallel function. reframe_from and the stop texts may change as long as they need no more
+ * memory than at opening: no earlier block of 16 positions, no longer text. HARP can be switched on if the session was
+ * opened with it. If the masks change, the reframed text is computed anew. */
 HARP_API harp_status harp_tune(harp_session *session, const harp_params *params, harp_error *err);
 
+/* Counts since the session was opened; harp_restore brings those of the saved session. */
 typedef struct harp_stats {
     int64_t steps;       /* tokens generated                                                                  */
-    int64_t hesitations; /* of them, with uncertainty > theta                                                 */
-    int64_t changed;     /* of them, where HARP chose another token than the vanilla logits would have        */
+    int64_t hesitations; /* of them, those with uncertainty > theta ...                                       */
+    int64_t changed;     /* ... and those where the vanilla logits would have chosen another token            */
     int64_t passes;      /* passes over the weights, prompts included                                         */
-    int64_t rows;        /* rows computed in them: vanilla ones ...                                            */
-    int64_t reframed_rows; /* ... and reframed ones                                                            */
-    int64_t drafted;     /* tokens drafted and verified ...                                                    */
-    int64_t accepted;    /* ... and kept                                                                       */
+    int64_t rows;        /* rows computed in them: vanilla ones ...                                           */
+    int64_t reframed_rows; /* ... and reframed ones                                                           */
+    int64_t drafted;     /* tokens drafted and verified ...                                                   */
+    int64_t accepted;    /* ... and kept                                                                      */
 } harp_stats;
 
+/* All counts are 0 if session is NULL. */
 HARP_API harp_stats harp_statistics(const harp_session *session);
 
 /* What a session is: the parameters that harp_session_open has decided on, and its memory. */
@@ -489,20 +512,21 @@ typedef struct harp_facts {
 /* All fields are 0 and NULL if session is NULL. */
 HARP_API harp_facts harp_session_info(const harp_session *session);
 
-/* Text to tokens. flags is a sum of the values below. Writes at most `capacity` ids to tokens (may be NULL if 0) and
- * the number needed to *n; HARP_ERR_MEMORY if that is more. Needs working memory of about 24 bytes per byte of the
- * longest word (SentencePiece models: of the text) from the model's allocator, and as much again per byte of the text
- * where the tokenizer puts it into Unicode's form NFC. Bytes that are not UTF-8 survive. */
-#define HARP_ENCODE_BOS 1u     /* put the begin token first, if the model wants one                          */
-#define HARP_ENCODE_SPECIAL 2u /* "<|end|>" and its like in the text become control tokens; else none does   */
-#define HARP_ENCODE_CONTINUE 4u /* the text continues another: no space is put before it                     */
+/* Text to tokens. flags is a sum of the values below. Writes at most `capacity` ids to tokens (NULL if it is 0) and the
+ * number needed to *n. HARP_ERR_MEMORY if that is more than capacity, HARP_ERR_UNSUPPORTED if the model has no
+ * tokenizer. Bytes that are not UTF-8 survive. Takes working memory from the model's allocator and frees it before it
+ * returns: about 24 bytes per byte of the longest word (SentencePiece models: of the text), and as much again per byte
+ * of the text where the tokenizer puts it into Unicode's form NFC. */
+#define HARP_ENCODE_BOS 1u      /* put the begin token first, if the model wants one                          */
+#define HARP_ENCODE_SPECIAL 2u  /* names of control tokens in the text ("<|end|>") become those tokens        */
+#define HARP_ENCODE_CONTINUE 4u /* the text continues another: no space is put before it                      */
 HARP_API harp_status harp_encode(const harp_model *model, const char *text, size_t bytes, unsigned flags,
                                  int32_t *tokens, size_t capacity, size_t *n, harp_error *err);
 
-/* The same for a text of several authors, such as a conversation: the template's parts may hold control tokens, what a
- * person typed may not. The parts stand in text one after the other; spans [n_spans] says how long each is, and
- * HARP_ENCODE_SPECIAL in its flags that control tokens are looked for in it. All of it is encoded as one text, so words
- * form across the borders as they would in a single string. flags: HARP_ENCODE_BOS, HARP_ENCODE_CONTINUE. */
+/* The same for a text of several authors, such as a conversation: what the program wrote may name control tokens, what
+ * a person typed may not. The parts follow one another in text; spans [n_spans] tells the length of each, and by
+ * HARP_ENCODE_SPECIAL in its flags whether names of control tokens become those tokens. The whole is encoded as one
+ * text: words form across the borders of spans. flags: HARP_ENCODE_BOS, HARP_ENCODE_CONTINUE. */
 typedef struct harp_span {
     size_t bytes;
     unsigned flags;
@@ -512,11 +536,9 @@ HARP_API harp_status harp_encode_spans(const harp_model *model, const char *text
                                        size_t n_spans, unsigned flags, int32_t *tokens, size_t capacity, size_t *n,
                                        harp_error *err);
 
-/* ---- Conversations ----
- *
- * A model that was trained to converse expects the messages in a format of its own, with texts and control tokens around
- * them. The format is in the model file, as a table of roles (metadata chat.*, see harp_impl.c, [CH10]); harp_render
- * applies it. What it returns is for harp_encode_spans, with its flags. */
+/* CONVERSATIONS. A model that was trained to converse expects messages in a format of its own, with texts and control
+ * tokens around them. The model file holds the format as a table of roles (metadata chat.*: harp_impl.c, [CH10]), and
+ * harp_render writes a conversation by it. Hand the result to harp_encode_spans, with its flags. */
 
 typedef enum harp_role {
     HARP_ROLE_SYSTEM,   /* instructions: at most one message, the first                                       */
@@ -533,22 +555,22 @@ typedef struct harp_message {
 /* You set the two arrays and their capacities (NULL and 0 to ask what is needed); harp_render sets the rest. Plain
  * memory. */
 typedef struct harp_rendering {
-    char *text;           /* [capacity]; no zero follows                                                       */
-    size_t capacity;      /* in bytes                                                                          */
-    harp_span *spans;     /* [span_capacity]: the format's parts, which may hold control tokens, and the messages', */
-    size_t span_capacity; /* which may not; 2 * n_messages + 1 always suffice                                   */
-    size_t bytes;         /* bytes of the text                                                                  */
-    size_t n_spans;       /* number of spans; their lengths add up to bytes                                     */
-    unsigned flags;       /* HARP_ENCODE_BOS, if the format begins with the begin token; otherwise 0            */
+    char *text;           /* [capacity] bytes; not zero-terminated                                            */
+    size_t capacity;
+    harp_span *spans;     /* [span_capacity]: the format's texts, which may name control tokens, and the messages, */
+    size_t span_capacity; /* which may not; 2 * n_messages + 1 always suffice                                 */
+    size_t bytes;         /* bytes of the text                                                                */
+    size_t n_spans;       /* number of spans; their lengths add up to `bytes`                                 */
+    unsigned flags;       /* HARP_ENCODE_BOS if the format begins with the begin token, otherwise 0           */
 } harp_rendering;
 
-#define HARP_RENDER_ANSWER 1u   /* end with the opening of the assistant's answer: the last message is a user's */
-#define HARP_RENDER_THINKING 2u /* keep the thinking in the assistant's former answers; otherwise it is left out, if */
-                                /* the format says so. The last message always keeps it                          */
+#define HARP_RENDER_ANSWER 1u   /* end with the opening of the assistant's answer; the last message is a user's */
+#define HARP_RENDER_THINKING 2u /* keep the thinking in former answers; without it, it is left out if the format says */
+                                /* so, as the model was trained. If the last message is an answer, it is kept whole */
 
-/* Writes the text of a conversation. flags is a sum of the values above. An empty system message counts as none. The
- * messages' texts never become control tokens, whatever they look like. Allocates nothing, changes nothing but *out, and
- * takes time linear in the texts, so any number of threads may call it with one model.
+/* Writes the text of a conversation. flags is a sum of the values above. An empty system message counts as none. No
+ * message's text becomes a control token, whatever it looks like. Allocates nothing and writes to nothing but *out and
+ * its arrays: any number of threads may call it with one model. Takes time linear in the texts.
  *
  * HARP_ERR_MEMORY: a capacity is too small; bytes and n_spans say what is needed. HARP_ERR_ARGUMENT: the roles are out
  * of order. HARP_ERR_UNSUPPORTED: the model has no conversation format, or its format has no system message.
@@ -556,22 +578,23 @@ typedef struct harp_rendering {
 HARP_API harp_status harp_render(const harp_model *model, const harp_message *messages, size_t n_messages,
                                  unsigned flags, harp_rendering *out, harp_error *err);
 
-/* Tokens to text, one at a time, whole characters only. Plain memory; start with harp_decoder_start. */
+/* Tokens to text, one at a time, whole characters only. Plain memory, which you may copy; begin with
+ * harp_decoder_start. The model must outlive it. */
 typedef struct harp_decoder {
     const harp_model *model;
     unsigned flags;
-    int32_t held; /* bytes of an unfinished character */
+    int32_t held; /* bytes of an incomplete character */
     int32_t started;
     unsigned char hold[8];
 } harp_decoder;
 
-#define HARP_DECODE_SPECIAL 1u  /* control tokens appear as their text; otherwise they are silent            */
+#define HARP_DECODE_SPECIAL 1u  /* control tokens become their names; otherwise they become nothing          */
 #define HARP_DECODE_CONTINUE 2u /* the text continues another: a first space is kept                         */
 HARP_API void harp_decoder_start(harp_decoder *decoder, const harp_model *model, unsigned flags);
 
-/* Adds a token; writes the characters it completes to out and their length to *bytes. out needs room for
- * harp_info.longest_token + 8 bytes. Bytes that can never be UTF-8 come out as U+FFFD, as usual. token -1 ends
- * the text: what is held comes out. */
+/* Adds a token; writes the characters that it completes to out and their length in bytes to *bytes. out needs room for
+ * harp_info.longest_token + 8 bytes. Bytes that are not UTF-8 become U+FFFD. Token -1 ends the text: an incomplete
+ * character becomes U+FFFD. */
 HARP_API harp_status harp_decode(harp_decoder *decoder, int32_t token, char *out, size_t capacity, size_t *bytes,
                                  harp_error *err);
 
@@ -590,7 +613,7 @@ typedef struct harp_source {
     harp_allocator allocator; /* for the tables, the image that read fills, and harp_encode; NULLs: malloc    */
 } harp_source;
 
-/* The same for harp_source as harp_set_defaults and harp_defaults. All fields but the stamp are 0 and NULL. */
+/* What harp_set_defaults and harp_defaults do, for harp_source: all fields but the stamp are 0 and NULL. */
 HARP_API void harp_set_source_defaults(harp_source *source, size_t bytes, int32_t version);
 
 static inline harp_source harp_source_defaults(void)
@@ -600,48 +623,54 @@ static inline harp_source harp_source_defaults(void)
     return source;
 }
 
+/* Opens a model as harp_open does, from any source. *model is NULL on failure. */
 HARP_API harp_status harp_open_source(harp_model **model, const harp_source *source, harp_error *err);
 
-/* Bytes of harp_source.memory that a model of so many layers needs (the image itself not counted). */
+/* Bytes of harp_source.memory that a model with this number of layers needs, the image itself not counted. 0 if no
+ * model can have so many. */
 HARP_API size_t harp_source_memory(int32_t layers);
 
-/* Bytes that a session needs; fails as harp_session_open would. */
+/* Writes to *bytes how much memory a session with these parameters needs. Fails as harp_session_open would. */
 HARP_API harp_status harp_session_memory(const harp_model *model, const harp_params *params, size_t *bytes,
                                          harp_error *err);
 
-/* Copies the session's state (tokens, caches, counts) into out[capacity] and the size needed to *bytes; out may be NULL
- * to ask. harp_restore continues bit for bit, on a session of the same model, context, cache, frame and reframings (and
- * with a draft session like the first one's, if there is one); the image is checked in full before the session changes.
- * It holds nothing of tokens that were rewound, guessed or taken back. Of the text that harp_generate has not shown yet
- * it holds an unfinished character, not what may begin a stop text. Images travel between machines of the same byte
- * order. */
+/* Copies the session's state (tokens, caches, counts) to out, of `capacity` bytes, and writes the size needed to
+ * *bytes. out may be NULL to ask for the size. The image holds nothing of tokens that were rewound, drafted or taken
+ * back. Of text that harp_generate has not shown yet it holds an incomplete character, not what may begin a stop
+ * text. */
 HARP_API harp_status harp_save(const harp_session *session, void *out, size_t capacity, size_t *bytes, harp_error *err);
+
+/* Makes the session what the saved one was: it continues bit for bit. Needs the same model, context, cache, frame and
+ * reframings (and, if there is a draft session, one like the saved session's), and a machine of the same byte order.
+ * The image is not trusted: it is checked in full before the session changes. */
 HARP_API harp_status harp_restore(harp_session *session, const void *image, size_t bytes, harp_error *err);
 
-/* Reads the whole model: every checksum, every scale and norm weight finite. Seconds for gigabytes. */
+/* Reads the whole model and checks what harp_open does not: every checksum, and that every scale and norm weight is
+ * finite. Takes seconds for gigabytes. */
 HARP_API harp_status harp_verify(const harp_model *model, harp_error *err);
 
-/* What a model is. Strings live as long as the model and are zero-terminated. */
+/* What a model is. Strings are zero-terminated and valid as long as the model. */
 typedef struct harp_info {
-    const char *architecture; /* "llama", ...: a name; what a layer computes is in the metadata               */
-    int32_t vocab, hidden, layers, heads, kv_heads, head_dim, ffn;
-    int32_t context;          /* positions that it was made for                                               */
-    int32_t window;           /* sliding window (of some layers or all), 0: none                              */
+    const char *architecture; /* "llama", ...: a name for people; the metadata says what a layer computes     */
+    int32_t vocab, hidden, layers, heads, kv_heads, head_dim, ffn; /* sizes, in numbers of elements           */
+    int32_t context;          /* most positions that it was made for                                          */
+    int32_t window;           /* positions in the sliding window of some layers or all; 0: none               */
     int32_t tied;             /* 1: the output matrix is the embedding matrix                                 */
     int32_t tokenizer;        /* 0: none, token ids only; 1: SentencePiece BPE; 2: byte-level BPE             */
-    int32_t bos;              /* begin token, -1: none                                                        */
-    int32_t n_end;            /* end tokens ...                                                                */
-    int32_t end[16];          /* ... and their ids                                                             */
-    int32_t longest_token;    /* bytes of text                                                                */
-    int64_t parameters;
-    int64_t bytes;            /* of the image                                                                 */
+    int32_t bos;              /* begin token; -1: none                                                        */
+    int32_t n_end;            /* number of end tokens ...                                                     */
+    int32_t end[16];          /* ... and their ids                                                            */
+    int32_t longest_token;    /* bytes of the longest token's text                                            */
+    int64_t parameters;       /* number of weights                                                            */
+    int64_t bytes;            /* size of the image                                                            */
     int32_t mapped;           /* 1: the image is a mapping of the file                                        */
 } harp_info;
 
+/* All fields are 0 and NULL if model is NULL. */
 HARP_API harp_info harp_model_info(const harp_model *model);
 
-/* The text of a token, its bytes in *bytes (any byte is possible, and no zero follows); valid as long as the model.
- * NULL if there is none. A special token's is its name. */
+/* The text of a token, and its length in *bytes, which may be NULL. Any byte is possible, and it is not
+ * zero-terminated. A control token's text is its name. Valid as long as the model. NULL if there is none. */
 HARP_API const char *harp_token_text(const harp_model *model, int32_t token, size_t *bytes);
 
 typedef enum harp_meta_type {
@@ -656,47 +685,51 @@ typedef struct harp_meta {
     harp_meta_type type;
     int64_t integer;
     double real;
-    const char *data; /* text (zero-terminated) or bytes */
-    size_t bytes;
+    const char *data; /* a text (zero-terminated) or bytes */
+    size_t bytes;     /* the text's zero not counted       */
 } harp_meta;
 
-/* Metadata by index, or by key: 1 if there, 0 if not. Licence, source, chat template: see harp_impl.c, the format.
- * Either looks at one entry after another, of which there are at most 4096. */
+/* Metadata by index from 0, or by key: returns 1 and fills in *meta, or 0 if there is none. harp_impl.c, [CH09], lists
+ * the keys. Strings and bytes are valid as long as the model. Takes time linear in the entries, at most 4096. */
 HARP_API int harp_meta_at(const harp_model *model, int32_t index, harp_meta *meta);
 HARP_API int harp_meta_find(const harp_model *model, const char *key, harp_meta *meta);
 
 /* ---- TIER 4: other decoders -------------------------------------------------------------------------------------
  *
- * DRAFTING lets one pass compute several tokens: some are guessed, all guesses ride in the same pass as rows, and as
- * many are kept as the model agrees with. Set drafts (4 to 10) and go on using harp_next and harp_generate; HARP, if
- * on, judges the guesses with its combined logits. Guesses come from the text itself (lookup: what followed when the
- * last tokens stood there before) or from a second session on a small model with the same vocabulary (draft), which
- * this session feeds, rewinds and steps; do not touch it meanwhile. Its context may be shorter, and it may fail: then
- * there are fewer guesses, and no step fails for it. With HARP_DRAFT_EXACT the tokens are those of no drafting, bit for
- * bit, also when sampling. With HARP_DRAFT_LEVIATHAN [Leviathan, Kalman, Matias 2023] they are drawn from the same
- * distribution with other draws, which the tokens before, the seeds and the draft session determine: not the calls by
- * which the session came there. How many are guessed adapts to how many were kept. */
+ * DRAFTING lets one pass compute several tokens: some are drafted, the pass computes them all as rows, and the model
+ * keeps those that it would have chosen itself. Set drafts (4 to 10 is useful) and use harp_next and harp_generate as
+ * before. If HARP is on, its combined logits decide.
+ *
+ * Drafts come from the text (lookup: what followed when the last tokens occurred before) or from a second session on a
+ * small model with the same vocabulary (draft). This session feeds, rewinds and steps that one: do not use it during
+ * this one's calls. The draft session's context may be shorter, and its calls may fail: then there are fewer drafts,
+ * and the step succeeds. The number of drafts adapts to how many were kept.
+ *
+ * With HARP_DRAFT_EXACT the tokens are those without drafting, bit for bit, also when sampling. With
+ * HARP_DRAFT_LEVIATHAN [Leviathan, Kalman, Matias 2023] they have the same distribution but are drawn otherwise: the
+ * tokens before, the seeds and the draft session determine them, not the calls that led there. */
 
 /* BEAM SEARCH as in the paper's published code: `beams` sequences grow by their top_k best tokens each, scored by
- * sum / ((min_length + tokens) / (min_length + 1))^alpha. It is a method of the plain model, so it needs harp = 0. */
+ * sum / ((min_length + tokens) / (min_length + 1))^alpha, where sum is 1 plus the tokens' log-probabilities. It is a
+ * method of the plain model: it needs harp = 0. */
 typedef struct harp_beam_options {
     int32_t max_tokens; /* at most params.beam_length; fewer if the context ends                   [256]     */
     int32_t top_k;      /* continuations considered for each beam, 1..64                           [5]       */
-    float alpha;        /*                                                                         [1.2]     */
-    float min_length;   /* above -1                                                                [5]       */
-    const int32_t *end; /* tokens that finish a beam; NULL: the model's                            [NULL]    */
+    float alpha;        /* -8..8                                                                   [1.2]     */
+    float min_length;   /* -0.99 or more                                                           [5]       */
+    const int32_t *end; /* [n_end] tokens that finish a beam; NULL: the model's end tokens         [NULL]    */
     int32_t n_end;
     int32_t pad;        /* one more such token, as in the paper's code; -1: none                   [-1]      */
 } harp_beam_options;
 
 HARP_API harp_beam_options harp_beam_defaults(void);
 
-/* Searches from the session's tokens on and appends the best beam, its end token included. All beams ride in one
- * pass; they share what was computed before them. *score (may be NULL) becomes the beam's. */
+/* Searches on from the session's tokens and appends the best beam, its end token included; writes its score to *score,
+ * which may be NULL. One pass computes all beams; they share what was computed before. */
 HARP_API harp_status harp_beam(harp_session *session, const harp_beam_options *options, float *score, harp_error *err);
 
-/* PAUSE: appends `count` times `token`, which gives the model positions to compute in before it answers. The same as
- * feeding them; a model profits if it was trained with them, or by luck. */
+/* PAUSE: appends `token` `count` times, as harp_feed would: positions for the model to compute in before it answers. It
+ * helps models that were trained so. */
 HARP_API harp_status harp_pause(harp_session *session, int32_t token, int32_t count, harp_error *err);
 
 #ifdef __cplusplus

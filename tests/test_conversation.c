@@ -333,7 +333,7 @@ static void test_misuse(void)
     r.capacity = 0, r.span_capacity = 1;
     CHECK(harp_render(t.model, all.messages, 3, 0, &r, &err) == HARP_ERR_ARGUMENT);
     r.span_capacity = 0;
-    all.messages[0].bytes = SIZE_MAX - 64, all.messages[1].bytes = SIZE_MAX / 2; /* only counted: nobody has such texts */
+    all.messages[0].bytes = SIZE_MAX - 64, all.messages[1].bytes = SIZE_MAX / 2; /* counted only: no text is so long */
     CHECK(harp_render(t.model, all.messages, 3, 0, &r, &err) == HARP_ERR_MEMORY);
     CHECK(strstr(err.text, "larger than memory"));
     all = say("uau", texts);

@@ -1,8 +1,9 @@
 /* chat.c - a conversation in the model's own format
  *
- * For each turn the whole conversation is written out by harp_render and turned into tokens; as far as the session holds
- * the same tokens already, they stay computed, and only the rest is fed. So the format is kept to the letter whatever
- * happened before: an answer that was stopped, an end token that the format does not want, a system text that moves.
+ * For each turn the whole conversation is written out by harp_render and turned into tokens; as far as the session
+ * holds the same tokens already, they stay computed, and only the rest is fed. So the format is kept to the letter
+ * whatever happened before: an answer that was stopped, an end token that the format does not want, a system text that
+ * moves.
  *
  * Ctrl-C stops the answer, not the program; unless nobody types: then it ends the program.
  */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Unlicense
  *
- * fuzz_harp.c - any byte string is opened or refused; what opens runs eight tokens with HARP on and renders conversations
+ * fuzz_harp.c - any byte string is opened or refused; what opens runs eight tokens with HARP on, and conversations are
+ * rendered by its table
  *
  * The input is a .harp file. It is tried as it is, and again with its size and checksum made right. */
 #define HARP_STATIC
