@@ -1155,20 +1155,27 @@ HP_INLINE hp_vi hp_vi_dot4(hp_vi a, hp_vw w, const int8_t *x)
 enum { HP_GROUP = 32, HP_TILE_GROUP_BYTES = HP_LANES * HP_GROUP };
 
 /* Weights, keys and values come from memory once a pass. The processor's own prefetching stops at the end of each page
- * of 4 KiB, so kernels ask ahead: HP_WEIGHTS_AHEAD bytes for weights in one place, HP_PLACES_AHEAD in several,
- * HP_CACHE_AHEAD for keys and values. Addresses beyond the end do no harm.
+ * of 4 KiB, so kernels ask ahead: HP_CACHE_AHEAD bytes for keys and values, and for weights as the WAY of reading says.
+ * Addresses beyond the end do no harm.
  *
  * A core whose first cache can await many lines reads fastest from front to back. One whose first cache awaits few does
- * better to ask for lines in the second, which is farther away, and in several PLACES at once. What is best, the
- * processor decides (GB/s of one thread with 1, 2 and 4 rows of a model of 1.1 billion weights):
- *                                                          Zen 5               Zen 4
- *     one place, 8 KB ahead, into the first cache          34.5 33.5 32.6
- *     two places, 4 KB ahead each, into the first                              21.5 17.2 20.4
- *     four places, 1 KB ahead each, into the second        27.7 25.8 25.8      28.5 25.6 24.5
- * A Xeon (Emerald Rapids) likes four places, too: 1.04 to 1.14 times as fast as one, with one row. No table knows the
- * next processor, so a session tries both ([CH13]). The four places lie within HP_NEAR tiles, but those measured on the
- * Zen 4 lay a quarter of a matrix apart, which the Zen 5 likes less. */
-enum { HP_PLACES = 4, HP_NEAR = 32, HP_WEIGHTS_AHEAD = 8192, HP_PLACES_AHEAD = 1024, HP_CACHE_AHEAD = 4096 };
+ * better to ask for lines in the second, which is farther away, and in several PLACES at once. And where a file lies in
+ * scattered pages of 4 KiB, as in a system's cache that has aged, each page costs a walk through the page tables, and
+ * walks of several places overlap. GB/s of one thread, with 1, 2 and 4 rows of a model of 1.1 billion weights:
+ *                                                    Zen 5            Zen 4            Zen 4, scattered
+ *     one place, 8 KB ahead, into the first cache    34.5 33.5 32.6   21.4 21.2 19.2   15.3 14.3 13.5
+ *     one place, nothing asked for                                    20.3 18.6 20.3   14.5 13.7 14.1
+ *     four places, 1 KB ahead each, into the second  27.7 25.8 25.8   21.4 20.9 21.5   20.3 19.6 18.4
+ * (Four places ahead into the first, two places, eight, or the four far from each other were no better on the Zen 4.) A
+ * Xeon (Emerald Rapids) likes four places, too: 1.04 to 1.14 times as fast as one, with one row. No table knows the next
+ * processor, nor how the file came into memory, so a session tries the ways ([CH13]). The results have the same bits. */
+typedef struct hp_way {
+    int places;
+    size_t ahead; /* bytes; 0 asks for what is read just now, which costs nothing */
+} hp_way;
+
+enum { HP_WAYS = 3, HP_PLACES = 4, HP_NEAR = 32 /* tiles that the places lie within */, HP_CACHE_AHEAD = 4096 };
+static const hp_way hp_ways[HP_WAYS] = {{1, 8192}, {1, 0}, {HP_PLACES, 1024}}; /* the first: with many rows */
 
 /* Asks for the line at p. Lines are asked for at the pace of a tile as a whole, scales and weights, 544 bytes a group:
  * at the pace of the weights alone, as many bytes of each tile as it has scales came unasked, and a model of 135
@@ -1255,8 +1262,8 @@ typedef struct hp_kernels {
     void (*add_to)(float *x, const float *y, int32_t n);
     void (*rope)(float *head, const float *turn, int32_t dims);
     void (*quantize)(int8_t *q, float *scales, int32_t *starts, const float *x, int32_t groups, size_t apart);
-    void (*matmul)(const hp_matrix *m, int32_t first, int32_t last, const hp_inputs *in, int places, float *out,
-                   size_t out_stride);
+    void (*matmul)(const hp_matrix *m, int32_t first, int32_t last, const hp_inputs *in, const hp_way *way,
+                   float *out, size_t out_stride);
     void (*weighted_sums)(const hp_weighing *w);
     float (*softmax_weights)(float *x, int32_t first, int32_t last, float scale);
     hp_spread (*measure_spread)(const float *x, int32_t n);
@@ -1498,10 +1505,11 @@ static void hp_quantize(int8_t *q, float *scales, int32_t *starts, const float *
 #endif
 
 /* Tiles times rows, int8: out[r][16] of each tile (rule R2). The weights are loaded once for all the rows, which are in
- * one block of inputs; the tiles, one for each place, lie `apart` tiles from one another. Numeric contract: weights in
+ * one block of inputs; the tiles, one for each place, lie `apart` tiles from one another, and what lies `ahead` bytes
+ * behind the weights at hand is asked for. Numeric contract: weights in
  * [-128, 127], activations in [-127, 127], so a group's sum is below 2^20 in size. */
-HP_INLINE void hp_tiles_int8(const hp_matrix *m, int32_t first, int32_t apart, int tiles, const hp_inputs *in,
-                             size_t row, int rows, float *out, size_t stride)
+HP_INLINE void hp_tiles_int8(const hp_matrix *m, int32_t first, int32_t apart, int tiles, size_t ahead,
+                             const hp_inputs *in, size_t row, int rows, float *out, size_t stride)
 {
     size_t groups = (size_t)m->groups, at = hp_first_group(row, groups), next = hp_rows_in_block(row, in->rows), g;
     size_t scale_bytes = m->scale_bytes, distance = (size_t)apart * m->tile_bytes;
@@ -1518,18 +1526,18 @@ HP_INLINE void hp_tiles_int8(const hp_matrix *m, int32_t first, int32_t apart, i
         for (t = 0; t < tiles; t++) {
             const uint8_t *tile = first_tile + (size_t)t * distance;
             const uint8_t *w = tile + scale_bytes + HP_TILE_GROUP_BYTES * g;
-            const uint8_t *ahead = w + 2 * HP_LANES * g + (tiles > 1 ? HP_PLACES_AHEAD : HP_WEIGHTS_AHEAD);
+            const uint8_t *next_lines = w + 2 * HP_LANES * g + ahead;
             hp_vf scale = hp_vf_load_half(tile + 2 * HP_LANES * g);
             hp_vi sum[HP_BLOCK_ROWS];
             HP_UNROLL for (r = 0; r < rows; r++) sum[r] = hp_vi_set(HP_DOT_OFFSET ? starts[r] : 0);
             done = HP_BLOCK_DOTS(sum, w, x, rows, g == 0, g + 1 < groups);
             HP_UNROLL for (j = 0; j < HP_GROUP / 4; j++) {
                 hp_vw weights = hp_vw_load(w + 4 * HP_LANES * j);
-                if (row == 0) hp_ask(ahead + 4 * HP_LANES * j, tiles); /* later rows find the tile in a cache */
+                if (row == 0) hp_ask(next_lines + 4 * HP_LANES * j, tiles); /* later rows find the tile in a cache */
                 HP_UNROLL for (r = done; r < rows; r++)
                     sum[r] = hp_vi_dot4(sum[r], weights, x + HP_GROUP * r + 4 * j);
             }
-            if (row == 0) hp_ask(ahead + HP_TILE_GROUP_BYTES, tiles);
+            if (row == 0) hp_ask(next_lines + HP_TILE_GROUP_BYTES, tiles);
             HP_UNROLL for (r = 0; r < rows; r++)
                 total[t][r] = hp_vf_add(total[t][r], hp_vf_mul(hp_vf_from_vi(sum[r]),
                                                                hp_vf_mul(scale, hp_vf_set(scales[r]))));
@@ -1544,9 +1552,9 @@ HP_INLINE void hp_tiles_int8(const hp_matrix *m, int32_t first, int32_t apart, i
  * all rows stay in registers; `most` is one, too, so that no more kernels are made than it says. */
 #define HP_IF_ROWS(n) \
     if (n <= most && rows == n) \
-        hp_tiles_int8(m, first, apart, tiles, in, row, n <= HP_ROWS_AT_ONCE ? n : 1, out, stride)
-HP_INLINE void hp_tiles_rows(const hp_matrix *m, int32_t first, int32_t apart, int tiles, const hp_inputs *in,
-                             size_t row, int rows, int most, float *out, size_t stride)
+        hp_tiles_int8(m, first, apart, tiles, ahead, in, row, n <= HP_ROWS_AT_ONCE ? n : 1, out, stride)
+HP_INLINE void hp_tiles_rows(const hp_matrix *m, int32_t first, int32_t apart, int tiles, size_t ahead,
+                             const hp_inputs *in, size_t row, int rows, int most, float *out, size_t stride)
 {
     HP_IF_ROWS(1);
     else HP_IF_ROWS(2);
@@ -1589,34 +1597,34 @@ static void hp_tile_f32(const hp_matrix *m, const uint8_t *tile, const float *x,
 }
 
 /* Up to HP_BLOCK_ROWS rows from `row` on times one tile; returns how many. */
-static int32_t hp_tile_rows(const hp_matrix *m, int32_t tile, const hp_inputs *in, int32_t row, int32_t rows,
-                            float *out, size_t stride)
+static int32_t hp_tile_rows(const hp_matrix *m, int32_t tile, size_t ahead, const hp_inputs *in, int32_t row,
+                            int32_t rows, float *out, size_t stride)
 {
     int32_t left = rows - row, n = left >= HP_BLOCK_ROWS ? HP_BLOCK_ROWS : hp_min(left, HP_ROWS_AT_ONCE);
     if (!in->q) hp_tile_f32(m, m->tiles + (size_t)tile * m->tile_bytes, in->x + (size_t)row * in->stride, out), n = 1;
-    else if (n > HP_ROWS_AT_ONCE) hp_tiles_int8(m, tile, 0, 1, in, (size_t)row, HP_BLOCK_ROWS, out, stride);
-    else hp_tiles_rows(m, tile, 0, 1, in, (size_t)row, n, HP_ROWS_AT_ONCE, out, stride);
+    else if (n > HP_ROWS_AT_ONCE) hp_tiles_int8(m, tile, 0, 1, ahead, in, (size_t)row, HP_BLOCK_ROWS, out, stride);
+    else hp_tiles_rows(m, tile, 0, 1, ahead, in, (size_t)row, n, HP_ROWS_AT_ONCE, out, stride);
     return n;
 }
 
 /* out[rows][out_stride] = inputs[rows][cols] . matrix[rows'][cols]^T, for the tiles first..last-1. A tile is read from
  * memory once and stays in the nearest caches while all rows of the pass are multiplied with it. With few rows memory
- * sets the pace, and tiles may be read in several places, within HP_NEAR tiles, if there are registers for it. */
-static void hp_matmul(const hp_matrix *m, int32_t first, int32_t last, const hp_inputs *in, int places, float *out,
-                      size_t out_stride)
+ * sets the pace, and tiles may be read in several places, if there are registers for it. */
+static void hp_matmul(const hp_matrix *m, int32_t first, int32_t last, const hp_inputs *in, const hp_way *way,
+                      float *out, size_t out_stride)
 {
     int32_t rows = (int32_t)in->rows, t = first, apart, i, r;
-    int several = HP_ROWS_AT_ONCE < HP_FEW_ROWS ? 0 : places > 1 && in->q && rows <= HP_FEW_ROWS;
+    int several = HP_ROWS_AT_ONCE < HP_FEW_ROWS ? 0 : way->places > 1 && in->q && rows <= HP_FEW_ROWS;
     HP_BLOCKS_BEGIN();
     while (several && last - t >= HP_PLACES) {
         apart = hp_min(last - t, HP_NEAR) / HP_PLACES;
         for (i = t; i < t + apart; i++)
-            hp_tiles_rows(m, i, apart, HP_PLACES, in, 0, rows, HP_FEW_ROWS, out + i * HP_LANES, out_stride);
+            hp_tiles_rows(m, i, apart, HP_PLACES, way->ahead, in, 0, rows, HP_FEW_ROWS, out + i * HP_LANES, out_stride);
         t += HP_PLACES * apart;
     }
     for (; t < last; t++)
         for (r = 0; r < rows;)
-            r += hp_tile_rows(m, t, in, r, rows, out + (size_t)r * out_stride + t * HP_LANES, out_stride);
+            r += hp_tile_rows(m, t, way->ahead, in, r, rows, out + (size_t)r * out_stride + t * HP_LANES, out_stride);
     HP_BLOCKS_END();
 }
 
@@ -5352,7 +5360,7 @@ typedef struct hp_job {
     long unsound;            /* parts on threads that compute otherwise           */
     const hp_matrix *matrix; /* a product: out[rows][stride] = inputs . matrix^T  */
     hp_inputs inputs;
-    int places;              /* in how many its weights are read, with few rows   */
+    const hp_way *way;       /* of reading its weights                            */
     float *out;
     size_t stride;
     const float *source;     /* rows to be normed, and where they go              */
@@ -5369,12 +5377,11 @@ typedef struct hp_costs {
     int32_t no_plain, no_fused;  /* steps since the one and the other was last measured      */
 } hp_costs;
 
-/* Whether the weights are read in one place or in several at once ([CH06], [CH13]). */
+/* Which way of reading the weights is the fastest ([CH06], [CH13]). */
 typedef struct hp_reading {
-    double spent[2]; /* seconds in the products of a layer, in one place, and of the next, in several */
-    int32_t votes;   /* of pairs of layers: above 0 for several places                                */
+    double spent[HP_WAYS]; /* seconds in the products of a layer, for each way that had its turn */
+    int32_t votes[HP_WAYS], best, turn, on_trial;
     uint32_t passes;
-    int32_t on_trial;
 } hp_reading;
 
 /* Where a pass stands, for it may be computed in slices ([CH13]). */
@@ -6024,41 +6031,54 @@ static void hp_work_round(harp_session *s, int part, int32_t first, int32_t last
 static void hp_work_product(harp_session *s, int part, int32_t first, int32_t last)
 {
     (void)part;
-    s->kernels->matmul(s->job.matrix, first, last, &s->job.inputs, s->job.places, s->job.out, s->job.stride);
+    s->kernels->matmul(s->job.matrix, first, last, &s->job.inputs, s->job.way, s->job.out, s->job.stride);
 }
 
-/* Votes decide which way of reading the weights is the faster one here: in a pass on trial, layers take turns, and each
- * pair of them votes, so that what else the machine does at a moment spoils one vote of many. Either way, same bits. */
+/* Votes decide which way of reading the weights is the fastest here: in a pass on trial layers take turns with the ways,
+ * and after each round the fastest gets a vote, so that what else the machine does at a moment spoils one vote of many.
+ * Older votes fade. */
 enum { HP_FIRST_TRIALS = 4, HP_TRIAL_EVERY = 64, HP_MOST_VOTES = 32 };
 
 static void hp_begin_reading(harp_session *s)
 {
     hp_reading *r = &s->reading;
-    r->on_trial = 0, r->spent[0] = r->spent[1] = 0.0;
+    r->on_trial = 0;
     if (s->n_rows > HP_FEW_ROWS) return;
     r->on_trial = r->passes < HP_FIRST_TRIALS || r->passes % HP_TRIAL_EVERY == 0;
     r->passes++;
 }
 
-static void hp_vote_on_reading(harp_session *s)
+static int hp_way_to_read(const harp_session *s)
+{
+    if (s->n_rows > HP_FEW_ROWS) return 0;
+    return s->reading.on_trial ? s->reading.turn : s->reading.best;
+}
+
+static void hp_end_turn(harp_session *s) /* after each layer */
 {
     hp_reading *r = &s->reading;
-    int32_t next = s->progress.layer;
-    if (!r->on_trial || next % 2 != 0 || next > s->model->info.layers) return;
-    r->votes += r->spent[1] < r->spent[0] ? 1 : -1;
-    r->votes = hp_max(hp_min(r->votes, HP_MOST_VOTES), -HP_MOST_VOTES);
-    r->spent[0] = r->spent[1] = 0.0;
+    int32_t fastest = 0, i;
+    if (!r->on_trial) return;
+    r->on_trial = s->progress.layer < s->model->info.layers; /* the logits are nobody's turn */
+    r->turn = (r->turn + 1) % HP_WAYS;
+    if (r->turn != 0) return;
+    for (i = 1; i < HP_WAYS; i++)
+        if (r->spent[i] < r->spent[fastest]) fastest = i;
+    memset(r->spent, 0, sizeof r->spent);
+    if (++r->votes[fastest] > r->votes[r->best]) r->best = fastest;
+    if (r->votes[fastest] < HP_MOST_VOTES) return;
+    for (i = 0; i < HP_WAYS; i++) r->votes[i] /= 2;
 }
 
 /* Some tiles of a product; returns as hp_split_some does. */
 static int hp_multiply(harp_session *s, int32_t tiles, int64_t cost)
 {
     hp_reading *r = &s->reading;
-    int several = r->on_trial ? s->progress.layer % 2 : r->votes > 0, done;
+    int way = hp_way_to_read(s), done;
     double begin = r->on_trial ? hp_seconds() : 0.0;
-    s->job.places = several ? HP_PLACES : 1;
+    s->job.way = &hp_ways[way];
     done = hp_split_some(s, hp_work_product, tiles, cost);
-    if (r->on_trial) r->spent[several] += hp_seconds() - begin;
+    if (r->on_trial) r->spent[way] += hp_seconds() - begin;
     return done;
 }
 
@@ -6543,7 +6563,7 @@ static void hp_do_stage(harp_session *s)
     else hp_compute_logits(s);
     if (p->item > 0 || ++p->stage < n_stages) return;
     p->stage = 0, p->layer++;
-    hp_vote_on_reading(s);
+    hp_end_turn(s);
 }
 
 static int hp_is_cancelled(const harp_session *s)
