@@ -3454,12 +3454,23 @@ static harp_status hp_refuse_file(hp_file_answer answer, const char *path, harp_
     return hp_fail(err, HARP_ERR_IO, "cannot open %s", path);
 }
 
-static harp_status hp_get_file(harp_model *m, const char *path, harp_error *err)
+static size_t hp_mapping_read(void *mapping, uint64_t offset, void *into, size_t bytes)
+{
+    memcpy(into, (const uint8_t *)((const hp_mapping *)mapping)->image + offset, bytes);
+    return bytes;
+}
+
+static harp_status hp_get_file(harp_model *m, const char *path, int copy, harp_error *err)
 {
     void *file = NULL;
     uint64_t bytes = 0;
     hp_file_answer answer = hp_map(&m->mapping, path);
     harp_status status;
+    if (answer == HP_FILE_FINE && copy) {
+        status = hp_read_image(m, hp_mapping_read, &m->mapping, m->mapping.bytes, err);
+        hp_unmap(&m->mapping);
+        return status;
+    }
     if (answer == HP_FILE_FINE) {
         m->image = (const uint8_t *)m->mapping.image, m->image_bytes = m->mapping.bytes, m->info.mapped = 1;
         return HARP_OK;
@@ -3479,7 +3490,7 @@ static harp_status hp_get_image(harp_model *m, const harp_source *source, harp_e
         return HARP_OK;
     }
     if (source->read) return hp_read_image(m, source->read, source->read_user, source->bytes, err);
-    return hp_get_file(m, source->path, err);
+    return hp_get_file(m, source->path, source->copy, err);
 }
 
 static void hp_release_image(harp_model *m)

@@ -55,6 +55,20 @@ report "the wanted figures alone" $?
     && grep -q '^c .* bandwidth ' "$T/out" && grep -q '^c .* decode ' "$T/out"
 report "the table" $?
 
+# ---- how the file lies in memory ----
+cp $M "$T/pages.harp"
+for how in large fresh aged; do
+    "$H" -m "$T/pages.harp" $quick --what decode --depth 1 --pages $how > "$T/out" 2> "$T/err"
+    case $?:$how in
+    0:*) grep -q ' decode ' "$T/out" ;;
+    1:fresh | 1:aged) grep -q "cannot be chosen here" "$T/err" && [ "$(uname)" != Linux ] ;;
+    *) false ;;
+    esac
+    report "--pages $how" $?
+done
+refused "--pages by another name" 2 "there are fresh, aged and large" -m $M --pages new
+refused "--pages of no file" 1 "nothing-here" -m "$T/nothing-here" --pages aged
+
 # ---- the model's context: defaults are cut, and that is said; what the user gave is not ----
 "$H" -m $M --json --threads 1 --runs 1 --what decode,prefill,request > "$T/out" 2> "$T/err"
 [ $? = 0 ] && json_lines "$T/out" $M decode prefill request && [ "$(wc -l < "$T/err")" = 1 ] \

@@ -119,6 +119,34 @@ static void test_file(const char *path, float expected)
     harp_close(m);
 }
 
+/* What was copied needs its file no more. The test's own allocator shows where it went. */
+static void *take_counted(void *user, size_t bytes)
+{
+    *(size_t *)user += bytes;
+    return malloc(bytes);
+}
+
+static void test_copied(const char *path, const unsigned char *image, size_t bytes, float expected)
+{
+    harp_source source = harp_source_defaults();
+    harp_model *m = NULL;
+    harp_error err;
+    size_t taken = 0;
+    harp_status status;
+    source.path = path, source.copy = 1;
+    source.allocator.alloc = take_counted, source.allocator.free = give_back, source.allocator.user = &taken;
+    write_file(path, image, bytes);
+    status = harp_open_source(&m, &source, &err);
+    CHECK(remove(path) == 0);
+    if (!MAPS && !READS) {
+        CHECK(status == HARP_ERR_ARGUMENT && m == NULL);
+        return;
+    }
+    CHECK(status == HARP_OK && harp_model_info(m).mapped == 0 && taken >= bytes);
+    CHECK(harp_verify(m, &err) == HARP_OK && first_logit(m) == expected);
+    harp_close(m);
+}
+
 static void test_refused(const char *path, const char *sentence)
 {
     harp_model *m = NULL;
@@ -239,6 +267,7 @@ int main(int argc, char **argv)
     write_file(path, image, bytes);
     test_file(path, expected);
     test_overwritten(path, image, bytes);
+    test_copied(path, image, bytes, expected);
     write_file(path, image, bytes / 2);
     test_refused(path, "cut off");
     write_file(path, image, 10);

@@ -98,6 +98,19 @@ void host_remove_temporary(void);
 const unsigned char *host_map(const char *path, size_t *bytes);
 void host_unmap(const unsigned char *image, size_t bytes);
 
+/* How a file lies in memory, for measurements. On success 0; where the system does not let a program say it, -1.
+ * Afterwards the system's cache holds the file as if it had just been read (in large pages, where the file system has
+ * them), or, if `scattered`, in single pages from anywhere in memory, as a cache does that has been in use for days. */
+int host_reread(const char *path, int scattered);
+
+/* Memory in large pages, where the system has them; zeros. NULL: none. */
+void *host_large_alloc(size_t bytes);
+void host_large_free(void *block, size_t bytes);
+
+/* The share of the mapping that `block` lies in which is in pages of 2 MiB or more, 0 to 1; -1: the system does not say.
+ * What has not been touched yet does not count. */
+double host_large_share(const void *block);
+
 /* ---- other programs ---- */
 
 enum { HOST_MOST_ARGUMENTS = 16 };
