@@ -11,9 +11,12 @@ cp harp.h $W
 sed -e 's|#include <immintrin.h>|#include "../../tests/emulated_sets.h"|' -e '/^HP_TARGET_BEGIN(.*)$/d' -e '/^HP_TARGET_END$/d' \
     -e 's/int has = hp_x86_features();/int has = HP_HAS_AVX2 | HP_HAS_AVXVNNI | HP_HAS_AVX512 | HP_HAS_AMX; (void)hp_x86_features;/' \
     harp_impl.c > $W/harp_impl.c
-cp tests/test.h tests/test_library.c $W/tests
-gcc -O1 -mavx2 -mf16c -ffp-contract=off -w -Wno-psabi $W/tests/test_library.c -o $W/test_library -lm -pthread || { echo "0 passed, 1 failed"; exit 1; }
+cp tests/test_numbers.c $W/tests # includes the copy
+gcc="gcc -O1 -mavx2 -mf16c -ffp-contract=off -w -Wno-psabi"
+$gcc tests/test_library.c $W/harp_impl.c -o $W/test_library -lm -pthread \
+    && $gcc -Itests $W/tests/test_numbers.c -o $W/test_numbers -lm -pthread || { echo "0 passed, 1 failed"; exit 1; }
 for set in amx avx512 avxvnni; do
     $W/test_library $2 hash $set > $W/hash || { echo "FAILED $set is not there"; echo "0 passed, 1 failed"; exit 1; }
 done
+$W/test_numbers kernels || exit 1
 $W/test_library $2

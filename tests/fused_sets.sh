@@ -7,11 +7,11 @@ B=$1
 W=$B/fused
 if ! command -v clang > /dev/null; then echo "skipped: a set that fuses: no clang"; echo "0 passed, 0 failed"; exit; fi
 if ! grep -q avx2 /proc/cpuinfo; then echo "skipped: a set that fuses: this machine has no AVX2"; echo "0 passed, 0 failed"; exit; fi
-mkdir -p $W/tests
+mkdir -p $W
 cp harp.h $W
-cp tests/test.h tests/test_library.c $W/tests
 sed 's/^HP_TARGET_BEGIN("avx2,f16c")$/HP_TARGET_BEGIN("avx2,f16c,fma")/' harp_impl.c > $W/harp_impl.c
-clang -O1 -w -ffp-contract=fast $W/tests/test_library.c -o $W/test_library -lm -pthread || { echo "0 passed, 1 failed"; exit 1; }
+clang -O1 -w -ffp-contract=fast tests/test_library.c $W/harp_impl.c -o $W/test_library -lm -pthread \
+    || { echo "0 passed, 1 failed"; exit 1; }
 passed=0
 reference=$($B/test_library $2 hash)
 fused=$($W/test_library $2 hash avx2)

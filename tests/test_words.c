@@ -5,17 +5,13 @@
  *
  *     test_words HARP_CONVERT FOLDER      FOLDER: to write into. Run in the repository's root.
  *
- * For each pattern of tests/fixtures/tokenizer/words.txt a tokenizer.json of bytes alone is converted; the library's own
- * functions, which see words where the public ones see tokens only, must cut the texts where Python does. */
-#include "../harp_impl.c"
+ * For each pattern of tests/fixtures/tokenizer/words.txt a tokenizer.json of bytes alone is converted; the library must cut
+ * the texts where Python does. Words are seen through a window (inside.h): the public calls show tokens alone. */
+#include "../harp.h"
+#include "inside.h"
 #include "test.h"
 
-#include <stdio.h>
-#include <stdlib.h>
-
 enum { LONGEST = 1 << 14 };
-
-#define NONE 0xFFFFFFFFu /* what the library's functions return for no token */
 
 static const char *converter, *folder;
 
@@ -82,12 +78,11 @@ static harp_model *make_tokenizer(char (*stages)[LONGEST], int n, const char *no
 
 static int same_cuts(const harp_model *m, const uint8_t *text, size_t n, char *cuts)
 {
-    const uint8_t *ends[HP_MOST_STAGES + 1], *p = text, *end = text + n;
-    size_t patience = HP_PATIENCE / 4 * n; /* a quarter of what hp_encode_words has */
-    int s;
-    for (s = 0; s <= HP_MOST_STAGES; s++) ends[s] = s ? text : end;
+    inside_cutter c = inside_begin_cutting(text, n);
+    const uint8_t *p = text, *end = text + n;
+    c.patience /= 4; /* a quarter of what encoding has */
     while (p < end) {
-        const uint8_t *next = hp_program_word(&m->tokenizer, ends, p, &patience);
+        const uint8_t *next = inside_word_end(m, &c, p);
         if (next <= p || strtol(cuts, &cuts, 10) != next - text) return 0;
         p = next;
     }
@@ -96,9 +91,10 @@ static int same_cuts(const harp_model *m, const uint8_t *text, size_t n, char *c
 
 static void test_words(FILE *f)
 {
-    static char line[LONGEST], stages[HP_MOST_STAGES][LONGEST], name[64];
+    static char line[LONGEST], stages[INSIDE_STAGES][LONGEST], name[64];
     static uint8_t text[LONGEST];
     harp_model *m = NULL;
+    harp_meta meta;
     size_t n = 0;
     int n_stages = 0, wanted = 0, texts = 0, wrong = 0;
     while (fgets(line, sizeof line, f)) {
@@ -111,7 +107,7 @@ static void test_words(FILE *f)
         } else if (line[0] == 's') {
             strcpy(stages[n_stages++], line + 6);
             if (n_stages == wanted) m = make_tokenizer(stages, n_stages, "null");
-            if (n_stages == wanted) check(m && m->tokenizer.n_items > 0, "a program", name);
+            if (n_stages == wanted) check(m && harp_meta_find(m, "tokenizer.words", &meta), "a program", name);
         } else if (line[0] == 't') {
             n = from_hex(line + 5, text);
         } else if (m) {
@@ -140,7 +136,8 @@ static void test_normalization(FILE *f)
     int texts = 0, wrong = 0;
     size_t n, i;
     harp_model *m = make_tokenizer(stage, 1, "{\"type\": \"NFC\"}");
-    check(m && m->tokenizer.n_decompose > 0, "a tokenizer that normalizes", "");
+    harp_meta meta;
+    check(m && harp_meta_find(m, "tokenizer.decompose", &meta), "a tokenizer that normalizes", "");
     for (; m && fgets(line, sizeof line, f);) {
         char *second = strchr(line, ' ');
         if (line[0] == '#' || !second) continue;
@@ -158,16 +155,16 @@ static void test_normalization(FILE *f)
 
 /* Joining by its definition: as long as any two neighbours can be joined, those of the lowest rank are, and of such the
  * first. Returns how many symbols are left. */
-static size_t join_plainly(const hp_tokenizer *t, uint32_t *ids, size_t n)
+static size_t join_plainly(const harp_model *m, uint32_t *ids, size_t n)
 {
     for (;;) {
-        uint32_t lowest = NONE, joined = 0, result;
+        uint32_t lowest = INSIDE_NONE, joined = 0, result;
         size_t i, at = 0;
         for (i = 0; i + 1 < n; i++) {
-            uint32_t rank = hp_find_merge(t, ids[i], ids[i + 1], &result);
+            uint32_t rank = inside_merge(m, ids[i], ids[i + 1], &result);
             if (rank < lowest) lowest = rank, at = i, joined = result;
         }
-        if (lowest == NONE) return n;
+        if (lowest == INSIDE_NONE) return n;
         ids[at] = joined;
         memmove(ids + at + 1, ids + at + 2, (n - at - 2) * sizeof *ids), n--;
     }
@@ -177,30 +174,25 @@ static size_t join_plainly(const hp_tokenizer *t, uint32_t *ids, size_t n)
 static void test_joining(void)
 {
     static const char letters[] = "eeeeettttaaaooiinnsshhrrdlu  wmc,.";
+    static uint8_t text[97];
     static uint32_t ids[256];
     static int32_t tokens[256];
     uint32_t state = 1;
     char detail[64];
     int word, wrong = 0, joined = 0;
     harp_model *m = NULL;
-    hp_encoder e;
     if (harp_open(&m, "examples/demo/demo.harp", NULL)) exit(2);
     for (word = 0; word < 4000; word++) {
         size_t bytes = 1 + (size_t)word % 97, n, i;
-        memset(&e, 0, sizeof e);
-        e.m = m, e.t = &m->tokenizer, e.tokens = tokens, e.capacity = 256;
-        if (hp_begin_word(&e, bytes)) exit(2);
+        inside_joined joins;
         for (i = 0; i < bytes; i++) {
             state = state * 1664525u + 1013904223u;
-            hp_add_byte(&e, (uint8_t)letters[(state >> 16) % (sizeof letters - 1)]);
+            text[i] = (uint8_t)letters[(state >> 16) % (sizeof letters - 1)];
         }
-        n = e.n_symbols;
-        for (i = 0; i < n; i++) ids[i] = e.symbol[i].id;
-        hp_join(&e);
-        joined += n - e.n >= n / 3;
-        n = join_plainly(e.t, ids, n);
-        wrong += n != e.n || memcmp(ids, tokens, n * sizeof *ids) != 0;
-        hp_free_room(&e, &e.word);
+        joins = inside_join(m, text, bytes, ids, tokens, 256);
+        joined += joins.before - joins.after >= joins.before / 3;
+        n = join_plainly(m, ids, joins.before);
+        wrong += n != joins.after || memcmp(ids, tokens, n * sizeof *ids) != 0;
     }
     snprintf(detail, sizeof detail, "%d of 4000 words wrong, %d much joined", wrong, joined);
     check(wrong == 0 && joined > 1000, "joined as by the definition", detail);

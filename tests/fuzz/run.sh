@@ -37,16 +37,25 @@ build() { # build KIND COMPILER FLAGS...: BUILD_FOLDER/fuzz/KIND_TARGET
     done
     o=$B/$kind/harp_impl.o # what the converter has written runs on it; without vector instructions it builds faster
     all_objects="$all_objects $o"
-    [ $o -nt harp_impl.c ] && [ $o -nt harp.h ] \
-        || "$@" -DHARP_NO_SIMD $FASTER $flags -c harp_impl.c -o $o || return 1
+    compile_library $o harp_impl.c "$@" -DHARP_NO_SIMD || return 1
+    inside=$B/$kind/inside.o # the library's own targets, which vectors are a part of
+    compile_library $inside tests/inside.c "$@" || return 1
     for t in ${TARGETS:-$library $converter}; do
         to=$B/${kind}_$t
         [ -f $here/fuzz_$t.c ] || continue
-        if [ $to -nt $here/fuzz_$t.c ] && [ $to -nt harp_impl.c ] && [ -z "$(find tools/convert $here tests/harp_file.h -name '*.[ch]' -newer $to)" ]; then continue; fi
-        objects=$all_objects faster=
-        case " $library " in *" $t "*) objects= faster=$FASTER ;; esac
-        "$@" $faster $flags $LINK $here/fuzz_$t.c $DRIVER $objects -o $to -lm -pthread || return 1
+        [ ! -x $to ] || [ -n "$(find harp.h harp_impl.c tools/convert tests/*.[ch] $here -name '*.[ch]' -newer $to)" ] \
+            || continue
+        objects=$all_objects
+        case " $library " in *" $t "*) objects=$inside ;; esac
+        "$@" $flags $LINK $here/fuzz_$t.c $DRIVER $objects -o $to -lm -pthread || return 1
     done
+}
+
+# compile_library OBJECT SOURCE COMPILER FLAGS...: unless it is there
+compile_library() {
+    o=$1 source=$2
+    shift 2
+    [ -z "$(find harp.h harp_impl.c tests/inside.[ch] -newer $o 2>&1)" ] || "$@" $FASTER $flags -c $source -o $o
 }
 
 build_kind() {

@@ -15,7 +15,7 @@ same_bits() { # same_bits RUNNER COMPILER...; RUNNER is "" for this machine
     runner=$1
     shift
     has $1 $runner || return 0
-    "$@" tests/test_library.c -o $W/program -lm -pthread && compare_bits "$runner" $W/program $of_bits
+    "$@" tests/test_library.c harp_impl.c -o $W/program -lm -pthread && compare_bits "$runner" $W/program $of_bits
 }
 same_bits_of_two() { # an emulator takes its time
     of_bits="llama_gqa gpt2"
@@ -29,7 +29,7 @@ sapphire_rapids() { # 16-bit floats change FLT_EVAL_METHOD
     can gcc -march=sapphirerapids || return 0
     gcc -march=sapphirerapids -O1 -Wall -Wextra -Werror -c harp_impl.c -o $W/strict.o && echo $one
 }
-files() { # files SWITCHES...: opening by each way there is
+files() { # files SWITCHES...: opening by each way there is in a library that lacks the others
     $CC -std=c99 -Wall -Wextra -Werror "$@" tests/test_files.c harp_impl.c -o $W/test_files -lm -pthread \
         && $W/test_files examples/demo/demo.harp $W
 }
@@ -80,7 +80,7 @@ fi
 run "bits" compare_bits "" $B/test_library $of_bits
 run "vendoring, C, one file" $B/test_vendoring_c $F/llama_gqa/model.harp
 run "vendoring, C++98 header" $B/test_vendoring_cpp $F/llama_gqa/model.harp
-run "files" files
+run "files" $B/test_files examples/demo/demo.harp $W
 run "files -DHARP_NO_MMAP" files -DHARP_NO_MMAP
 run "files -DHARP_NO_STDIO" files -DHARP_NO_STDIO
 run "files -DHARP_NO_MALLOC" files -DHARP_NO_MALLOC
