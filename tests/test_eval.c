@@ -226,6 +226,22 @@ static void test_harmless(const char *folder)
     }
 }
 
+/* A line of settings whose method has this name as it stands, where harp-eval would have escaped it; and its key. */
+static void put_settings(growing *line, settings *s, const char *name, char *key)
+{
+    char text[4096], *place;
+    FILE *f = tmpfile();
+    snprintf(s->value[SET_METHOD], MAX_NAME, "NAME");
+    settings_put(s, f), rewind(f);
+    text[fread(text, 1, sizeof text - 1, f)] = 0;
+    fclose(f);
+    snprintf(s->value[SET_METHOD], MAX_NAME, "%s", name);
+    snprintf(key, 17, "%016" PRIx64, settings_key(s));
+    memcpy(strstr(text, "\"key\":\"") + 7, key, 16);
+    place = strstr(text, "NAME"), *place = 0;
+    put(line, "%s%s%s}\n", text, name, place + 4);
+}
+
 /* A file of results: the settings of a method of this name, then `lines`, in which %s stands for their key. */
 static int read_results(const char *folder, const char *name, const char *lines)
 {
@@ -240,9 +256,7 @@ static int read_results(const char *folder, const char *name, const char *lines)
     memset(&all, 0, sizeof all), memset(&b, 0, sizeof b), memset(&m, 0, sizeof m);
     m.params = harp_defaults();
     settings_of(&b, &m, &s);
-    snprintf(s.value[SET_METHOD], MAX_NAME, "%s", name);
-    snprintf(key, sizeof key, "%016" PRIx64, settings_key(&s));
-    settings_put(&s, &line), put(&line, lines, key, key);
+    put_settings(&line, &s, name, key), put(&line, lines, key, key);
     snprintf(path, sizeof path, "%s/results.jsonl", folder);
     status = save_whole(path, line.at, line.bytes);
     all.advice = "";

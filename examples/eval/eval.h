@@ -232,7 +232,7 @@ extern const char *const setting_names[N_SETTINGS];
 void settings_of(const bench *b, const method *m, settings *s);
 uint64_t settings_key(const settings *s);
 setting settings_differ(const settings *a, const settings *b, setting from, setting to); /* the first; to: none */
-void settings_put(const settings *s, growing *out);                                      /* a JSON line */
+void settings_put(const settings *s, FILE *out); /* a line of JSON, short of its end, "}" and a newline */
 int settings_read(const json *j, settings *s); /* of the value that was read last */
 
 /* ---- results.c ---- */
