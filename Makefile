@@ -128,7 +128,9 @@ $(B)/inside.o: tests/inside.c tests/inside.h harp.h harp_impl.c
 INSIDERS = words format faults promises
 
 $(INSIDERS:%=$(B)/test_%): $(B)/test_%: tests/test_%.c $(MODELS_IN_MEMORY) tests/inside.h $(B)/inside.o
-	$(CC) $(TEST_FLAGS) $(LDFLAGS) $(CFLAGS) $< $(B)/inside.o -o $@ $(LIBS)
+	$(CC) $(TEST_FLAGS) $(LDFLAGS) $(CFLAGS) $< $(filter %.o,$^) -o $@ $(LIBS)
+
+$(B)/test_words: $(B)/tools/ground/json_write.o
 
 $(B)/test_numbers: tests/test_numbers.c tests/harp_file.h harp.h harp_impl.c
 	@mkdir -p $(B)

@@ -25,7 +25,8 @@ build() {
     for t in library models conformance tokenizer threads decoders slices; do
         linked harp_impl test_$t tests/test_$t.c || return 1
     done
-    for t in format words promises faults; do linked inside test_$t tests/test_$t.c || return 1; done
+    for t in format promises faults; do linked inside test_$t tests/test_$t.c || return 1; done
+    linked inside test_words tests/test_words.c tools/convert/ground/json_write.c || return 1
     linked harp_impl machine tests/machine.c || return 1
     linked harp_impl harp examples/harp/*.c tools/convert/ground/*.c || return 1
     linked harp_impl harp-convert tools/convert/*.c tools/convert/*/*.c || return 1

@@ -6,6 +6,7 @@
 #ifndef HARP_TEST_H
 #define HARP_TEST_H
 
+#include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +19,17 @@ static int passed, failed;
         if (condition) passed++;                                                                                       \
         else failed++, printf("FAILED %s:%d: %s\n", __func__, __LINE__, #condition);                                   \
     } while (0)
+
+/* A check with a sentence of its own, as printf makes it, where the condition's text would tell nothing. */
+static inline void check(int good, const char *format, ...)
+{
+    va_list rest;
+    good ? passed++ : failed++;
+    if (good) return;
+    va_start(rest, format);
+    printf("FAILED  "), vprintf(format, rest), printf("\n");
+    va_end(rest);
+}
 
 /* The last line of a test, which tests/run.sh adds up, and its exit status: a test without checks has failed. */
 static inline int conclude(void)

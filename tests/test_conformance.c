@@ -20,7 +20,7 @@ enum { MAX_TOKENS = 256, MAX_STEPS = 64 };
 
 static double most_logit, most_entropy; /* of all goldens: largest differences with floats */
 
-static void check(int ok, const char *model, const char *golden, const char *what, double figure)
+static void report(int ok, const char *model, const char *golden, const char *what, double figure)
 {
     const char *name = strrchr(model, '/');
     printf("%s %s %s: %s %.3g\n", ok ? "ok    " : "FAILED", name ? name + 1 : model, golden, what, figure);
@@ -157,13 +157,13 @@ static void test_vanilla(const harp_model *m, const char *path, const char *fold
     p.harp = 0;
     if (!score.expected || n != (size_t)g.n_prompt * (size_t)score.vocab || harp_session_open(&s, m, &p, &err)
         || harp_score(s, g.prompt, g.n_prompt, on_logits, &score, &err)) {
-        check(0, path, name, "could not run", 0);
+        report(0, path, name, "could not run", 0);
         return;
     }
     if (score.worst_logit > most_logit) most_logit = score.worst_logit;
     if (score.worst_entropy > most_entropy) most_entropy = score.worst_entropy;
-    check(score.worst_logit <= 1e-3, path, name, "largest logit difference", score.worst_logit);
-    check(score.worst_entropy <= 2e-4, path, name, "largest entropy difference", score.worst_entropy);
+    report(score.worst_logit <= 1e-3, path, name, "largest logit difference", score.worst_logit);
+    report(score.worst_entropy <= 2e-4, path, name, "largest entropy difference", score.worst_entropy);
     harp_session_close(s);
 }
 
@@ -212,7 +212,7 @@ static int report_rounding(const harp_model *m, const char *path, const char *fo
             a.worst = NAN;
         printf("note   %s %s: largest logit difference %.3g, top-1 agreement %d of %d\n", folder, settings[i], a.worst,
                a.same, a.n);
-        check(a.same * 10 >= a.n * 7, path, name, "top-1 agreement with rounding:", a.same);
+        report(a.same * 10 >= a.n * 7, path, name, "top-1 agreement with rounding:", a.same);
         harp_session_close(s);
     }
     return 1;
@@ -230,7 +230,7 @@ static void test_greedy(const harp_model *m, const char *path, const char *folde
     p.harp = 0;
     if (harp_session_open(&s, m, &p, &err) == HARP_OK && harp_feed(s, g.prompt, g.n_prompt, &err) == HARP_OK)
         for (i = 0; i < g.n_steps && harp_next(s, &step, &err) == HARP_OK; i++) same += step.token == g.token[i];
-    check(g.n_steps > 0 && same == g.n_steps, path, name, "greedy tokens equal:", same);
+    report(g.n_steps > 0 && same == g.n_steps, path, name, "greedy tokens equal:", same);
     harp_session_close(s);
 }
 
@@ -265,7 +265,7 @@ static void test_harp(const harp_model *m, const char *path, const char *folder,
     p.frame = g.keyed ? HARP_FRAME_STREAM : HARP_FRAME_REDRAW, p.schedule = schedule;
     p.mask_fn = replay, p.harp_user = &g;
     if (!vanilla || !combined || harp_session_open(&s, m, &p, &err) || harp_feed(s, g.prompt, g.n_prompt, &err)) {
-        check(0, path, name, "could not run", 0);
+        report(0, path, name, "could not run", 0);
         return;
     }
     for (i = 0; i < g.n_steps; i++) {
@@ -280,13 +280,13 @@ static void test_harp(const harp_model *m, const char *path, const char *folder,
         d = fabs((double)step.entropy - g.entropy[i]);
         if (!(d <= worst_h)) worst_h = d;
     }
-    check(g.n_steps > 0 && same == g.n_steps, path, name, "tokens and hesitations equal:", same);
+    report(g.n_steps > 0 && same == g.n_steps, path, name, "tokens and hesitations equal:", same);
     if (worst_v > most_logit) most_logit = worst_v;
     if (worst_c > most_logit) most_logit = worst_c;
     if (worst_h > most_entropy) most_entropy = worst_h;
-    check(worst_v <= 1e-3, path, name, "largest vanilla difference", worst_v);
-    check(worst_c <= 1e-3, path, name, "largest combined difference", worst_c);
-    check(worst_h <= 2e-4, path, name, "largest entropy difference", worst_h);
+    report(worst_v <= 1e-3, path, name, "largest vanilla difference", worst_v);
+    report(worst_c <= 1e-3, path, name, "largest combined difference", worst_c);
+    report(worst_h <= 2e-4, path, name, "largest entropy difference", worst_h);
     harp_session_close(s);
 }
 

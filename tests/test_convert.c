@@ -26,12 +26,6 @@ enum { VOCAB = 40, DIM = 64, LAYERS = 2, HEADS = 4, KV_HEADS = 2, HEAD = DIM / H
 
 static const char *converter, *folder;
 
-static void check(int good, const char *what)
-{
-    if (!good) printf("FAILED  %s\n", what);
-    good ? passed++ : failed++;
-}
-
 /* ---- the model ---- */
 
 typedef struct matrix {

@@ -3,6 +3,7 @@
  * test_eval.c - the parts of harp-eval that can be checked by hand: JSON, metrics, statistics, hostile files
  */
 #include "../examples/eval/eval.h"
+#include "../tools/convert/ground/show.h"
 #include "test.h"
 
 #include <stdarg.h>
@@ -210,20 +211,24 @@ static void test_harmless(const char *folder)
     } forms[] = {{"a\303\251 b", "a\303\251 b"},
                  {"\033[2J", "\357\277\275[2J"},
                  {"a\nb\r\177", "a\357\277\275b\357\277\275\357\277\275"},
-                 {"\302\233m", "\357\277\275\357\277\275m"},               /* U+009B */
+                 {"\302\233m", "\357\277\275m"},                           /* U+009B */
                  {"\233m", "\357\277\275m"},                               /* the same in one byte */
                  {"\340\202\233", "\357\277\275\357\277\275\357\277\275"}, /* and in three */
                  {"\340\202\251", "\357\277\275\357\277\275\357\277\275"}, /* U+00A9, in a form that is too long */
                  {"\360\237\230\200\303", "\360\237\230\200\357\277\275"}};
+    static const char lines[] = "\ta\r\n\033b\n";
     char path[1024], *shown;
     size_t i, bytes;
     FILE *f;
     snprintf(path, sizeof path, "%s/harmless.txt", folder);
     for (i = 0; i < sizeof forms / sizeof *forms; i++) {
-        f = fopen(path, "wb"), print_harmless(f, forms[i].text), fclose(f);
+        f = fopen(path, "wb"), show_harmless(f, forms[i].text, strlen(forms[i].text), 0), fclose(f);
         CHECK(read_whole(path, &shown, &bytes) == 0 && strcmp(shown, forms[i].shown) == 0);
         free(shown);
     }
+    f = fopen(path, "wb"), show_harmless(f, lines, sizeof lines - 1, 1), fclose(f);
+    CHECK(read_whole(path, &shown, &bytes) == 0 && strcmp(shown, "\ta\n\357\277\275b\n") == 0);
+    free(shown);
 }
 
 /* A line of settings whose method has this name as it stands, where harp-eval would have escaped it; and its key. */

@@ -883,8 +883,7 @@ static void check_tuned(const harp_model *m, harp_params before, harp_params aft
     CHECK(harp_feed(a, prompt, PROMPT, NULL) == HARP_OK && harp_next(a, NULL, NULL) == HARP_OK);
     CHECK(harp_feed(b, harp_tokens(a, NULL), length_of(a), NULL) == HARP_OK && future(a) != future(b));
     CHECK(harp_tune(a, &after, NULL) == HARP_OK);
-    if (future(a) == future(b)) passed++;
-    else failed++, printf("FAILED tuned %s: another future\n", what);
+    check(future(a) == future(b), "tuned %s: another future", what);
     harp_session_close(a), harp_session_close(b);
 }
 

@@ -129,9 +129,8 @@ static void expect(int line, harp_status wanted, const char *words)
 {
     harp_error err;
     harp_status status = open_file(&err);
-    if (status == wanted && strstr(err.text, words)) passed++;
-    else failed++, printf("FAILED line %d: status %d, \"%s\"; expected %d, \"%s\"\n", line, status, err.text, wanted,
-                       words);
+    check(status == wanted && strstr(err.text, words), "line %d: status %d, \"%s\"; expected %d, \"%s\"", line, status,
+          err.text, wanted, words);
     make_file();
 }
 
@@ -808,8 +807,7 @@ static void check_words(int line)
             if (good) p += bytes;
         }
         while (*p && !strchr(hf_alphabet, *p)) p++;
-        if (good && *p == 0) passed++;
-        else failed++, printf("FAILED line %d: text %d comes back as another\n", line, (int)i);
+        check(good && *p == 0, "line %d: text %d comes back as another", line, (int)i);
     }
     harp_close(m);
     make_file();

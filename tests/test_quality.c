@@ -51,8 +51,7 @@ static void at_least(double least, double share, double times)
 {
     double snr = decibel(share, times);
     printf("note %.2f %% of the weights %.0f times as large: %.1f dB\n", 100.0 * share, times, snr);
-    if (snr < least) printf("FAILED  at least %.1f dB\n", least);
-    snr >= least ? passed++ : failed++;
+    check(snr >= least, "at least %.1f dB", least);
 }
 
 int main(void)

@@ -229,13 +229,11 @@ static void measure(state *s, const char *isa, harp_frame frame)
 int main(int argc, char **argv)
 {
     state s;
-    FILE *file = argc > 1 ? fopen(argv[1], "rb") : NULL;
     int i, frame;
     memset(&s, 0, sizeof s);
-    s.path = argv[1], s.data = malloc(64u << 20), s.saved = malloc(8u << 20);
-    if (!file || !s.data || !s.saved) return 2;
-    s.bytes = fread(s.data, 1, 64u << 20, file);
-    fclose(file);
+    if (argc < 2) return 2;
+    s.path = argv[1], s.data = load_file(s.path, &s.bytes), s.saved = malloc(8u << 20);
+    if (!s.data || !s.saved) return 2;
     for (i = 0; harp_isa(i); i++)
         for (frame = HARP_FRAME_STREAM; frame <= HARP_FRAME_LAST; frame++) measure(&s, harp_isa(i), (harp_frame)frame);
     free(s.data), free(s.saved);

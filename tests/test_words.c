@@ -8,6 +8,7 @@
  * For each pattern of tests/fixtures/tokenizer/words.txt a tokenizer.json of bytes alone is converted; the library must cut
  * the texts where Python does. Words are seen through a window (inside.h): the public calls show tokens alone. */
 #include "../harp.h"
+#include "../tools/convert/ground/json_write.h"
 #include "inside.h"
 #include "test.h"
 
@@ -15,28 +16,12 @@ enum { LONGEST = 1 << 14 };
 
 static const char *converter, *folder;
 
-static void check(int good, const char *what, const char *detail)
-{
-    if (!good) printf("FAILED  %s: %s\n", what, detail);
-    good ? passed++ : failed++;
-}
-
 static size_t from_hex(const char *hex, uint8_t *out)
 {
     size_t n = 0;
     unsigned byte;
     for (; sscanf(hex, "%2x", &byte) == 1; hex += 2) out[n++] = (uint8_t)byte;
     return n;
-}
-
-static void put_json_string(FILE *f, const uint8_t *text, size_t n)
-{
-    size_t i;
-    fputc('"', f);
-    for (i = 0; i < n; i++)
-        if (text[i] < 0x20 || text[i] == '"' || text[i] == '\\') fprintf(f, "\\u%04x", text[i]);
-        else fputc(text[i], f);
-    fputc('"', f);
 }
 
 /* The byte as GPT-2's alphabet writes it. */
@@ -61,7 +46,7 @@ static harp_model *make_tokenizer(char (*stages)[LONGEST], int n, const char *no
     fprintf(f, "{\"normalizer\": %s, \"pre_tokenizer\": {\"type\": \"Sequence\", \"pretokenizers\": [", normalizer);
     for (i = 0; i < n; i++) {
         fputs("{\"type\": \"Split\", \"behavior\": \"Isolated\", \"pattern\": {\"Regex\": ", f);
-        put_json_string(f, text, from_hex(stages[i], text));
+        json_put_string(f, (const char *)text, from_hex(stages[i], text));
         fputs("}},", f);
     }
     fputs("{\"type\": \"ByteLevel\", \"use_regex\": false}]}, \"decoder\": {\"type\": \"ByteLevel\"},"
@@ -72,7 +57,7 @@ static harp_model *make_tokenizer(char (*stages)[LONGEST], int n, const char *no
     snprintf(command, sizeof command, "%s %s %s/words.harp --vocab-only --quiet", converter, path, folder);
     if (system(command) != 0) return NULL;
     snprintf(path, sizeof path, "%s/words.harp", folder);
-    check(harp_open(&m, path, &err) == HARP_OK, "the tokenizer opens", err.text);
+    check(harp_open(&m, path, &err) == HARP_OK, "the tokenizer opens: %s", err.text);
     return m;
 }
 
@@ -100,14 +85,14 @@ static void test_words(FILE *f)
     while (fgets(line, sizeof line, f)) {
         if (line[0] == '#') continue;
         if (line[0] == 'p' || line[0] == 'e') {
-            if (m) check(texts == 60 && wrong == 0, "words as Python's regex cuts them", name);
+            if (m) check(texts == 60 && wrong == 0, "words as Python's regex cuts them: %s", name);
             harp_close(m);
             m = NULL, n_stages = texts = wrong = 0;
             sscanf(line, "pattern %63s %d", name, &wanted);
         } else if (line[0] == 's') {
             strcpy(stages[n_stages++], line + 6);
             if (n_stages == wanted) m = make_tokenizer(stages, n_stages, "null");
-            if (n_stages == wanted) check(m && harp_meta_find(m, "tokenizer.words", &meta), "a program", name);
+            if (n_stages == wanted) check(m && harp_meta_find(m, "tokenizer.words", &meta), "a program: %s", name);
         } else if (line[0] == 't') {
             n = from_hex(line + 5, text);
         } else if (m) {
@@ -124,7 +109,7 @@ static void test_end(void)
     harp_model *m = make_tokenizer(stage, 1, "null");
     int i;
     for (i = 0; i < 2; i++)
-        check(m && same_cuts(m, (const uint8_t *)texts[i], strlen(texts[i]), cuts[i]), "the end of a text", texts[i]);
+        check(m && same_cuts(m, (const uint8_t *)texts[i], strlen(texts[i]), cuts[i]), "the end of a text: %s", texts[i]);
     harp_close(m);
 }
 
@@ -137,7 +122,7 @@ static void test_normalization(FILE *f)
     size_t n, i;
     harp_model *m = make_tokenizer(stage, 1, "{\"type\": \"NFC\"}");
     harp_meta meta;
-    check(m && harp_meta_find(m, "tokenizer.decompose", &meta), "a tokenizer that normalizes", "");
+    check(m && harp_meta_find(m, "tokenizer.decompose", &meta), "a tokenizer that normalizes");
     for (; m && fgets(line, sizeof line, f);) {
         char *second = strchr(line, ' ');
         if (line[0] == '#' || !second) continue;
@@ -148,8 +133,7 @@ static void test_normalization(FILE *f)
         for (i = 0; good && i < n; i++) good = tokens[i] == wanted[i];
         texts++, wrong += !good;
     }
-    snprintf(line, sizeof line, "%d of %d wrong", wrong, texts);
-    check(texts == 300 && wrong == 0, "form NFC as Python's unicodedata has it", line);
+    check(texts == 300 && wrong == 0, "form NFC as Python's unicodedata has it: %d of %d wrong", wrong, texts);
     harp_close(m);
 }
 
@@ -178,7 +162,6 @@ static void test_joining(void)
     static uint32_t ids[256];
     static int32_t tokens[256];
     uint32_t state = 1;
-    char detail[64];
     int word, wrong = 0, joined = 0;
     harp_model *m = NULL;
     if (harp_open(&m, "examples/demo/demo.harp", NULL)) exit(2);
@@ -194,8 +177,8 @@ static void test_joining(void)
         n = join_plainly(m, ids, joins.before);
         wrong += n != joins.after || memcmp(ids, tokens, n * sizeof *ids) != 0;
     }
-    snprintf(detail, sizeof detail, "%d of 4000 words wrong, %d much joined", wrong, joined);
-    check(wrong == 0 && joined > 1000, "joined as by the definition", detail);
+    check(wrong == 0 && joined > 1000, "joined as by the definition: %d of 4000 words wrong, %d much joined", wrong,
+          joined);
     harp_close(m);
 }
 
