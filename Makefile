@@ -36,7 +36,8 @@ endif
 
 # Programs are compiled side by side, as many as there are processors, unless -j says how many: recipes see it in
 # MAKEFLAGS, the rest of this file does not, so "all" and "test" call make once more.
-JOBS = $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell getconf _NPROCESSORS_ONLN 2> /dev/null || nproc 2> /dev/null || echo 2))
+PROCESSORS = $(shell getconf _NPROCESSORS_ONLN 2> /dev/null || nproc 2> /dev/null || echo 2)
+JOBS = $(if $(filter -j%,$(MAKEFLAGS)),,-j$(PROCESSORS))
 
 # One name per line.
 PROGRAMS = \
@@ -96,7 +97,8 @@ $(B)/hello$(E) $(B)/own_measure$(E): $(B)/%$(E): examples/%.c $(B)/harp_impl.o
 
 $(B)/no_malloc$(E): examples/no_malloc.c harp.h harp_impl.c
 	@mkdir -p $(B)
-	$(LINK) -O1 -DHARP_NO_MALLOC -DHARP_NO_STDIO -DHARP_NO_MMAP -DHARP_NO_SIMD examples/no_malloc.c harp_impl.c -o $@ $(LIBS)
+	$(LINK) -O1 -DHARP_NO_MALLOC -DHARP_NO_STDIO -DHARP_NO_MMAP -DHARP_NO_SIMD examples/no_malloc.c harp_impl.c \
+	    -o $@ $(LIBS)
 
 # The paper's table.
 EVAL = $(wildcard examples/eval/*.c)
@@ -209,8 +211,8 @@ fuzz-programs:
 	sh tests/fuzz/run.sh $(B) programs $$(($(MINUTES) * 60))
 
 # The web page: a folder for any plain file server. Needs clang, lld and wasi-libc.
-WASM = clang --target=wasm32-wasi -std=c99 -O3 -Wall -Wextra -Werror -DHARP_NO_STDIO -DHARP_NO_MMAP -nostartfiles -Wl,--no-entry \
-    -Wl,--strip-all -Wl,--stack-first
+WASM = clang --target=wasm32-wasi -std=c99 -O3 -Wall -Wextra -Werror -DHARP_NO_STDIO -DHARP_NO_MMAP -nostartfiles \
+    -Wl,--no-entry -Wl,--strip-all -Wl,--stack-first
 PAGE = examples/web/index.html examples/web/style.css examples/web/app.js examples/web/worker.js examples/demo/demo.harp
 
 web: examples/web/glue.c harp.h harp_impl.c $(PAGE)

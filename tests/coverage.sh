@@ -2,7 +2,8 @@
 # What the tests reach in harp_impl.c: sh tests/coverage.sh BUILD_FOLDER [list]
 # Every test of the fast suite that runs the library, a few minutes. clang counts each condition of the source, true and
 # false by themselves, so that no branch of a compiler's own making counts; the kernels' text, which is read again for
-# each instruction set, counts once, as reached if any set reached it. Other platforms' text is not compiled and not counted.
+# each instruction set, counts once, as reached if any set reached it. Other platforms' text is not compiled and not
+# counted.
 B=$1/coverage
 F=tests/fixtures
 flags="-std=c99 -D_POSIX_C_SOURCE=200809L -O1 -w -fprofile-instr-generate -fcoverage-mapping"
@@ -30,10 +31,11 @@ build() {
     linked harp_impl machine tests/machine.c || return 1
     linked harp_impl harp examples/harp/*.c tools/convert/ground/*.c || return 1
     linked harp_impl harp-convert tools/convert/*.c tools/convert/*/*.c || return 1
-    clang -std=c99 -O1 -w -Itools/convert tests/variants.c tools/convert/ground/*.c -o $B/variants -lm -pthread || return 1
+    clang -std=c99 -O1 -w -Itools/convert tests/variants.c tools/convert/ground/*.c -o $B/variants -lm -pthread \
+        || return 1
     alone numbers $plain && alone faults-stdio $plain -DHARP_NO_MMAP || return 1
-    clang $flags $plain -DHARP_NO_STDIO -DHARP_NO_MMAP -DHARP_NO_MALLOC tests/test_files.c harp_impl.c -o $B/test_files-none \
-        -lm
+    clang $flags $plain -DHARP_NO_STDIO -DHARP_NO_MMAP -DHARP_NO_MALLOC tests/test_files.c harp_impl.c \
+        -o $B/test_files-none -lm
 }
 run() { # run NAME ARGUMENTS...: one of those that are counted alone
     name=$1

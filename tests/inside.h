@@ -50,7 +50,7 @@ int32_t inside_streams(const harp_session *s);                /* the vanilla one
 
 void inside_forget_statistics(void *image); /* counts of work, which are not state, become 0 */
 void inside_describe(const harp_session *s, void *image); /* makes its head say that it is this session's */
-size_t inside_image_head(const harp_session *s); /* bytes of its head, and of base and length of each stream behind it */
+size_t inside_image_head(const harp_session *s); /* bytes of its head, and of each stream's base and length behind it */
 size_t inside_image_unfinished(void); /* where the bytes of an unfinished character stand, behind their number */
 
 #endif

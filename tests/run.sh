@@ -57,9 +57,9 @@ run() {
     report "$name" $? $(($(date +%s) - began))
 }
 
-# report NAME STATUS SECONDS: prints what $out says, and writes its numbers down. A program that printed none has failed,
-# unless it was skipped; and so has one that counted no failure but ended with an error: it crashed after its last line,
-# or a sanitizer found a leak.
+# report NAME STATUS SECONDS: prints what $out says, and writes its numbers down. A program that printed none has
+# failed, unless it was skipped; and so has one that counted no failure but ended with an error: it crashed after its
+# last line, or a sanitizer found a leak.
 report() {
     line=$(printf '%s\n' "$out" | grep -E '^[0-9]+ passed, [0-9]+ failed' | tail -1)
     skipped=$(printf '%s\n' "$out" | grep -c '^skipped')

@@ -3,8 +3,9 @@
  * test_conformance.c - against numbers that nobody here made
  *
  * The goldens are outputs of Hugging Face transformers and of the paper's official HARP code on random weights (see
- * tests/fixtures/README). With float activations and a float cache the library must agree within 1e-3 on every logit and
- * 2e-4 bits on every entropy, make the same greedy choices, hesitate at the same steps, and combine to the same logits.
+ * tests/fixtures/README). With float activations and a float cache the library must agree within 1e-3 on every logit
+ * and 2e-4 bits on every entropy, make the same greedy choices, hesitate at the same steps, and combine to the same
+ * logits.
  *
  *     test_conformance MODEL.harp GOLDEN_FOLDER
  */
@@ -249,7 +250,8 @@ static int replay(void *user, int32_t reframing, int32_t step, int32_t position,
     return 0;
 }
 
-static void test_harp(const harp_model *m, const char *path, const char *folder, const char *name, harp_schedule schedule)
+static void test_harp(const harp_model *m, const char *path, const char *folder, const char *name,
+                      harp_schedule schedule)
 {
     harp_params p = exact_params();
     harp_session *s = NULL;
@@ -305,7 +307,8 @@ int main(int argc, char **argv)
         return 1;
     }
     for (i = 0; i < sizeof vanilla / sizeof *vanilla; i++) test_vanilla(m, argv[1], argv[2], vanilla[i]);
-    for (i = 0; i < sizeof rounded / sizeof *rounded && !report_rounding(m, argv[1], argv[2], rounded[i]); i++) continue;
+    for (i = 0; i < sizeof rounded / sizeof *rounded && !report_rounding(m, argv[1], argv[2], rounded[i]); i++)
+        continue;
     test_greedy(m, argv[1], argv[2], "greedy_p7");
     test_greedy(m, argv[1], argv[2], "greedy_p40");
     for (i = 0; i < sizeof harp / sizeof *harp; i++) {
@@ -313,7 +316,7 @@ int main(int argc, char **argv)
         test_harp(m, argv[1], argv[2], harp[i], HARP_SCHEDULE_FUSED);
     }
     harp_close(m);
-    printf("note   %s floats: largest logit difference %.3g, largest entropy difference %.3g bits\n", argv[2], most_logit,
-           most_entropy);
+    printf("note   %s floats: largest logit difference %.3g, largest entropy difference %.3g bits\n", argv[2],
+           most_logit, most_entropy);
     return conclude();
 }

@@ -895,7 +895,8 @@ static void test_listed_tokens(const harp_model *m)
           && after.bytes == 5 && memcmp(after.data, "<end>", 5) == 0, "a chat template that lists tokens");
 }
 
-/* All rows of the embedding are zero but for two, which differ in sign: so do their logits, and one of them is chosen. */
+/* All rows of the embedding are zero but for two, which differ in sign: so do their logits, and one of
+ * them is chosen. */
 static void test_large_logits(const harp_model *m, int a, int b)
 {
     harp_session *s = NULL;

@@ -158,7 +158,8 @@ static int convert(const char *in, int what, long n, long most_bytes, int report
         kind = what, turn = n, calls = 0;
         status = convert_main(4, arguments);
         if (report >= 0 && pwrite(report, &calls, sizeof calls, 0) != sizeof calls) _exit(ODD);
-        exit(kind != COUNT && kind != KILL && turn < 0 && n >= 0 && status == SUCCESS ? SUCCESS + 10 : status); /* failed, unnoticed */
+        if (kind != COUNT && kind != KILL && turn < 0 && n >= 0 && status == SUCCESS) exit(SUCCESS + 10); /* unnoticed */
+        exit(status);
     }
     if (child < 0 || waitpid(child, &status, 0) != child) exit(2);
     return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
@@ -218,7 +219,8 @@ static void test_whole(const char *in)
     whole_bytes = load(target, whole, sizeof whole);
     check_call(whole_bytes > 1000 && leftovers() == 0, "leaves one file", in, -1);
     put_old_target();
-    check_call(convert(in, SHORT_FILE, -1, -1, -1) == SUCCESS && is_new(), "reads and writes by halves, interrupted", in, -1);
+    check_call(convert(in, SHORT_FILE, -1, -1, -1) == SUCCESS && is_new(), "reads and writes by halves, interrupted",
+               in, -1);
 }
 
 static void test_refused(const char *in)
@@ -251,8 +253,9 @@ static void test_disk_full(const char *in)
     long i;
     for (i = 0; i < 20; i++) {
         put_old_target();
-        check_call(convert(in, NOTHING, -1, (long)whole_bytes * i / 20, -1) == FAILED_CALL && is_old() && leftovers() == 0,
-              "no room on the disk", in, i);
+        check_call(convert(in, NOTHING, -1, (long)whole_bytes * i / 20, -1) == FAILED_CALL && is_old()
+                       && leftovers() == 0,
+                   "no room on the disk", in, i);
     }
 }
 
@@ -263,7 +266,8 @@ static void test_killed(const char *in)
     int file;
     snprintf(path, sizeof path, "%s/../calls", folder);
     file = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
-    check_call(convert(in, COUNT, -1, -1, file) == SUCCESS && pread(file, &all, sizeof all, 0) == sizeof all, "counts", in, -1);
+    check_call(convert(in, COUNT, -1, -1, file) == SUCCESS && pread(file, &all, sizeof all, 0) == sizeof all, "counts",
+               in, -1);
     close(file);
     for (i = 0; i < 100; i++) {
         put_old_target();

@@ -4,9 +4,9 @@
  *
  *     test_faults FOLDER      FOLDER: to write files into
  *
- * Every loop here makes the n-th request fail for n = 1, 2, 3, ... until all goes well, so no failure is left out. After
- * each, nothing is leaked, and a session that was there before goes on as if nothing had been. Small models are made by
- * fuzz/make_harp.h; where things stand in a saved image, a window tells (inside.h).
+ * Every loop here makes the n-th request fail for n = 1, 2, 3, ... until all goes well, so no failure is left out.
+ * After each, nothing is leaked, and a session that was there before goes on as if nothing had been. Small models are
+ * made by fuzz/make_harp.h; where things stand in a saved image, a window tells (inside.h).
  *
  * Compiled with HARP_NO_MMAP it includes the library, whose calls of stdio it makes fail, too. */
 #define _POSIX_C_SOURCE 200809L
@@ -587,7 +587,8 @@ static void wrong_params(harp_session *s, const harp_model *m, harp_params good)
     p[n++].activations = (harp_activations)-1, p[n++].activations = (harp_activations)2, p[n++].cache = (harp_cache)3;
     p[n++].theta = nan, p[n++].theta = inf, p[n++].delta = nan, p[n++].delta = -0.1f, p[n++].delta = 1.1f;
     p[n++].beta = nan, p[n++].beta = 1.5f, p[n++].beta = -inf, p[n++].reframings = 0, p[n++].reframings = 65;
-    p[n++].frame = (harp_frame)3, p[n++].frame = (harp_frame)-1, p[n++].reframe_from = -2, p[n++].reframe_from = INT32_MAX;
+    p[n++].frame = (harp_frame)3, p[n++].frame = (harp_frame)-1, p[n++].reframe_from = -2,
+    p[n++].reframe_from = INT32_MAX;
     p[n++].schedule = (harp_schedule)3, p[n++].measure = (harp_measure)5, p[n++].measure = HARP_MEASURE_CALLER;
     p[n++].temperature = nan, p[n++].temperature = -1.0f, p[n++].temperature = inf, p[n++].top_k = -1;
     p[n++].top_p = nan, p[n++].top_p = 1.1f, p[n++].min_p = -0.5f, p[n++].min_p = nan, p[n++].repeat_penalty = 0.0f;
@@ -813,7 +814,8 @@ static void test_drafts_that_end(void)
     for (i = 0; i < 6; i++) CHECK(harp_next(s, NULL, &err) == HARP_OK && err.status == HARP_OK && !err.text[0]);
     CHECK(harp_statistics(s).drafted == drafted);
     stop = 0;
-    for (i = length_of(s); i < CONTEXT; i++) CHECK(harp_next(s, NULL, NULL) == HARP_OK); /* far beyond the draft's context */
+    for (i = length_of(s); i < CONTEXT; i++)
+        CHECK(harp_next(s, NULL, NULL) == HARP_OK); /* far beyond the draft's context */
     for (i = PROMPT; i < CONTEXT; i++) CHECK(harp_next(plain, NULL, NULL) == HARP_OK);
     CHECK(length_of(s) == CONTEXT && same_tokens(plain, s));
     harp_session_close(s), harp_session_close(draft), harp_session_close(plain);
@@ -1051,7 +1053,9 @@ static void test_logits_that_are_no_numbers(void)
     CHECK(harp_beam(s, &beam, NULL, &err) == HARP_OK);
     first = token_at(s, PROMPT);
     harp_session_close(s);
-    hf_store(hf_tensor_data(data, hf_find_record(data, "embedding")) + (size_t)(first / 16) * 576 + 2 * (size_t)(first % 16), 0x7E00, 2);
+    hf_store(hf_tensor_data(data, hf_find_record(data, "embedding")) + (size_t)(first / 16) * 576
+                 + 2 * (size_t)(first % 16),
+             0x7E00, 2);
     s = open_plain(m, 2); /* the first step of the beams is sound, the second meets the token whose row is NaN */
     CHECK(harp_beam(s, &beam, NULL, &err) == HARP_ERR_NUMBER && strstr(err.text, "the logits of beam"));
     WRONG(HARP_ERR_NUMBER, harp_beam(s, &beam, NULL, &err)); /* what the prompt lacked has been computed now */
@@ -1127,7 +1131,8 @@ static void seal_image(unsigned char *image, size_t bytes)
 /* Sets one 32-bit field of the head or the bounds to awkward values; what is taken must still run. */
 static void test_forged_images(void)
 {
-    static const int32_t values[] = {-1, 0, 1, 4, 5, 6, 15, 16, 17, 31, 47, 48, 49, 64, INT32_MAX, INT32_MIN, 0x7FFFFFF0};
+    static const int32_t values[] = {-1, 0,  1,  4,  5,  6,         15,        16,        17,
+                                     31, 47, 48, 49, 64, INT32_MAX, INT32_MIN, 0x7FFFFFF0};
     unsigned char *data = malloc(MODEL_BYTES), *image = malloc(1 << 18), *forged = malloc(1 << 18);
     harp_model *m = open_model(data, make_model(0, data));
     unsigned frame, from;
@@ -1136,7 +1141,8 @@ static void test_forged_images(void)
         for (from = 0; from <= 48; from += 16) {
             harp_params p = params_of();
             harp_session *s = NULL, *t = NULL;
-            p.frame = (harp_frame)frame, p.reframe_from = from > 32 ? HARP_FROM_PROMPT : (int32_t)from, p.reframings = 1;
+            p.frame = (harp_frame)frame, p.reframe_from = from > 32 ? HARP_FROM_PROMPT : (int32_t)from,
+            p.reframings = 1;
             CHECK(harp_session_open(&s, m, &p, NULL) == HARP_OK && harp_session_open(&t, m, &p, NULL) == HARP_OK);
             for (i = 0; i < 4; i++) CHECK(harp_feed(s, prompt, 9, NULL) == HARP_OK);
             CHECK(harp_next(s, NULL, NULL) == HARP_OK && harp_save(s, image, 1 << 18, &bytes, NULL) == HARP_OK);

@@ -2,8 +2,8 @@
  *
  * test_files.c - opening models in every configuration: mapped, read, from memory, or not at all
  *
- * Built with and without HARP_NO_MMAP, HARP_NO_STDIO and HARP_NO_MALLOC, for POSIX and for Windows (run by wine); what is
- * expected follows from the macros. The path has letters outside ASCII, in UTF-8, on every system.
+ * Built with and without HARP_NO_MMAP, HARP_NO_STDIO and HARP_NO_MALLOC, for POSIX and for Windows (run by wine); what
+ * is expected follows from the macros. The path has letters outside ASCII, in UTF-8, on every system.
  *
  *     test_files MODEL.harp FOLDER
  */

@@ -250,7 +250,8 @@ static void test_metadata_at_the_end(void)
     hf_store(image + 120, HARP_META_BYTES, 4), hf_store(image + 124, 1, 4);
     hf_seal(image, BYTES);
     source.data = image, source.bytes = BYTES;
-    CHECK(harp_open_source(&m, &source, &err) == HARP_ERR_FORMAT && strstr(err.text, "entry 1, at offset 120, is malformed"));
+    CHECK(harp_open_source(&m, &source, &err) == HARP_ERR_FORMAT
+          && strstr(err.text, "entry 1, at offset 120, is malformed"));
     free(image);
 }
 
@@ -918,7 +919,8 @@ static harp_model *open_letters(const letters *l)
 {
     static uint32_t sorted[2] = {3, 4}, of_bytes[256], none[81];
     memset(of_bytes, 0xFF, sizeof of_bytes), of_bytes['a'] = 3, of_bytes['b'] = 4;
-    set_words("tokenizer.offsets", l->offsets, 81), set_meta("tokenizer.text", HARP_META_BYTES, l->text, l->offsets[80]);
+    set_words("tokenizer.offsets", l->offsets, 81),
+        set_meta("tokenizer.text", HARP_META_BYTES, l->text, l->offsets[80]);
     set_meta("tokenizer.types", HARP_META_BYTES, l->types, 80), set_words("tokenizer.sorted", sorted, 2);
     set_words("tokenizer.bytes", of_bytes, 256), set_words("tokenizer.merge_first", none, 81);
     set_words("tokenizer.merges", none, 0), set_words("tokenizer.added", l->added, 2 * l->n_added);
@@ -936,7 +938,8 @@ static harp_model *open_alike(unsigned seed, unsigned longest)
         uint32_t bytes = 1 + fz_random(&state, longest), before = l.offsets[id] - l.offsets[id - 1];
         uint32_t same = before * (7 - fz_random(&state, 3)) / 7;
         uint8_t *p = l.text + l.offsets[id];
-        for (k = 0; k < bytes; k++) p[k] = k < same ? l.text[l.offsets[id - 1] + k] : (uint8_t)('a' + fz_random(&state, 2));
+        for (k = 0; k < bytes; k++)
+            p[k] = k < same ? l.text[l.offsets[id - 1] + k] : (uint8_t)('a' + fz_random(&state, 2));
         end_added(&l, id, bytes);
     }
     return open_letters(&l);

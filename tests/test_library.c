@@ -2,7 +2,7 @@
  *
  * test_library.c - what the library promises, on a small model with random weights
  *
- *     test_library MODEL.harp [hash [ISA]]    with "hash": prints the hash of 64 steps' logits for each setting, no tests
+ *     test_library MODEL.harp [hash [ISA]]    hash: no tests; prints the hash of 64 steps' logits for each setting
  */
 #include "../harp.h"
 #include "harp_file.h"
@@ -24,7 +24,8 @@ static uint64_t mix_floats(uint64_t hash, const float *x, int32_t n)
     int32_t i;
     for (i = 0; i < n; i++) {
         uint32_t u = cv_bits_of_float(x[i]);
-        unsigned char b[4] = {(unsigned char)u, (unsigned char)(u >> 8), (unsigned char)(u >> 16), (unsigned char)(u >> 24)};
+        unsigned char b[4] = {(unsigned char)u, (unsigned char)(u >> 8), (unsigned char)(u >> 16),
+                              (unsigned char)(u >> 24)};
         hash = mix(hash, b, 4);
     }
     return hash;
@@ -372,7 +373,8 @@ static void test_cancel(const harp_model *m)
     harp_session *s;
     uint64_t expected;
     int n, countdown = -1;
-    p.context = 64, p.cancel = cancel_countdown, p.cancel_user = &countdown, p.schedule = HARP_SCHEDULE_LAZY, p.theta = 0.0f;
+    p.context = 64, p.cancel = cancel_countdown, p.cancel_user = &countdown, p.schedule = HARP_SCHEDULE_LAZY,
+    p.theta = 0.0f;
     s = open_session(m, &p);
     CHECK(harp_feed(s, prompt, PROMPT, NULL) == HARP_OK);
     expected = next_hash(s, 1);

@@ -5,8 +5,8 @@
  *     test_models FIXTURES
  *
  * The length at which longrope changes its table, crossed in every way; NaN in each tensor; descriptions of models that
- * make no sense. Whether the numbers of a whole model are right, test_conformance.c tells; its kernels are test_numbers.c's.
- */
+ * make no sense. Whether the numbers of a whole model are right, test_conformance.c tells; its kernels are
+ * test_numbers.c's. */
 #include "../harp.h"
 #include "harp_file.h"
 #include "test.h"
@@ -420,7 +420,8 @@ static void test_lies(const char *folder)
 
 int main(int argc, char **argv)
 {
-    static const char *const nan_models[] = {"llama_gqa", "gemma2", "gemma3_text", "olmo2", "gpt2", "phi2", "qwen2_bias"};
+    static const char *const nan_models[] = {"llama_gqa", "gemma2", "gemma3_text", "olmo2",
+                                             "gpt2",      "phi2",   "qwen2_bias"};
     harp_source source = harp_source_defaults();
     harp_model *m = NULL;
     harp_error err;

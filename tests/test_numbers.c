@@ -81,7 +81,8 @@ static void test_sine_cosine(void)
             float s, c;
             double a, b;
             hp_sine_cosine(x, &s, &c);
-            a = (double)fabsl((long double)s - sinl((long double)x)), b = (double)fabsl((long double)c - cosl((long double)x));
+            a = (double)fabsl((long double)s - sinl((long double)x)),
+            b = (double)fabsl((long double)c - cosl((long double)x));
             if (!(a <= worst)) worst = a;
             if (!(b <= worst)) worst = b;
         }
@@ -103,7 +104,8 @@ static int is_nearest_half(float x, uint32_t h)
     long double size = x < 0 ? -(long double)x : (long double)x, own, next, before;
     h &= 0x7FFF;
     if (h == 0x7C00) return size >= 65520.0L;
-    own = value_of_half(h), next = h == 0x7BFF ? 65536.0L : value_of_half(h + 1), before = h ? value_of_half(h - 1) : -1.0L;
+    own = value_of_half(h), before = h ? value_of_half(h - 1) : -1.0L;
+    next = h == 0x7BFF ? 65536.0L : value_of_half(h + 1);
     if (size > own) return size - own < next - size || (size - own == next - size && h % 2 == 0);
     return own - size < size - before || (own - size == size - before && h % 2 == 0);
 }
@@ -128,14 +130,16 @@ static void test_half(void)
     CHECK(bad == 0);
     CHECK(hp_float_to_half(65519.0f) == 0x7BFF && hp_float_to_half(65520.0f) == 0x7C00);
     CHECK(hp_float_to_half(hp_float(0x33000000u)) == 0 && hp_float_to_half(hp_float(0x33000001u)) == 1);
-    CHECK((hp_float_to_half(hp_float(0x7F800001u)) & 0x7FFF) > 0x7C00 && hp_float_to_half(hp_float(0xFF800000u)) == 0xFC00);
+    CHECK((hp_float_to_half(hp_float(0x7F800001u)) & 0x7FFF) > 0x7C00
+          && hp_float_to_half(hp_float(0xFF800000u)) == 0xFC00);
 }
 
 static void test_philox(void)
 {
     /* the known-answer vectors of Salmon et al., Random123, philox4x32 with ten rounds */
     hp_random a = hp_philox(0, 0, 0, 0, 0), b = hp_philox(~(uint64_t)0, ~0u, ~0u, ~0u, ~0u);
-    hp_random c = hp_philox((uint64_t)0x299F31D0u << 32 | 0xA4093822u, 0x243F6A88u, 0x85A308D3u, 0x13198A2Eu, 0x03707344u);
+    hp_random c =
+        hp_philox((uint64_t)0x299F31D0u << 32 | 0xA4093822u, 0x243F6A88u, 0x85A308D3u, 0x13198A2Eu, 0x03707344u);
     static const uint32_t ka[4] = {0x6627E8D5u, 0xE169C58Du, 0xBC57AC4Cu, 0x9B00DBD8u};
     static const uint32_t kb[4] = {0x408F276Du, 0x41C83B0Eu, 0xA20BC7C6u, 0x6D5451FDu};
     static const uint32_t kc[4] = {0xD16CFE09u, 0x94FDCCEBu, 0x5001E420u, 0x24126EA1u};
@@ -245,7 +249,8 @@ static void test_int8_cache(void)
     const float huge[4] = {1e30f, -1e30f, 65504.0f, 0.0f}, zeros[4] = {0, 0, -0.0f, 0};
     uint8_t out[4], scale[2];
     hp_store_int8(out, 1, huge, 4, scale);
-    CHECK(hp_half_to_float(hp_u16(scale)) == 65504.0f && out[0] == 127 && out[1] == (uint8_t)-127 && out[2] == 1 && !out[3]);
+    CHECK(hp_half_to_float(hp_u16(scale)) == 65504.0f && out[0] == 127 && out[1] == (uint8_t)-127 && out[2] == 1
+          && !out[3]);
     hp_store_int8(out, 1, zeros, 4, scale);
     CHECK(hp_u16(scale) == 0 && !out[0] && !out[1] && !out[2] && !out[3]);
 }
@@ -264,7 +269,8 @@ static void test_quantize_sets(void)
         for (set = 0; hp_kernels_at(set); set++) {
             hp_kernels_at(set)->quantize(q, &scale, &sum, x, 1, 1);
             for (i = 0, total = 0; i < HP_GROUP; i++) total += q[i];
-            bad += memcmp(q, plain, sizeof q) != 0 || hp_bits(scale) != hp_bits(plain_scale) || (sum != 0 && sum != -128 * total);
+            bad += memcmp(q, plain, sizeof q) != 0 || hp_bits(scale) != hp_bits(plain_scale)
+                   || (sum != 0 && sum != -128 * total);
         }
     }
     CHECK(bad == 0);
@@ -304,7 +310,8 @@ static void test_products(void)
     for (round = 0; round < 2 * ROWS; round++) {
         size_t rows = (size_t)(round % ROWS) + 1;
         int places = round < ROWS ? 1 : HP_PLACES;
-        for (i = 0; i < (int32_t)sizeof tiles; i++) tiles[i] = round == 0 ? 0x80 : (uint8_t)(any_float(128.0f) + 128.0f);
+        for (i = 0; i < (int32_t)sizeof tiles; i++)
+            tiles[i] = round == 0 ? 0x80 : (uint8_t)(any_float(128.0f) + 128.0f);
         for (o = 0; o < TILES; o++)
             for (i = 0; i < 64; i++) /* scales: halves of any size, finite */
                 tiles[(size_t)o * m.tile_bytes + 2 * (size_t)i + 1] &= 0x7B;
@@ -465,7 +472,8 @@ static void test_weighted_sums(void)
 /* exp(x - max) of scores that are equal, far apart, huge or -infinite: each within 2 ulp of exact, none a NaN. */
 static void test_softmax(void)
 {
-    static const float kinds[][4] = {{1, 1, 1, 1}, {0, -1e30f, 5, 88}, {3e38f, 3e38f, -3e38f, 0}, {-700, -701, -702, -703}};
+    static const float kinds[][4] = {
+        {1, 1, 1, 1}, {0, -1e30f, 5, 88}, {3e38f, 3e38f, -3e38f, 0}, {-700, -701, -702, -703}};
     float x[64], inf = hp_float(0x7F800000u);
     int set, kind;
     int32_t first, last, i, bad = 0;
@@ -475,7 +483,8 @@ static void test_softmax(void)
                 for (last = first; last < 44; last += 5) {
                     float total, top = -inf, in[64];
                     double exact = 0.0;
-                    for (i = 0; i < 64; i++) in[i] = x[i] = kind == 4 ? (i % 3 ? (float)i / 8.0f : -inf) : kinds[kind][i % 4];
+                    for (i = 0; i < 64; i++)
+                        in[i] = x[i] = kind == 4 ? (i % 3 ? (float)i / 8.0f : -inf) : kinds[kind][i % 4];
                     if (kind == 4) in[first] = x[first] = 1.0f;
                     for (i = first; i <= last; i++) top = in[i] > top ? in[i] : top;
                     total = hp_kernels_at(set)->softmax_weights(x, first, last, 1.0f);
@@ -600,7 +609,8 @@ static void test_checked_sizes(void)
     CHECK(hp_carve(&a, 101, 1) == NULL && a.overflow);
     CHECK(hp_tensor_bytes(2, 0, 5) == 0 && hp_tensor_bytes(2, 5, 0) == 0 && hp_tensor_bytes(9, 1, 1) == 0);
     CHECK(hp_tensor_bytes(2, ((uint64_t)1 << 28) + 1, 1) == 0 && hp_tensor_bytes(2, 1, UINT64_MAX) == 0);
-    CHECK(hp_tensor_bytes(3, (uint64_t)1 << 28, (uint64_t)1 << 28) == (uint64_t)1 << 58 && hp_tensor_bytes(1, 2, 4) == 0);
+    CHECK(hp_tensor_bytes(3, (uint64_t)1 << 28, (uint64_t)1 << 28) == (uint64_t)1 << 58
+          && hp_tensor_bytes(1, 2, 4) == 0);
     CHECK(hp_round_up_8(0) == 0 && hp_round_up_8(1) == 8 && hp_round_up_8(8) == 8);
     CHECK(hp_round_up(1, 16) == 16 && hp_round_up(16, 16) == 16 && hp_round_up(17, 32) == 32);
 }

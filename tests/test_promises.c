@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Unlicense
  *
- * test_promises.c - what calls on a session promise one another: from inside callbacks, after a cancelled call, from one
- * harp_generate to the next, when parameters change, and in saved images
+ * test_promises.c - what calls on a session promise one another: from inside callbacks, after a cancelled call, from
+ * one harp_generate to the next, when parameters change, and in saved images
  *
  * Small models are made by fuzz/make_harp.h; where things stand in a saved image, a window tells (inside.h). */
 #include "../harp.h"
@@ -319,7 +319,7 @@ static void test_leviathan_is_reproducible(const harp_model *m)
             close_pair(x), close_pair(y), free(image);
         }
         x = open_pair(m, with_model, 4);
-        for (i = 0; length_of(x.session) < CONTEXT; i++) { /* steps taken back, in the middle of guesses and elsewhere */
+        for (i = 0; length_of(x.session) < CONTEXT; i++) { /* steps taken back, amid guesses and elsewhere */
             go_on(x.session, 3);
             if (i % 2 == 0) CHECK(harp_rewind(x.session, length_of(x.session) - i % 3, NULL) == HARP_OK);
             else CHECK(harp_tune(x.session, &x.params, NULL) == HARP_OK);
@@ -477,7 +477,8 @@ static void check_other_ways(const harp_model *m, const harp_params *params)
             CHECK(harp_feed(s, prompt + 5, 9, NULL) == HARP_OK && harp_feed(s, others, 6, NULL) == HARP_OK);
             CHECK(harp_feed(fresh, prompt + 5, 9, NULL) == HARP_OK && harp_feed(fresh, others, 6, NULL) == HARP_OK);
         }
-        if (way == 3) CHECK(harp_pause(s, prompt[5], 4, NULL) == HARP_OK && harp_pause(fresh, prompt[5], 4, NULL) == HARP_OK);
+        if (way == 3) CHECK(harp_pause(s, prompt[5], 4, NULL) == HARP_OK
+                            && harp_pause(fresh, prompt[5], 4, NULL) == HARP_OK);
         if (way == 4) CHECK(harp_score(s, prompt + 5, 4, on_logits, &(intruder){0}, NULL) == HARP_OK
                             && harp_score(fresh, prompt + 5, 4, on_logits, &(intruder){0}, NULL) == HARP_OK);
         if (way == 5) CHECK(harp_generate(s, "abc", 3, NULL, NULL, NULL) == HARP_OK
@@ -506,7 +507,8 @@ static void test_queue_behind_slices(const harp_model *m)
     harp_session_close(s), harp_session_close(fresh);
 }
 
-/* A step in slices, abandoned after each number of them by a call that appends: what it leaves is saved and restored. */
+/* A step in slices, abandoned after each number of them by a call that appends: what it leaves is
+ * saved and restored. */
 static void test_score_behind_slices(const harp_model *m)
 {
     harp_params p = params_of();
@@ -520,7 +522,8 @@ static void test_score_behind_slices(const harp_model *m)
         size_t bytes;
         CHECK(harp_rewind(s, 0, NULL) == HARP_OK && harp_feed(s, prompt, PROMPT, NULL) == HARP_OK);
         for (i = 0; i < n && !done; i++) CHECK(harp_step_some(s, 5000, &done, NULL, NULL) == HARP_OK);
-        CHECK(harp_score(s, prompt, 1, on_logits, &(intruder){0}, NULL) == HARP_OK && harp_rewind(s, PROMPT, NULL) == HARP_OK);
+        CHECK(harp_score(s, prompt, 1, on_logits, &(intruder){0}, NULL) == HARP_OK
+              && harp_rewind(s, PROMPT, NULL) == HARP_OK);
         image = save(s, &bytes);
         CHECK(harp_restore(t, image, bytes, NULL) == HARP_OK);
         CHECK(future(s) == future(fresh) && future(t) == future(fresh));
@@ -695,7 +698,8 @@ static void test_why_it_ended(const harp_model *m)
     CHECK(harp_model_info(m).n_end > 0 && harp_generate_end(NULL) == HARP_END_NONE);
     s = open_speech(m, &x, say, 3, NULL);
     x.stop_at = 2; /* of two reasons the end token comes first */
-    CHECK(harp_generate(s, NULL, 3, hear, &x, NULL) == HARP_OK && harp_generate_end(s) == HARP_END_TOKEN && x.said == 2);
+    CHECK(harp_generate(s, NULL, 3, hear, &x, NULL) == HARP_OK && harp_generate_end(s) == HARP_END_TOKEN
+          && x.said == 2);
     CHECK(harp_generate(s, NULL, 9, hear, &x, NULL) == HARP_ERR_ARGUMENT && harp_generate_end(s) == HARP_END_ERROR);
     CHECK(x.said == 3 && strcmp(x.text, "ab") == 0); /* then there was nothing left to say */
     harp_session_close(s);
@@ -851,8 +855,9 @@ static void test_images_forget(const harp_model *m)
 /* What is no beginning of a character is refused, whoever computed the checksum. */
 static void test_forged_characters(const harp_model *m)
 {
-    static const uint8_t forged[][4] = {{1, 'a', 0, 0}, {1, 0x80, 0, 0}, {2, 0xC3, 0xA9, 0}, {3, 0xE2, 0x82, 0xAC}, {4, 0xF0, 0x9F, 0x98},
-                                        {255, 0xF0, 0x9F, 0x98}, {3, 0xED, 0xA0, 0x80}};
+    static const uint8_t forged[][4] = {{1, 'a', 0, 0},        {1, 0x80, 0, 0},       {2, 0xC3, 0xA9, 0},
+                                        {3, 0xE2, 0x82, 0xAC}, {4, 0xF0, 0x9F, 0x98}, {255, 0xF0, 0x9F, 0x98},
+                                        {3, 0xED, 0xA0, 0x80}};
     static const uint8_t fine[][4] = {{1, 0xC3, 0, 0}, {2, 0xE2, 0x82, 0}, {3, 0xF0, 0x9F, 0x98}};
     harp_params p = params_of();
     harp_session *s = open_session(m, &p);

@@ -214,7 +214,8 @@ static void measure(state *s, const char *isa, harp_frame frame)
 {
     size_t i, base = depth(do_nothing, s);
     s->params = harp_defaults();
-    s->params.context = 256, s->params.theta = 0.1f, s->params.frame = frame, s->params.isa = isa, s->params.reframings = 3;
+    s->params.context = 256, s->params.theta = 0.1f, s->params.frame = frame, s->params.isa = isa,
+    s->params.reframings = 3;
     s->saved_bytes = 8u << 20;
     for (i = 0; i < sizeof calls / sizeof *calls; i++) {
         size_t used = depth(calls[i].call, s) - base;

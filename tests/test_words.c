@@ -5,8 +5,8 @@
  *
  *     test_words HARP_CONVERT FOLDER      FOLDER: to write into. Run in the repository's root.
  *
- * For each pattern of tests/fixtures/tokenizer/words.txt a tokenizer.json of bytes alone is converted; the library must cut
- * the texts where Python does. Words are seen through a window (inside.h): the public calls show tokens alone. */
+ * For each pattern of tests/fixtures/tokenizer/words.txt a tokenizer.json of bytes alone is converted; the library must
+ * cut the texts where Python does. Words are seen through a window (inside.h): the public calls show tokens alone. */
 #include "../harp.h"
 #include "../tools/convert/ground/json_write.h"
 #include "inside.h"
@@ -109,7 +109,8 @@ static void test_end(void)
     harp_model *m = make_tokenizer(stage, 1, "null");
     int i;
     for (i = 0; i < 2; i++)
-        check(m && same_cuts(m, (const uint8_t *)texts[i], strlen(texts[i]), cuts[i]), "the end of a text: %s", texts[i]);
+        check(m && same_cuts(m, (const uint8_t *)texts[i], strlen(texts[i]), cuts[i]), "the end of a text: %s",
+              texts[i]);
     harp_close(m);
 }
 
@@ -184,7 +185,8 @@ static void test_joining(void)
 
 int main(int argc, char **argv)
 {
-    FILE *words = fopen("tests/fixtures/tokenizer/words.txt", "r"), *nfc = fopen("tests/fixtures/tokenizer/nfc.txt", "r");
+    FILE *words = fopen("tests/fixtures/tokenizer/words.txt", "r"),
+         *nfc = fopen("tests/fixtures/tokenizer/nfc.txt", "r");
     if (argc != 3 || !words || !nfc) return 2;
     converter = argv[1], folder = argv[2];
     test_words(words);

@@ -41,7 +41,9 @@ run "slices" $B/test_slices $F/llama_gqa/model.harp
 run "threads" $B/test_threads $F/llama_gqa/model.harp
 run "failures and wrong calls" $B/test_faults $W
 run "failures and wrong calls, stdio" $B/test_faults_stdio $W
-run "tokenizer, demo model" $B/test_tokenizer -n $([ "$all" = all ] && echo 100000 || echo 5000) demo=examples/demo/demo.harp
+texts=5000
+[ "$all" != all ] || texts=100000
+run "tokenizer, demo model" $B/test_tokenizer -n $texts demo=examples/demo/demo.harp
 run "words and form NFC" $B/test_words $B/harp-convert $W
 run "format" $B/test_format
 run "decoders" $B/test_decoders same $F/llama_gqa/model.harp
