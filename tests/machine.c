@@ -705,7 +705,7 @@ static void forge(machine *m, image *im)
         else memcpy(im->data + at / 4 * 4, &value, 4);
     }
     if (one_in(c, 5)) n = draw(c, (uint32_t)n);
-    crc = rm_crc(0, im->data, n);
+    crc = hf_crc(0, im->data, n);
     memcpy(im->data + n, &crc, 4);
     im->bytes = n + 4;
 }

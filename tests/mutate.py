@@ -29,30 +29,30 @@ FLAGS = ["gcc", "-std=c99", "-D_POSIX_C_SOURCE=200809L", "-O1", "-w"]
 PLAIN = ["-DHARP_NO_SIMD"]
 CHECKED = PLAIN + ["-fsanitize=address,undefined", "-fno-sanitize=null,alignment", "-fno-sanitize-recover=all"]
 WIDE = [] # with this machine's instruction sets
-TESTS = [ # source, arguments, chapters that it is tried on first
-    ("test_conformance", [F + "/llama_gqa/model.harp", F + "/llama_gqa/golden"], "CH05 CH06 CH07 CH13"),
-    ("test_threads", [F + "/llama_gqa/model.harp"], "CH11"),
-    ("test_tokenizer", ["demo=examples/demo/demo.harp"], "CH10"),
-    ("test_format", [], "CH09"),
-    ("test_library", [F + "/llama_gqa/model.harp"], "CH04 CH12 CH14 CH15"),
-    ("test_models", [F], ""),
-    ("test_faults", ["{B}/files"], "CH01 CH02 CH03 CH17"),
-    ("test_numbers", [], ""),
-    ("test_decoders", ["beam", F + "/llama_gqa/model.harp", F + "/llama_gqa/golden"], "CH16"),
-    ("test_slices", [F + "/llama_gqa/model.harp"], ""),
-    ("test_promises", [], "CH12"),
-    ("machine", ["-n", "60"], "CH12 CH13 CH14 CH15 CH16"),
-    ("test_words", ["{T}/harp-convert", "{B}/files"], "CH10"),
-    ("test_conformance", [F + "/mistral_swa16/model.harp", F + "/mistral_swa16/golden"], ""),
-    ("test_decoders", ["same", F + "/llama_gqa/model.harp"], "CH16"),
-    ("test_conformance", [F + "/gemma2/model.harp", F + "/gemma2/golden"], ""),
-    ("test_conformance", [F + "/gpt2/model.harp", F + "/gpt2/golden"], ""),
-    ("test_conformance", [F + "/phi3_longrope/model.harp", F + "/phi3_longrope/golden"], ""),
-    ("test_conformance", [F + "/qwen3/model.harp", F + "/qwen3/golden"], ""),
-    ("test_conformance", [F + "/olmo2/model.harp", F + "/olmo2/golden"], ""),
-    ("test_conformance", [F + "/qwen2_yarn/model.harp", F + "/qwen2_yarn/golden"], ""),
-    ("test_conformance", [F + "/phi2/model.harp", F + "/phi2/golden"], ""),
-    ("test_conformance", [F + "/stablelm/model.harp", F + "/stablelm/golden"], ""),
+TESTS = [ # source, what it is linked with (None: it includes the library), arguments, chapters to try it on first
+    ("test_conformance", "harp_impl", [F + "/llama_gqa/model.harp", F + "/llama_gqa/golden"], "CH05 CH06 CH07 CH13"),
+    ("test_threads", "harp_impl", [F + "/llama_gqa/model.harp"], "CH11"),
+    ("test_tokenizer", "harp_impl", ["demo=examples/demo/demo.harp"], "CH10"),
+    ("test_format", "inside", [], "CH09"),
+    ("test_library", "harp_impl", [F + "/llama_gqa/model.harp"], "CH04 CH12 CH14 CH15"),
+    ("test_models", "harp_impl", [F], ""),
+    ("test_faults", "inside", ["{B}/files"], "CH01 CH02 CH03 CH17"),
+    ("test_numbers", None, [F + "/llama_gqa/model.harp"], ""),
+    ("test_decoders", "harp_impl", ["beam", F + "/llama_gqa/model.harp", F + "/llama_gqa/golden"], "CH16"),
+    ("test_slices", "harp_impl", [F + "/llama_gqa/model.harp"], ""),
+    ("test_promises", "inside", [], "CH12"),
+    ("machine", "harp_impl", ["-n", "60"], "CH12 CH13 CH14 CH15 CH16"),
+    ("test_words", "inside", ["{T}/harp-convert", "{B}/files"], "CH10"),
+    ("test_conformance", "harp_impl", [F + "/mistral_swa16/model.harp", F + "/mistral_swa16/golden"], ""),
+    ("test_decoders", "harp_impl", ["same", F + "/llama_gqa/model.harp"], "CH16"),
+    ("test_conformance", "harp_impl", [F + "/gemma2/model.harp", F + "/gemma2/golden"], ""),
+    ("test_conformance", "harp_impl", [F + "/gpt2/model.harp", F + "/gpt2/golden"], ""),
+    ("test_conformance", "harp_impl", [F + "/phi3_longrope/model.harp", F + "/phi3_longrope/golden"], ""),
+    ("test_conformance", "harp_impl", [F + "/qwen3/model.harp", F + "/qwen3/golden"], ""),
+    ("test_conformance", "harp_impl", [F + "/olmo2/model.harp", F + "/olmo2/golden"], ""),
+    ("test_conformance", "harp_impl", [F + "/qwen2_yarn/model.harp", F + "/qwen2_yarn/golden"], ""),
+    ("test_conformance", "harp_impl", [F + "/phi2/model.harp", F + "/phi2/golden"], ""),
+    ("test_conformance", "harp_impl", [F + "/stablelm/model.harp", F + "/stablelm/golden"], ""),
 ]
 SLOW = ("test_library", "test_numbers", "test_decoders same", "machine") # left out under the sanitizers
 EDITS = [ # pattern, replacement; patterns match code only
@@ -93,19 +93,22 @@ def edits(only):
                     yield number, chapter, text[:match.start()] + new + text[match.end():]
 
 
-def build(folder, program, how):
-    source = folder + "/tests/" + program + ".c"
-    command = FLAGS + how + [source, "-o", folder + "/" + program, "-lm", "-pthread"]
-    if '"../harp_impl.c"' not in open(source, encoding="utf-8").read():
-        command[-2:-2] = [folder + "/harp_impl.o"]
+def build(folder, program, linked, how):
+    out = folder + "/" + program
+    command = FLAGS + how + [folder + "/tests/" + program + ".c", "-o", out, "-lm", "-pthread"]
+    if linked:
+        command[-2:-2] = [folder + "/" + linked + ".o"]
     return subprocess.run(command, stderr=subprocess.DEVNULL).returncode == 0
 
 
 def compile_library(folder, how):
-    """The object, or None if the edit does not compile."""
-    name = folder + "/harp_impl.o"
-    done = subprocess.run(FLAGS + how + ["-c", folder + "/harp_impl.c", "-o", name], stderr=subprocess.DEVNULL)
-    return open(name, "rb").read() if done.returncode == 0 else None
+    """The object, or None if the edit does not compile; beside it the one with windows in it."""
+    for source in ("tests/inside", "harp_impl"):
+        name = folder + "/" + os.path.basename(source) + ".o"
+        done = subprocess.run(FLAGS + how + ["-c", folder + "/" + source + ".c", "-o", name], stderr=subprocess.DEVNULL)
+        if done.returncode != 0:
+            return None
+    return open(name, "rb").read()
 
 
 def run_test(command, seconds):
@@ -124,12 +127,12 @@ def caught_by(folder, chapter, limits, how):
     """The test that fails, or an empty string; limits: test -> seconds, measured here if there are none yet."""
     built, measure = set(), not limits
     compile_library(folder, how)
-    for test in sorted(TESTS, key=lambda t: chapter not in t[2]):
-        program, arguments, _ = test
+    for test in sorted(TESTS, key=lambda t: chapter not in t[3]):
+        program, linked, arguments, _ = test
         name = program + " " + " ".join(arguments)
         if how is not PLAIN and name.startswith(SLOW):
             continue
-        if program not in built and not build(folder, program, how):
+        if program not in built and not build(folder, program, linked, how):
             return program
         built.add(program)
         before = processor_seconds()
@@ -148,10 +151,12 @@ def processor_seconds():
 
 
 def prepare(folder):
-    """The tests, so that their ../harp_impl.c is the edited copy."""
+    """The tests as they are, beside the edited copy, which is what they include."""
     os.makedirs(folder + "/files", exist_ok=True)
     shutil.copy("harp.h", folder)
-    shutil.copytree("tests", folder + "/tests", dirs_exist_ok=True, ignore=shutil.ignore_patterns("fixtures"))
+    for part in ("tests", "tools/convert/ground"):
+        shutil.copytree(part, folder + "/" + part, ignore=shutil.ignore_patterns("fixtures", "seeds", "regressions"),
+                        dirs_exist_ok=True)
 
 
 def write_source(folder, lines, number=0, text=""):
@@ -203,12 +208,12 @@ def main():
         prepare(folder + "/%d" % k)
     write_source(folder + "/0", lines)
     same = compile_library(folder + "/0", PLAIN)
-    for how, limits in ways if same else []:
+    if same is None:
+        sys.exit("harp_impl.c does not compile without an edit")
+    for how, limits in ways:
         failed = caught_by(folder + "/0", "", limits, how)
         if failed:
             sys.exit("%s fails without an edit, built with %s" % (failed, " ".join(how) or "instruction sets"))
-    if same is None:
-        sys.exit("harp_impl.c does not compile without an edit")
     results, under_way = load_results(folder + "/results"), set()
     left = evenly(list(edits(sys.argv[3:])))
 

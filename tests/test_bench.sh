@@ -1,6 +1,6 @@
 #!/bin/sh
-# harp-bench from end to end: sh tests/test_bench.sh BUILD_FOLDER. Asks whether what is measured is there, not how fast it
-# is. JSON and SVG are parsed where there is python3. Ends with "N passed, N failed".
+# harp-bench from end to end: sh tests/test_bench.sh BUILD_FOLDER. Asks whether what is measured is there, not how fast
+# it is. JSON and SVG are parsed where there is python3. Ends with "N passed, N failed".
 B=${1:?build folder}
 M=examples/demo/demo.harp
 H=$B/harp-bench
@@ -43,7 +43,8 @@ empty() { # empty FOLDER: not even hidden files
 }
 
 # ---- figures ----
-for m in $M tests/fixtures/gpt2/model.harp tests/fixtures/gemma3_text/model.harp tests/fixtures/phi3_longrope/model.harp; do
+for m in $M tests/fixtures/gpt2/model.harp tests/fixtures/gemma3_text/model.harp \
+    tests/fixtures/phi3_longrope/model.harp; do
     "$H" -m $m --json $quick > "$T/out" 2> "$T/err"
     [ $? = 0 ] && json_lines "$T/out" $m decode prefill rows harp request open bandwidth
     report "all figures of $m" $?
@@ -140,7 +141,8 @@ fi
 mkdir "$T/tmp"
 export TMPDIR="$T/tmp"
 "$H" --shape stories-15m --json $quick --what open > "$T/out" 2> "$T/err"
-[ $? = 0 ] && json_lines "$T/out" stories-15m open && grep -q "writes [0-9.]* MB .*$T/tmp/harp-bench" "$T/err" && empty "$T/tmp"
+[ $? = 0 ] && json_lines "$T/out" stories-15m open && grep -q "writes [0-9.]* MB .*$T/tmp/harp-bench" "$T/err" \
+    && empty "$T/tmp"
 report "a temporary model goes into TMPDIR, and away" $?
 "$H" --shape stories-15m --keep "$T/kept.harp" --json $quick --what open > "$T/out" 2> "$T/err"
 [ $? = 0 ] && grep -q "writes" "$T/err" && [ -s "$T/kept.harp" ] && empty "$T/tmp"

@@ -20,21 +20,6 @@
 
 static int skipped;
 
-static void check(int good, const char *format, ...)
-{
-    va_list rest;
-    if (good) {
-        passed++;
-        return;
-    }
-    failed++;
-    printf("FAILED: ");
-    va_start(rest, format);
-    vprintf(format, rest);
-    va_end(rest);
-    printf("\n");
-}
-
 static char *copy_of(const char *s)
 {
     char *copy = malloc(strlen(s) + 1);

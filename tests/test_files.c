@@ -2,8 +2,8 @@
  *
  * test_files.c - opening models in every configuration: mapped, read, from memory, or not at all
  *
- * Built with and without HARP_NO_MMAP, HARP_NO_STDIO and HARP_NO_MALLOC, for POSIX and for Windows (run by wine); what is
- * expected follows from the macros. The path has letters outside ASCII, in UTF-8, on every system.
+ * Built with and without HARP_NO_MMAP, HARP_NO_STDIO and HARP_NO_MALLOC, for POSIX and for Windows (run by wine); what
+ * is expected follows from the macros. The path has letters outside ASCII, in UTF-8, on every system.
  *
  *     test_files MODEL.harp FOLDER
  */
@@ -241,16 +241,14 @@ static void test_pipe(const char *path)
 
 int main(int argc, char **argv)
 {
-    static unsigned char image[4u << 20];
     char path[600], folder_path[600];
     harp_source source = harp_source_defaults();
     harp_model *m = NULL;
     harp_error err;
-    FILE *file = argc > 2 ? fopen(argv[1], "rb") : NULL;
-    size_t bytes = file ? fread(image, 1, sizeof image, file) : 0;
+    size_t bytes = 0;
+    unsigned char *image = argc > 2 ? load_file(argv[1], &bytes) : NULL;
     float expected;
-    if (!file) return printf("usage: test_files MODEL.harp FOLDER\n0 passed, 1 failed\n"), 2;
-    fclose(file);
+    if (!image) return printf("usage: test_files MODEL.harp FOLDER\n0 passed, 1 failed\n"), 2;
     source.data = image, source.bytes = bytes;
     CHECK(open_with(&m, source, &err) == HARP_OK);
     expected = first_logit(m);
@@ -278,5 +276,6 @@ int main(int argc, char **argv)
     snprintf(path, sizeof path, "%.400s/there is none.harp", argv[2]);
     test_refused(path, "cannot open");
     test_refused(folder_path, ""); /* a folder: what is said differs between systems, that it is refused does not */
+    free(image);
     return conclude();
 }

@@ -755,7 +755,8 @@ int host_rename(const char *from, const char *to)
 {
     wchar_t wide_from[HOST_PATH_BYTES], wide_to[HOST_PATH_BYTES];
     if (!widen(from, wide_from) || !widen(to, wide_to)) return -1;
-    return MoveFileExW(wide_from, wide_to, MOVEFILE_REPLACE_EXISTING | MOVEFILE_WRITE_THROUGH) ? 0 : fail_as_windows_did();
+    if (MoveFileExW(wide_from, wide_to, MOVEFILE_REPLACE_EXISTING | MOVEFILE_WRITE_THROUGH)) return 0;
+    return fail_as_windows_did();
 }
 
 host_kind host_kind_of(const char *path)
@@ -763,7 +764,8 @@ host_kind host_kind_of(const char *path)
     wchar_t wide[HOST_PATH_BYTES];
     DWORD attributes = widen(path, wide) ? GetFileAttributesW(wide) : INVALID_FILE_ATTRIBUTES;
     if (attributes == INVALID_FILE_ATTRIBUTES) return HOST_NOTHING;
-    return attributes & FILE_ATTRIBUTE_DIRECTORY ? HOST_FOLDER : attributes & FILE_ATTRIBUTE_DEVICE ? HOST_OTHER : HOST_FILE;
+    if (attributes & FILE_ATTRIBUTE_DIRECTORY) return HOST_FOLDER;
+    return attributes & FILE_ATTRIBUTE_DEVICE ? HOST_OTHER : HOST_FILE;
 }
 
 /* Reading, writing and removing by others stay allowed: as on POSIX, and so that on_event can remove what we write. */
@@ -823,7 +825,8 @@ ptrdiff_t host_read_at(int file, uint64_t offset, void *into, size_t bytes)
     DWORD n = 0;
     memset(&at, 0, sizeof at);
     at.Offset = (DWORD)offset, at.OffsetHigh = (DWORD)(offset >> 32);
-    if (ReadFile((HANDLE)_get_osfhandle(file), into, (DWORD)(bytes < LARGEST_TRANSFER ? bytes : LARGEST_TRANSFER), &n, &at))
+    if (ReadFile((HANDLE)_get_osfhandle(file), into, (DWORD)(bytes < LARGEST_TRANSFER ? bytes : LARGEST_TRANSFER), &n,
+                 &at))
         return (ptrdiff_t)n;
     return GetLastError() == ERROR_HANDLE_EOF ? 0 : fail_as_windows_did();
 }
@@ -862,7 +865,8 @@ static int temporary_folder(char folder[HOST_PATH_BYTES])
 ptrdiff_t host_write(int file, const void *data, size_t bytes)
 {
     DWORD n = 0;
-    if (WriteFile((HANDLE)_get_osfhandle(file), data, (DWORD)(bytes < LARGEST_TRANSFER ? bytes : LARGEST_TRANSFER), &n, NULL))
+    if (WriteFile((HANDLE)_get_osfhandle(file), data, (DWORD)(bytes < LARGEST_TRANSFER ? bytes : LARGEST_TRANSFER), &n,
+                  NULL))
         return (ptrdiff_t)n;
     return fail_as_windows_did();
 }
@@ -1056,7 +1060,8 @@ static int is_whole(int n) /* what snprintf says of a path */
 
 int host_begin(const char *target, char name[HOST_PATH_BYTES])
 {
-    return is_whole(snprintf(name, HOST_PATH_BYTES, "%s.%lu.part", target, own_number())) ? make_file(name, unfinished) : -1;
+    if (!is_whole(snprintf(name, HOST_PATH_BYTES, "%s.%lu.part", target, own_number()))) return -1;
+    return make_file(name, unfinished);
 }
 
 int host_temporary(const char *prefix, char path[HOST_PATH_BYTES])
