@@ -348,7 +348,7 @@ typedef int harp_text_fn(void *user, const char *text, size_t bytes, const harp_
  * While a mapped file is open (harp_info.mapped), Windows lets no program write to it. Elsewhere other programs can. If
  * one overwrites the file, the weights change and so do the results, but nothing worse happens: everything else was
  * copied (the head, a few megabytes at most). If one cuts the file short, the system ends your program with SIGBUS. So
- * replace a model by renaming a new file over it; if you cannot rule the rest out, open it through harp_source.read. */
+ * replace a model by renaming a new file over it; if you cannot rule the rest out, open it with harp_source.copy. */
 HARP_API harp_status harp_open(harp_model **model, const char *path, harp_error *err);
 
 /* Opens a session; harp_session_close ends it. The model must outlive it. *session is NULL on failure. */
@@ -600,7 +600,15 @@ HARP_API harp_status harp_decode(harp_decoder *decoder, int32_t token, char *out
 
 /* ---- TIER 3: embedding ------------------------------------------------------------------------------------------ */
 
-/* Where a model comes from: exactly one of path, data, read. */
+/* Where a model comes from: exactly one of path, data, read.
+ *
+ * A mapped file costs no memory of its own, opens at once, and is shared by all who map it. With `copy` the weights lie
+ * where the allocator puts them, and the file can change or go afterwards. Decoding reads all of them for each token; if
+ * the system's cache holds the file in scattered pages of 4 KiB, as after days of use, it is slower than from large
+ * pages (x0.8 to x0.95; harp-bench --pages aged|fresh|large measures it). On Linux an allocator gets such pages with
+ *     block = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+ *     madvise(block, bytes, MADV_HUGEPAGE);
+ * at the price of as much memory as the file has bytes, and of reading it once (0.5 s a GB from the cache). */
 typedef struct harp_source {
     harp_stamp stamp;    /* set by harp_source_defaults()                                                      */
     const char *path;    /* a file (not with HARP_NO_STDIO and HARP_NO_MMAP together)                         */
@@ -610,7 +618,8 @@ typedef struct harp_source {
     uint64_t bytes;
     void *memory;        /* a block of harp_source_memory() bytes for the model's own tables, or NULL          */
     size_t memory_bytes;
-    harp_allocator allocator; /* for the tables, the image that read fills, and harp_encode; NULLs: malloc    */
+    harp_allocator allocator; /* for the tables, an image that is read, and harp_encode; NULLs: malloc        */
+    int copy;            /* 1: the file at path is read into memory of the allocator, not mapped              */
 } harp_source;
 
 /* What harp_set_defaults and harp_defaults do, for harp_source: all fields but the stamp are 0 and NULL. */

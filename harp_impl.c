@@ -1185,20 +1185,27 @@ HP_INLINE hp_vi hp_vi_dot4(hp_vi a, hp_vw w, const int8_t *x)
 enum { HP_GROUP = 32, HP_TILE_GROUP_BYTES = HP_LANES * HP_GROUP };
 
 /* Weights, keys and values come from memory once a pass. The processor's own prefetching stops at the end of each page
- * of 4 KiB, so kernels ask ahead: HP_WEIGHTS_AHEAD bytes for weights in one place, HP_PLACES_AHEAD in several,
- * HP_CACHE_AHEAD for keys and values. Addresses beyond the end do no harm.
+ * of 4 KiB, so kernels ask ahead: HP_CACHE_AHEAD bytes for keys and values, and for weights as the WAY of reading says.
+ * Addresses beyond the end do no harm.
  *
  * A core whose first cache can await many lines reads fastest from front to back. One whose first cache awaits few does
- * better to ask for lines in the second, which is farther away, and in several PLACES at once. What is best, the
- * processor decides (GB/s of one thread with 1, 2 and 4 rows of a model of 1.1 billion weights):
- *                                                          Zen 5               Zen 4
- *     one place, 8 KB ahead, into the first cache          34.5 33.5 32.6
- *     two places, 4 KB ahead each, into the first                              21.5 17.2 20.4
- *     four places, 1 KB ahead each, into the second        27.7 25.8 25.8      28.5 25.6 24.5
- * A Xeon (Emerald Rapids) likes four places, too: 1.04 to 1.14 times as fast as one, with one row. No table knows the
- * next processor, so a session tries both ([CH13]). The four places lie within HP_NEAR tiles, but those measured on the
- * Zen 4 lay a quarter of a matrix apart, which the Zen 5 likes less. */
-enum { HP_PLACES = 4, HP_NEAR = 32, HP_WEIGHTS_AHEAD = 8192, HP_PLACES_AHEAD = 1024, HP_CACHE_AHEAD = 4096 };
+ * better to ask for lines in the second, which is farther away, and in several PLACES at once. And where a file lies in
+ * scattered pages of 4 KiB, as in a system's cache that has aged, each page costs a walk through the page tables, and
+ * walks of several places overlap. GB/s of one thread, with 1, 2 and 4 rows of a model of 1.1 billion weights:
+ *                                                    Zen 5            Zen 4            Zen 4, scattered
+ *     one place, 8 KB ahead, into the first cache    34.5 33.5 32.6   21.4 21.2 19.2   15.3 14.3 13.5
+ *     one place, nothing asked for                                    20.3 18.6 20.3   14.5 13.7 14.1
+ *     four places, 1 KB ahead each, into the second  27.7 25.8 25.8   21.4 20.9 21.5   20.3 19.6 18.4
+ * (Four places ahead into the first, two places, eight, or the four far from each other were no better on the Zen 4.) A
+ * Xeon (Emerald Rapids) likes four places, too: 1.04 to 1.14 times as fast as one, with one row. No table knows the
+ * next processor, nor how the file came into memory, so a session tries the ways ([CH13]). Each gives the same bits. */
+typedef struct hp_way {
+    int places;
+    size_t ahead; /* bytes; 0 asks for what is read just now, which costs nothing */
+} hp_way;
+
+enum { HP_WAYS = 3, HP_PLACES = 4, HP_NEAR = 32 /* tiles that the places lie within */, HP_CACHE_AHEAD = 4096 };
+static const hp_way hp_ways[HP_WAYS] = {{1, 8192}, {1, 0}, {HP_PLACES, 1024}}; /* the first: with many rows */
 
 /* Asks for the line at p. Lines are asked for at the pace of a tile as a whole, scales and weights, 544 bytes a group:
  * at the pace of the weights alone, as many bytes of each tile as it has scales came unasked, and a model of 135
@@ -1285,8 +1292,8 @@ typedef struct hp_kernels {
     void (*add_to)(float *x, const float *y, int32_t n);
     void (*rope)(float *head, const float *turn, int32_t dims);
     void (*quantize)(int8_t *q, float *scales, int32_t *starts, const float *x, int32_t groups, size_t apart);
-    void (*matmul)(const hp_matrix *m, int32_t first, int32_t last, const hp_inputs *in, int places, float *out,
-                   size_t out_stride);
+    void (*matmul)(const hp_matrix *m, int32_t first, int32_t last, const hp_inputs *in, const hp_way *way,
+                   float *out, size_t out_stride);
     void (*weighted_sums)(const hp_weighing *w);
     float (*softmax_weights)(float *x, int32_t first, int32_t last, float scale);
     hp_spread (*measure_spread)(const float *x, int32_t n);
@@ -1528,10 +1535,11 @@ static void hp_quantize(int8_t *q, float *scales, int32_t *starts, const float *
 #endif
 
 /* Tiles times rows, int8: out[r][16] of each tile (rule R2). The weights are loaded once for all the rows, which are in
- * one block of inputs; the tiles, one for each place, lie `apart` tiles from one another. Numeric contract: weights in
+ * one block of inputs; the tiles, one for each place, lie `apart` tiles from one another, and what lies `ahead` bytes
+ * behind the weights at hand is asked for. Numeric contract: weights in
  * [-128, 127], activations in [-127, 127], so a group's sum is below 2^20 in size. */
-HP_INLINE void hp_tiles_int8(const hp_matrix *m, int32_t first, int32_t apart, int tiles, const hp_inputs *in,
-                             size_t row, int rows, float *out, size_t stride)
+HP_INLINE void hp_tiles_int8(const hp_matrix *m, int32_t first, int32_t apart, int tiles, size_t ahead,
+                             const hp_inputs *in, size_t row, int rows, float *out, size_t stride)
 {
     size_t groups = (size_t)m->groups, at = hp_first_group(row, groups), next = hp_rows_in_block(row, in->rows), g;
     size_t scale_bytes = m->scale_bytes, distance = (size_t)apart * m->tile_bytes;
@@ -1548,18 +1556,18 @@ HP_INLINE void hp_tiles_int8(const hp_matrix *m, int32_t first, int32_t apart, i
         for (t = 0; t < tiles; t++) {
             const uint8_t *tile = first_tile + (size_t)t * distance;
             const uint8_t *w = tile + scale_bytes + HP_TILE_GROUP_BYTES * g;
-            const uint8_t *ahead = w + 2 * HP_LANES * g + (tiles > 1 ? HP_PLACES_AHEAD : HP_WEIGHTS_AHEAD);
+            const uint8_t *next_lines = w + 2 * HP_LANES * g + ahead;
             hp_vf scale = hp_vf_load_half(tile + 2 * HP_LANES * g);
             hp_vi sum[HP_BLOCK_ROWS];
             HP_UNROLL for (r = 0; r < rows; r++) sum[r] = hp_vi_set(HP_DOT_OFFSET ? starts[r] : 0);
             done = HP_BLOCK_DOTS(sum, w, x, rows, g == 0, g + 1 < groups);
             HP_UNROLL for (j = 0; j < HP_GROUP / 4; j++) {
                 hp_vw weights = hp_vw_load(w + 4 * HP_LANES * j);
-                if (row == 0) hp_ask(ahead + 4 * HP_LANES * j, tiles); /* later rows find the tile in a cache */
+                if (row == 0) hp_ask(next_lines + 4 * HP_LANES * j, tiles); /* later rows find the tile in a cache */
                 HP_UNROLL for (r = done; r < rows; r++)
                     sum[r] = hp_vi_dot4(sum[r], weights, x + HP_GROUP * r + 4 * j);
             }
-            if (row == 0) hp_ask(ahead + HP_TILE_GROUP_BYTES, tiles);
+            if (row == 0) hp_ask(next_lines + HP_TILE_GROUP_BYTES, tiles);
             HP_UNROLL for (r = 0; r < rows; r++)
                 total[t][r] = hp_vf_add(total[t][r], hp_vf_mul(hp_vf_from_vi(sum[r]),
                                                                hp_vf_mul(scale, hp_vf_set(scales[r]))));
@@ -1574,9 +1582,9 @@ HP_INLINE void hp_tiles_int8(const hp_matrix *m, int32_t first, int32_t apart, i
  * all rows stay in registers; `most` is one, too, so that no more kernels are made than it says. */
 #define HP_IF_ROWS(n) \
     if (n <= most && rows == n) \
-        hp_tiles_int8(m, first, apart, tiles, in, row, n <= HP_ROWS_AT_ONCE ? n : 1, out, stride)
-HP_INLINE void hp_tiles_rows(const hp_matrix *m, int32_t first, int32_t apart, int tiles, const hp_inputs *in,
-                             size_t row, int rows, int most, float *out, size_t stride)
+        hp_tiles_int8(m, first, apart, tiles, ahead, in, row, n <= HP_ROWS_AT_ONCE ? n : 1, out, stride)
+HP_INLINE void hp_tiles_rows(const hp_matrix *m, int32_t first, int32_t apart, int tiles, size_t ahead,
+                             const hp_inputs *in, size_t row, int rows, int most, float *out, size_t stride)
 {
     HP_IF_ROWS(1);
     else HP_IF_ROWS(2);
@@ -1619,34 +1627,34 @@ static void hp_tile_f32(const hp_matrix *m, const uint8_t *tile, const float *x,
 }
 
 /* Up to HP_BLOCK_ROWS rows from `row` on times one tile; returns how many. */
-static int32_t hp_tile_rows(const hp_matrix *m, int32_t tile, const hp_inputs *in, int32_t row, int32_t rows,
-                            float *out, size_t stride)
+static int32_t hp_tile_rows(const hp_matrix *m, int32_t tile, size_t ahead, const hp_inputs *in, int32_t row,
+                            int32_t rows, float *out, size_t stride)
 {
     int32_t left = rows - row, n = left >= HP_BLOCK_ROWS ? HP_BLOCK_ROWS : hp_min(left, HP_ROWS_AT_ONCE);
     if (!in->q) hp_tile_f32(m, m->tiles + (size_t)tile * m->tile_bytes, in->x + (size_t)row * in->stride, out), n = 1;
-    else if (n > HP_ROWS_AT_ONCE) hp_tiles_int8(m, tile, 0, 1, in, (size_t)row, HP_BLOCK_ROWS, out, stride);
-    else hp_tiles_rows(m, tile, 0, 1, in, (size_t)row, n, HP_ROWS_AT_ONCE, out, stride);
+    else if (n > HP_ROWS_AT_ONCE) hp_tiles_int8(m, tile, 0, 1, ahead, in, (size_t)row, HP_BLOCK_ROWS, out, stride);
+    else hp_tiles_rows(m, tile, 0, 1, ahead, in, (size_t)row, n, HP_ROWS_AT_ONCE, out, stride);
     return n;
 }
 
 /* out[rows][out_stride] = inputs[rows][cols] . matrix[rows'][cols]^T, for the tiles first..last-1. A tile is read from
  * memory once and stays in the nearest caches while all rows of the pass are multiplied with it. With few rows memory
- * sets the pace, and tiles may be read in several places, within HP_NEAR tiles, if there are registers for it. */
-static void hp_matmul(const hp_matrix *m, int32_t first, int32_t last, const hp_inputs *in, int places, float *out,
-                      size_t out_stride)
+ * sets the pace, and tiles may be read in several places, if there are registers for it. */
+static void hp_matmul(const hp_matrix *m, int32_t first, int32_t last, const hp_inputs *in, const hp_way *way,
+                      float *out, size_t out_stride)
 {
     int32_t rows = (int32_t)in->rows, t = first, apart, i, r;
-    int several = HP_ROWS_AT_ONCE < HP_FEW_ROWS ? 0 : places > 1 && in->q && rows <= HP_FEW_ROWS;
+    int several = HP_ROWS_AT_ONCE < HP_FEW_ROWS ? 0 : way->places > 1 && in->q && rows <= HP_FEW_ROWS;
     HP_BLOCKS_BEGIN();
     while (several && last - t >= HP_PLACES) {
         apart = hp_min(last - t, HP_NEAR) / HP_PLACES;
         for (i = t; i < t + apart; i++)
-            hp_tiles_rows(m, i, apart, HP_PLACES, in, 0, rows, HP_FEW_ROWS, out + i * HP_LANES, out_stride);
+            hp_tiles_rows(m, i, apart, HP_PLACES, way->ahead, in, 0, rows, HP_FEW_ROWS, out + i * HP_LANES, out_stride);
         t += HP_PLACES * apart;
     }
     for (; t < last; t++)
         for (r = 0; r < rows;)
-            r += hp_tile_rows(m, t, in, r, rows, out + (size_t)r * out_stride + t * HP_LANES, out_stride);
+            r += hp_tile_rows(m, t, way->ahead, in, r, rows, out + (size_t)r * out_stride + t * HP_LANES, out_stride);
     HP_BLOCKS_END();
 }
 
@@ -3257,61 +3265,156 @@ static harp_status hp_bind_tensors(harp_model *m, harp_error *err)
     return b.status;
 }
 
-/* ---- What the model is ---- */
+/* ---- What the metadata say ----
+ *
+ * A table says which keys there are, what each may hold, and where in the model that goes. */
 
-/* An integer that may be missing: then *value keeps what it holds. */
-static harp_status hp_read_optional(const harp_model *m, const char *key, int32_t least, int32_t most, int32_t *value,
-                                    harp_error *err)
+typedef enum hp_fact_kind {
+    HP_NEEDED,    /* an integer that must be there; without one of the others the model keeps what it holds */
+    HP_INTEGER,
+    HP_FACTOR,    /* a real                                                                                 */
+    HP_WORD,      /* a text, of which the model gets the number                                             */
+    HP_LAYER_BITS /* a byte for each layer, 0 or 1                                                          */
+} hp_fact_kind;
+
+typedef struct hp_fact {
+    const char *key;
+    hp_fact_kind kind;
+    size_t place;         /* in the model: of an int32_t, float or pointer                    */
+    int32_t least, most;  /* of an integer                                                    */
+    size_t limit;         /* place of an integer read before that is added to most; 0: none   */
+    const char *words;    /* that a text may be                                               */
+} hp_fact;
+
+#define HP_IN(field) .place = offsetof(harp_model, field)
+#define HP_UP_TO(field) .limit = offsetof(harp_model, field)
+
+static const hp_fact hp_model_facts[] = {
+    {"vocab", HP_NEEDED, HP_IN(info.vocab), .least = 1, .most = 1 << 24},
+    {"hidden", HP_NEEDED, HP_IN(info.hidden), .least = 1, .most = 1 << 18},
+    {"layers", HP_NEEDED, HP_IN(info.layers), .least = 1, .most = HP_MAX_LAYERS},
+    {"heads", HP_NEEDED, HP_IN(info.heads), .least = 1, .most = 4096},
+    {"kv_heads", HP_NEEDED, HP_IN(info.kv_heads), .least = 1, .most = 4096},
+    {"head_dim", HP_NEEDED, HP_IN(info.head_dim), .least = 2, .most = HP_MAX_HEAD_DIM},
+    {"ffn", HP_NEEDED, HP_IN(info.ffn), .least = 1, .most = 1 << 20},
+    {"context", HP_NEEDED, HP_IN(info.context), .least = 1, .most = 1 << 28},
+    {"window", HP_NEEDED, HP_IN(info.window), .least = 0, .most = 1 << 28},
+    {"tied", HP_NEEDED, HP_IN(info.tied), .least = 0, .most = 1},
+    {"rope_dims", HP_NEEDED, HP_IN(rope_dims), .least = 0, HP_UP_TO(info.head_dim)},
+    {"bos_token", HP_INTEGER, HP_IN(info.bos), .least = 0, .most = -1, HP_UP_TO(info.vocab)},
+    {"norm", HP_WORD, HP_IN(recipe.norm), .words = "rms layer"},
+    {"norm_place", HP_WORD, HP_IN(recipe.norm_place), .words = "before after around"},
+    {"residual", HP_WORD, HP_IN(recipe.residual), .words = "sequential parallel parallel_shared"},
+    {"activation", HP_WORD, HP_IN(recipe.activation), .words = "silu gelu_tanh gelu_erf"},
+    {"ffn_kind", HP_WORD, HP_IN(recipe.ffn_kind), .words = "gated plain"},
+    {"qk_norm", HP_WORD, HP_IN(recipe.qk_norm), .words = "none head all"},
+    {"attention_scale", HP_FACTOR, HP_IN(recipe.attention_scale)},
+    {"attention_cap", HP_FACTOR, HP_IN(recipe.attention_cap)},
+    {"logit_cap", HP_FACTOR, HP_IN(recipe.logit_cap)},
+    {"embedding_scale", HP_FACTOR, HP_IN(recipe.embedding_scale)},
+    {"rope_scale", HP_FACTOR, HP_IN(recipe.rope_scale)},
+    {"window_layers", HP_LAYER_BITS, HP_IN(recipe.window_layers)},
+    {"local_layers", HP_LAYER_BITS, HP_IN(recipe.local_layers)},
+    {"rope_original", HP_INTEGER, HP_IN(recipe.rope_original), .least = 1, HP_UP_TO(info.context)},
+};
+
+static const hp_fact hp_tokenizer_facts[] = { /* [CH10] */
+    {"tokenizer.unknown", HP_INTEGER, HP_IN(tokenizer.unknown), .least = -1, .most = -1, HP_UP_TO(info.vocab)},
+    {"tokenizer.add_bos", HP_INTEGER, HP_IN(tokenizer.add_bos), .most = 1},
+    {"tokenizer.spaces", HP_INTEGER, HP_IN(tokenizer.spaces), .most = 15},
+    {"tokenizer.unknown_whole", HP_INTEGER, HP_IN(tokenizer.unknown_whole), .most = 2},
+    {"tokenizer.ignore_merges", HP_INTEGER, HP_IN(tokenizer.ignore_merges), .most = 1},
+    {"tokenizer.contractions", HP_INTEGER, HP_IN(tokenizer.contractions), .most = 2},
+    {"tokenizer.any_lead", HP_INTEGER, HP_IN(tokenizer.any_lead), .most = 1},
+    {"tokenizer.number_lead", HP_INTEGER, HP_IN(tokenizer.number_lead), .most = 1},
+    {"tokenizer.number_digits", HP_INTEGER, HP_IN(tokenizer.number_digits), .most = 1 << 20},
+    {"tokenizer.lone_digits", HP_INTEGER, HP_IN(tokenizer.lone_digits), .most = 1},
+    {"tokenizer.sign_newlines", HP_INTEGER, HP_IN(tokenizer.sign_newlines), .most = 1},
+    {"tokenizer.newline_runs", HP_INTEGER, HP_IN(tokenizer.newline_runs), .most = 1},
+};
+
+#undef HP_IN
+#undef HP_UP_TO
+
+static harp_status hp_take_integer(harp_model *m, const hp_fact *f, const harp_meta *meta, void *to, harp_error *err)
 {
-    harp_meta meta;
-    if (!harp_meta_find(m, key, &meta)) return HARP_OK;
-    if (meta.type != HARP_META_INTEGER) return hp_fail(err, HARP_ERR_FORMAT, "%s must be an integer", key);
-    if (meta.integer < least || meta.integer > most)
-        return hp_fail(err, HARP_ERR_FORMAT, "%s is %d; it must be between %d and %d", key, meta.integer,
-                       (int64_t)least, (int64_t)most);
-    *value = (int32_t)meta.integer;
+    int64_t most = f->most;
+    if (f->limit) most += *(const int32_t *)(const void *)((const char *)m + f->limit);
+    if (meta->type != HARP_META_INTEGER) return hp_fail(err, HARP_ERR_FORMAT, "%s must be an integer", f->key);
+    if (meta->integer < f->least || meta->integer > most)
+        return hp_fail(err, HARP_ERR_FORMAT, "%s is %d; it must be between %d and %d", f->key, meta->integer,
+                       (int64_t)f->least, most);
+    *(int32_t *)to = (int32_t)meta->integer;
     return HARP_OK;
 }
 
-static harp_status hp_read_integer(const harp_model *m, const char *key, int32_t least, int32_t most, int32_t *value,
-                                   harp_error *err)
+static harp_status hp_take_factor(const hp_fact *f, const harp_meta *meta, void *to, harp_error *err)
 {
-    harp_meta meta;
-    if (harp_meta_find(m, key, &meta)) return hp_read_optional(m, key, least, most, value, err);
-    return hp_fail(err, HARP_ERR_FORMAT, "the integer %s is missing from the file", key);
+    if (meta->type != HARP_META_REAL || !(meta->real >= 1e-6 && meta->real <= 1e6))
+        return hp_fail(err, HARP_ERR_FORMAT, "%s must be a real between 1e-6 and 1e6", f->key);
+    *(float *)to = (float)meta->real;
+    return HARP_OK;
 }
 
-static harp_status hp_read_dimensions(harp_model *m, harp_error *err)
+static harp_status hp_take_word(const hp_fact *f, const harp_meta *meta, void *to, harp_error *err)
 {
-    harp_info *f = &m->info;
-    const struct {
-        const char *key;
-        int32_t least, most, *value;
-    } sizes[] = {{"vocab", 1, 1 << 24, &f->vocab},     {"hidden", 1, 1 << 18, &f->hidden},
-                 {"layers", 1, HP_MAX_LAYERS, &f->layers}, {"heads", 1, 4096, &f->heads},
-                 {"kv_heads", 1, 4096, &f->kv_heads},  {"head_dim", 2, HP_MAX_HEAD_DIM, &f->head_dim},
-                 {"ffn", 1, 1 << 20, &f->ffn},         {"context", 1, 1 << 28, &f->context},
-                 {"window", 0, 1 << 28, &f->window},   {"tied", 0, 1, &f->tied}};
+    const char *word = f->words;
+    size_t length;
+    int32_t i;
+    if (meta->type != HARP_META_TEXT) return hp_fail(err, HARP_ERR_FORMAT, "%s must be a text", f->key);
+    for (i = 0; *word; i++, word += length + (word[length] == ' ')) {
+        for (length = 0; word[length] && word[length] != ' ';) length++;
+        if (length != meta->bytes || memcmp(word, meta->data, length) != 0) continue;
+        *(int32_t *)to = i;
+        return HARP_OK;
+    }
+    return hp_fail(err, HARP_ERR_UNSUPPORTED, "%s is %s, which this version does not know", f->key, meta->data);
+}
+
+static harp_status hp_take_layer_bits(const harp_model *m, const hp_fact *f, const harp_meta *meta, void *to,
+                                      harp_error *err)
+{
+    const uint8_t *bits = (const uint8_t *)meta->data;
+    int32_t i;
+    if (meta->type != HARP_META_BYTES || meta->bytes != (size_t)m->info.layers)
+        return hp_fail(err, HARP_ERR_FORMAT, "%s must be bytes, one for each of %d layers", f->key,
+                       (int64_t)m->info.layers);
+    for (i = 0; i < m->info.layers; i++)
+        if (bits[i] > 1) return hp_fail(err, HARP_ERR_FORMAT, "%s of layer %d is neither 0 nor 1", f->key, (int64_t)i);
+    *(const uint8_t **)to = bits;
+    return HARP_OK;
+}
+
+static harp_status hp_take_fact(harp_model *m, const hp_fact *f, harp_error *err)
+{
+    void *to = (char *)m + f->place;
+    harp_meta meta;
+    if (!harp_meta_find(m, f->key, &meta)) {
+        if (f->kind != HP_NEEDED) return HARP_OK;
+        return hp_fail(err, HARP_ERR_FORMAT, "the integer %s is missing from the file", f->key);
+    }
+    switch (f->kind) {
+    case HP_FACTOR: return hp_take_factor(f, &meta, to, err);
+    case HP_WORD: return hp_take_word(f, &meta, to, err);
+    case HP_LAYER_BITS: return hp_take_layer_bits(m, f, &meta, to, err);
+    default: return hp_take_integer(m, f, &meta, to, err);
+    }
+}
+
+static harp_status hp_take_facts(harp_model *m, const hp_fact *facts, size_t n, harp_error *err)
+{
+    harp_status status = HARP_OK;
     size_t i;
-    for (i = 0; i < sizeof sizes / sizeof sizes[0]; i++)
-        if (hp_read_integer(m, sizes[i].key, sizes[i].least, sizes[i].most, sizes[i].value, err))
-            return HARP_ERR_FORMAT;
-    if (hp_read_integer(m, "rope_dims", 0, f->head_dim, &m->rope_dims, err)) return HARP_ERR_FORMAT;
-    if (f->layers > m->n_tensors / 4) /* before memory is asked for: a layer has more than four tensors */
-        return hp_fail(err, HARP_ERR_FORMAT, "%d layers cannot be made of %d tensors", (int64_t)f->layers,
-                       (int64_t)m->n_tensors);
-    if (f->heads % f->kv_heads != 0 || m->rope_dims % 2 != 0)
-        return hp_fail(err, HARP_ERR_FORMAT, "%d heads cannot share %d key-value heads, or rope_dims %d is odd",
-                       (int64_t)f->heads, (int64_t)f->kv_heads, (int64_t)m->rope_dims);
-    return HARP_OK;
+    for (i = 0; i < n && status == HARP_OK; i++) status = hp_take_fact(m, &facts[i], err);
+    return status;
 }
+
+/* ---- What the model is ---- */
 
 static harp_status hp_read_ends(harp_model *m, harp_error *err)
 {
     harp_meta meta;
     int32_t i;
-    m->info.bos = -1;
-    if (hp_read_optional(m, "bos_token", 0, m->info.vocab - 1, &m->info.bos, err)) return HARP_ERR_FORMAT;
     if (!harp_meta_find(m, "end_tokens", &meta)) return HARP_OK;
     if (meta.type != HARP_META_BYTES || meta.bytes % 4 != 0 || meta.bytes / 4 > sizeof m->info.end / sizeof(int32_t))
         return hp_fail(err, HARP_ERR_FORMAT, "end_tokens must be at most 16 ids of four bytes");
@@ -3325,105 +3428,42 @@ static harp_status hp_read_ends(harp_model *m, harp_error *err)
     return HARP_OK;
 }
 
-/* ---- What a layer computes ---- */
-
-/* A text that is one of [n] words; absent: the first. */
-static harp_status hp_read_word(const harp_model *m, const char *key, const char *const *words, int32_t n,
-                                int32_t *value, harp_error *err)
+/* Facts that are fine by themselves may contradict each other. */
+static harp_status hp_check_facts(const harp_model *m, harp_error *err)
 {
-    harp_meta meta;
-    int32_t i;
-    *value = 0;
-    if (!harp_meta_find(m, key, &meta)) return HARP_OK;
-    if (meta.type != HARP_META_TEXT) return hp_fail(err, HARP_ERR_FORMAT, "%s must be a text", key);
-    for (i = 0; i < n; i++)
-        if (strcmp(meta.data, words[i]) == 0) {
-            *value = i;
-            return HARP_OK;
-        }
-    return hp_fail(err, HARP_ERR_UNSUPPORTED, "%s is %s, which this version does not know", key, meta.data);
-}
-
-static harp_status hp_read_words(harp_model *m, harp_error *err)
-{
-    static const char *const norm[] = {"rms", "layer"}, *const place[] = {"before", "after", "around"};
-    static const char *const residual[] = {"sequential", "parallel", "parallel_shared"};
-    static const char *const activation[] = {"silu", "gelu_tanh", "gelu_erf"}, *const ffn[] = {"gated", "plain"};
-    static const char *const qk[] = {"none", "head", "all"};
-    hp_recipe *r = &m->recipe;
-    harp_status status;
-    if ((status = hp_read_word(m, "norm", norm, 2, &r->norm, err)) != HARP_OK
-        || (status = hp_read_word(m, "norm_place", place, 3, &r->norm_place, err)) != HARP_OK
-        || (status = hp_read_word(m, "residual", residual, 3, &r->residual, err)) != HARP_OK
-        || (status = hp_read_word(m, "activation", activation, 3, &r->activation, err)) != HARP_OK
-        || (status = hp_read_word(m, "ffn_kind", ffn, 2, &r->ffn_kind, err)) != HARP_OK
-        || (status = hp_read_word(m, "qk_norm", qk, 3, &r->qk_norm, err)) != HARP_OK)
-        return status;
-    if (r->residual != HP_SEQUENTIAL && r->norm_place != HP_BEFORE)
-        return hp_fail(err, HARP_ERR_UNSUPPORTED, "a parallel residual goes with norms before its parts alone");
-    return HARP_OK;
-}
-
-/* A positive real; absent: `otherwise`. */
-static harp_status hp_read_factor(const harp_model *m, const char *key, float otherwise, float *value, harp_error *err)
-{
-    harp_meta meta;
-    *value = otherwise;
-    if (!harp_meta_find(m, key, &meta)) return HARP_OK;
-    if (meta.type != HARP_META_REAL || !(meta.real >= 1e-6 && meta.real <= 1e6))
-        return hp_fail(err, HARP_ERR_FORMAT, "%s must be a real between 1e-6 and 1e6", key);
-    *value = (float)meta.real;
-    return HARP_OK;
-}
-
-/* A byte for each layer, 0 or 1; NULL if absent. */
-static harp_status hp_read_layer_bits(const harp_model *m, const char *key, const uint8_t **bits, harp_error *err)
-{
-    harp_meta meta;
-    int32_t i;
-    *bits = NULL;
-    if (!harp_meta_find(m, key, &meta)) return HARP_OK;
-    *bits = (const uint8_t *)meta.data;
-    if (meta.type != HARP_META_BYTES || meta.bytes != (size_t)m->info.layers)
-        return hp_fail(err, HARP_ERR_FORMAT, "%s must be bytes, one for each of %d layers", key,
-                       (int64_t)m->info.layers);
-    for (i = 0; i < m->info.layers; i++)
-        if ((*bits)[i] > 1) return hp_fail(err, HARP_ERR_FORMAT, "%s of layer %d is neither 0 nor 1", key, (int64_t)i);
-    return HARP_OK;
-}
-
-static harp_status hp_read_recipe(harp_model *m, harp_error *err)
-{
-    hp_recipe *r = &m->recipe;
-    harp_status status = hp_read_words(m, err);
-    if (status) return status;
-    r->rope_original = INT32_MAX;
-    if (hp_read_factor(m, "attention_scale", 1.0f / sqrtf((float)m->info.head_dim), &r->attention_scale, err)
-        || hp_read_factor(m, "attention_cap", 0.0f, &r->attention_cap, err)
-        || hp_read_factor(m, "logit_cap", 0.0f, &r->logit_cap, err)
-        || hp_read_factor(m, "embedding_scale", 1.0f, &r->embedding_scale, err)
-        || hp_read_factor(m, "rope_scale", 1.0f, &r->rope_scale, err)
-        || hp_read_layer_bits(m, "window_layers", &r->window_layers, err)
-        || hp_read_layer_bits(m, "local_layers", &r->local_layers, err)
-        || hp_read_optional(m, "rope_original", 1, m->info.context, &r->rope_original, err))
-        return HARP_ERR_FORMAT;
+    const harp_info *f = &m->info;
+    const hp_recipe *r = &m->recipe;
+    if (f->layers > m->n_tensors / 4) /* before memory is asked for: a layer has more than four tensors */
+        return hp_fail(err, HARP_ERR_FORMAT, "%d layers cannot be made of %d tensors", (int64_t)f->layers,
+                       (int64_t)m->n_tensors);
+    if (f->heads % f->kv_heads != 0 || m->rope_dims % 2 != 0)
+        return hp_fail(err, HARP_ERR_FORMAT, "%d heads cannot share %d key-value heads, or rope_dims %d is odd",
+                       (int64_t)f->heads, (int64_t)f->kv_heads, (int64_t)m->rope_dims);
     if (m->rope_dims == 0 && (r->rope_original != INT32_MAX || r->local_layers))
         return hp_fail(err, HARP_ERR_FORMAT, "rope_dims is 0, but rope_original or local_layers is there");
+    if (r->residual != HP_SEQUENTIAL && r->norm_place != HP_BEFORE)
+        return hp_fail(err, HARP_ERR_UNSUPPORTED, "a parallel residual goes with norms before its parts alone");
     return HARP_OK;
 }
 
 static harp_status hp_read_architecture(harp_model *m, harp_error *err)
 {
     harp_meta meta;
+    harp_status status;
     if (!harp_meta_find(m, "architecture", &meta) || meta.type != HARP_META_TEXT)
         return hp_fail(err, HARP_ERR_FORMAT, "the text architecture is missing from the file");
     m->info.architecture = meta.data;
-    if (hp_read_dimensions(m, err) || hp_read_ends(m, err)) return HARP_ERR_FORMAT;
     if (!harp_meta_find(m, "norm_eps", &meta) || meta.type != HARP_META_REAL || !(meta.real >= 0.0 && meta.real < 1.0))
         return hp_fail(err, HARP_ERR_FORMAT, "the real norm_eps is missing from the file, or not in 0..1");
     m->norm_eps = (float)meta.real;
+    m->info.bos = -1, m->recipe.rope_original = INT32_MAX;
+    m->recipe.embedding_scale = m->recipe.rope_scale = 1.0f;
+    status = hp_take_facts(m, hp_model_facts, sizeof hp_model_facts / sizeof hp_model_facts[0], err);
+    if (status || (status = hp_read_ends(m, err)) != HARP_OK || (status = hp_check_facts(m, err)) != HARP_OK)
+        return status;
+    if (m->recipe.attention_scale <= 0.0f) m->recipe.attention_scale = 1.0f / sqrtf((float)m->info.head_dim);
     m->vocab = m->info.vocab;
-    return hp_read_recipe(m, err);
+    return HARP_OK;
 }
 
 static int64_t hp_count_parameters(const harp_model *m)
@@ -3437,7 +3477,7 @@ static int64_t hp_count_parameters(const harp_model *m)
     return n;
 }
 
-static harp_status hp_tokenizer_open(hp_tokenizer *t, const harp_model *m, harp_error *err);
+static harp_status hp_tokenizer_open(harp_model *m, harp_error *err);
 static void hp_choose_stages(harp_model *m);
 
 /* What must be known before the model gets its memory: all but the tensors' places and the tokenizer. */
@@ -3476,12 +3516,23 @@ static harp_status hp_refuse_file(hp_file_answer answer, const char *path, harp_
     return hp_fail(err, HARP_ERR_IO, "cannot open %s", path);
 }
 
-static harp_status hp_get_file(harp_model *m, const char *path, harp_error *err)
+static size_t hp_mapping_read(void *mapping, uint64_t offset, void *into, size_t bytes)
+{
+    memcpy(into, (const uint8_t *)((const hp_mapping *)mapping)->image + offset, bytes);
+    return bytes;
+}
+
+static harp_status hp_get_file(harp_model *m, const char *path, int copy, harp_error *err)
 {
     void *file = NULL;
     uint64_t bytes = 0;
     hp_file_answer answer = hp_map(&m->mapping, path);
     harp_status status;
+    if (answer == HP_FILE_FINE && copy) {
+        status = hp_read_image(m, hp_mapping_read, &m->mapping, m->mapping.bytes, err);
+        hp_unmap(&m->mapping);
+        return status;
+    }
     if (answer == HP_FILE_FINE) {
         m->image = (const uint8_t *)m->mapping.image, m->image_bytes = m->mapping.bytes, m->info.mapped = 1;
         return HARP_OK;
@@ -3501,7 +3552,7 @@ static harp_status hp_get_image(harp_model *m, const harp_source *source, harp_e
         return HARP_OK;
     }
     if (source->read) return hp_read_image(m, source->read, source->read_user, source->bytes, err);
-    return hp_get_file(m, source->path, err);
+    return hp_get_file(m, source->path, source->copy, err);
 }
 
 static void hp_release_image(harp_model *m)
@@ -3569,7 +3620,7 @@ HARP_API harp_status harp_open_source(harp_model **model, const harp_source *sou
         return status;
     }
     if ((status = hp_bind_tensors(m, err)) != HARP_OK
-        || (status = hp_tokenizer_open(&m->tokenizer, m, err)) != HARP_OK) {
+        || (status = hp_tokenizer_open(m, err)) != HARP_OK) {
         harp_close(m);
         return status;
     }
@@ -3998,31 +4049,6 @@ static harp_status hp_bad_table(const char *key, harp_error *err)
     return hp_fail(err, HARP_ERR_FORMAT, "the table %s of the tokenizer is damaged or missing", key);
 }
 
-static harp_status hp_open_rules(hp_tokenizer *t, const harp_model *m, harp_error *err)
-{
-    const struct {
-        const char *key;
-        int32_t least, most, *value;
-    } rules[] = {{"tokenizer.unknown", -1, t->n - 1, &t->unknown},
-                 {"tokenizer.add_bos", 0, 1, &t->add_bos},
-                 {"tokenizer.spaces", 0, 15, &t->spaces},
-                 {"tokenizer.unknown_whole", 0, 2, &t->unknown_whole},
-                 {"tokenizer.ignore_merges", 0, 1, &t->ignore_merges},
-                 {"tokenizer.contractions", 0, 2, &t->contractions},
-                 {"tokenizer.any_lead", 0, 1, &t->any_lead},
-                 {"tokenizer.number_lead", 0, 1, &t->number_lead},
-                 {"tokenizer.number_digits", 0, 1 << 20, &t->number_digits},
-                 {"tokenizer.lone_digits", 0, 1, &t->lone_digits},
-                 {"tokenizer.sign_newlines", 0, 1, &t->sign_newlines},
-                 {"tokenizer.newline_runs", 0, 1, &t->newline_runs}};
-    size_t i;
-    t->unknown = -1;
-    for (i = 0; i < sizeof rules / sizeof rules[0]; i++)
-        if (hp_read_optional(m, rules[i].key, rules[i].least, rules[i].most, rules[i].value, err))
-            return HARP_ERR_FORMAT;
-    return HARP_OK;
-}
-
 /* A table of entries of `unit` bytes; *count holds how many there must be, or -1 and then gets how many there are. */
 static harp_status hp_open_table(const harp_model *m, const char *key, size_t unit, int32_t *count,
                                  const uint8_t **table, harp_error *err)
@@ -4232,8 +4258,9 @@ static harp_status hp_check_normalization(const hp_tokenizer *t, harp_error *err
     return HARP_OK;
 }
 
-static harp_status hp_tokenizer_open(hp_tokenizer *t, const harp_model *m, harp_error *err)
+static harp_status hp_tokenizer_open(harp_model *m, harp_error *err)
 {
+    hp_tokenizer *t = &m->tokenizer;
     int32_t text_bytes;
     harp_meta meta;
     harp_status status;
@@ -4242,8 +4269,9 @@ static harp_status hp_tokenizer_open(hp_tokenizer *t, const harp_model *m, harp_
     if (meta.type != HARP_META_INTEGER) return hp_bad_table("tokenizer.kind", err);
     if (meta.integer != HP_SENTENCEPIECE && meta.integer != HP_BYTE_LEVEL)
         return hp_fail(err, HARP_ERR_UNSUPPORTED, "tokenizers of kind %d are not known to this version", meta.integer);
-    t->kind = (int32_t)meta.integer, t->n = m->vocab;
-    if ((status = hp_open_rules(t, m, err)) != HARP_OK || (status = hp_open_tables(t, m, &text_bytes, err)) != HARP_OK
+    t->kind = (int32_t)meta.integer, t->n = m->vocab, t->unknown = -1;
+    status = hp_take_facts(m, hp_tokenizer_facts, sizeof hp_tokenizer_facts / sizeof hp_tokenizer_facts[0], err);
+    if (status || (status = hp_open_tables(t, m, &text_bytes, err)) != HARP_OK
         || (status = hp_check_texts(t, text_bytes, err)) != HARP_OK || (status = hp_check_lists(t, err)) != HARP_OK
         || (status = hp_check_merges(t, err)) != HARP_OK || (status = hp_open_more_tables(t, m, err)) != HARP_OK
         || (status = hp_check_words(t, err)) != HARP_OK || (status = hp_check_normalization(t, err)) != HARP_OK)
@@ -5653,7 +5681,7 @@ typedef struct hp_job {
     long unsound;            /* parts on threads that compute otherwise           */
     const hp_matrix *matrix; /* a product: out[rows][stride] = inputs . matrix^T  */
     hp_inputs inputs;
-    int places;              /* in how many its weights are read, with few rows   */
+    const hp_way *way;       /* of reading its weights                            */
     float *out;
     size_t stride;
     const float *source;     /* rows to be normed, and where they go              */
@@ -5670,12 +5698,11 @@ typedef struct hp_costs {
     int32_t no_plain, no_fused;  /* steps since the one and the other was last measured      */
 } hp_costs;
 
-/* Whether the weights are read in one place or in several at once ([CH06], [CH13]). */
+/* Which way of reading the weights is the fastest ([CH06], [CH13]). */
 typedef struct hp_reading {
-    double spent[2]; /* seconds in the products of a layer, in one place, and of the next, in several */
-    int32_t votes;   /* of pairs of layers: above 0 for several places                                */
+    double spent[HP_WAYS]; /* seconds in the products of a layer, for each way that had its turn */
+    int32_t votes[HP_WAYS], best, turn, on_trial;
     uint32_t passes;
-    int32_t on_trial;
 } hp_reading;
 
 /* Where a pass stands, for it may be computed in slices ([CH13]). */
@@ -6368,41 +6395,54 @@ static void hp_work_round(harp_session *s, int part, int32_t first, int32_t last
 static void hp_work_product(harp_session *s, int part, int32_t first, int32_t last)
 {
     (void)part;
-    s->kernels->matmul(s->job.matrix, first, last, &s->job.inputs, s->job.places, s->job.out, s->job.stride);
+    s->kernels->matmul(s->job.matrix, first, last, &s->job.inputs, s->job.way, s->job.out, s->job.stride);
 }
 
-/* Votes decide which way of reading the weights is the faster one here: in a pass on trial, layers take turns, and each
- * pair of them votes, so that what else the machine does at a moment spoils one vote of many. Either way, same bits. */
+/* Votes decide which way of reading the weights is the fastest here: in a pass on trial the layers take turns with the
+ * ways, and after each round the fastest gets a vote, so that what else the machine does at a moment spoils one vote of
+ * many. Older votes fade. */
 enum { HP_FIRST_TRIALS = 4, HP_TRIAL_EVERY = 64, HP_MOST_VOTES = 32 };
 
 static void hp_begin_reading(harp_session *s)
 {
     hp_reading *r = &s->reading;
-    r->on_trial = 0, r->spent[0] = r->spent[1] = 0.0;
+    r->on_trial = 0;
     if (s->n_rows > HP_FEW_ROWS) return;
     r->on_trial = r->passes < HP_FIRST_TRIALS || r->passes % HP_TRIAL_EVERY == 0;
     r->passes++;
 }
 
-static void hp_vote_on_reading(harp_session *s)
+static int hp_way_to_read(const harp_session *s)
+{
+    if (s->n_rows > HP_FEW_ROWS) return 0;
+    return s->reading.on_trial ? s->reading.turn : s->reading.best;
+}
+
+static void hp_end_turn(harp_session *s) /* after each layer */
 {
     hp_reading *r = &s->reading;
-    int32_t next = s->progress.layer;
-    if (!r->on_trial || next % 2 != 0 || next > s->model->info.layers) return;
-    r->votes += r->spent[1] < r->spent[0] ? 1 : -1;
-    r->votes = hp_max(hp_min(r->votes, HP_MOST_VOTES), -HP_MOST_VOTES);
-    r->spent[0] = r->spent[1] = 0.0;
+    int32_t fastest = 0, i;
+    if (!r->on_trial) return;
+    r->on_trial = s->progress.layer < s->model->info.layers; /* the logits are nobody's turn */
+    r->turn = (r->turn + 1) % HP_WAYS;
+    if (r->turn != 0) return;
+    for (i = 1; i < HP_WAYS; i++)
+        if (r->spent[i] < r->spent[fastest]) fastest = i;
+    memset(r->spent, 0, sizeof r->spent);
+    if (++r->votes[fastest] > r->votes[r->best]) r->best = fastest;
+    if (r->votes[fastest] < HP_MOST_VOTES) return;
+    for (i = 0; i < HP_WAYS; i++) r->votes[i] /= 2;
 }
 
 /* Some tiles of a product; returns as hp_split_some does. */
 static int hp_multiply(harp_session *s, int32_t tiles, int64_t cost)
 {
     hp_reading *r = &s->reading;
-    int several = r->on_trial ? s->progress.layer % 2 : r->votes > 0, done;
+    int way = hp_way_to_read(s), done;
     double begin = r->on_trial ? hp_seconds() : 0.0;
-    s->job.places = several ? HP_PLACES : 1;
+    s->job.way = &hp_ways[way];
     done = hp_split_some(s, hp_work_product, tiles, cost);
-    if (r->on_trial) r->spent[several] += hp_seconds() - begin;
+    if (r->on_trial) r->spent[way] += hp_seconds() - begin;
     return done;
 }
 
@@ -6889,7 +6929,7 @@ static void hp_do_stage(harp_session *s)
     else hp_compute_logits(s);
     if (p->item > 0 || ++p->stage < n_stages) return;
     p->stage = 0, p->layer++;
-    hp_vote_on_reading(s);
+    hp_end_turn(s);
 }
 
 static int hp_is_cancelled(const harp_session *s)

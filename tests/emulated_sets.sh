@@ -4,16 +4,27 @@
 # pass the library's tests, among them the comparison of all sets with plain C, bit for bit.
 B=$1
 W=$B/emulated
-if [ ! -e /usr/include/simde/x86/avx512.h ]; then echo "skipped: emulated instruction sets: no libsimde-dev"; echo "0 passed, 0 failed"; exit; fi
-if ! grep -q avx2 /proc/cpuinfo; then echo "skipped: emulated instruction sets: this machine has no AVX2"; echo "0 passed, 0 failed"; exit; fi
+lacks=
+[ -e /usr/include/simde/x86/avx512.h ] || lacks="no libsimde-dev"
+grep -q avx2 /proc/cpuinfo || lacks="this machine has no AVX2"
+if [ -n "$lacks" ]; then
+    echo "skipped: emulated instruction sets: $lacks"
+    echo "0 passed, 0 failed"
+    exit
+fi
 mkdir -p $W/tests
 cp harp.h $W
-sed -e 's|#include <immintrin.h>|#include "../../tests/emulated_sets.h"|' -e '/^HP_TARGET_BEGIN(.*)$/d' -e '/^HP_TARGET_END$/d' \
-    -e 's/int has = hp_x86_features();/int has = HP_HAS_AVX2 | HP_HAS_AVXVNNI | HP_HAS_AVX512 | HP_HAS_AMX; (void)hp_x86_features;/' \
+sed -e 's|#include <immintrin.h>|#include "../../tests/emulated_sets.h"|' -e '/^HP_TARGET_BEGIN(.*)$/d' \
+    -e '/^HP_TARGET_END$/d' \
+    -e 's/int has = hp_x86_features();/int has = ALL; (void)hp_x86_features;/' \
+    -e 's/= ALL;/= HP_HAS_AVX2 | HP_HAS_AVXVNNI | HP_HAS_AVX512 | HP_HAS_AMX;/' \
     harp_impl.c > $W/harp_impl.c
-cp tests/test.h tests/test_library.c $W/tests
-gcc -O1 -mavx2 -mf16c -ffp-contract=off -w -Wno-psabi $W/tests/test_library.c -o $W/test_library -lm -pthread || { echo "0 passed, 1 failed"; exit 1; }
+cp tests/test_numbers.c $W/tests # includes the copy
+gcc="gcc -O1 -mavx2 -mf16c -ffp-contract=off -w -Wno-psabi"
+$gcc tests/test_library.c $W/harp_impl.c -o $W/test_library -lm -pthread \
+    && $gcc -Itests $W/tests/test_numbers.c -o $W/test_numbers -lm -pthread || { echo "0 passed, 1 failed"; exit 1; }
 for set in amx avx512 avxvnni; do
     $W/test_library $2 hash $set > $W/hash || { echo "FAILED $set is not there"; echo "0 passed, 1 failed"; exit 1; }
 done
+$W/test_numbers kernels || exit 1
 $W/test_library $2

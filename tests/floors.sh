@@ -7,7 +7,8 @@ passed=0 failed=0
 
 # arrows: "folder folder" for each include of tools/convert that leaves its folder
 arrows() {
-    (cd tools/convert && grep -n '^#include "' *.[ch] */*.[ch]) | sed 's/:[0-9]*:#include "/ /; s/"$//' | while read -r file header; do
+    (cd tools/convert && grep -n '^#include "' *.[ch] */*.[ch]) | sed 's/:[0-9]*:#include "/ /; s/"$//' \
+        | while read -r file header; do
         from=${file%/*} to=$from
         [ $from != $file ] || from=. to=.
         case $header in
@@ -47,10 +48,13 @@ only "examples/harp" ground examples/harp/*.[ch]
 only "examples/eval" ground examples/eval/*.[ch]
 only "examples/bench" "ground|model|file" examples/bench/*.[ch]
 
-systems=$(grep -l -E '^#include <(unistd|windows|pthread|sys/|signal|fcntl|termios|io|time)|^#define _[A-Z]+_(C_)?SOURCE' \
+systems=$(grep -l -E -e '^#include <(unistd|windows|pthread|sys/|signal|fcntl|termios|io|time)' \
+    -e '^#define _[A-Z]+_(C_)?SOURCE' \
     tools/convert/*.[ch] tools/convert/*/*.[ch] examples/harp/*.[ch] examples/eval/*.[ch] examples/bench/*.[ch] \
     | grep -v 'ground/host\.c$')
-if [ -z "$systems" ]; then passed=$((passed + 1)); else failed=$((failed + 1)); echo "FAILED a system's headers: $systems"; fi
+if [ -z "$systems" ]; then passed=$((passed + 1))
+else failed=$((failed + 1)); echo "FAILED a system's headers: $systems"
+fi
 
 printf '%d passed, %d failed\n' $passed $failed
 [ $failed = 0 ]

@@ -5,13 +5,19 @@
 # unless the compiler keeps to the pragma after all; the other sets have the bits of any build.
 B=$1
 W=$B/fused
-if ! command -v clang > /dev/null; then echo "skipped: a set that fuses: no clang"; echo "0 passed, 0 failed"; exit; fi
-if ! grep -q avx2 /proc/cpuinfo; then echo "skipped: a set that fuses: this machine has no AVX2"; echo "0 passed, 0 failed"; exit; fi
-mkdir -p $W/tests
+lacks=
+command -v clang > /dev/null || lacks="no clang"
+grep -q avx2 /proc/cpuinfo || lacks="this machine has no AVX2"
+if [ -n "$lacks" ]; then
+    echo "skipped: a set that fuses: $lacks"
+    echo "0 passed, 0 failed"
+    exit
+fi
+mkdir -p $W
 cp harp.h $W
-cp tests/test.h tests/test_library.c $W/tests
 sed 's/^HP_TARGET_BEGIN("avx2,f16c")$/HP_TARGET_BEGIN("avx2,f16c,fma")/' harp_impl.c > $W/harp_impl.c
-clang -O1 -w -ffp-contract=fast $W/tests/test_library.c -o $W/test_library -lm -pthread || { echo "0 passed, 1 failed"; exit 1; }
+clang -O1 -w -ffp-contract=fast tests/test_library.c $W/harp_impl.c -o $W/test_library -lm -pthread \
+    || { echo "0 passed, 1 failed"; exit 1; }
 passed=0
 reference=$($B/test_library $2 hash)
 fused=$($W/test_library $2 hash avx2)
@@ -22,7 +28,9 @@ case $fused in
 esac
 for set in sse2 c; do
     hash=$($W/test_library $2 hash $set)
-    if [ "$hash" = "$reference" ]; then passed=$((passed + 1)); else echo "FAILED $set: $hash; expected is $reference"; fi
+    if [ "$hash" = "$reference" ]; then passed=$((passed + 1))
+    else echo "FAILED $set: $hash; expected is $reference"
+    fi
 done
 echo "$passed passed, $((3 - passed)) failed"
 [ $passed = 3 ]

@@ -1,19 +1,24 @@
 /* SPDX-License-Identifier: MIT OR Unlicense
  *
- * harp_file.h - the parts of a .harp file in memory that make_harp.h and random_model.h both write: numbers, metadata,
- * the tables of a tokenizer
+ * harp_file.h - .harp files in memory: what make_harp.h and random_model.h both write, and what tests look up in a file
+ * or change there
  *
  * A second writer of the format, made from its description ([CH09] and [CH10] in harp_impl.c). It uses no function of
  * the library, so a program can test the public header alone with it. */
 #ifndef HARP_FILE_H
 #define HARP_FILE_H
 
-#include <stddef.h>
-#include <stdint.h>
+#include "../tools/convert/ground/bytes.h"
+
 #include <stdlib.h>
-#include <string.h>
 
 enum { HF_MOST_VOCAB = 700 };
+enum { HF_VECTOR = 1, HF_INT8, HF_FLOAT }; /* types of tensors */
+enum { HF_NORMAL = 1, HF_UNKNOWN, HF_CONTROL, HF_USER, HF_UNUSED, HF_BYTE }; /* types of tokens */
+
+/* Words as a program: the kinds of an item, then what may begin with it. */
+enum { HF_SET, HF_CONTRACTION, HF_NOT_BEFORE, HF_AT_END, HF_ALTERNATIVE = 16, HF_STAGE = 32 };
+enum { HF_MOST_STAGES = 8, HF_MOST_ITEMS = 1024 };
 
 typedef struct hf_file {
     uint8_t *data; /* [capacity] */
@@ -27,24 +32,19 @@ static inline void hf_store(uint8_t *p, uint64_t value, int bytes)
     for (; bytes > 0; bytes--, value >>= 8) *p++ = (uint8_t)value;
 }
 
-static inline void hf_store_float(uint8_t *p, float x)
-{
-    uint32_t bits;
-    memcpy(&bits, &x, 4);
-    hf_store(p, bits, 4);
-}
+static inline void hf_store_float(uint8_t *p, float x) { hf_store(p, cv_bits_of_float(x), 4); }
 
-/* CRC-32 as in zip, bytes after those of which it was `crc`. */
-static inline uint32_t hf_crc(uint32_t crc, const uint8_t *data, size_t bytes)
+/* CRC-32 as the format has it, of data that goes on from `crc`. */
+static inline uint32_t hf_crc(uint32_t crc, const void *data, size_t bytes)
 {
     static const uint32_t nibble[16] = {0x00000000, 0x1DB71064, 0x3B6E20C8, 0x26D930AC, 0x76DC4190, 0x6B6B51F4,
                                         0x4DB26158, 0x5005713C, 0xEDB88320, 0xF00F9344, 0xD6D6A3E8, 0xCB61B38C,
                                         0x9B64C2B0, 0x86D3D2D4, 0xA00AE278, 0xBDBDF21C};
-    size_t i;
+    const uint8_t *p = data;
     crc = ~crc;
-    for (i = 0; i < bytes; i++) {
-        crc = crc >> 4 ^ nibble[(crc ^ data[i]) & 15];
-        crc = crc >> 4 ^ nibble[(crc ^ data[i] >> 4) & 15];
+    for (; bytes > 0; bytes--, p++) {
+        crc = crc >> 4 ^ nibble[(crc ^ *p) & 15];
+        crc = crc >> 4 ^ nibble[(crc ^ *p >> 4) & 15];
     }
     return ~crc;
 }
@@ -71,6 +71,41 @@ static inline void hf_begin(hf_file *f)
     memcpy(f->data, magic, 8);
     hf_store(f->data + 8, 1, 4), hf_store(f->data + 24, 64, 8);
 }
+
+/* Makes the size and the checksum of the head right, so that what was changed is reached. */
+static inline void hf_seal(uint8_t *data, size_t bytes)
+{
+    uint64_t head;
+    if (bytes < 64) return;
+    hf_store(data + 16, bytes, 8);
+    head = cv_u64(data + 56);
+    if (head < 16 || head > bytes) return;
+    memset(data + 12, 0, 4);
+    hf_store(data + 12, hf_crc(0, data, (size_t)head), 4);
+}
+
+/* The bytes of a tensor; 0: of no type. */
+static inline size_t hf_tensor_bytes(unsigned type, uint64_t rows, uint64_t cols)
+{
+    size_t groups = (size_t)(cols + 31) / 32, tiles = (size_t)(rows + 15) / 16;
+    if (type == HF_VECTOR) return 4 * (size_t)cols;
+    if (type == HF_FLOAT) return tiles * groups * 2048;
+    return type == HF_INT8 ? tiles * ((32 * groups + 63) / 64 * 64 + groups * 512) : 0;
+}
+
+/* Record i of the table of tensors, and the first with this name; NULL if there is none. */
+static inline uint8_t *hf_record_at(uint8_t *data, uint32_t i) { return data + cv_u64(data + 48) + 96 * (size_t)i; }
+
+static inline uint8_t *hf_find_record(uint8_t *data, const char *name)
+{
+    uint32_t i;
+    for (i = 0; i < cv_u32(data + 36); i++)
+        if (strcmp((const char *)hf_record_at(data, i), name) == 0) return hf_record_at(data, i);
+    return NULL;
+}
+
+/* The first byte of the tensor that a record describes. */
+static inline uint8_t *hf_tensor_data(uint8_t *data, const uint8_t *record) { return data + cv_u64(record + 72); }
 
 /* A record of the table of tensors. */
 static inline void hf_store_record(uint8_t *record, const char name[48], uint32_t type, uint32_t crc, uint64_t rows,
@@ -126,6 +161,38 @@ static inline void hf_table(hf_file *f, const char *key, const uint32_t *values,
     hf_meta(f, 4, key, bytes, 4 * n);
 }
 
+/* An entry of a file that is sound so far: key, value, and the offset behind it. */
+typedef struct hf_entry {
+    const char *key;
+    uint8_t *value;
+    size_t bytes, next;
+} hf_entry;
+
+static inline hf_entry hf_entry_at(uint8_t *data, size_t at)
+{
+    hf_entry e;
+    size_t ends_in_zero = cv_u32(data + at) == 3;
+    e.key = (const char *)data + at + 16, e.bytes = (size_t)cv_u64(data + at + 8);
+    e.value = data + at + 16 + ((size_t)cv_u32(data + at + 4) + 8) / 8 * 8;
+    e.next = (size_t)(e.value - data) + (e.bytes + ends_in_zero + 7) / 8 * 8;
+    return e;
+}
+
+/* The value of this key, and its size in *bytes unless that is NULL; NULL if there is none. */
+static inline uint8_t *hf_find_value(uint8_t *data, const char *key, size_t *bytes)
+{
+    size_t at = 64, end = 64 + (size_t)cv_u64(data + 40);
+    while (at < end) {
+        hf_entry e = hf_entry_at(data, at);
+        if (strcmp(e.key, key) == 0) {
+            if (bytes) *bytes = e.bytes;
+            return e.value;
+        }
+        at = e.next;
+    }
+    return NULL;
+}
+
 /* ---- A tokenizer ----
  *
  * Tokens: 0 unknown, 1 begin, 2 end, then single bytes from a fixed alphabet, then pairs of them (one merge each), then
@@ -149,11 +216,17 @@ static inline void hf_word(hf_words *w, const char *text, size_t bytes, uint8_t 
     w->offsets[w->n] = w->n_text;
 }
 
+/* Texts in the order of the file's sorted tables: byte by byte, a beginning before what goes on. */
+static inline int hf_compare(const uint8_t *a, size_t n, const uint8_t *b, size_t m)
+{
+    int order = memcmp(a, b, n < m ? n : m);
+    return order ? order : (n > m) - (n < m);
+}
+
 static inline int hf_compare_words(const hf_words *w, uint32_t a, uint32_t b)
 {
-    size_t n = w->offsets[a + 1] - w->offsets[a], m = w->offsets[b + 1] - w->offsets[b];
-    int order = memcmp(w->text + w->offsets[a], w->text + w->offsets[b], n < m ? n : m);
-    return order ? order : (n > m) - (n < m);
+    return hf_compare(w->text + w->offsets[a], w->offsets[a + 1] - w->offsets[a], w->text + w->offsets[b],
+                      w->offsets[b + 1] - w->offsets[b]);
 }
 
 static inline void hf_sort_words(hf_words *w)

@@ -17,6 +17,7 @@ from there; an edit that survived is tried again once its line is taken out of t
 import os
 import re
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -28,30 +29,32 @@ FLAGS = ["gcc", "-std=c99", "-D_POSIX_C_SOURCE=200809L", "-O1", "-w"]
 PLAIN = ["-DHARP_NO_SIMD"]
 CHECKED = PLAIN + ["-fsanitize=address,undefined", "-fno-sanitize=null,alignment", "-fno-sanitize-recover=all"]
 WIDE = [] # with this machine's instruction sets
-TESTS = [ # source, linked with the library (or it includes it), arguments, chapters that it is tried on first
-    ("test_conformance", True, [F + "/llama_gqa/model.harp", F + "/llama_gqa/golden"], "CH05 CH06 CH07 CH13"),
-    ("test_threads", True, [F + "/llama_gqa/model.harp"], "CH11"),
-    ("test_tokenizer", True, ["demo=examples/demo/demo.harp"], "CH10"),
-    ("test_format", False, [], "CH09"),
-    ("test_library", False, [F + "/llama_gqa/model.harp"], "CH04 CH12 CH14 CH15"),
-    ("test_models", False, [F], ""),
-    ("test_faults", False, ["{B}/files"], "CH01 CH02 CH03 CH17"),
-    ("test_numbers", False, [], ""),
-    ("test_decoders", True, ["beam", F + "/llama_gqa/model.harp", F + "/llama_gqa/golden"], "CH16"),
-    ("test_slices", True, [F + "/llama_gqa/model.harp"], ""),
-    ("test_words", False, ["{T}/harp-convert", "{B}/files"], "CH10"),
-    ("test_conformance", True, [F + "/mistral_swa16/model.harp", F + "/mistral_swa16/golden"], ""),
-    ("test_decoders", True, ["same", F + "/llama_gqa/model.harp"], "CH16"),
-    ("test_conformance", True, [F + "/gemma2/model.harp", F + "/gemma2/golden"], ""),
-    ("test_conformance", True, [F + "/gpt2/model.harp", F + "/gpt2/golden"], ""),
-    ("test_conformance", True, [F + "/phi3_longrope/model.harp", F + "/phi3_longrope/golden"], ""),
-    ("test_conformance", True, [F + "/qwen3/model.harp", F + "/qwen3/golden"], ""),
-    ("test_conformance", True, [F + "/olmo2/model.harp", F + "/olmo2/golden"], ""),
-    ("test_conformance", True, [F + "/qwen2_yarn/model.harp", F + "/qwen2_yarn/golden"], ""),
-    ("test_conformance", True, [F + "/phi2/model.harp", F + "/phi2/golden"], ""),
-    ("test_conformance", True, [F + "/stablelm/model.harp", F + "/stablelm/golden"], ""),
+TESTS = [ # source, what it is linked with (None: it includes the library), arguments, chapters to try it on first
+    ("test_conformance", "harp_impl", [F + "/llama_gqa/model.harp", F + "/llama_gqa/golden"], "CH05 CH06 CH07 CH13"),
+    ("test_threads", "harp_impl", [F + "/llama_gqa/model.harp"], "CH11"),
+    ("test_tokenizer", "harp_impl", ["demo=examples/demo/demo.harp"], "CH10"),
+    ("test_format", "inside", [], "CH09"),
+    ("test_library", "harp_impl", [F + "/llama_gqa/model.harp"], "CH04 CH12 CH14 CH15"),
+    ("test_models", "harp_impl", [F], ""),
+    ("test_faults", "inside", ["{B}/files"], "CH01 CH02 CH03 CH17"),
+    ("test_numbers", None, [F + "/llama_gqa/model.harp"], ""),
+    ("test_decoders", "harp_impl", ["beam", F + "/llama_gqa/model.harp", F + "/llama_gqa/golden"], "CH16"),
+    ("test_slices", "harp_impl", [F + "/llama_gqa/model.harp"], ""),
+    ("test_promises", "inside", [], "CH12"),
+    ("machine", "harp_impl", ["-n", "60"], "CH12 CH13 CH14 CH15 CH16"),
+    ("test_words", "inside", ["{T}/harp-convert", "{B}/files"], "CH10"),
+    ("test_conformance", "harp_impl", [F + "/mistral_swa16/model.harp", F + "/mistral_swa16/golden"], ""),
+    ("test_decoders", "harp_impl", ["same", F + "/llama_gqa/model.harp"], "CH16"),
+    ("test_conformance", "harp_impl", [F + "/gemma2/model.harp", F + "/gemma2/golden"], ""),
+    ("test_conformance", "harp_impl", [F + "/gpt2/model.harp", F + "/gpt2/golden"], ""),
+    ("test_conformance", "harp_impl", [F + "/phi3_longrope/model.harp", F + "/phi3_longrope/golden"], ""),
+    ("test_conformance", "harp_impl", [F + "/qwen3/model.harp", F + "/qwen3/golden"], ""),
+    ("test_conformance", "harp_impl", [F + "/olmo2/model.harp", F + "/olmo2/golden"], ""),
+    ("test_conformance", "harp_impl", [F + "/qwen2_yarn/model.harp", F + "/qwen2_yarn/golden"], ""),
+    ("test_conformance", "harp_impl", [F + "/phi2/model.harp", F + "/phi2/golden"], ""),
+    ("test_conformance", "harp_impl", [F + "/stablelm/model.harp", F + "/stablelm/golden"], ""),
 ]
-SLOW = ("test_library", "test_numbers", "test_decoders same") # left out under the sanitizers
+SLOW = ("test_library", "test_numbers", "test_decoders same", "machine") # left out under the sanitizers
 EDITS = [ # pattern, replacement; patterns match code only
     (r" < ", " <= "), (r" <= ", " < "), (r" > ", " >= "), (r" >= ", " > "), (r" == ", " != "), (r" != ", " == "),
     (r" && ", " || "), (r" \|\| ", " && "), (r" \+ 1\b", ""), (r" - 1\b", ""), (r" \+ ", " - "), (r" - ", " + "),
@@ -92,17 +95,20 @@ def edits(only):
 
 def build(folder, program, linked, how):
     out = folder + "/" + program
-    command = FLAGS + how + ["-I" + folder, folder + "/" + program + ".c", "-o", out, "-lm", "-pthread"]
+    command = FLAGS + how + [folder + "/tests/" + program + ".c", "-o", out, "-lm", "-pthread"]
     if linked:
-        command[-2:-2] = [folder + "/harp_impl.o"]
+        command[-2:-2] = [folder + "/" + linked + ".o"]
     return subprocess.run(command, stderr=subprocess.DEVNULL).returncode == 0
 
 
 def compile_library(folder, how):
-    """The object, or None if the edit does not compile."""
-    name = folder + "/harp_impl.o"
-    done = subprocess.run(FLAGS + how + ["-c", folder + "/harp_impl.c", "-o", name], stderr=subprocess.DEVNULL)
-    return open(name, "rb").read() if done.returncode == 0 else None
+    """The object, or None if the edit does not compile; beside it the one with windows in it."""
+    for source in ("tests/inside", "harp_impl"):
+        name = folder + "/" + os.path.basename(source) + ".o"
+        done = subprocess.run(FLAGS + how + ["-c", folder + "/" + source + ".c", "-o", name], stderr=subprocess.DEVNULL)
+        if done.returncode != 0:
+            return None
+    return open(name, "rb").read()
 
 
 def run_test(command, seconds):
@@ -145,13 +151,12 @@ def processor_seconds():
 
 
 def prepare(folder):
-    """The tests with their includes led to the edited copy."""
+    """The tests as they are, beside the edited copy, which is what they include."""
     os.makedirs(folder + "/files", exist_ok=True)
-    open(folder + "/harp.h", "w").write(open("harp.h").read())
-    for program in {t[0] for t in TESTS}:
-        text = open("tests/" + program + ".c", encoding="utf-8").read()
-        text = text.replace('"../harp', '"harp').replace('"fuzz/', '"' + os.getcwd() + "/tests/fuzz/")
-        open(folder + "/" + program + ".c", "w", encoding="utf-8").write(text)
+    shutil.copy("harp.h", folder)
+    for part in ("tests", "tools/convert/ground"):
+        shutil.copytree(part, folder + "/" + part, ignore=shutil.ignore_patterns("fixtures", "seeds", "regressions"),
+                        dirs_exist_ok=True)
 
 
 def write_source(folder, lines, number=0, text=""):
@@ -203,8 +208,12 @@ def main():
         prepare(folder + "/%d" % k)
     write_source(folder + "/0", lines)
     same = compile_library(folder + "/0", PLAIN)
-    if same is None or any(caught_by(folder + "/0", "", limits, how) for how, limits in ways):
-        sys.exit("the tests fail without an edit")
+    if same is None:
+        sys.exit("harp_impl.c does not compile without an edit")
+    for how, limits in ways:
+        failed = caught_by(folder + "/0", "", limits, how)
+        if failed:
+            sys.exit("%s fails without an edit, built with %s" % (failed, " ".join(how) or "instruction sets"))
     results, under_way = load_results(folder + "/results"), set()
     left = evenly(list(edits(sys.argv[3:])))
 

@@ -27,7 +27,6 @@
 #endif
 
 enum { RM_MOST_TENSORS = 64, RM_MOST_BYTES = 3 << 20 };
-enum { RM_VECTOR = 1, RM_INT8 = 2, RM_FLOAT = 3 }; /* types of tensors */
 
 typedef struct rm_shape {
     int layers, heads, kv_heads, head_dim, hidden, ffn, vocab, context, window, tied, rope_dims;
@@ -133,10 +132,14 @@ static void rm_put_tokenizer(hf_file *f, const rm_shape *s)
 
 static void rm_put_sizes(hf_file *f, const rm_shape *s)
 {
-    hf_integer(f, "vocab", (uint64_t)s->vocab), hf_integer(f, "hidden", (uint64_t)s->hidden), hf_integer(f, "layers", (uint64_t)s->layers);
-    hf_integer(f, "heads", (uint64_t)s->heads), hf_integer(f, "kv_heads", (uint64_t)s->kv_heads), hf_integer(f, "head_dim", (uint64_t)s->head_dim);
-    hf_integer(f, "ffn", (uint64_t)s->ffn), hf_integer(f, "context", (uint64_t)s->context), hf_integer(f, "window", (uint64_t)s->window);
-    hf_integer(f, "rope_dims", (uint64_t)s->rope_dims), hf_integer(f, "tied", (uint64_t)s->tied);
+    const struct {
+        const char *key;
+        int value;
+    } sizes[] = {{"vocab", s->vocab},       {"hidden", s->hidden},       {"layers", s->layers}, {"heads", s->heads},
+                 {"kv_heads", s->kv_heads}, {"head_dim", s->head_dim},   {"ffn", s->ffn},       {"context", s->context},
+                 {"window", s->window},     {"rope_dims", s->rope_dims}, {"tied", s->tied}};
+    size_t i;
+    for (i = 0; i < sizeof sizes / sizeof *sizes; i++) hf_integer(f, sizes[i].key, (uint64_t)sizes[i].value);
     hf_real(f, "norm_eps", s->zero_eps ? 0.0 : 1e-5);
 }
 
@@ -178,24 +181,21 @@ static void rm_put_metadata(hf_file *f, const rm_shape *s)
 static void rm_plan(rm_file *f, int layer, const char *part, int type, int rows, int cols)
 {
     rm_tensor *t = &f->tensors[f->n_tensors++];
-    size_t groups = ((size_t)cols + 31) / 32, tiles = ((size_t)rows + 15) / 16;
     memset(t, 0, sizeof *t);
     if (layer >= 0) t->name[0] = (char)('0' + layer), t->name[1] = '.';
     strcat(t->name, part);
     t->type = type, t->rows = (uint32_t)rows, t->cols = (uint32_t)cols;
-    t->bytes = type == RM_VECTOR  ? 4 * (size_t)cols
-               : type == RM_FLOAT ? tiles * groups * 2048
-                                  : tiles * ((32 * groups + 63) / 64 * 64 + groups * 512);
+    t->bytes = hf_tensor_bytes((unsigned)type, t->rows, t->cols);
 }
 
 static void rm_plan_bias(rm_file *f, const rm_shape *s, int layer, const char *part, int cols)
 {
-    if (s->biases >> f->n_biases++ % 16 & 1) rm_plan(f, layer, part, RM_VECTOR, 1, cols);
+    if (s->biases >> f->n_biases++ % 16 & 1) rm_plan(f, layer, part, HF_VECTOR, 1, cols);
 }
 
 static void rm_plan_norm(rm_file *f, const rm_shape *s, int layer, const char *weight, const char *bias)
 {
-    rm_plan(f, layer, weight, RM_VECTOR, 1, s->hidden);
+    rm_plan(f, layer, weight, HF_VECTOR, 1, s->hidden);
     if (s->norm == 1) rm_plan_bias(f, s, layer, bias, s->hidden);
 }
 
@@ -206,8 +206,8 @@ static void rm_plan_layer(rm_file *f, const rm_shape *s, int i, int matrix)
     rm_plan(f, i, "qkv", matrix, queries + 2 * keys, s->hidden);
     rm_plan_bias(f, s, i, "qkv_bias", queries + 2 * keys);
     if (s->qk_norm) {
-        rm_plan(f, i, "q_norm", RM_VECTOR, 1, s->qk_norm == 2 ? queries : s->head_dim);
-        rm_plan(f, i, "k_norm", RM_VECTOR, 1, s->qk_norm == 2 ? keys : s->head_dim);
+        rm_plan(f, i, "q_norm", HF_VECTOR, 1, s->qk_norm == 2 ? queries : s->head_dim);
+        rm_plan(f, i, "k_norm", HF_VECTOR, 1, s->qk_norm == 2 ? keys : s->head_dim);
     }
     rm_plan(f, i, "attn_out", matrix, s->hidden, queries);
     rm_plan_bias(f, s, i, "attn_out_bias", s->hidden);
@@ -222,12 +222,12 @@ static void rm_plan_layer(rm_file *f, const rm_shape *s, int i, int matrix)
 
 static void rm_plan_all(rm_file *f, const rm_shape *s)
 {
-    int matrix = s->is_float ? RM_FLOAT : RM_INT8, i;
+    int matrix = s->is_float ? HF_FLOAT : HF_INT8, i;
     rm_plan(f, -1, "embedding", matrix, s->vocab, s->hidden);
     if (s->has_positions) rm_plan(f, -1, "position_embedding", matrix, s->context, s->hidden);
-    if (s->rope_dims) rm_plan(f, -1, "rope_frequencies", RM_VECTOR, 1, s->rope_dims / 2);
-    if (s->rope_original) rm_plan(f, -1, "rope_long", RM_VECTOR, 1, s->rope_dims / 2);
-    if (s->local_layers) rm_plan(f, -1, "rope_local", RM_VECTOR, 1, s->rope_dims / 2);
+    if (s->rope_dims) rm_plan(f, -1, "rope_frequencies", HF_VECTOR, 1, s->rope_dims / 2);
+    if (s->rope_original) rm_plan(f, -1, "rope_long", HF_VECTOR, 1, s->rope_dims / 2);
+    if (s->local_layers) rm_plan(f, -1, "rope_local", HF_VECTOR, 1, s->rope_dims / 2);
     for (i = 0; i < s->layers; i++) rm_plan_layer(f, s, i, matrix);
     rm_plan_norm(f, s, -1, "final_norm", "final_norm_bias");
     if (!s->tied) rm_plan(f, -1, "output", matrix, s->vocab, s->hidden);
@@ -259,14 +259,14 @@ static uint32_t rm_exponent(float gain)
 static void rm_fill_matrix(uint8_t *p, const rm_tensor *t, chance *c, float gain, int loud)
 {
     size_t groups = (t->cols + 31) / 32, scale_bytes = (32 * groups + 63) / 64 * 64, row, col;
-    size_t tile_bytes = t->type == RM_FLOAT ? groups * 2048 : scale_bytes + groups * 512;
+    size_t tile_bytes = t->type == HF_FLOAT ? groups * 2048 : scale_bytes + groups * 512;
     uint32_t exponent = rm_exponent(gain);
     for (row = 0; row < t->rows; row++)
         for (col = 0; col < t->cols; col++) {
             uint8_t *tile = p + row / 16 * tile_bytes, *scale = tile + 2 * (col / 32 * 16 + row % 16);
             float x = rm_unit(c);
             int is_loud = (int)row == loud;
-            if (t->type == RM_FLOAT) {
+            if (t->type == HF_FLOAT) {
                 hf_store_float(tile + 4 * (col * 16 + row % 16), x * (is_loud ? 3e38f : gain));
                 continue;
             }
@@ -293,7 +293,7 @@ static void rm_put_tensors(rm_file *f, const rm_shape *s)
         hf_pad(to, 64);
         t->offset = to->bytes, p = to->data + to->bytes;
         hf_put(to, NULL, t->bytes);
-        if (t->type == RM_VECTOR) rm_fill_vector(p, t, &c);
+        if (t->type == HF_VECTOR) rm_fill_vector(p, t, &c);
         else rm_fill_matrix(p, t, &c, is_output ? s->loudness : 0.6f, i == 0 ? s->loud : -1);
         hf_store_record(to->data + table + 96 * (size_t)i, t->name, (uint32_t)t->type, hf_crc(0, p, t->bytes), t->rows,
                         t->cols, t->offset, t->bytes);

@@ -38,7 +38,8 @@ for m in $(ls $F/*/model.harp | sed "s|^$F/||; s|/model.harp$||"); do
 done
 
 # The same weights in other tensors, in other files, or under other names
-for form in "shards gpt2" "shards gpt_neox" "shards gemma2" "bare gpt2" "split phi3_longrope 64 64" "split phi4mini 128 64" \
+for form in "shards gpt2" "shards gpt_neox" "shards gemma2" "bare gpt2" "split phi3_longrope 64 64" \
+    "split phi4mini 128 64" \
     "fused qwen2_bias" "fused qwen3" "fused gemma3_text" "fused olmo2" "fused stablelm"; do
     set -- $form
     mkdir -p $W/$1/$2
@@ -55,11 +56,13 @@ for v in "" _v1; do
 done
 check "stories260K: version 1 is version 0" cmp $W/stories.harp $W/stories_v1.harp
 # llama2.c's own greedy text, with float weights byte for byte (int8 weights turn one near tie, 0.04 logits apart)
-check "stories260K, float weights" $B/harp-convert $W/stories.bin $W/stories_f32.harp --tokenizer $M/tok512.bin --weights f32
+check "stories260K, float weights" $B/harp-convert $W/stories.bin $W/stories_f32.harp --tokenizer $M/tok512.bin \
+    --weights f32
 $B/harp run -m $W/stories_f32.harp -p "" -n 200 --temp 0 --no-harp --act f32 --cache f32 > $W/text
 check "stories260K tells what llama2.c tells" cmp $W/text $M/expected/stories260K_greedy200.txt
 check "stories260K, GGUF, float weights" $B/harp-convert $M/stories260Ktok512.gguf $W/stories_gguf.harp --weights f32
-ids=$($B/harp tokenize -m $W/stories_f32.harp -p "Once upon a time, there was a little girl named Lily. She loved to play outside." | tr -d '[] ')
+ids=$($B/harp tokenize -m $W/stories_f32.harp \
+    -p "Once upon a time, there was a little girl named Lily. She loved to play outside." | tr -d '[] ')
 for m in f32 gguf; do
     $B/harp score -m $W/stories_$m.harp --tokens $ids --act f32 --cache f32 --logits $W/$m.logits > /dev/null
 done
@@ -71,12 +74,14 @@ perplexity() { # perplexity MODEL TEXT OPTIONS...
     model=$1 text=$2
     shift 2
     $B/harp tokenize -m $model --file $text | tr -d '[] ' | tr , '\n' \
-        | awk 'NR % 200 == 1 && NR > 1 {print ""} {printf "%s%s", (NR % 200 == 1 ? "" : ","), $1} END {print ""}' > $W/windows
+        | awk 'NR % 200 == 1 && NR > 1 {print ""} {printf "%s%s", (NR % 200 == 1 ? "" : ","), $1} END {print ""}' \
+            > $W/windows
     while read -r ids; do $B/harp score -m $model --tokens "$ids" "$@"; done < $W/windows \
         | sed -n 's/.*"logprob":\(-[0-9.e+-]*\).*/\1/p' | awk '{s -= $1} END {printf "%.4f", exp(s / NR)}'
 }
 within() { awk "BEGIN {exit !($1 > 1 && $1 < 1.005 * $2 && $1 > 0.995 * $2)}"; } # half a percent
-check "stories3M, float weights" $B/harp-convert $M/stories3M-q80.bin $W/stories3M_f32.harp --tokenizer $M/tok4096.bin --weights f32
+check "stories3M, float weights" $B/harp-convert $M/stories3M-q80.bin $W/stories3M_f32.harp --tokenizer $M/tok4096.bin \
+    --weights f32
 check "stories3M" $B/harp-convert $M/stories3M-q80.bin $W/stories3M.harp --tokenizer $M/tok4096.bin
 head -c 6000 $S/data/corpora/tinystories_train.txt > $W/tinystories.txt
 head -c 4000 examples/demo/heldout.txt > $W/heldout.txt
@@ -114,7 +119,8 @@ while [ $# -gt 1 ]; do
     vocabularies="$vocabularies $1=$W/$i.harp"
     shift 2
 done
-# a published file whose no-break spaces became spaces: three of its merges cannot be read, so it is refused, not guessed at
+# a published file whose no-break spaces became spaces: three of its merges cannot be read, so it is refused, not
+# guessed at
 check "tokenizer llama2 is refused" sh -c "! $B/harp-convert $T/llama2 $W/llama2.harp --vocab-only"
 check "in words" sh -c "$B/harp-convert $T/llama2 $W/llama2.harp --vocab-only 2>&1 | grep -q 'merge 18917'"
 out=$($B/test_tokenizer -n $texts $vocabularies)

@@ -32,6 +32,18 @@ can() { # can COMPILER FLAGS...
 sanitized="gcc -std=c99 -g1 -fsanitize=address,undefined -fno-sanitize-recover=undefined"
 one="1 passed, 0 failed" # what a test of a single thing says
 
+# all_of "COMMAND"...: a test of several programs, whose numbers are added up
+all_of() {
+    status=0
+    : > $W/said
+    for command in "$@"; do
+        $command >> $W/said 2>&1 || status=$?
+    done
+    cat $W/said
+    awk '/^[0-9]+ passed, [0-9]+ failed/ { p += $1; f += $3 } END { print p + 0 " passed, " f + 0 " failed" }' $W/said
+    return $status
+}
+
 # run NAME COMMAND...: a test
 run() {
     case "${ONE:+no} $* " in "no "*[/\ ]$ONE[.\ ]*) ;; no*) return ;; esac
@@ -45,9 +57,9 @@ run() {
     report "$name" $? $(($(date +%s) - began))
 }
 
-# report NAME STATUS SECONDS: prints what $out says, and writes its numbers down. A program that printed none has failed,
-# unless it was skipped; and so has one that counted no failure but ended with an error: it crashed after its last line,
-# or a sanitizer found a leak.
+# report NAME STATUS SECONDS: prints what $out says, and writes its numbers down. A program that printed none has
+# failed, unless it was skipped; and so has one that counted no failure but ended with an error: it crashed after its
+# last line, or a sanitizer found a leak.
 report() {
     line=$(printf '%s\n' "$out" | grep -E '^[0-9]+ passed, [0-9]+ failed' | tail -1)
     skipped=$(printf '%s\n' "$out" | grep -c '^skipped')

@@ -5,7 +5,8 @@
  *     soak MODEL.harp SECONDS
  *
  * Memory must stay flat: the library's own to the byte, the process's resident pages after the first round. To be built
- * with AddressSanitizer. Now and then a second session takes over from a saved image and must go on with the same bits. */
+ * with AddressSanitizer. Now and then a second session takes over from a saved image and must go on with
+ * the same bits. */
 #define _POSIX_C_SOURCE 200809L
 #include "../harp.h"
 
@@ -86,7 +87,8 @@ static int same_future(harp_session *a, harp_session *b)
 /* One turn: a prompt, an answer, and something that goes wrong or back. Returns 0 if a promise is broken. */
 static int turn(harp_session *s, harp_session *other, unsigned char *image, size_t room, size_t *text)
 {
-    static const char *const prompts[] = {"One day, Anna", " went to the park.", "", " \"Can you help me?\"", "\n\nThe fox"};
+    static const char *const prompts[] = {"One day, Anna", " went to the park.", "", " \"Can you help me?\"",
+                                          "\n\nThe fox"};
     size_t bytes = 0;
     int32_t n = 0;
     harp_status status;
@@ -94,7 +96,8 @@ static int turn(harp_session *s, harp_session *other, unsigned char *image, size
     status = harp_generate(s, prompts[chance(5)], (int32_t)chance(40), shown, text, NULL);
     countdown = 0;
     harp_tokens(s, &n);
-    if (status == HARP_ERR_CONTEXT || n > 180) harp_rewind(s, (int32_t)chance(60) < n ? (int32_t)chance(60) % (n + 1) : 0, NULL);
+    if (status == HARP_ERR_CONTEXT || n > 180)
+        harp_rewind(s, (int32_t)chance(60) < n ? (int32_t)chance(60) % (n + 1) : 0, NULL);
     else if (status != HARP_OK && status != HARP_ERR_CANCELLED && status != HARP_ERR_ARGUMENT) return 0;
     if (chance(4) != 0) return 1;
     harp_tokens(s, &n);
@@ -127,7 +130,8 @@ int main(int argc, char **argv)
         if (turns == 30) pages = resident();
         if (middle == 0 && time(NULL) >= half) middle = resident();
     }
-    printf("note   %ld turns, %lu bytes of text, %lu bytes in use\n", turns, (unsigned long)text, (unsigned long)in_use);
+    printf("note   %ld turns, %lu bytes of text, %lu bytes in use\n", turns, (unsigned long)text,
+           (unsigned long)in_use);
     printf("note   resident pages: %ld after 30 turns, %ld at half time, %ld at the end\n", pages, middle, resident());
     if (pages > 0 && resident() > pages + pages / 4 + 8192) good = 0; /* a sanitizer keeps freed blocks for a while */
     for (i = 0; i < 3; i++) harp_session_close(s[i]), harp_session_close(other[i]);

@@ -39,14 +39,16 @@ if wanted analyzer gcc; then
     # the injected failures under AddressSanitizer, which run every path.
     : > $B/said
     for c in harp_impl.c tools/convert/*.c tools/convert/*/*.c; do
-        timeout 400 gcc -std=c99 -D_POSIX_C_SOURCE=200809L -O1 -DHARP_NO_SIMD -fanalyzer -Wno-analyzer-malloc-leak -Wno-analyzer-use-of-uninitialized-value \
-            -Wno-analyzer-file-leak -Wno-analyzer-fd-leak -c $c -o $B/x.o >> $B/said 2>&1 \
+        timeout 400 gcc -std=c99 -D_POSIX_C_SOURCE=200809L -O1 -DHARP_NO_SIMD -fanalyzer -Wno-analyzer-malloc-leak \
+            -Wno-analyzer-use-of-uninitialized-value -Wno-analyzer-file-leak -Wno-analyzer-fd-leak -c $c -o $B/x.o \
+            >> $B/said 2>&1 \
             || echo "$c: not analysed" >> $B/said
     done
     say "gcc -fanalyzer"
 fi
 if wanted tidy clang-tidy; then
-    clang-tidy --quiet harp_impl.c tools/convert/*.c tools/convert/*/*.c -- -std=c99 -D_POSIX_C_SOURCE=200809L -DHARP_NO_SIMD > $B/said 2> $B/counts
+    clang-tidy --quiet harp_impl.c tools/convert/*.c tools/convert/*/*.c -- -std=c99 -D_POSIX_C_SOURCE=200809L \
+        -DHARP_NO_SIMD > $B/said 2> $B/counts
     say clang-tidy
 fi
 if wanted proof frama-c; then

@@ -6,9 +6,11 @@
 #ifndef HARP_TEST_H
 #define HARP_TEST_H
 
+#include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static int passed, failed;
 
@@ -17,6 +19,17 @@ static int passed, failed;
         if (condition) passed++;                                                                                       \
         else failed++, printf("FAILED %s:%d: %s\n", __func__, __LINE__, #condition);                                   \
     } while (0)
+
+/* A check with a sentence of its own, as printf makes it, where the condition's text would tell nothing. */
+static inline void check(int good, const char *format, ...)
+{
+    va_list rest;
+    good ? passed++ : failed++;
+    if (good) return;
+    va_start(rest, format);
+    printf("FAILED  "), vprintf(format, rest), printf("\n");
+    va_end(rest);
+}
 
 /* The last line of a test, which tests/run.sh adds up, and its exit status: a test without checks has failed. */
 static inline int conclude(void)
@@ -61,6 +74,23 @@ static inline harp_session *open_session(const harp_model *m, const harp_params 
     if (harp_session_open(&s, m, p, &err) == HARP_OK) return s;
     printf("FAILED cannot open a session: %s\n%d passed, %d failed\n", err.text, passed, failed + 1);
     exit(1);
+}
+
+/* How many tokens a session holds, and the one at a position. */
+static inline int32_t length_of(const harp_session *s)
+{
+    int32_t n = 0;
+    harp_tokens(s, &n);
+    return n;
+}
+
+static inline int32_t token_at(const harp_session *s, int32_t position) { return harp_tokens(s, NULL)[position]; }
+
+/* Do both hold the same tokens? */
+static inline int same_tokens(const harp_session *a, const harp_session *b)
+{
+    int32_t n = length_of(a);
+    return length_of(b) == n && memcmp(harp_tokens(a, NULL), harp_tokens(b, NULL), (size_t)n * sizeof(int32_t)) == 0;
 }
 #endif
 

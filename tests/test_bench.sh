@@ -1,6 +1,6 @@
 #!/bin/sh
-# harp-bench from end to end: sh tests/test_bench.sh BUILD_FOLDER. Asks whether what is measured is there, not how fast it
-# is. JSON and SVG are parsed where there is python3. Ends with "N passed, N failed".
+# harp-bench from end to end: sh tests/test_bench.sh BUILD_FOLDER. Asks whether what is measured is there, not how fast
+# it is. JSON and SVG are parsed where there is python3. Ends with "N passed, N failed".
 B=${1:?build folder}
 M=examples/demo/demo.harp
 H=$B/harp-bench
@@ -43,7 +43,8 @@ empty() { # empty FOLDER: not even hidden files
 }
 
 # ---- figures ----
-for m in $M tests/fixtures/gpt2/model.harp tests/fixtures/gemma3_text/model.harp tests/fixtures/phi3_longrope/model.harp; do
+for m in $M tests/fixtures/gpt2/model.harp tests/fixtures/gemma3_text/model.harp \
+    tests/fixtures/phi3_longrope/model.harp; do
     "$H" -m $m --json $quick > "$T/out" 2> "$T/err"
     [ $? = 0 ] && json_lines "$T/out" $m decode prefill rows harp request open bandwidth
     report "all figures of $m" $?
@@ -54,6 +55,20 @@ report "the wanted figures alone" $?
 "$H" -m $M $quick --isa c --what bandwidth,decode --depth 1 > "$T/out" 2> "$T/err" \
     && grep -q '^c .* bandwidth ' "$T/out" && grep -q '^c .* decode ' "$T/out"
 report "the table" $?
+
+# ---- how the file lies in memory ----
+cp $M "$T/pages.harp"
+for how in large fresh aged; do
+    "$H" -m "$T/pages.harp" $quick --what decode --depth 1 --pages $how > "$T/out" 2> "$T/err"
+    case $?:$how in
+    0:*) grep -q ' decode ' "$T/out" ;;
+    1:fresh | 1:aged) grep -q "cannot be chosen here" "$T/err" && [ "$(uname)" != Linux ] ;;
+    *) false ;;
+    esac
+    report "--pages $how" $?
+done
+refused "--pages by another name" 2 "there are fresh, aged and large" -m $M --pages new
+refused "--pages of no file" 1 "nothing-here" -m "$T/nothing-here" --pages aged
 
 # ---- the model's context: defaults are cut, and that is said; what the user gave is not ----
 "$H" -m $M --json --threads 1 --runs 1 --what decode,prefill,request > "$T/out" 2> "$T/err"
@@ -126,7 +141,8 @@ fi
 mkdir "$T/tmp"
 export TMPDIR="$T/tmp"
 "$H" --shape stories-15m --json $quick --what open > "$T/out" 2> "$T/err"
-[ $? = 0 ] && json_lines "$T/out" stories-15m open && grep -q "writes [0-9.]* MB .*$T/tmp/harp-bench" "$T/err" && empty "$T/tmp"
+[ $? = 0 ] && json_lines "$T/out" stories-15m open && grep -q "writes [0-9.]* MB .*$T/tmp/harp-bench" "$T/err" \
+    && empty "$T/tmp"
 report "a temporary model goes into TMPDIR, and away" $?
 "$H" --shape stories-15m --keep "$T/kept.harp" --json $quick --what open > "$T/out" 2> "$T/err"
 [ $? = 0 ] && grep -q "writes" "$T/err" && [ -s "$T/kept.harp" ] && empty "$T/tmp"

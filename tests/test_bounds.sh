@@ -12,7 +12,9 @@ passed=0 failed=0
 export LC_ALL=C
 
 report() { # report NAME STATUS: status 0 passes
-    if [ "$2" = 0 ]; then passed=$((passed + 1)); else failed=$((failed + 1)); echo "FAILED  $1"; sed 's/^/        /' "$T/said"; fi
+    if [ "$2" = 0 ]; then passed=$((passed + 1))
+    else failed=$((failed + 1)); echo "FAILED  $1"; sed 's/^/        /' "$T/said"
+    fi
 }
 
 # limited MIB SECONDS ARGUMENT...: runs the converter with so much memory and time; what it says goes to $T/said
@@ -200,7 +202,8 @@ letters() { # a vocabulary of the bytes that print
 }
 
 pattern() { # pattern FILE REGEX: a tokenizer.json
-    printf '{"version":"1.0","normalizer":null,"pre_tokenizer":{"type":"Sequence","pretokenizers":[{"type":"Split","pattern":'
+    printf '{"version":"1.0","normalizer":null,"pre_tokenizer":{"type":"Sequence","pretokenizers":['
+    printf '{"type":"Split","pattern":'
     printf '{"Regex":"%s"},"behavior":"Isolated","invert":false},{"type":"ByteLevel","add_prefix_space":false,' "$1"
     printf '"use_regex":false}]},"decoder":{"type":"ByteLevel"},"model":{"type":"BPE","vocab":{'
     letters
@@ -243,7 +246,8 @@ pieces() { # pieces COUNT LEAD...: lead, lead a, lead aa, ... of each lead, as a
 }
 
 pieces 2000 a b c d > "$T/t.model"
-refused "pieces that are made of each other in all ways" "in more than 64 ways" 128 3 "$T/t.model" "$T/o.harp" --vocab-only
+refused "pieces that are made of each other in all ways" "in more than 64 ways" 128 3 "$T/t.model" "$T/o.harp" \
+    --vocab-only
 pieces 4000 b > "$T/t.model"
 taken "pieces that begin with each other" 160 3 "$T/t.model" "$T/o.harp" --vocab-only
 

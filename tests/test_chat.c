@@ -24,21 +24,6 @@ enum { MAX_MESSAGES = 16 };
 
 static int skipped;
 
-static void check(int good, const char *format, ...)
-{
-    va_list rest;
-    if (good) {
-        passed++;
-        return;
-    }
-    failed++;
-    printf("FAILED: ");
-    va_start(rest, format);
-    vprintf(format, rest);
-    va_end(rest);
-    printf("\n");
-}
-
 static char *copy_of(const char *s)
 {
     char *copy = malloc(strlen(s) + 1);
@@ -103,7 +88,7 @@ static harp_model *model_with(const cv_meta *meta, hf_file *f)
     unsigned char *base = load_file(demo, &bytes);
     if (!base) printf("%s is not here\n", demo), exit(2);
     *f = chat_begin(base, bytes);
-    chat_copy(f, meta->data, meta->data + meta->bytes, 1);
+    chat_copy(f, meta->data, 0, meta->bytes, 1);
     chat_end(f, base, bytes);
     free(base);
     source.data = f->data, source.bytes = f->bytes;

@@ -1,6 +1,7 @@
 #!/bin/sh
 # The command line from end to end: sh tests/test_cli.sh BUILD_FOLDER MODEL.harp
-# What needs a tokenizer, a chat format or python3 is skipped where there is none. Ends with "N passed, N failed, N skipped".
+# What needs a tokenizer, a chat format or python3 is skipped where there is none. Ends with "N passed, N failed, N
+# skipped".
 B=${1:?build folder} M=${2:?model}
 H=$B/harp
 T=$(mktemp -d) || exit 1
@@ -124,7 +125,8 @@ done
 for bad in "-n 1x" "-n -2" "-n 99999999999" "--temp nan" "--temp inf" "--temp 1e99" "--temp 1e300" \
     "--theta 1e400" "--theta 1e30" "--temp ." "--temp -1" "--temp 0x1" "--top-p 1.1" \
     "--top-k 1.5" "--seed -1" "--seed 18446744073709551616" "--delta 2" "--beta -0.1" "--reframings 0" "--frame new" \
-    "--schedule never" "--measure mood" "--reframe-from -1" "-t -1" "-c -1" "--act f16" "--cache f64" "--repeat-penalty 0" \
+    "--schedule never" "--measure mood" "--reframe-from -1" "-t -1" "-c -1" "--act f16" "--cache f64" \
+    "--repeat-penalty 0" \
     "--color maybe"; do
     fails "refused: $bad" 2 "$H" run -m "$M" --tokens 1 $bad
 done
@@ -219,7 +221,9 @@ grep -q '"checksums": "ok"' "$T/info"
 report "checksums" $?
 number() { sed -n "s/^  \"$1\": \\([0-9-]*\\),*\$/\\1/p" "$T/info"; }
 vocab=$(number vocab) hidden=$(number hidden)
-if [ $have_python = 1 ]; then python3 -m json.tool < "$T/info" > /dev/null; report "info is JSON" $?; else skip "info is JSON"; fi
+if [ $have_python = 1 ]; then python3 -m json.tool < "$T/info" > /dev/null; report "info is JSON" $?
+else skip "info is JSON"
+fi
 size=$(wc -c < "$M")
 head -c $((size - 100)) "$M" > "$T/damaged.harp"
 printf 'damaged' >> "$T/damaged.harp"
@@ -274,8 +278,9 @@ run --temp 2 --top-k 0 --top-p 1 --min-p 0 -s 2 > "$T/b1"
 report "another seed, another text" $?
 run --temp 2 --top-k 1 > "$T/a1"
 same "top-k 1 = greedy" "$T/a" "$T/a1"
-for options in "--act f32" "--cache f32" "--cache int8" "--reframe-from prompt" "--rescale" "--measure maxprob --theta 0.5" \
-    "--measure margin --theta 0.5" "--measure varentropy" "--repeat-penalty 1.3 --repeat-last-n 8" "--top-p 0.5 --temp 1" \
+for options in "--act f32" "--cache f32" "--cache int8" "--reframe-from prompt" "--rescale" \
+    "--measure maxprob --theta 0.5" "--measure margin --theta 0.5" "--measure varentropy" \
+    "--repeat-penalty 1.3 --repeat-last-n 8" "--top-p 0.5 --temp 1" \
     "--min-p 0.2 --temp 1" "-c 64" "--ignore-eos"; do
     run $options | grep -q '^\['
     report "run $options" $?
@@ -388,7 +393,8 @@ if [ $((hidden % 8)) = 0 ]; then
     run --replay-masks "$T/keep" --theta -1 --frame redraw > "$T/b"
     same "masks that keep all = no HARP, redraw" "$T/plain" "$T/b"
     head -c $((row * (blocks - 1))) "$T/keep" > "$T/short"
-    fails "masks used up, redraw" 1 "$H" run -m "$M" --tokens $ids -n 24 --theta -1 --frame redraw --replay-masks "$T/short"
+    fails "masks used up, redraw" 1 "$H" run -m "$M" --tokens $ids -n 24 --theta -1 --frame redraw \
+        --replay-masks "$T/short"
     head -c $((row * 8)) "$T/keep" > "$T/short"
     fails "masks used up, stream" 1 "$H" run -m "$M" --tokens $ids -n 24 --theta -1 --replay-masks "$T/short"
     head -c $((row * 8 - 1)) "$T/keep" > "$T/short"
@@ -558,7 +564,8 @@ bA')" ]
     "$H" score -m "$M" -p "Once upon a time" > "$T/out"
     report "score -p" $?
     if grep -q '"chat.user.before"' "$T/info"; then
-        printf 'hello\nagain\n/stats\n/reset\nonce more\n/exit\nnever read\n' | "$H" chat -m "$M" -n 8 > "$T/a1" 2> "$T/err"
+        printf 'hello\nagain\n/stats\n/reset\nonce more\n/exit\nnever read\n' \
+            | "$H" chat -m "$M" -n 8 > "$T/a1" 2> "$T/err"
         report "chat" $?
         grep -q hesitated "$T/err"
         report "chat: /stats" $?
@@ -589,7 +596,8 @@ W="$T/models"
 mkdir -p "$W"
 cp tests/fuzz/seeds/gguf/q8_0.gguf "$W/tiny model.gguf"
 cp -R tests/fixtures/source/llama_gqa "$W"
-says "a GGUF file with --no-convert" "harp-convert $W/tiny model.gguf" "$H" run -m "$W/tiny model.gguf" --tokens 1,2 -n 3 --no-convert
+says "a GGUF file with --no-convert" "harp-convert $W/tiny model.gguf" "$H" run -m "$W/tiny model.gguf" --tokens 1,2 \
+    -n 3 --no-convert
 "$H" run -m "$W/tiny model.gguf" --tokens 1,2 -n 3 --temp 0 > "$T/out" 2> "$T/err"
 [ $? = 0 ] && [ "$(wc -l < "$T/out")" = 1 ] && grep -q "is converted once" "$T/err"
 report "a GGUF file is converted" $?

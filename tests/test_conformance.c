@@ -3,8 +3,9 @@
  * test_conformance.c - against numbers that nobody here made
  *
  * The goldens are outputs of Hugging Face transformers and of the paper's official HARP code on random weights (see
- * tests/fixtures/README). With float activations and a float cache the library must agree within 1e-3 on every logit and
- * 2e-4 bits on every entropy, make the same greedy choices, hesitate at the same steps, and combine to the same logits.
+ * tests/fixtures/README). With float activations and a float cache the library must agree within 1e-3 on every logit
+ * and 2e-4 bits on every entropy, make the same greedy choices, hesitate at the same steps, and combine to the same
+ * logits.
  *
  *     test_conformance MODEL.harp GOLDEN_FOLDER
  */
@@ -20,7 +21,7 @@ enum { MAX_TOKENS = 256, MAX_STEPS = 64 };
 
 static double most_logit, most_entropy; /* of all goldens: largest differences with floats */
 
-static void check(int ok, const char *model, const char *golden, const char *what, double figure)
+static void report(int ok, const char *model, const char *golden, const char *what, double figure)
 {
     const char *name = strrchr(model, '/');
     printf("%s %s %s: %s %.3g\n", ok ? "ok    " : "FAILED", name ? name + 1 : model, golden, what, figure);
@@ -157,13 +158,13 @@ static void test_vanilla(const harp_model *m, const char *path, const char *fold
     p.harp = 0;
     if (!score.expected || n != (size_t)g.n_prompt * (size_t)score.vocab || harp_session_open(&s, m, &p, &err)
         || harp_score(s, g.prompt, g.n_prompt, on_logits, &score, &err)) {
-        check(0, path, name, "could not run", 0);
+        report(0, path, name, "could not run", 0);
         return;
     }
     if (score.worst_logit > most_logit) most_logit = score.worst_logit;
     if (score.worst_entropy > most_entropy) most_entropy = score.worst_entropy;
-    check(score.worst_logit <= 1e-3, path, name, "largest logit difference", score.worst_logit);
-    check(score.worst_entropy <= 2e-4, path, name, "largest entropy difference", score.worst_entropy);
+    report(score.worst_logit <= 1e-3, path, name, "largest logit difference", score.worst_logit);
+    report(score.worst_entropy <= 2e-4, path, name, "largest entropy difference", score.worst_entropy);
     harp_session_close(s);
 }
 
@@ -212,7 +213,7 @@ static int report_rounding(const harp_model *m, const char *path, const char *fo
             a.worst = NAN;
         printf("note   %s %s: largest logit difference %.3g, top-1 agreement %d of %d\n", folder, settings[i], a.worst,
                a.same, a.n);
-        check(a.same * 10 >= a.n * 7, path, name, "top-1 agreement with rounding:", a.same);
+        report(a.same * 10 >= a.n * 7, path, name, "top-1 agreement with rounding:", a.same);
         harp_session_close(s);
     }
     return 1;
@@ -230,7 +231,7 @@ static void test_greedy(const harp_model *m, const char *path, const char *folde
     p.harp = 0;
     if (harp_session_open(&s, m, &p, &err) == HARP_OK && harp_feed(s, g.prompt, g.n_prompt, &err) == HARP_OK)
         for (i = 0; i < g.n_steps && harp_next(s, &step, &err) == HARP_OK; i++) same += step.token == g.token[i];
-    check(g.n_steps > 0 && same == g.n_steps, path, name, "greedy tokens equal:", same);
+    report(g.n_steps > 0 && same == g.n_steps, path, name, "greedy tokens equal:", same);
     harp_session_close(s);
 }
 
@@ -249,7 +250,8 @@ static int replay(void *user, int32_t reframing, int32_t step, int32_t position,
     return 0;
 }
 
-static void test_harp(const harp_model *m, const char *path, const char *folder, const char *name, harp_schedule schedule)
+static void test_harp(const harp_model *m, const char *path, const char *folder, const char *name,
+                      harp_schedule schedule)
 {
     harp_params p = exact_params();
     harp_session *s = NULL;
@@ -265,7 +267,7 @@ static void test_harp(const harp_model *m, const char *path, const char *folder,
     p.frame = g.keyed ? HARP_FRAME_STREAM : HARP_FRAME_REDRAW, p.schedule = schedule;
     p.mask_fn = replay, p.harp_user = &g;
     if (!vanilla || !combined || harp_session_open(&s, m, &p, &err) || harp_feed(s, g.prompt, g.n_prompt, &err)) {
-        check(0, path, name, "could not run", 0);
+        report(0, path, name, "could not run", 0);
         return;
     }
     for (i = 0; i < g.n_steps; i++) {
@@ -280,13 +282,13 @@ static void test_harp(const harp_model *m, const char *path, const char *folder,
         d = fabs((double)step.entropy - g.entropy[i]);
         if (!(d <= worst_h)) worst_h = d;
     }
-    check(g.n_steps > 0 && same == g.n_steps, path, name, "tokens and hesitations equal:", same);
+    report(g.n_steps > 0 && same == g.n_steps, path, name, "tokens and hesitations equal:", same);
     if (worst_v > most_logit) most_logit = worst_v;
     if (worst_c > most_logit) most_logit = worst_c;
     if (worst_h > most_entropy) most_entropy = worst_h;
-    check(worst_v <= 1e-3, path, name, "largest vanilla difference", worst_v);
-    check(worst_c <= 1e-3, path, name, "largest combined difference", worst_c);
-    check(worst_h <= 2e-4, path, name, "largest entropy difference", worst_h);
+    report(worst_v <= 1e-3, path, name, "largest vanilla difference", worst_v);
+    report(worst_c <= 1e-3, path, name, "largest combined difference", worst_c);
+    report(worst_h <= 2e-4, path, name, "largest entropy difference", worst_h);
     harp_session_close(s);
 }
 
@@ -305,7 +307,8 @@ int main(int argc, char **argv)
         return 1;
     }
     for (i = 0; i < sizeof vanilla / sizeof *vanilla; i++) test_vanilla(m, argv[1], argv[2], vanilla[i]);
-    for (i = 0; i < sizeof rounded / sizeof *rounded && !report_rounding(m, argv[1], argv[2], rounded[i]); i++) continue;
+    for (i = 0; i < sizeof rounded / sizeof *rounded && !report_rounding(m, argv[1], argv[2], rounded[i]); i++)
+        continue;
     test_greedy(m, argv[1], argv[2], "greedy_p7");
     test_greedy(m, argv[1], argv[2], "greedy_p40");
     for (i = 0; i < sizeof harp / sizeof *harp; i++) {
@@ -313,7 +316,7 @@ int main(int argc, char **argv)
         test_harp(m, argv[1], argv[2], harp[i], HARP_SCHEDULE_FUSED);
     }
     harp_close(m);
-    printf("note   %s floats: largest logit difference %.3g, largest entropy difference %.3g bits\n", argv[2], most_logit,
-           most_entropy);
+    printf("note   %s floats: largest logit difference %.3g, largest entropy difference %.3g bits\n", argv[2],
+           most_logit, most_entropy);
     return conclude();
 }

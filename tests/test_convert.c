@@ -8,6 +8,7 @@
  * become the same tensors, byte for byte; damaged ones must be refused in words, and leave nothing behind. */
 #define _GNU_SOURCE
 #include "../harp.h"
+#include "../tools/convert/ground/bytes.h"
 #include "test.h"
 
 #include <signal.h>
@@ -24,12 +25,6 @@ enum { VOCAB = 40, DIM = 64, LAYERS = 2, HEADS = 4, KV_HEADS = 2, HEAD = DIM / H
        CONTEXT = 32, GROUP = 32, LONGEST_PATH = 1024 };
 
 static const char *converter, *folder;
-
-static void check(int good, const char *what)
-{
-    if (!good) printf("FAILED  %s\n", what);
-    good ? passed++ : failed++;
-}
 
 /* ---- the model ---- */
 
@@ -99,16 +94,9 @@ static void put(FILE *f, unsigned long long v, int bytes)
     for (i = 0; i < bytes; i++) fputc((int)(v >> (8 * i) & 255), f);
 }
 
-static unsigned bits_of(float x)
-{
-    unsigned u;
-    memcpy(&u, &x, 4);
-    return u;
-}
-
 static unsigned half_of(float x) /* exact ones only */
 {
-    unsigned u = bits_of(x);
+    unsigned u = cv_bits_of_float(x);
     int e = (int)(u >> 23 & 255);
     if (e == 0) return u >> 16 & 0x8000u;
     if (e - 112 > 0) return (u >> 16 & 0x8000u) | (unsigned)(e - 112) << 10 | (u >> 13 & 1023u);
@@ -135,7 +123,7 @@ static void put_floats(FILE *f, const matrix *x)
     for (l = 0; l < x->layers; l++)
         for (r = 0; r < x->rows; r++)
             for (c = 0; c < x->cols; c++)
-                put(f, bits_of(x->w[(l * x->rows + row_in_pairs(x, r)) * x->cols + c]), 4);
+                put(f, cv_bits_of_float(x->w[(l * x->rows + row_in_pairs(x, r)) * x->cols + c]), 4);
 }
 
 static void put_integers(FILE *f, const matrix *x, int group)
@@ -147,7 +135,7 @@ static void put_integers(FILE *f, const matrix *x, int group)
                 fputc(x->q[(l * x->rows + row_in_pairs(x, r)) * x->cols + c], f);
         for (r = 0; r < x->rows; r++)
             for (c = 0; c < x->cols; c += step * GROUP)
-                put(f, bits_of(x->scales[((l * x->rows + row_in_pairs(x, r)) * x->cols + c) / GROUP]), 4);
+                put(f, cv_bits_of_float(x->scales[((l * x->rows + row_in_pairs(x, r)) * x->cols + c) / GROUP]), 4);
     }
 }
 
@@ -243,9 +231,9 @@ static void write_safetensors(const char *name, const char *type, unsigned which
     for (m = 0; m < N_MATRICES; m++)
         for (i = 0; i < model[m].layers * model[m].rows * model[m].cols && (which >> m & 1u); i++) {
             float x = model[m].w[i];
-            if (type[0] == 'B') put(f, bits_of(x) >> 16, 2);
+            if (type[0] == 'B') put(f, cv_bits_of_float(x) >> 16, 2);
             else if (width_of(type) == 2) put(f, half_of(x), 2);
-            else put(f, bits_of(x), 4);
+            else put(f, cv_bits_of_float(x), 4);
         }
     fclose(f);
 }
@@ -336,9 +324,9 @@ static void put_gguf_matrix(FILE *f, const matrix *x, int layer, int type)
         for (c = 0; c < x->cols; c++) {
             int i = (layer * x->rows + row_in_pairs(x, r)) * x->cols + c;
             if (type == GGUF_Q8_0 && x->q && c % GROUP == 0) put(f, half_of(x->scales[i / GROUP]), 2);
-            if (!x->q || type == GGUF_F32) put(f, bits_of(x->w[i]), 4);
+            if (!x->q || type == GGUF_F32) put(f, cv_bits_of_float(x->w[i]), 4);
             else if (type == GGUF_Q8_0) fputc(x->q[i], f);
-            else put(f, type == GGUF_F16 ? half_of(x->w[i]) : bits_of(x->w[i]) >> 16, 2);
+            else put(f, type == GGUF_F16 ? half_of(x->w[i]) : cv_bits_of_float(x->w[i]) >> 16, 2);
         }
     while (ftell(f) % 32) fputc(0, f);
 }
@@ -361,7 +349,7 @@ static void put_gguf_facts(FILE *f, int part, int parts)
     if (part > 0) return;
     put_string(f, "general.architecture"), put(f, 8, 4), put_string(f, "llama");
     for (i = 0; i < sizeof facts / sizeof *facts; i++) put_integer(f, facts[i].key, facts[i].value);
-    put_string(f, "llama.attention.layer_norm_rms_epsilon"), put(f, 6, 4), put(f, bits_of(1e-5f), 4);
+    put_string(f, "llama.attention.layer_norm_rms_epsilon"), put(f, 6, 4), put(f, cv_bits_of_float(1e-5f), 4);
 }
 
 static void write_gguf(const char *name, int version, int type, int tied, int part, int parts)
@@ -907,7 +895,8 @@ static void test_listed_tokens(const harp_model *m)
           && after.bytes == 5 && memcmp(after.data, "<end>", 5) == 0, "a chat template that lists tokens");
 }
 
-/* All rows of the embedding are zero but for two, which differ in sign: so do their logits, and one of them is chosen. */
+/* All rows of the embedding are zero but for two, which differ in sign: so do their logits, and one of
+ * them is chosen. */
 static void test_large_logits(const harp_model *m, int a, int b)
 {
     harp_session *s = NULL;
@@ -1018,7 +1007,7 @@ static void write_gemma_folder(float w[G_TENSORS][G_DIM * G_DIM], const char *dt
     f = create("gemma/model.safetensors", path);
     put(f, strlen(header), 8), fputs(header, f);
     for (t = 0; t < G_TENSORS; t++)
-        for (i = 0; i < gemma[t].rows * G_DIM; i++) put(f, bits_of(w[t][i]), 4);
+        for (i = 0; i < gemma[t].rows * G_DIM; i++) put(f, cv_bits_of_float(w[t][i]), 4);
     fclose(f);
 }
 
@@ -1038,7 +1027,7 @@ static void write_gemma_gguf(float w[G_TENSORS][G_DIM * G_DIM])
     put(f, 0x46554747u, 4), put(f, 3, 4), put(f, G_TENSORS, 8), put(f, 10, 8);
     put_string(f, "general.architecture"), put(f, 8, 4), put_string(f, "gemma");
     for (i = 0; i < 8; i++) put_integer(f, facts[i].key, facts[i].value);
-    put_string(f, "gemma.attention.layer_norm_rms_epsilon"), put(f, 6, 4), put(f, bits_of(1e-6f), 4);
+    put_string(f, "gemma.attention.layer_norm_rms_epsilon"), put(f, 6, 4), put(f, cv_bits_of_float(1e-6f), 4);
     for (t = 0; t < G_TENSORS; t++) {
         int n = gemma[t].rows * G_DIM;
         put_string(f, gemma[t].gguf_name), put(f, gemma[t].is_norm ? 1 : 2, 4), put(f, G_DIM, 8);
@@ -1049,7 +1038,7 @@ static void write_gemma_gguf(float w[G_TENSORS][G_DIM * G_DIM])
     while (ftell(f) % 32) fputc(0, f);
     for (t = 0; t < G_TENSORS; t++) {
         for (i = 0; i < gemma[t].rows * G_DIM; i++) {
-            if (gemma[t].is_norm) put(f, bits_of(1.0f + w[t][i]), 4);
+            if (gemma[t].is_norm) put(f, cv_bits_of_float(1.0f + w[t][i]), 4);
             if (!gemma[t].is_norm && i % 32 == 0) put(f, half_of(1.0f / 1024.0f), 2);
             if (!gemma[t].is_norm) fputc((int)(w[t][i] * 1024.0f), f);
         }
@@ -1161,7 +1150,7 @@ static void write_gemma3(const char *name, int style, const char *configured)
     snprintf(file, sizeof file, "%s/model.safetensors", name);
     f = create(file, path);
     put(f, strlen(header), 8), fputs(header, f);
-    for (i = 0; i < at / 4; i++) put(f, bits_of((float)(i * 7919 % 255 - 127) / 512.0f), 4);
+    for (i = 0; i < at / 4; i++) put(f, cv_bits_of_float((float)(i * 7919 % 255 - 127) / 512.0f), 4);
     fclose(f);
 }
 

@@ -28,10 +28,10 @@ enum { MOST_PATH = 1024, OLD_BYTES = 777, FAILED_CALL = 1, SUCCESS = 0, ODD = 99
 static const char *folder;
 static char target[MOST_PATH];
 
-static void check(int good, const char *what, const char *in, long n)
+/* A check of what became of an input, -1 or the number of the call that failed. */
+static void check_call(int good, const char *what, const char *in, long n)
 {
-    if (!good) printf("FAILED  %s: %s, call %ld\n", in, what, n);
-    good ? passed++ : failed++;
+    check(good, "%s: %s, call %ld", in, what, n);
 }
 
 /* ---- the calls that fail: only in the child ---- */
@@ -158,7 +158,8 @@ static int convert(const char *in, int what, long n, long most_bytes, int report
         kind = what, turn = n, calls = 0;
         status = convert_main(4, arguments);
         if (report >= 0 && pwrite(report, &calls, sizeof calls, 0) != sizeof calls) _exit(ODD);
-        exit(kind != COUNT && kind != KILL && turn < 0 && n >= 0 && status == SUCCESS ? SUCCESS + 10 : status); /* failed, unnoticed */
+        if (kind != COUNT && kind != KILL && turn < 0 && n >= 0 && status == SUCCESS) exit(SUCCESS + 10); /* unnoticed */
+        exit(status);
     }
     if (child < 0 || waitpid(child, &status, 0) != child) exit(2);
     return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
@@ -214,19 +215,20 @@ static int leftovers(void)
 static void test_whole(const char *in)
 {
     put_old_target();
-    check(convert(in, NOTHING, -1, -1, -1) == SUCCESS, "converts", in, -1);
+    check_call(convert(in, NOTHING, -1, -1, -1) == SUCCESS, "converts", in, -1);
     whole_bytes = load(target, whole, sizeof whole);
-    check(whole_bytes > 1000 && leftovers() == 0, "leaves one file", in, -1);
+    check_call(whole_bytes > 1000 && leftovers() == 0, "leaves one file", in, -1);
     put_old_target();
-    check(convert(in, SHORT_FILE, -1, -1, -1) == SUCCESS && is_new(), "reads and writes by halves, interrupted", in, -1);
+    check_call(convert(in, SHORT_FILE, -1, -1, -1) == SUCCESS && is_new(), "reads and writes by halves, interrupted",
+               in, -1);
 }
 
 static void test_refused(const char *in)
 {
     put_old_target();
-    check(convert(in, REFUSED, -1, -1, -1) == FAILED_CALL && is_old() && leftovers() == 0,
+    check_call(convert(in, REFUSED, -1, -1, -1) == FAILED_CALL && is_old() && leftovers() == 0,
           "a result that cannot be opened is not kept", in, -1);
-    check(convert(in, TOO_LARGE, -1, -1, -1) == SUCCESS && is_new(), "one for a larger machine is", in, -1);
+    check_call(convert(in, TOO_LARGE, -1, -1, -1) == SUCCESS && is_new(), "one for a larger machine is", in, -1);
 }
 
 /* The n-th call of a kind fails, for n = 0, 1, 2 ... until there is no n-th. A failure that leaves the right file is
@@ -239,10 +241,10 @@ static long test_each(const char *in, int what, const char *name)
         put_old_target();
         status = convert(in, what, n, -1, -1);
         if (status == SUCCESS) break;
-        check(status == FAILED_CALL ? is_old() : status == SUCCESS + 10 && is_new(), name, in, n);
-        check(leftovers() == 0, "something is left behind", in, n);
+        check_call(status == FAILED_CALL ? is_old() : status == SUCCESS + 10 && is_new(), name, in, n);
+        check_call(leftovers() == 0, "something is left behind", in, n);
     }
-    check(status == SUCCESS && is_new() && n > 5, "succeeds in the end", in, n);
+    check_call(status == SUCCESS && is_new() && n > 5, "succeeds in the end", in, n);
     return n;
 }
 
@@ -251,8 +253,9 @@ static void test_disk_full(const char *in)
     long i;
     for (i = 0; i < 20; i++) {
         put_old_target();
-        check(convert(in, NOTHING, -1, (long)whole_bytes * i / 20, -1) == FAILED_CALL && is_old() && leftovers() == 0,
-              "no room on the disk", in, i);
+        check_call(convert(in, NOTHING, -1, (long)whole_bytes * i / 20, -1) == FAILED_CALL && is_old()
+                       && leftovers() == 0,
+                   "no room on the disk", in, i);
     }
 }
 
@@ -263,11 +266,12 @@ static void test_killed(const char *in)
     int file;
     snprintf(path, sizeof path, "%s/../calls", folder);
     file = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
-    check(convert(in, COUNT, -1, -1, file) == SUCCESS && pread(file, &all, sizeof all, 0) == sizeof all, "counts", in, -1);
+    check_call(convert(in, COUNT, -1, -1, file) == SUCCESS && pread(file, &all, sizeof all, 0) == sizeof all, "counts",
+               in, -1);
     close(file);
     for (i = 0; i < 100; i++) {
         put_old_target();
-        check(convert(in, KILL, all * i / 100, -1, -1) == -SIGKILL && (is_old() || is_new()), "killed", in, i);
+        check_call(convert(in, KILL, all * i / 100, -1, -1) == -SIGKILL && (is_old() || is_new()), "killed", in, i);
         leftovers(); /* a killed program cannot tidy up */
     }
     printf("note   %s: killed at 100 of %ld calls\n", in, all);

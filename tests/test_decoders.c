@@ -60,7 +60,8 @@ static void check_case(const harp_model *m, const int32_t *prompt, const beam_ca
     harp_error err = {HARP_OK, ""};
     int32_t n = 0;
     const int32_t *all;
-    p.harp = 0, p.beams = 3, p.beam_length = 24, p.activations = HARP_ACT_F32, p.cache = HARP_CACHE_F32, p.batch = batch;
+    p.harp = 0, p.beams = 3, p.beam_length = 24, p.activations = HARP_ACT_F32, p.cache = HARP_CACHE_F32,
+    p.batch = batch;
     o.max_tokens = 24, o.end = c->end, o.n_end = c->n_end, o.pad = c->pad;
     s = open_session(m, &p);
     CHECK(s && harp_feed(s, prompt, 7, &err) == HARP_OK && harp_beam(s, &o, NULL, &err) == HARP_OK);
@@ -524,7 +525,8 @@ static void test_pause(const harp_model *m)
     CHECK(hash_steps(a, 10, 1) == hash_steps(b, 10, 1));
     CHECK(harp_pause(a, -1, 1, NULL) == HARP_ERR_ARGUMENT && harp_pause(a, 5, CONTEXT, NULL) == HARP_ERR_CONTEXT);
     err.status = HARP_ERR_CONTEXT;
-    CHECK(harp_pause(a, 5, 0, &err) == HARP_OK && err.status == HARP_OK && harp_pause(NULL, 5, 1, NULL) == HARP_ERR_ARGUMENT);
+    CHECK(harp_pause(a, 5, 0, &err) == HARP_OK && err.status == HARP_OK
+          && harp_pause(NULL, 5, 1, NULL) == HARP_ERR_ARGUMENT);
     harp_session_close(a), harp_session_close(b);
 }
 
@@ -591,8 +593,8 @@ static void test_greedy(const harp_model *m, const harp_model *small, int32_t pr
     CHECK(same[1] == prompts);
     kept[0] = harp_statistics(lookup).accepted, kept[1] = harp_statistics(drafted).accepted;
     printf("note   %d prompts, %d tokens each: lookup kept %lld of %lld guesses, the draft model %lld of %lld\n",
-           prompts, STEPS / 2 + STEPS, (long long)kept[0], (long long)harp_statistics(lookup).drafted, (long long)kept[1],
-           (long long)harp_statistics(drafted).drafted);
+           prompts, STEPS / 2 + STEPS, (long long)kept[0], (long long)harp_statistics(lookup).drafted,
+           (long long)kept[1], (long long)harp_statistics(drafted).drafted);
     harp_session_close(plain), harp_session_close(lookup), harp_session_close(drafted), harp_session_close(draft);
 }
 

@@ -3,6 +3,7 @@
  * test_eval.c - the parts of harp-eval that can be checked by hand: JSON, metrics, statistics, hostile files
  */
 #include "../examples/eval/eval.h"
+#include "../tools/convert/ground/show.h"
 #include "test.h"
 
 #include <stdarg.h>
@@ -210,20 +211,40 @@ static void test_harmless(const char *folder)
     } forms[] = {{"a\303\251 b", "a\303\251 b"},
                  {"\033[2J", "\357\277\275[2J"},
                  {"a\nb\r\177", "a\357\277\275b\357\277\275\357\277\275"},
-                 {"\302\233m", "\357\277\275\357\277\275m"},               /* U+009B */
+                 {"\302\233m", "\357\277\275m"},                           /* U+009B */
                  {"\233m", "\357\277\275m"},                               /* the same in one byte */
                  {"\340\202\233", "\357\277\275\357\277\275\357\277\275"}, /* and in three */
                  {"\340\202\251", "\357\277\275\357\277\275\357\277\275"}, /* U+00A9, in a form that is too long */
                  {"\360\237\230\200\303", "\360\237\230\200\357\277\275"}};
+    static const char lines[] = "\ta\r\n\033b\n";
     char path[1024], *shown;
     size_t i, bytes;
     FILE *f;
     snprintf(path, sizeof path, "%s/harmless.txt", folder);
     for (i = 0; i < sizeof forms / sizeof *forms; i++) {
-        f = fopen(path, "wb"), print_harmless(f, forms[i].text), fclose(f);
+        f = fopen(path, "wb"), show_harmless(f, forms[i].text, strlen(forms[i].text), 0), fclose(f);
         CHECK(read_whole(path, &shown, &bytes) == 0 && strcmp(shown, forms[i].shown) == 0);
         free(shown);
     }
+    f = fopen(path, "wb"), show_harmless(f, lines, sizeof lines - 1, 1), fclose(f);
+    CHECK(read_whole(path, &shown, &bytes) == 0 && strcmp(shown, "\ta\n\357\277\275b\n") == 0);
+    free(shown);
+}
+
+/* A line of settings whose method has this name as it stands, where harp-eval would have escaped it; and its key. */
+static void put_settings(growing *line, settings *s, const char *name, char *key)
+{
+    char text[4096], *place;
+    FILE *f = tmpfile();
+    snprintf(s->value[SET_METHOD], MAX_NAME, "NAME");
+    settings_put(s, f), rewind(f);
+    text[fread(text, 1, sizeof text - 1, f)] = 0;
+    fclose(f);
+    snprintf(s->value[SET_METHOD], MAX_NAME, "%s", name);
+    snprintf(key, 17, "%016" PRIx64, settings_key(s));
+    memcpy(strstr(text, "\"key\":\"") + 7, key, 16);
+    place = strstr(text, "NAME"), *place = 0;
+    put(line, "%s%s%s}\n", text, name, place + 4);
 }
 
 /* A file of results: the settings of a method of this name, then `lines`, in which %s stands for their key. */
@@ -240,9 +261,7 @@ static int read_results(const char *folder, const char *name, const char *lines)
     memset(&all, 0, sizeof all), memset(&b, 0, sizeof b), memset(&m, 0, sizeof m);
     m.params = harp_defaults();
     settings_of(&b, &m, &s);
-    snprintf(s.value[SET_METHOD], MAX_NAME, "%s", name);
-    snprintf(key, sizeof key, "%016" PRIx64, settings_key(&s));
-    settings_put(&s, &line), put(&line, lines, key, key);
+    put_settings(&line, &s, name, key), put(&line, lines, key, key);
     snprintf(path, sizeof path, "%s/results.jsonl", folder);
     status = save_whole(path, line.at, line.bytes);
     all.advice = "";

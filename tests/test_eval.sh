@@ -21,10 +21,12 @@ refused() { # refused NAME STATUS WORDS COMMAND...
 plain() { sed 's/,"seconds":[^,}]*//; s/,"passes":[^,}]*//' "$1" | sort; }
 
 for i in 1 2 3 4 5 6; do
-    echo "{\"answerKey\": \"B\", \"question\": {\"choices\": [{\"label\": \"A\", \"text\": \"a ball\"}, {\"label\": \"B\", \"text\": \"a kite\"}], \"stem\": \"What did Anna lose $i times?\"}}"
+    printf '{"answerKey": "B", "question": {"choices": [{"label": "A", "text": "a ball"}, '
+    printf '{"label": "B", "text": "a kite"}], "stem": "What did Anna lose %s times?"}}\n' $i
 done > "$T/csqa.jsonl"
 for i in 1 2 3 4; do
-    printf '{"question": "Anna has %d balls and gets 2. How many has she?", "answer": "%d + 2 = %d\\n#### %d"}\n' $i $i $((i + 2)) $((i + 2))
+    printf '{"question": "Anna has %d balls and gets 2. How many has she?", "answer": "%d + 2 = %d\\n#### %d"}\n' \
+        $i $i $((i + 2)) $((i + 2))
 done > "$T/gsm8k.jsonl"
 echo '{"text": "One day, Anna went to the park. She lost the red ball. They found the red ball"}' > "$T/lambada.jsonl"
 echo '{"article": "Anna lost a kite. Ben found it.", "highlights": "Ben found the kite."}' > "$T/cnn.jsonl"
@@ -61,10 +63,12 @@ done
 report "nucleus draws by the seed" $?
 
 # ---- a window's likelihood is that which harp score tells ----
-"$E" -m $M --task nexttoken --data examples/demo/heldout.txt --methods vanilla --window 64 --limit 1 -t 1 --csv "$T/t.csv" \
+"$E" -m $M --task nexttoken --data examples/demo/heldout.txt --methods vanilla --window 64 --limit 1 -t 1 \
+    --csv "$T/t.csv" \
     > /dev/null
 $B/harp tokenize -m $M --file examples/demo/heldout.txt | tr -d '[] ' | cut -d, -f1-65 > "$T/ids"
-$B/harp score -m $M --tokens-file "$T/ids" | awk -F'"logprob":' 'NR > 16 && NR < 65 {s -= $2; n++} END {printf "%.5f %d\n", s / n, n}' > "$T/want"
+$B/harp score -m $M --tokens-file "$T/ids" \
+    | awk -F'"logprob":' 'NR > 16 && NR < 65 {s -= $2; n++} END {printf "%.5f %d\n", s / n, n}' > "$T/want"
 awk -F, 'NR == 2 {printf "%.5f %d\n", $8, $3}' "$T/t.csv" > "$T/is"
 cmp -s "$T/want" "$T/is"
 report "likelihood as harp score says" $?
@@ -197,7 +201,8 @@ n=0
 while ! grep -q '"item":1' "$T/i.jsonl" 2> /dev/null && [ $n -lt 100 ]; do sleep 0.1; n=$((n + 1)); done
 kill -INT $pid 2> /dev/null || true
 wait $pid
-[ $? = 130 ] && grep -q '^| vanilla' "$T/table" && grep -q -- '--resume' "$T/err" && "$E" --merge "$T/i.jsonl" > "$T/merged"
+[ $? = 130 ] && grep -q '^| vanilla' "$T/table" && grep -q -- '--resume' "$T/err" \
+    && "$E" --merge "$T/i.jsonl" > "$T/merged"
 report "interrupted: 130, the table, a whole file" $?
 
 # ---- what is wrong is said ----
@@ -219,13 +224,15 @@ refused "too few examples" 1 "too few" "$E" -m $M --task csqa --data "$T/csqa.js
 calibrate="--task calibrate --data $T/short.txt"
 refused "calibrate: HARP" 1 "plain model" "$E" -m $M $calibrate --methods vanilla,harp
 refused "calibrate: no file of results" 2 "calibrate" "$E" -m $M $calibrate --out "$T/c.jsonl"
-refused "a method that does not go with the task" 1 "nothing is generated" "$E" -m $M --task lambada --data "$T/lambada.jsonl" --methods beam
+refused "a method that does not go with the task" 1 "nothing is generated" "$E" -m $M --task lambada \
+    --data "$T/lambada.jsonl" --methods beam
 refused "no draft model" 1 "draft-model" "$E" -m $M --task gsm8k --data "$T/gsm8k.jsonl" --shots 1 --methods speculative
 printf '{"text": "a b"}\n{"text": "a\n' > "$T/bad.jsonl"
 refused "broken JSON, with its line" 1 "line 2" "$E" -m $M --task lambada --data "$T/bad.jsonl"
 head -c 200000 /dev/zero | tr '\0' '[' > "$T/deep.json"
 refused "deep JSON" 1 "nested" "$E" -m $M --task arc --data "$T/deep.json"
-refused "a model without tokenizer" 1 "no tokenizer" "$E" -m tests/fixtures/llama_gqa/model.harp --task ppl --data examples/demo/heldout.txt
+refused "a model without tokenizer" 1 "no tokenizer" "$E" -m tests/fixtures/llama_gqa/model.harp --task ppl \
+    --data examples/demo/heldout.txt
 refused "results of another kind" 1 "line 1" "$E" --merge "$T/csqa.jsonl"
 printf '{"text": "a b"}\n{"text": "\033]0;a name\007"\n' > "$T/bad.jsonl"
 refused "an escape sequence in a file" 1 "line 2" "$E" -m $M --task lambada --data "$T/bad.jsonl"
@@ -238,7 +245,8 @@ H=$B/harp
 "$H" run -m $M --tokens 1,2,3 -n 20 > "$T/greedy"
 "$H" run -m $M --tokens 1,2,3 -n 20 --decoder lookup > "$T/lookup" && cmp -s "$T/greedy" "$T/lookup"
 report "run --decoder lookup" $?
-"$H" run -m $M --tokens 1,2,3 -n 20 --decoder speculative --draft-model $M > "$T/drafted" && cmp -s "$T/greedy" "$T/drafted"
+"$H" run -m $M --tokens 1,2,3 -n 20 --decoder speculative --draft-model $M > "$T/drafted" \
+    && cmp -s "$T/greedy" "$T/drafted"
 report "run --decoder speculative" $?
 "$H" run -m $M -p "One day, Anna" -n 20 --decoder beam > "$T/beam" && [ "$(wc -c < "$T/beam")" -gt 20 ]
 report "run --decoder beam" $?
@@ -249,7 +257,8 @@ refused "speculative without a draft model" 2 "draft-model" "$H" run -m $M --tok
 # ---- the page ----
 "$H" run -m $M -p "One day, Anna" -n 10 --trace "$T/t.jsonl" > /dev/null
 echo '{"text":"</script><img src=x>"}' >> "$T/t.jsonl"
-"$H" view "$T/t.jsonl" > "$T/page.html" && ! grep -q '<img' "$T/page.html" && [ "$(grep -c '</script>' "$T/page.html")" = 2 ]
+"$H" view "$T/t.jsonl" > "$T/page.html" && ! grep -q '<img' "$T/page.html" \
+    && [ "$(grep -c '</script>' "$T/page.html")" = 2 ]
 report "view: the trace is no markup" $?
 echo 'step' > "$T/no.jsonl"
 refused "view: no trace" 1 "line 1" "$H" view "$T/no.jsonl"

@@ -2,8 +2,8 @@
  *
  * test_files.c - opening models in every configuration: mapped, read, from memory, or not at all
  *
- * Built with and without HARP_NO_MMAP, HARP_NO_STDIO and HARP_NO_MALLOC, for POSIX and for Windows (run by wine); what is
- * expected follows from the macros. The path has letters outside ASCII, in UTF-8, on every system.
+ * Built with and without HARP_NO_MMAP, HARP_NO_STDIO and HARP_NO_MALLOC, for POSIX and for Windows (run by wine); what
+ * is expected follows from the macros. The path has letters outside ASCII, in UTF-8, on every system.
  *
  *     test_files MODEL.harp FOLDER
  */
@@ -119,6 +119,34 @@ static void test_file(const char *path, float expected)
     harp_close(m);
 }
 
+/* What was copied needs its file no more. The test's own allocator shows where it went. */
+static void *take_counted(void *user, size_t bytes)
+{
+    *(size_t *)user += bytes;
+    return malloc(bytes);
+}
+
+static void test_copied(const char *path, const unsigned char *image, size_t bytes, float expected)
+{
+    harp_source source = harp_source_defaults();
+    harp_model *m = NULL;
+    harp_error err;
+    size_t taken = 0;
+    harp_status status;
+    source.path = path, source.copy = 1;
+    source.allocator.alloc = take_counted, source.allocator.free = give_back, source.allocator.user = &taken;
+    write_file(path, image, bytes);
+    status = harp_open_source(&m, &source, &err);
+    CHECK(remove(path) == 0);
+    if (!MAPS && !READS) {
+        CHECK(status == HARP_ERR_ARGUMENT && m == NULL);
+        return;
+    }
+    CHECK(status == HARP_OK && harp_model_info(m).mapped == 0 && taken >= bytes);
+    CHECK(harp_verify(m, &err) == HARP_OK && first_logit(m) == expected);
+    harp_close(m);
+}
+
 static void test_refused(const char *path, const char *sentence)
 {
     harp_model *m = NULL;
@@ -213,16 +241,14 @@ static void test_pipe(const char *path)
 
 int main(int argc, char **argv)
 {
-    static unsigned char image[4u << 20];
     char path[600], folder_path[600];
     harp_source source = harp_source_defaults();
     harp_model *m = NULL;
     harp_error err;
-    FILE *file = argc > 2 ? fopen(argv[1], "rb") : NULL;
-    size_t bytes = file ? fread(image, 1, sizeof image, file) : 0;
+    size_t bytes = 0;
+    unsigned char *image = argc > 2 ? load_file(argv[1], &bytes) : NULL;
     float expected;
-    if (!file) return printf("usage: test_files MODEL.harp FOLDER\n0 passed, 1 failed\n"), 2;
-    fclose(file);
+    if (!image) return printf("usage: test_files MODEL.harp FOLDER\n0 passed, 1 failed\n"), 2;
     source.data = image, source.bytes = bytes;
     CHECK(open_with(&m, source, &err) == HARP_OK);
     expected = first_logit(m);
@@ -239,6 +265,7 @@ int main(int argc, char **argv)
     write_file(path, image, bytes);
     test_file(path, expected);
     test_overwritten(path, image, bytes);
+    test_copied(path, image, bytes, expected);
     write_file(path, image, bytes / 2);
     test_refused(path, "cut off");
     write_file(path, image, 10);
@@ -249,5 +276,6 @@ int main(int argc, char **argv)
     snprintf(path, sizeof path, "%.400s/there is none.harp", argv[2]);
     test_refused(path, "cannot open");
     test_refused(folder_path, ""); /* a folder: what is said differs between systems, that it is refused does not */
+    free(image);
     return conclude();
 }

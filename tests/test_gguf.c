@@ -15,12 +15,6 @@
 
 static const char *path;
 
-static void check(int good, const char *what, const char *detail)
-{
-    if (!good) printf("FAILED  %s: %s\n", what, detail);
-    good ? passed++ : failed++;
-}
-
 /* ---- blocks ---- */
 
 static void test_blocks(const char *vectors)
@@ -29,7 +23,7 @@ static void test_blocks(const char *vectors)
     size_t n, n_types = 0;
     cv_error err = {""};
     if (cv_read_file(vectors, 1 << 24, &data, &n, &err) < 0) {
-        check(0, "the vectors are there", err.text);
+        check(0, "the vectors are there: %s", err.text);
         return;
     }
     const unsigned char *p = (unsigned char *)data, *end = p + n;
@@ -43,9 +37,9 @@ static void test_blocks(const char *vectors)
             float expected = cv_f32(p);
             wrong += !(out[i] == expected); /* -0 equals 0 */
         }
-        check(wrong == 0, "the same floats as ggml's", type->name);
+        check(wrong == 0, "the same floats as ggml's: %s", type->name);
     }
-    check(p == end && n_types == 14, "all types have vectors", "");
+    check(p == end && n_types == 14, "all types have vectors");
     free(data);
 }
 
@@ -159,20 +153,20 @@ static void test_sample(void)
     make_sample();
     save(at);
     if (cv_gguf_open(&g, path, &err) < 0) {
-        check(0, "a sound file opens", err.text);
+        check(0, "a sound file opens: %s", err.text);
         return;
     }
-    check(cv_gguf_is(cv_gguf_find(&g, "a.text"), "hello") && !cv_gguf_find(&g, "a.tex"), "a text", "");
-    check(cv_gguf_integer(cv_gguf_find(&g, "d.small"), &n) && n == -2, "a negative integer", "");
-    check(cv_gguf_real(cv_gguf_find(&g, "c.real"), &x) && x == 1.5, "a real", "");
+    check(cv_gguf_is(cv_gguf_find(&g, "a.text"), "hello") && !cv_gguf_find(&g, "a.tex"), "a text");
+    check(cv_gguf_integer(cv_gguf_find(&g, "d.small"), &n) && n == -2, "a negative integer");
+    check(cv_gguf_real(cv_gguf_find(&g, "c.real"), &x) && x == 1.5, "a real");
     check(cv_gguf_integer_at(cv_gguf_find(&g, "e.many"), 1, &n) && n == -1
-              && !cv_gguf_integer_at(cv_gguf_find(&g, "e.many"), 2, &n), "an array", "");
+              && !cv_gguf_integer_at(cv_gguf_find(&g, "e.many"), 2, &n), "an array");
     check(cv_gguf_next_string(cv_gguf_find(&g, "b.texts"), &place, &bytes) && bytes == 1
               && cv_gguf_next_string(cv_gguf_find(&g, "b.texts"), &place, &bytes) && bytes == 0
               && cv_gguf_next_string(cv_gguf_find(&g, "b.texts"), &place, &bytes) && bytes == 2
-              && !cv_gguf_next_string(cv_gguf_find(&g, "b.texts"), &place, &bytes), "an array of texts", "");
+              && !cv_gguf_next_string(cv_gguf_find(&g, "b.texts"), &place, &bytes), "an array of texts");
     check(cv_gguf_tensor_of(&g, "v.weight") && cv_gguf_tensor_of(&g, "v.weight")->bytes == 288
-              && !cv_gguf_tensor_of(&g, "w"), "tensors", "");
+              && !cv_gguf_tensor_of(&g, "w"), "tensors");
     cv_gguf_close(&g);
 }
 
@@ -181,7 +175,7 @@ static void refused(const char *word)
     char sentence[200];
     save(at);
     int result = opens(sentence);
-    check(result < 0 && strstr(sentence, word), word, sentence);
+    check(result < 0 && strstr(sentence, word), "%s: %s", word, sentence);
 }
 
 /* One tensor, with 64 bytes of data behind it. */
@@ -243,7 +237,7 @@ static void test_damage(void)
         save(i);
         silent += opens(sentence) == 0 || !sentence[0];
     }
-    check(silent == 0, "cut off: refused", "");
+    check(silent == 0, "cut off: refused");
     save(n);
     for (size_t i = 0; i < n - 600; i++)
         for (int bit = 0; bit < 8; bit += 1 + (int)(i % 3)) {
@@ -253,7 +247,7 @@ static void test_damage(void)
             silent += result < 0 && !sentence[0];
             poke(i, file[i]);
         }
-    check(silent == 0 && whole > 0, "changed: refused in words, or used", "");
+    check(silent == 0 && whole > 0, "changed: refused in words, or used");
 }
 
 int main(int argc, char **argv)

@@ -1,5 +1,6 @@
 #!/bin/sh
-# The microcontroller image, run in qemu: its text must be the desk's, its size within the budget. sh tests/test_mcu.sh BUILD_FOLDER
+# The microcontroller image, run in qemu: its text must be the desk's, its size within the budget.
+#     sh tests/test_mcu.sh BUILD_FOLDER
 B=$1
 passed=0
 failed=0
@@ -14,7 +15,8 @@ done
 
 # image MODEL CONTEXT SESSION_BYTES PROMPT: builds and runs; $out has the budget and the text
 image() {
-    out=$(make --no-print-directory -s -C examples/mcu run MODEL="$1" CONTEXT=$2 SESSION_BYTES=$3 PROMPT="$4" 2>&1 | tr -d '\r')
+    out=$(make --no-print-directory -s -C examples/mcu run MODEL="$1" CONTEXT=$2 SESSION_BYTES=$3 PROMPT="$4" 2>&1 \
+        | tr -d '\r')
     code=$(printf '%s\n' "$out" | sed -n 's/^flash: code and constants \([0-9]*\).*/\1/p')
     ram=$(printf '%s\n' "$out" | sed -n 's/^RAM: *\([0-9]*\).*/\1/p')
     check "code of ${code:-?} bytes, below 65536" [ "${code:-99999}" -lt 65536 ]

@@ -1,18 +1,25 @@
 /* SPDX-License-Identifier: MIT OR Unlicense
  *
- * test_numbers.c - the arithmetic against exact references
+ * test_numbers.c - the arithmetic against exact references, and what a session decides by it
  *
- * Functions of one float are compared with long double over every float of interest, or a dense part of them; integer
- * ones with exact arithmetic. Bounds are those that the comments in harp_impl.c state. What is printed as "note" is what
- * was found. With the argument "all", every float is tried instead of one in 251; with "kernels", kernels alone are,
- * which takes an emulator seconds. */
+ *     test_numbers MODEL.harp [all]      all: every float is tried instead of one in 251
+ *     test_numbers kernels               kernels alone, which takes an emulator seconds
+ *
+ * An insider: it includes the library, for hardly a function that is tested here can be called from outside. Functions
+ * of one float are compared with long double over every float of interest, or a dense part of them; integer ones with
+ * exact arithmetic. Bounds are those that the comments in harp_impl.c state. What is printed as "note" is what was
+ * found. */
 #include "../harp_impl.c"
+#include "harp_file.h"
 #include "test.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
 static uint32_t stride = 251;
+
+static const int32_t prompt[] = {29, 49, 196, 76, 122, 106, 68, 3, 250, 17, 99, 42, 7, 180, 61, 230, 11, 5, 77, 140};
+enum { PROMPT = sizeof prompt / sizeof *prompt };
 
 /* |x - exact| in units of the last place of a float as large as exact. */
 static double ulps(float x, long double exact)
@@ -74,7 +81,8 @@ static void test_sine_cosine(void)
             float s, c;
             double a, b;
             hp_sine_cosine(x, &s, &c);
-            a = (double)fabsl((long double)s - sinl((long double)x)), b = (double)fabsl((long double)c - cosl((long double)x));
+            a = (double)fabsl((long double)s - sinl((long double)x)),
+            b = (double)fabsl((long double)c - cosl((long double)x));
             if (!(a <= worst)) worst = a;
             if (!(b <= worst)) worst = b;
         }
@@ -96,7 +104,8 @@ static int is_nearest_half(float x, uint32_t h)
     long double size = x < 0 ? -(long double)x : (long double)x, own, next, before;
     h &= 0x7FFF;
     if (h == 0x7C00) return size >= 65520.0L;
-    own = value_of_half(h), next = h == 0x7BFF ? 65536.0L : value_of_half(h + 1), before = h ? value_of_half(h - 1) : -1.0L;
+    own = value_of_half(h), before = h ? value_of_half(h - 1) : -1.0L;
+    next = h == 0x7BFF ? 65536.0L : value_of_half(h + 1);
     if (size > own) return size - own < next - size || (size - own == next - size && h % 2 == 0);
     return own - size < size - before || (own - size == size - before && h % 2 == 0);
 }
@@ -119,7 +128,24 @@ static void test_half(void)
         if (negative != (positive | 0x8000) || !is_nearest_half(x, positive)) bad++;
     }
     CHECK(bad == 0);
-    CHECK((hp_float_to_half(hp_float(0x7F800001u)) & 0x7FFF) > 0x7C00 && hp_float_to_half(hp_float(0xFF800000u)) == 0xFC00);
+    CHECK(hp_float_to_half(65519.0f) == 0x7BFF && hp_float_to_half(65520.0f) == 0x7C00);
+    CHECK(hp_float_to_half(hp_float(0x33000000u)) == 0 && hp_float_to_half(hp_float(0x33000001u)) == 1);
+    CHECK((hp_float_to_half(hp_float(0x7F800001u)) & 0x7FFF) > 0x7C00
+          && hp_float_to_half(hp_float(0xFF800000u)) == 0xFC00);
+}
+
+static void test_philox(void)
+{
+    /* the known-answer vectors of Salmon et al., Random123, philox4x32 with ten rounds */
+    hp_random a = hp_philox(0, 0, 0, 0, 0), b = hp_philox(~(uint64_t)0, ~0u, ~0u, ~0u, ~0u);
+    hp_random c =
+        hp_philox((uint64_t)0x299F31D0u << 32 | 0xA4093822u, 0x243F6A88u, 0x85A308D3u, 0x13198A2Eu, 0x03707344u);
+    static const uint32_t ka[4] = {0x6627E8D5u, 0xE169C58Du, 0xBC57AC4Cu, 0x9B00DBD8u};
+    static const uint32_t kb[4] = {0x408F276Du, 0x41C83B0Eu, 0xA20BC7C6u, 0x6D5451FDu};
+    static const uint32_t kc[4] = {0xD16CFE09u, 0x94FDCCEBu, 0x5001E420u, 0x24126EA1u};
+    CHECK(memcmp(a.word, ka, sizeof ka) == 0);
+    CHECK(memcmp(b.word, kb, sizeof kb) == 0);
+    CHECK(memcmp(c.word, kc, sizeof kc) == 0);
 }
 
 /* ---- kernels ---- */
@@ -217,6 +243,18 @@ static void test_no_numbers_in_cache(void)
     CHECK(hp_half_to_float(hp_u16(scale)) == 65504.0f && p[7] == 127 && p[6] == 0);
 }
 
+/* The cache of int8: what is too large for a scale is held to 127 times the largest, and zeros are zeros. */
+static void test_int8_cache(void)
+{
+    const float huge[4] = {1e30f, -1e30f, 65504.0f, 0.0f}, zeros[4] = {0, 0, -0.0f, 0};
+    uint8_t out[4], scale[2];
+    hp_store_int8(out, 1, huge, 4, scale);
+    CHECK(hp_half_to_float(hp_u16(scale)) == 65504.0f && out[0] == 127 && out[1] == (uint8_t)-127 && out[2] == 1
+          && !out[3]);
+    hp_store_int8(out, 1, zeros, 4, scale);
+    CHECK(hp_u16(scale) == 0 && !out[0] && !out[1] && !out[2] && !out[3]);
+}
+
 /* All sets round alike, what is no number included: such a model is refused later, wherever it runs. */
 static void test_quantize_sets(void)
 {
@@ -231,7 +269,8 @@ static void test_quantize_sets(void)
         for (set = 0; hp_kernels_at(set); set++) {
             hp_kernels_at(set)->quantize(q, &scale, &sum, x, 1, 1);
             for (i = 0, total = 0; i < HP_GROUP; i++) total += q[i];
-            bad += memcmp(q, plain, sizeof q) != 0 || hp_bits(scale) != hp_bits(plain_scale) || (sum != 0 && sum != -128 * total);
+            bad += memcmp(q, plain, sizeof q) != 0 || hp_bits(scale) != hp_bits(plain_scale)
+                   || (sum != 0 && sum != -128 * total);
         }
     }
     CHECK(bad == 0);
@@ -259,7 +298,7 @@ static float plain_product(const hp_matrix *m, const int8_t *q, const float *sca
 }
 
 /* 1 to 19 rows: every number of rows at once, blocks of inputs that are full and not; 9 tiles: one after another,
- * or at four places and one alone. */
+ * or at four places and one alone, and what is asked for ahead lies anywhere. */
 static void test_products(void)
 {
     static uint8_t tiles[TILES * (128 + GROUPS * 512)];
@@ -268,10 +307,11 @@ static void test_products(void)
     static int32_t starts[ROWS * GROUPS];
     hp_matrix m = {tiles, OUTPUTS, INPUTS, GROUPS, TILES, 0, 128, 128 + GROUPS * 512};
     int32_t i, r, o, bad = 0, round, set, tried = 0;
-    for (round = 0; round < 2 * ROWS; round++) {
+    for (round = 0; round < HP_WAYS * ROWS; round++) {
         size_t rows = (size_t)(round % ROWS) + 1;
-        int places = round < ROWS ? 1 : HP_PLACES;
-        for (i = 0; i < (int32_t)sizeof tiles; i++) tiles[i] = round == 0 ? 0x80 : (uint8_t)(any_float(128.0f) + 128.0f);
+        const hp_way *way = &hp_ways[round / ROWS];
+        for (i = 0; i < (int32_t)sizeof tiles; i++)
+            tiles[i] = round == 0 ? 0x80 : (uint8_t)(any_float(128.0f) + 128.0f);
         for (o = 0; o < TILES; o++)
             for (i = 0; i < 64; i++) /* scales: halves of any size, finite */
                 tiles[(size_t)o * m.tile_bytes + 2 * (size_t)i + 1] &= 0x7B;
@@ -284,7 +324,7 @@ static void test_products(void)
                 k->quantize(q + 32 * at, scales + at, starts + at, x + r * STRIDE, GROUPS,
                             hp_rows_in_block((size_t)r, rows));
             }
-            k->matmul(&m, 0, TILES, &in, places, out, OUT_STRIDE);
+            k->matmul(&m, 0, TILES, &in, way, out, OUT_STRIDE);
             for (r = 0; r < (int32_t)rows; r++)
                 for (o = 0; o < OUTPUTS; o++) {
                     size_t at = hp_first_group((size_t)r, GROUPS);
@@ -293,8 +333,8 @@ static void test_products(void)
                 }
         }
     }
-    printf("note   int8 products: %d instruction sets, the same bits as the definition\n", (int)(tried / (2 * ROWS)));
-    CHECK(bad == 0 && tried >= 2 * ROWS);
+    printf("note   int8 products: %d instruction sets, the same bits as the definition\n", (int)(tried / (HP_WAYS * ROWS)));
+    CHECK(bad == 0 && tried >= HP_WAYS * ROWS);
 }
 
 /* ---- Norms, rotation, attention: each by its definition, in loops that any reader can follow ---- */
@@ -309,10 +349,8 @@ static void make_numbers(int32_t n)
     int32_t i;
     memset(numbers, 0, sizeof numbers);
     for (i = 0; i < LONGEST; i++) {
-        uint32_t bits = hp_bits(1.0f + any_float(0.5f));
+        hf_store_float(weights + 4 * i, 1.0f + any_float(0.5f));
         if (i < n) numbers[i] = any_float(3.0f);
-        weights[4 * i] = (uint8_t)bits, weights[4 * i + 1] = (uint8_t)(bits >> 8);
-        weights[4 * i + 2] = (uint8_t)(bits >> 16), weights[4 * i + 3] = (uint8_t)(bits >> 24);
     }
     for (i = 0; i < 4 * LONGEST; i++) others[i] = any_float(2.0f);
 }
@@ -434,7 +472,8 @@ static void test_weighted_sums(void)
 /* exp(x - max) of scores that are equal, far apart, huge or -infinite: each within 2 ulp of exact, none a NaN. */
 static void test_softmax(void)
 {
-    static const float kinds[][4] = {{1, 1, 1, 1}, {0, -1e30f, 5, 88}, {3e38f, 3e38f, -3e38f, 0}, {-700, -701, -702, -703}};
+    static const float kinds[][4] = {
+        {1, 1, 1, 1}, {0, -1e30f, 5, 88}, {3e38f, 3e38f, -3e38f, 0}, {-700, -701, -702, -703}};
     float x[64], inf = hp_float(0x7F800000u);
     int set, kind;
     int32_t first, last, i, bad = 0;
@@ -444,7 +483,8 @@ static void test_softmax(void)
                 for (last = first; last < 44; last += 5) {
                     float total, top = -inf, in[64];
                     double exact = 0.0;
-                    for (i = 0; i < 64; i++) in[i] = x[i] = kind == 4 ? (i % 3 ? (float)i / 8.0f : -inf) : kinds[kind][i % 4];
+                    for (i = 0; i < 64; i++)
+                        in[i] = x[i] = kind == 4 ? (i % 3 ? (float)i / 8.0f : -inf) : kinds[kind][i % 4];
                     if (kind == 4) in[first] = x[first] = 1.0f;
                     for (i = first; i <= last; i++) top = in[i] > top ? in[i] : top;
                     total = hp_kernels_at(set)->softmax_weights(x, first, last, 1.0f);
@@ -509,7 +549,6 @@ static void test_entropy(void)
     free(x);
 }
 
-/* The sizes of everything that is asked for, at their edges. */
 /* The best tokens, in order, of vocabularies of any size, with logits that differ, that are equal, and that are banned:
  * the same as by looking for each in turn. */
 static void test_rank(void)
@@ -540,6 +579,23 @@ static void test_rank(void)
     CHECK(bad == 0 && tried > 100);
 }
 
+/* The bytes that a tensor's type and a shape have, at the borders. */
+static void test_tensor_sizes(void)
+{
+    CHECK(hp_tensor_bytes(HF_VECTOR, 1, 5) == 20 && hp_tensor_bytes(HF_VECTOR, 2, 5) == 0);
+    CHECK(hp_tensor_bytes(HF_FLOAT, 16, 32) == 16 * 32 * 4);
+    CHECK(hp_tensor_bytes(HF_FLOAT, 17, 33) == 32 * 64 * 4);
+    CHECK(hp_tensor_bytes(HF_INT8, 16, 32) == 64 + 512 && hp_tensor_bytes(HF_INT8, 16, 64) == 64 + 1024);
+    CHECK(hp_tensor_bytes(HF_INT8, 17, 65) == 2 * (128 + 3 * 512));
+    CHECK(hp_tensor_bytes(HF_INT8, 1 << 28, 1 << 28) ==
+          ((uint64_t)1 << 24) * (((uint64_t)1 << 28) + ((uint64_t)1 << 32)));
+    CHECK(hp_tensor_bytes(HF_INT8, (1 << 28) + 1, 1) == 0
+          && hp_tensor_bytes(HF_INT8, 1, (1 << 28) + 1) == 0);
+    CHECK(hp_tensor_bytes(HF_INT8, 0, 1) == 0 && hp_tensor_bytes(HF_INT8, 1, 0) == 0);
+    CHECK(hp_tensor_bytes(0, 1, 1) == 0 && hp_tensor_bytes(4, 1, 1) == 0);
+}
+
+/* The sizes of everything that is asked for, at their edges. */
 static void test_checked_sizes(void)
 {
     size_t r = 7;
@@ -553,7 +609,8 @@ static void test_checked_sizes(void)
     CHECK(hp_carve(&a, 101, 1) == NULL && a.overflow);
     CHECK(hp_tensor_bytes(2, 0, 5) == 0 && hp_tensor_bytes(2, 5, 0) == 0 && hp_tensor_bytes(9, 1, 1) == 0);
     CHECK(hp_tensor_bytes(2, ((uint64_t)1 << 28) + 1, 1) == 0 && hp_tensor_bytes(2, 1, UINT64_MAX) == 0);
-    CHECK(hp_tensor_bytes(3, (uint64_t)1 << 28, (uint64_t)1 << 28) == (uint64_t)1 << 58 && hp_tensor_bytes(1, 2, 4) == 0);
+    CHECK(hp_tensor_bytes(3, (uint64_t)1 << 28, (uint64_t)1 << 28) == (uint64_t)1 << 58
+          && hp_tensor_bytes(1, 2, 4) == 0);
     CHECK(hp_round_up_8(0) == 0 && hp_round_up_8(1) == 8 && hp_round_up_8(8) == 8);
     CHECK(hp_round_up(1, 16) == 16 && hp_round_up(16, 16) == 16 && hp_round_up(17, 32) == 32);
 }
@@ -609,17 +666,405 @@ static void test_utf8(void)
     CHECK(bad == 0);
 }
 
+/* ---- Other activations, LayerNorm, biases, caps: against double, and alike in every set ---- */
+
+static double gelu_tanh(double x)
+{
+    return 0.5 * x * (1.0 + tanh(0.79788456080286536 * (x + 0.044715 * x * x * x)));
+}
+
+static double gelu_erf(double x)
+{
+    return 0.5 * x * erfc(-x * 0.70710678118654752);
+}
+
+/* The functions in float are within 2 units in the last place of |x| + 1, tanh within 3e-7 of itself. */
+static void test_activations(const hp_kernels *k)
+{
+    double worst_tanh = 0, worst_erf = 0, worst_cap = 0, x;
+    float in[16] = {0}, out[16];
+    for (x = -12.0; x < 12.0; x += 0.00317) {
+        double at = (double)(float)x;
+        in[3] = (float)x;
+        k->activate(out, in, NULL, 16, HP_GELU_TANH);
+        if (!(fabs((double)out[3] - gelu_tanh(at)) / (1 + fabs(at)) <= worst_tanh))
+            worst_tanh = fabs((double)out[3] - gelu_tanh(at)) / (1 + fabs(at));
+        k->activate(out, in, NULL, 16, HP_GELU_ERF);
+        if (!(fabs((double)out[3] - gelu_erf(at)) / (1 + fabs(at)) <= worst_erf))
+            worst_erf = fabs((double)out[3] - gelu_erf(at)) / (1 + fabs(at));
+        out[3] = in[3];
+        k->soft_cap(out, 4, 1.0f, 1.0f);
+        if (!(fabs((double)out[3] / tanh(at) - 1) <= worst_cap)) worst_cap = fabs((double)out[3] / tanh(at) - 1);
+    }
+    CHECK(worst_tanh < 1.5e-7 && worst_erf < 1.5e-7 && worst_cap < 3e-7);
+    for (x = 1e-30; x < 1.0; x *= 1.37) {
+        out[3] = (float)x;
+        k->soft_cap(out, 16, 1.0f, 1.0f);
+        CHECK(fabs((double)out[3] / tanh((double)(float)x) - 1) < 3e-7);
+    }
+    out[3] = 1e20f, out[4] = -1e20f, out[5] = 100.0f;
+    k->soft_cap(out, 16, 0.5f, 30.0f);
+    CHECK(fabs((double)out[3] - 30) < 1e-5 && fabs((double)out[4] + 30) < 1e-5);
+    CHECK(fabs((double)out[5] - 30 * tanh(50.0 / 30)) < 1e-5);
+    for (x = -1e30; x < -20; x /= 7) {
+        in[3] = (float)x;
+        k->activate(out, in, NULL, 16, HP_GELU_ERF);
+        CHECK(fabs((double)out[3]) < 1e-30);
+        k->activate(out, in, NULL, 16, HP_GELU_TANH);
+        CHECK(fabs((double)out[3]) < 1e-7);
+    }
+}
+
+enum { SAMPLE = 96 };
+
+typedef struct sample { /* of every kernel, for one length */
+    float layer[SAMPLE], head[SAMPLE], biased[SAMPLE], capped[SAMPLE], act[3][SAMPLE], gated[3][SAMPLE];
+} sample;
+
+static unsigned char weight[4 * SAMPLE], bias[4 * SAMPLE];
+static float input[SAMPLE], gate[SAMPLE];
+
+static void make_input(int32_t n)
+{
+    static uint32_t any = 1;
+    int32_t i;
+    memset(input, 0, sizeof input);
+    for (i = 0; i < SAMPLE; i++) {
+        any = any * 1664525u + 1013904223u;
+        if (i < n) input[i] = (float)(any >> 8) / 4194304.0f - 2.0f;
+        gate[i] = (float)(any & 0xFFFFu) / 8192.0f - 4.0f;
+        hf_store_float(weight + 4 * i, 1.0f + (float)(any >> 20) / 4096.0f);
+        hf_store_float(bias + 4 * i, (float)(any >> 22) / 512.0f - 1.0f);
+    }
+}
+
+static void run_kernels(const hp_kernels *k, sample *s, int32_t n)
+{
+    int32_t i;
+    memset(s, 0, sizeof *s);
+    k->layernorm(s->layer, input, weight, n % 2 ? bias : NULL, n, 1e-5f);
+    memcpy(s->head, input, sizeof input);
+    k->rmsnorm(s->head, s->head, weight, n, 1e-6f);
+    memcpy(s->biased, gate, sizeof gate);
+    k->add_bias(s->biased, bias, n);
+    memcpy(s->capped, gate, sizeof gate);
+    k->soft_cap(s->capped, n, 3.0f, 5.0f);
+    for (i = 0; i < 3; i++) {
+        k->activate(s->act[i], gate, NULL, n, (hp_activation)i);
+        k->activate(s->gated[i], gate, input, n, (hp_activation)i);
+    }
+}
+
+/* LayerNorm in double. */
+static double layernorm_error(const sample *s, int32_t n)
+{
+    double mean = 0, variance = 0, worst = 0;
+    int32_t i;
+    for (i = 0; i < n; i++) mean += (double)input[i] / n;
+    for (i = 0; i < n; i++) variance += ((double)input[i] - mean) * ((double)input[i] - mean) / n;
+    for (i = 0; i < n; i++) {
+        double y = ((double)input[i] - mean) / sqrt(variance + 1e-5) * (double)hp_f32(weight + 4 * i);
+        if (n % 2) y += (double)hp_f32(bias + 4 * i);
+        if (!(fabs(y - (double)s->layer[i]) <= worst)) worst = fabs(y - (double)s->layer[i]);
+    }
+    return worst;
+}
+
+static void test_sets_alike(void)
+{
+    sample plain, other;
+    const hp_kernels *k;
+    int32_t n;
+    int i;
+    for (i = 0; (k = hp_kernels_at(i)) != NULL; i++) test_activations(k);
+    for (n = 1; n <= 70; n++) {
+        make_input(n);
+        run_kernels(hp_find_kernels("c"), &plain, n);
+        CHECK(n == 1 || layernorm_error(&plain, n) < 4e-6);
+        for (i = n; i < hp_round_up(n, HP_LANES); i++) CHECK(plain.layer[i] == 0.0f);
+        for (i = n; i < SAMPLE; i++) CHECK(plain.head[i] == 0.0f && plain.biased[i] == gate[i]);
+        for (i = 0; (k = hp_kernels_at(i)) != NULL; i++) {
+            run_kernels(k, &other, n);
+            CHECK(memcmp(&plain, &other, sizeof plain) == 0);
+        }
+    }
+}
+
+/* As hp_rope, with products that are not rounded, in the pairs from..to-1. */
+static int fused_from, fused_to;
+
+static void fused_rope(float *head, const float *turn, int32_t dims)
+{
+    float plain[256];
+    int32_t half = dims / 2, i;
+    memcpy(plain, head, (size_t)dims * sizeof *head);
+    hp_rope_c(head, turn, dims);
+    for (i = fused_from; i < fused_to && i < half; i++) {
+        float bs = plain[i + half] * turn[i + half];
+        head[i] = (float)((double)plain[i] * (double)turn[i] - (double)bs);
+    }
+}
+
+/* Every set of this build keeps products and sums apart; one that does not is recognised, be it in a vector or behind
+ * the last one. tests/fused_sets.sh builds one. */
+static void test_sets_are_sound(void)
+{
+    hp_kernels fused = hp_kernels_c;
+    const hp_kernels *k;
+    int i;
+    for (i = 0; (k = hp_kernels_at(i)) != NULL; i++) CHECK(hp_set_is_sound(k));
+    fused.rope = fused_rope;
+    CHECK(hp_set_is_sound(&fused));
+    fused_from = 3, fused_to = 4;
+    CHECK(!hp_set_is_sound(&fused));
+    fused_from = HP_LANES, fused_to = 64;
+    CHECK(!hp_set_is_sound(&fused));
+}
+
+/* ---- What a session decides by numbers ---- */
+
+static void test_sampling(const harp_model *m)
+{
+    harp_params p = harp_defaults();
+    harp_session *s = open_session(m, &p);
+    int32_t i, counts[3] = {0, 0, 0};
+    harp_bias bias[2];
+    float *x = s->logits;
+    for (i = 0; i < m->vocab; i++) x[i] = -20.0f;
+    x[5] = 2.0f, x[9] = 1.0f, x[100] = 0.0f; /* probabilities 0.665, 0.245, 0.090 */
+    s->params.temperature = 1.0f, s->params.min_p = 0.0f, s->params.top_p = 1.0f;
+    for (i = 0; i < 8000; i++) {
+        int32_t token;
+        s->n_tokens = 0, s->params.seed = (uint64_t)i;
+        token = hp_choose(s, x);
+        if (token == 5) counts[0]++;
+        else if (token == 9) counts[1]++;
+        else if (token == 100) counts[2]++;
+    }
+    CHECK(abs(counts[0] - 5322) < 160 && abs(counts[1] - 1958) < 150 && abs(counts[2] - 720) < 100);
+    s->params.top_p = 0.9f; /* 0.665 + 0.245 reach it */
+    for (i = 0; i < 500; i++) {
+        s->params.seed = (uint64_t)i;
+        CHECK(hp_choose(s, x) != 100);
+    }
+    s->params.top_p = 1.0f, s->params.min_p = 0.3f;
+    for (i = 0; i < 500; i++) {
+        s->params.seed = (uint64_t)i;
+        CHECK(hp_choose(s, x) != 100);
+    }
+    s->params.min_p = 0.0f, s->params.top_k = 1;
+    CHECK(hp_choose(s, x) == 5);
+    s->params.top_k = 0, s->params.temperature = 0.0f;
+    bias[0].token = 5, bias[0].add = -hp_float(0x7F800000u), bias[1].token = 100, bias[1].add = 1.5f;
+    s->params.bias = bias, s->params.n_bias = 2;
+    CHECK(hp_choose(s, x) == 100);
+    s->params.n_bias = 0, s->params.repeat_penalty = 3.0f, s->tokens[0] = 5, s->tokens[1] = 5, s->n_tokens = 2;
+    CHECK(hp_choose(s, x) == 9); /* 2 / 3 < 1, once for both */
+    s->params.repeat_penalty = 1.5f;
+    CHECK(hp_choose(s, x) == 5); /* 2 / 1.5 > 1: the penalty counts once */
+    for (i = 0; i < m->vocab; i++) x[i] = i == 5 || i == 9 ? 1.0f : -hp_float(0x7F800000u);
+    s->n_tokens = 0, s->params.repeat_penalty = 1.0f, s->params.temperature = 1.0f;
+    for (s->params.top_k = 0; s->params.top_k <= 40; s->params.top_k += 40) {
+        s->params.min_p = -1.0f, s->params.top_p = 2.0f; /* nothing but its being banned keeps a token out */
+        CHECK((hp_choose(s, x) == 5 || hp_choose(s, x) == 9) && s->n_cut == 2);
+    }
+    harp_session_close(s);
+}
+
+/* Leviathan's rule where the candidates are cut: the draw in place of a refused guess knows of no other tokens. */
+static void test_keep_or_replace(const harp_model *m)
+{
+    harp_params p = harp_defaults();
+    harp_session *s;
+    int32_t i, count[3] = {0, 0, 0}, others = 0;
+    p.drafts = 1, p.draft_rule = HARP_DRAFT_LEVIATHAN, p.top_k = 0, p.top_p = 2.5f / (float)m->vocab, p.min_p = 0.0f;
+    s = open_session(m, &p);
+    for (i = 0; i < m->vocab; i++) s->logits[i] = 1.0f; /* all alike: the first three are kept */
+    for (i = 0; i < 9000; i++) {
+        int32_t token;
+        s->n_tokens = 1, s->params.seed = (uint64_t)i;
+        token = hp_keep_or_replace(s, s->logits, 1, NULL);
+        if (token < 3) count[token]++;
+        else others++;
+    }
+    CHECK(others == 0 && abs(count[0] - 3000) < 200 && abs(count[1] - 3000) < 200 && abs(count[2] - 3000) < 200);
+    s->n_tokens = 0;
+    harp_session_close(s);
+}
+
+/* The longest end that stood before, at its latest place; the copy runs on into itself. */
+static void test_look_up(const harp_model *m)
+{
+    static const struct {
+        int32_t text[10], n, guess[3]; /* guess[0] < 0: none */
+    } cases[] = {{{1, 2, 3, 4, 5}, 5, {-1}},
+                 {{7}, 1, {-1}},
+                 {{1, 2, 3, 4, 1, 2}, 6, {3, 4, 1}},
+                 {{2, 9, 1, 2, 8, 2}, 6, {8, 2, 8}},          /* the latest 2 */
+                 {{1, 2, 9, 5, 2, 8, 6, 1, 2}, 9, {9, 5, 2}}, /* the longer end, though further back */
+                 {{3, 5, 5}, 3, {5, 5, 5}},
+                 {{4, 4, 4, 4}, 4, {4, 4, 4}}};
+    harp_params p = harp_defaults();
+    harp_session *s;
+    size_t c;
+    int32_t i;
+    p.drafts = 3;
+    s = open_session(m, &p);
+    for (c = 0; c < sizeof cases / sizeof *cases; c++) {
+        memcpy(s->tokens, cases[c].text, sizeof cases[c].text);
+        for (i = cases[c].n; i < 16; i++) s->tokens[i] = 99;
+        s->n_tokens = cases[c].n;
+        CHECK(hp_look_up(s, 3) == (cases[c].guess[0] < 0 ? 0 : 3));
+        CHECK(cases[c].guess[0] < 0 || memcmp(s->tokens + cases[c].n, cases[c].guess, sizeof cases[c].guess) == 0);
+    }
+    s->n_tokens = 0;
+    harp_session_close(s);
+}
+
+/* Costs are learned from what they are costs of, and the cheaper schedule follows from them. */
+static void test_auto(const harp_model *m)
+{
+    harp_params p = harp_defaults();
+    harp_session *s;
+    int i;
+    p.context = 64;
+    s = open_session(m, &p);
+    for (i = 0; i < 4; i++) hp_learn_costs(s, 0, 1.0, 0.0, i % 3 == 0);
+    CHECK(s->costs.rate == 0.5f); /* a plain mean at first */
+    s->costs.plain = s->costs.second = 1.0, s->costs.fused = 1.1;
+    s->costs.rate = 0.2f;
+    CHECK(hp_is_fused_cheaper(s, 1, 0) && hp_is_fused_cheaper(s, 1, 16));
+    s->costs.rate = 0.05f;
+    CHECK(!hp_is_fused_cheaper(s, 1, 0));
+    for (i = 0; i < HP_PROBE_EVERY; i++) hp_learn_costs(s, 0, 1.0, 0.0, 0);
+    CHECK(hp_is_fused_cheaper(s, 1, 0)); /* long not measured: tried, but only where nothing is to be made up for */
+    CHECK(!hp_is_fused_cheaper(s, 1, 1));
+    hp_learn_costs(s, 1, 0.0, 0.0, 1); /* a fused pass that made up for something */
+    CHECK(s->costs.fused == 1.1 && s->costs.no_fused == HP_PROBE_EVERY);
+    hp_learn_costs(s, 1, 1.02, 0.0, 1);
+    CHECK(s->costs.fused < 1.1 && s->costs.fused > 1.02 && s->costs.no_fused == 0);
+    for (i = 0; i < 2 * HP_PROBE_EVERY; i++) hp_learn_costs(s, 1, 1.02, 0.0, 1);
+    CHECK(fabs(s->costs.fused - 1.02) < 1e-6 && s->costs.rate > 0.95f);
+    CHECK(!hp_is_fused_cheaper(s, 1, 0)); /* now lazy is tried, for one step */
+    hp_learn_costs(s, 0, 1.0, 1.0, 1);
+    CHECK(hp_is_fused_cheaper(s, 1, 0));
+    hp_learn_costs(s, 1, 100.0, 0.0, 1); /* the processor was away: not believed at once */
+    CHECK(s->costs.fused < 1.2 && hp_is_fused_cheaper(s, 1, 0));
+    harp_session_close(s);
+}
+
+/* What a fused step learns where the reframed stream lies behind: nothing. */
+static void test_auto_in_steps(const harp_model *m)
+{
+    harp_params p = harp_defaults();
+    harp_session *s;
+    harp_step step;
+    p.context = 64, p.theta = 1e29f, p.schedule = HARP_SCHEDULE_LAZY;
+    s = open_session(m, &p);
+    CHECK(harp_feed(s, prompt, PROMPT, NULL) == HARP_OK);
+    CHECK(harp_next(s, &step, NULL) == HARP_OK && harp_next(s, &step, NULL) == HARP_OK);
+    CHECK(s->costs.plain > 0.0 && s->costs.fused == 0.0);
+    p.schedule = HARP_SCHEDULE_FUSED;
+    CHECK(harp_tune(s, &p, NULL) == HARP_OK);
+    CHECK(harp_next(s, &step, NULL) == HARP_OK && s->costs.fused == 0.0);
+    CHECK(harp_next(s, &step, NULL) == HARP_OK && s->costs.fused > 0.0);
+    harp_session_close(s);
+}
+
+static int32_t items_done;
+
+static void count_items(harp_session *s, int part, int32_t first, int32_t last)
+{
+    (void)s, (void)part;
+    items_done += last - first;
+}
+
+/* Costs of many items that do not fit 64 bits: still a slice does one at least and no more than its budget allows. */
+static void test_huge_costs(const harp_model *m)
+{
+    static const struct {
+        int32_t count;
+        int64_t cost, budget;
+        int32_t done;
+    } cases[] = {{1 << 20, (int64_t)1 << 45, 1000, 1}, /* at 2^26 positions, with long prompts: the product is 2^65 */
+                 {1 << 20, (int64_t)1 << 53, (int64_t)1 << 55, 4},
+                 {INT32_MAX, INT64_MAX / 2, 1, 1},
+                 {INT32_MAX, 3, INT64_MAX - 1, INT32_MAX},
+                 {1000, 7, 70000, 1000},
+                 {1000, 7, 3500, 500}};
+    harp_params p = harp_defaults();
+    harp_session *s;
+    size_t i;
+    p.context = 64;
+    s = open_session(m, &p);
+    for (i = 0; i < sizeof cases / sizeof *cases; i++) {
+        items_done = 0, s->progress.item = 0, s->progress.budget = cases[i].budget;
+        hp_split_some(s, count_items, cases[i].count, cases[i].cost);
+        CHECK(items_done == cases[i].done);
+        hp_spend(s, cases[i].cost), hp_spend(s, INT64_MAX); /* what is used up stays so */
+        CHECK(s->progress.budget <= 0 || cases[i].budget == INT64_MAX - 1);
+    }
+    s->progress.item = 0, s->progress.budget = INT64_MAX;
+    harp_session_close(s);
+}
+
+/* A pass whose layers take a second each, and half of one if they are read in the way `fastest`. */
+static void try_reading(harp_session *s, int fastest)
+{
+    s->n_rows = 1, s->progress.layer = 0;
+    hp_begin_reading(s);
+    while (s->progress.layer < s->model->info.layers) {
+        int way = hp_way_to_read(s);
+        if (s->reading.on_trial) s->reading.spent[way] += way == fastest ? 0.5 : 1.0;
+        s->progress.layer++;
+        hp_end_turn(s);
+    }
+    CHECK(!s->reading.on_trial); /* the logits are read in the best way */
+}
+
+/* The way that takes the least time wins the votes, and can lose them again; prompts are not asked. */
+static void test_reading(const harp_model *m)
+{
+    harp_params p = harp_defaults();
+    int32_t way, i, soon = HP_MOST_VOTES * HP_WAYS * HP_TRIAL_EVERY / harp_model_info(m).layers;
+    harp_session *s;
+    p.context = 64;
+    s = open_session(m, &p);
+    for (way = HP_WAYS - 1; way >= 0; way--) {
+        for (i = 0; i < soon && s->reading.best != way; i++) try_reading(s, way);
+        CHECK(s->reading.best == way && i > 0);
+        if (way == HP_WAYS - 1) CHECK(i <= HP_FIRST_TRIALS); /* the first votes count at once */
+        for (i = 0; i < 4 * soon; i++) try_reading(s, way);
+        CHECK(s->reading.votes[way] < HP_MOST_VOTES && s->reading.votes[(way + 1) % HP_WAYS] == 0);
+    }
+    s->n_rows = HP_FEW_ROWS + 1;
+    s->reading.passes = 0, s->reading.best = 1;
+    hp_begin_reading(s);
+    CHECK(!s->reading.on_trial && hp_way_to_read(s) == 0 && s->reading.passes == 0);
+    s->n_rows = s->progress.layer = 0;
+    for (way = 0; way < HP_WAYS; way++) { /* and passes follow the votes */
+        s->reading.best = way, s->reading.passes = HP_TRIAL_EVERY + 1;
+        CHECK(harp_feed(s, prompt, 1, NULL) == HARP_OK && harp_next(s, NULL, NULL) == HARP_OK);
+        CHECK(!s->reading.on_trial && s->job.way == &hp_ways[way]);
+    }
+    harp_session_close(s);
+}
+
 static void test_kernels(void)
 {
     test_quantize_sets();
     test_no_numbers();
     test_no_numbers_in_cache();
+    test_int8_cache();
     test_products();
     test_norms();
     test_rope();
     test_weighted_sums();
     test_softmax();
     test_entropy();
+    test_sets_alike();
+    test_sets_are_sound();
+    CHECK(hp_vf_round_c(hp_vf_set_c(2.5f)).lane[0] == 2 && hp_vf_round_c(hp_vf_set_c(-3.5f)).lane[3] == -4);
 }
 
 static void test_functions(void)
@@ -628,17 +1073,37 @@ static void test_functions(void)
     test_log2();
     test_sine_cosine();
     test_half();
+    test_philox();
     test_quantize();
     test_rank();
+    test_tensor_sizes();
     test_checked_sizes();
     test_crc();
     test_utf8();
 }
 
+static void test_decisions(const harp_model *m)
+{
+    test_sampling(m);
+    test_keep_or_replace(m);
+    test_look_up(m);
+    test_auto(m);
+    test_auto_in_steps(m);
+    test_huge_costs(m);
+    test_reading(m);
+}
+
 int main(int argc, char **argv)
 {
-    if (argc > 1 && strcmp(argv[1], "all") == 0) stride = 1;
-    if (argc < 2 || strcmp(argv[1], "kernels") != 0) test_functions();
+    harp_model *m = NULL;
+    if (argc < 2) return 2;
+    if (argc > 2 && strcmp(argv[2], "all") == 0) stride = 1;
+    if (strcmp(argv[1], "kernels") != 0) {
+        if (harp_open(&m, argv[1], NULL)) return 2;
+        test_functions();
+        test_decisions(m);
+        harp_close(m);
+    }
     test_kernels();
     return conclude();
 }

@@ -30,7 +30,7 @@ typedef struct state {
 
 typedef void call(state *s);
 
-static void check(state *s, harp_status status)
+static void note_status(state *s, harp_status status)
 {
     if (status) s->failed++, printf("FAILED %s\n", s->err.text);
 }
@@ -56,7 +56,7 @@ static void do_nothing(state *s)
 
 static void do_open(state *s)
 {
-    check(s, harp_open(&s->model, s->path, &s->err));
+    note_status(s, harp_open(&s->model, s->path, &s->err));
 }
 
 static void do_open_source(state *s)
@@ -64,13 +64,13 @@ static void do_open_source(state *s)
     harp_source source = harp_source_defaults();
     harp_model *m = NULL;
     source.data = s->data, source.bytes = s->bytes;
-    check(s, harp_open_source(&m, &source, &s->err));
+    note_status(s, harp_open_source(&m, &source, &s->err));
     harp_close(m);
 }
 
 static void do_verify(state *s)
 {
-    check(s, harp_verify(s->model, &s->err));
+    note_status(s, harp_verify(s->model, &s->err));
 }
 
 static void do_info(state *s)
@@ -88,8 +88,9 @@ static void do_encode(state *s)
     harp_span spans[2] = {{10, HARP_ENCODE_SPECIAL}, {0, 0}};
     size_t n;
     spans[1].bytes = strlen(text) - 10;
-    check(s, harp_encode(s->model, text, strlen(text), HARP_ENCODE_BOS | HARP_ENCODE_SPECIAL, out, 200, &n, &s->err));
-    check(s, harp_encode_spans(s->model, text, spans, 2, HARP_ENCODE_BOS, out, 200, &n, &s->err));
+    note_status(s, harp_encode(s->model, text, strlen(text), HARP_ENCODE_BOS | HARP_ENCODE_SPECIAL, out, 200, &n,
+                               &s->err));
+    note_status(s, harp_encode_spans(s->model, text, spans, 2, HARP_ENCODE_BOS, out, 200, &n, &s->err));
 }
 
 static void do_decode(state *s)
@@ -99,23 +100,23 @@ static void do_decode(state *s)
     size_t bytes;
     int32_t i;
     harp_decoder_start(&d, s->model, HARP_DECODE_SPECIAL);
-    for (i = 0; i < 300; i++) check(s, harp_decode(&d, i, out, sizeof out, &bytes, &s->err));
+    for (i = 0; i < 300; i++) note_status(s, harp_decode(&d, i, out, sizeof out, &bytes, &s->err));
 }
 
 static void do_session_memory(state *s)
 {
     size_t bytes;
-    check(s, harp_session_memory(s->model, &s->params, &bytes, &s->err));
+    note_status(s, harp_session_memory(s->model, &s->params, &bytes, &s->err));
 }
 
 static void do_session_open(state *s)
 {
-    check(s, harp_session_open(&s->session, s->model, &s->params, &s->err));
+    note_status(s, harp_session_open(&s->session, s->model, &s->params, &s->err));
 }
 
 static void do_feed(state *s)
 {
-    check(s, harp_feed(s->session, tokens, 12, &s->err));
+    note_status(s, harp_feed(s->session, tokens, 12, &s->err));
 }
 
 static void do_next(state *s)
@@ -123,40 +124,40 @@ static void do_next(state *s)
     harp_step step;
     harp_choice top[8];
     int i;
-    for (i = 0; i < 6; i++) check(s, harp_next(s->session, &step, &s->err));
+    for (i = 0; i < 6; i++) note_status(s, harp_next(s->session, &step, &s->err));
     s->failed += harp_top(s->session, HARP_COMBINED, top, 8) != 8 || !harp_logits(s->session, HARP_VANILLA)
                  || harp_statistics(s->session).steps < 6;
 }
 
 static void do_score(state *s)
 {
-    check(s, harp_score(s->session, tokens, 12, on_logits, NULL, &s->err));
+    note_status(s, harp_score(s->session, tokens, 12, on_logits, NULL, &s->err));
 }
 
 static void do_save(state *s)
 {
-    check(s, harp_save(s->session, s->saved, s->saved_bytes, &s->saved_bytes, &s->err));
+    note_status(s, harp_save(s->session, s->saved, s->saved_bytes, &s->saved_bytes, &s->err));
 }
 
 static void do_restore(state *s)
 {
-    check(s, harp_restore(s->session, s->saved, s->saved_bytes, &s->err));
+    note_status(s, harp_restore(s->session, s->saved, s->saved_bytes, &s->err));
 }
 
 static void do_rewind(state *s)
 {
-    check(s, harp_rewind(s->session, 3, &s->err));
+    note_status(s, harp_rewind(s->session, 3, &s->err));
 }
 
 static void do_tune(state *s)
 {
     s->params.theta = 0.5f;
-    check(s, harp_tune(s->session, &s->params, &s->err));
+    note_status(s, harp_tune(s->session, &s->params, &s->err));
 }
 
 static void do_generate(state *s)
 {
-    check(s, harp_generate(s->session, " and so", 20, show, NULL, &s->err));
+    note_status(s, harp_generate(s->session, " and so", 20, show, NULL, &s->err));
 }
 
 static void do_refuse(state *s) /* sentences are put together in memory of the caller's, but not for free */
@@ -214,7 +215,8 @@ static void measure(state *s, const char *isa, harp_frame frame)
 {
     size_t i, base = depth(do_nothing, s);
     s->params = harp_defaults();
-    s->params.context = 256, s->params.theta = 0.1f, s->params.frame = frame, s->params.isa = isa, s->params.reframings = 3;
+    s->params.context = 256, s->params.theta = 0.1f, s->params.frame = frame, s->params.isa = isa,
+    s->params.reframings = 3;
     s->saved_bytes = 8u << 20;
     for (i = 0; i < sizeof calls / sizeof *calls; i++) {
         size_t used = depth(calls[i].call, s) - base;
@@ -229,13 +231,11 @@ static void measure(state *s, const char *isa, harp_frame frame)
 int main(int argc, char **argv)
 {
     state s;
-    FILE *file = argc > 1 ? fopen(argv[1], "rb") : NULL;
     int i, frame;
     memset(&s, 0, sizeof s);
-    s.path = argv[1], s.data = malloc(64u << 20), s.saved = malloc(8u << 20);
-    if (!file || !s.data || !s.saved) return 2;
-    s.bytes = fread(s.data, 1, 64u << 20, file);
-    fclose(file);
+    if (argc < 2) return 2;
+    s.path = argv[1], s.data = load_file(s.path, &s.bytes), s.saved = malloc(8u << 20);
+    if (!s.data || !s.saved) return 2;
     for (i = 0; harp_isa(i); i++)
         for (frame = HARP_FRAME_STREAM; frame <= HARP_FRAME_LAST; frame++) measure(&s, harp_isa(i), (harp_frame)frame);
     free(s.data), free(s.saved);

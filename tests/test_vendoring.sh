@@ -1,5 +1,6 @@
 #!/bin/sh
-# The projects of examples/vendoring, each with the two files copied in, built and run: sh tests/test_vendoring.sh BUILD_FOLDER
+# The projects of examples/vendoring, each with the two files copied in, built and run:
+#     sh tests/test_vendoring.sh BUILD_FOLDER
 B=$1
 V=$B/vendoring
 MODEL=$PWD/examples/demo/demo.harp
@@ -9,7 +10,8 @@ rm -rf $V
 mkdir -p $V
 cp -R examples/vendoring/. $V
 expected=$($B/harp run -m $MODEL -p "One day, Anna" -n 40 --seed 7 --color never | sed 's/^One day, Anna//')
-last=$($B/harp run -m $MODEL -p "One day, Anna" -n 40 --seed 7 -c 64 --cache int8 --frame last --color never | sed 's/^One day, Anna//')
+last=$($B/harp run -m $MODEL -p "One day, Anna" -n 40 --seed 7 -c 64 --cache int8 --frame last --color never \
+    | sed 's/^One day, Anna//')
 
 judge() { # judge NAME OUTPUT EXPECTED
     if [ -n "$2" ] && [ "$2" = "$3" ]; then passed=$((passed + 1))
@@ -32,7 +34,8 @@ vendor $V/strict
 judge strict "$(make -s -C $V/strict 2>&1 && $V/strict/story $MODEL "One day, Anna" 2>&1)" "$expected"
 vendor $V/cmake/third_party/harp
 if command -v cmake > /dev/null; then
-    judge cmake "$({ cmake -S $V/cmake -B $V/cmake/build -DCMAKE_BUILD_TYPE=Release && cmake --build $V/cmake/build; } > $V/cmake.log 2>&1 \
+    judge cmake "$({ cmake -S $V/cmake -B $V/cmake/build -DCMAKE_BUILD_TYPE=Release \
+        && cmake --build $V/cmake/build; } > $V/cmake.log 2>&1 \
         && $V/cmake/build/story $MODEL "One day, Anna" 2>&1 || tail -5 $V/cmake.log)" "$expected"
 else
     echo "skipped: vendoring by CMake: no cmake"

@@ -5,25 +5,16 @@
  *
  *     test_words HARP_CONVERT FOLDER      FOLDER: to write into. Run in the repository's root.
  *
- * For each pattern of tests/fixtures/tokenizer/words.txt a tokenizer.json of bytes alone is converted; the library's own
- * functions, which see words where the public ones see tokens only, must cut the texts where Python does. */
-#include "../harp_impl.c"
+ * For each pattern of tests/fixtures/tokenizer/words.txt a tokenizer.json of bytes alone is converted; the library must
+ * cut the texts where Python does. Words are seen through a window (inside.h): the public calls show tokens alone. */
+#include "../harp.h"
+#include "../tools/convert/ground/json_write.h"
+#include "inside.h"
 #include "test.h"
-
-#include <stdio.h>
-#include <stdlib.h>
 
 enum { LONGEST = 1 << 14 };
 
-#define NONE 0xFFFFFFFFu /* what the library's functions return for no token */
-
 static const char *converter, *folder;
-
-static void check(int good, const char *what, const char *detail)
-{
-    if (!good) printf("FAILED  %s: %s\n", what, detail);
-    good ? passed++ : failed++;
-}
 
 static size_t from_hex(const char *hex, uint8_t *out)
 {
@@ -31,16 +22,6 @@ static size_t from_hex(const char *hex, uint8_t *out)
     unsigned byte;
     for (; sscanf(hex, "%2x", &byte) == 1; hex += 2) out[n++] = (uint8_t)byte;
     return n;
-}
-
-static void put_json_string(FILE *f, const uint8_t *text, size_t n)
-{
-    size_t i;
-    fputc('"', f);
-    for (i = 0; i < n; i++)
-        if (text[i] < 0x20 || text[i] == '"' || text[i] == '\\') fprintf(f, "\\u%04x", text[i]);
-        else fputc(text[i], f);
-    fputc('"', f);
 }
 
 /* The byte as GPT-2's alphabet writes it. */
@@ -65,7 +46,7 @@ static harp_model *make_tokenizer(char (*stages)[LONGEST], int n, const char *no
     fprintf(f, "{\"normalizer\": %s, \"pre_tokenizer\": {\"type\": \"Sequence\", \"pretokenizers\": [", normalizer);
     for (i = 0; i < n; i++) {
         fputs("{\"type\": \"Split\", \"behavior\": \"Isolated\", \"pattern\": {\"Regex\": ", f);
-        put_json_string(f, text, from_hex(stages[i], text));
+        json_put_string(f, (const char *)text, from_hex(stages[i], text));
         fputs("}},", f);
     }
     fputs("{\"type\": \"ByteLevel\", \"use_regex\": false}]}, \"decoder\": {\"type\": \"ByteLevel\"},"
@@ -76,18 +57,17 @@ static harp_model *make_tokenizer(char (*stages)[LONGEST], int n, const char *no
     snprintf(command, sizeof command, "%s %s %s/words.harp --vocab-only --quiet", converter, path, folder);
     if (system(command) != 0) return NULL;
     snprintf(path, sizeof path, "%s/words.harp", folder);
-    check(harp_open(&m, path, &err) == HARP_OK, "the tokenizer opens", err.text);
+    check(harp_open(&m, path, &err) == HARP_OK, "the tokenizer opens: %s", err.text);
     return m;
 }
 
 static int same_cuts(const harp_model *m, const uint8_t *text, size_t n, char *cuts)
 {
-    const uint8_t *ends[HP_MOST_STAGES + 1], *p = text, *end = text + n;
-    size_t patience = HP_PATIENCE / 4 * n; /* a quarter of what hp_encode_words has */
-    int s;
-    for (s = 0; s <= HP_MOST_STAGES; s++) ends[s] = s ? text : end;
+    inside_cutter c = inside_begin_cutting(text, n);
+    const uint8_t *p = text, *end = text + n;
+    c.patience /= 4; /* a quarter of what encoding has */
     while (p < end) {
-        const uint8_t *next = hp_program_word(&m->tokenizer, ends, p, &patience);
+        const uint8_t *next = inside_word_end(m, &c, p);
         if (next <= p || strtol(cuts, &cuts, 10) != next - text) return 0;
         p = next;
     }
@@ -96,22 +76,23 @@ static int same_cuts(const harp_model *m, const uint8_t *text, size_t n, char *c
 
 static void test_words(FILE *f)
 {
-    static char line[LONGEST], stages[HP_MOST_STAGES][LONGEST], name[64];
+    static char line[LONGEST], stages[INSIDE_STAGES][LONGEST], name[64];
     static uint8_t text[LONGEST];
     harp_model *m = NULL;
+    harp_meta meta;
     size_t n = 0;
     int n_stages = 0, wanted = 0, texts = 0, wrong = 0;
     while (fgets(line, sizeof line, f)) {
         if (line[0] == '#') continue;
         if (line[0] == 'p' || line[0] == 'e') {
-            if (m) check(texts == 60 && wrong == 0, "words as Python's regex cuts them", name);
+            if (m) check(texts == 60 && wrong == 0, "words as Python's regex cuts them: %s", name);
             harp_close(m);
             m = NULL, n_stages = texts = wrong = 0;
             sscanf(line, "pattern %63s %d", name, &wanted);
         } else if (line[0] == 's') {
             strcpy(stages[n_stages++], line + 6);
             if (n_stages == wanted) m = make_tokenizer(stages, n_stages, "null");
-            if (n_stages == wanted) check(m && m->tokenizer.n_items > 0, "a program", name);
+            if (n_stages == wanted) check(m && harp_meta_find(m, "tokenizer.words", &meta), "a program: %s", name);
         } else if (line[0] == 't') {
             n = from_hex(line + 5, text);
         } else if (m) {
@@ -128,7 +109,8 @@ static void test_end(void)
     harp_model *m = make_tokenizer(stage, 1, "null");
     int i;
     for (i = 0; i < 2; i++)
-        check(m && same_cuts(m, (const uint8_t *)texts[i], strlen(texts[i]), cuts[i]), "the end of a text", texts[i]);
+        check(m && same_cuts(m, (const uint8_t *)texts[i], strlen(texts[i]), cuts[i]), "the end of a text: %s",
+              texts[i]);
     harp_close(m);
 }
 
@@ -140,7 +122,8 @@ static void test_normalization(FILE *f)
     int texts = 0, wrong = 0;
     size_t n, i;
     harp_model *m = make_tokenizer(stage, 1, "{\"type\": \"NFC\"}");
-    check(m && m->tokenizer.n_decompose > 0, "a tokenizer that normalizes", "");
+    harp_meta meta;
+    check(m && harp_meta_find(m, "tokenizer.decompose", &meta), "a tokenizer that normalizes");
     for (; m && fgets(line, sizeof line, f);) {
         char *second = strchr(line, ' ');
         if (line[0] == '#' || !second) continue;
@@ -151,23 +134,22 @@ static void test_normalization(FILE *f)
         for (i = 0; good && i < n; i++) good = tokens[i] == wanted[i];
         texts++, wrong += !good;
     }
-    snprintf(line, sizeof line, "%d of %d wrong", wrong, texts);
-    check(texts == 300 && wrong == 0, "form NFC as Python's unicodedata has it", line);
+    check(texts == 300 && wrong == 0, "form NFC as Python's unicodedata has it: %d of %d wrong", wrong, texts);
     harp_close(m);
 }
 
 /* Joining by its definition: as long as any two neighbours can be joined, those of the lowest rank are, and of such the
  * first. Returns how many symbols are left. */
-static size_t join_plainly(const hp_tokenizer *t, uint32_t *ids, size_t n)
+static size_t join_plainly(const harp_model *m, uint32_t *ids, size_t n)
 {
     for (;;) {
-        uint32_t lowest = NONE, joined = 0, result;
+        uint32_t lowest = INSIDE_NONE, joined = 0, result;
         size_t i, at = 0;
         for (i = 0; i + 1 < n; i++) {
-            uint32_t rank = hp_find_merge(t, ids[i], ids[i + 1], &result);
+            uint32_t rank = inside_merge(m, ids[i], ids[i + 1], &result);
             if (rank < lowest) lowest = rank, at = i, joined = result;
         }
-        if (lowest == NONE) return n;
+        if (lowest == INSIDE_NONE) return n;
         ids[at] = joined;
         memmove(ids + at + 1, ids + at + 2, (n - at - 2) * sizeof *ids), n--;
     }
@@ -177,39 +159,34 @@ static size_t join_plainly(const hp_tokenizer *t, uint32_t *ids, size_t n)
 static void test_joining(void)
 {
     static const char letters[] = "eeeeettttaaaooiinnsshhrrdlu  wmc,.";
+    static uint8_t text[97];
     static uint32_t ids[256];
     static int32_t tokens[256];
     uint32_t state = 1;
-    char detail[64];
     int word, wrong = 0, joined = 0;
     harp_model *m = NULL;
-    hp_encoder e;
     if (harp_open(&m, "examples/demo/demo.harp", NULL)) exit(2);
     for (word = 0; word < 4000; word++) {
         size_t bytes = 1 + (size_t)word % 97, n, i;
-        memset(&e, 0, sizeof e);
-        e.m = m, e.t = &m->tokenizer, e.tokens = tokens, e.capacity = 256;
-        if (hp_begin_word(&e, bytes)) exit(2);
+        inside_joined joins;
         for (i = 0; i < bytes; i++) {
             state = state * 1664525u + 1013904223u;
-            hp_add_byte(&e, (uint8_t)letters[(state >> 16) % (sizeof letters - 1)]);
+            text[i] = (uint8_t)letters[(state >> 16) % (sizeof letters - 1)];
         }
-        n = e.n_symbols;
-        for (i = 0; i < n; i++) ids[i] = e.symbol[i].id;
-        hp_join(&e);
-        joined += n - e.n >= n / 3;
-        n = join_plainly(e.t, ids, n);
-        wrong += n != e.n || memcmp(ids, tokens, n * sizeof *ids) != 0;
-        hp_free_room(&e, &e.word);
+        joins = inside_join(m, text, bytes, ids, tokens, 256);
+        joined += joins.before - joins.after >= joins.before / 3;
+        n = join_plainly(m, ids, joins.before);
+        wrong += n != joins.after || memcmp(ids, tokens, n * sizeof *ids) != 0;
     }
-    snprintf(detail, sizeof detail, "%d of 4000 words wrong, %d much joined", wrong, joined);
-    check(wrong == 0 && joined > 1000, "joined as by the definition", detail);
+    check(wrong == 0 && joined > 1000, "joined as by the definition: %d of 4000 words wrong, %d much joined", wrong,
+          joined);
     harp_close(m);
 }
 
 int main(int argc, char **argv)
 {
-    FILE *words = fopen("tests/fixtures/tokenizer/words.txt", "r"), *nfc = fopen("tests/fixtures/tokenizer/nfc.txt", "r");
+    FILE *words = fopen("tests/fixtures/tokenizer/words.txt", "r"),
+         *nfc = fopen("tests/fixtures/tokenizer/nfc.txt", "r");
     if (argc != 3 || !words || !nfc) return 2;
     converter = argv[1], folder = argv[2];
     test_words(words);

@@ -33,14 +33,14 @@ enum { MOST_LIST = 16, MOST_RUNS = 99, MOST_FIGURES = 2048 };
 
 typedef struct bench {
     /* What the user asked for. A number or list that was not given is 0 or empty until fit_to_context. */
-    const char *model_path, *shape, *keep, *what, *isas, *plot;
+    const char *model_path, *shape, *keep, *what, *isas, *plot, *pages;
     int threads[MOST_LIST], n_threads, depths[MOST_LIST], n_depths, rates[MOST_LIST], n_rates;
     int prompt, generate, batch, runs, json;
     int rows_depth; /* tokens before the passes of several rows */
 
     harp_model *model;
     harp_info info;
-    const unsigned char *image; /* the model's file, mapped: what bandwidth is measured with */
+    const unsigned char *image; /* the model's file in memory: what bandwidth is measured with */
     size_t image_bytes;
     double peak; /* of the isa and the number of threads at hand */
     figure figures[MOST_FIGURES]; /* those of "harp" with the first isa, for the plot */
@@ -53,6 +53,7 @@ typedef struct bench {
 /* 0; the exit status of wrong usage, which was explained; or -1: help was asked for, and given. */
 int read_options(bench *b, int argc, char **argv);
 int wants(const bench *b, const char *what);
+int is_pages(const bench *b, const char *how); /* what --pages says: fresh, aged or large */
 int wants_isa(const bench *b, const char *isa, int index); /* index: as of harp_isa */
 
 /* Numbers that were not given become the defaults, or what the model's context has room for: then a line says so.

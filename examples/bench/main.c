@@ -50,19 +50,48 @@ static int measure_opened(bench *b)
     if (b->plot && host_is_same_file(b->plot, b->model_path))
         return complain(b->plot, "this is the model: give --plot another name");
     if (fit_to_context(b) < 0) return 1;
-    b->image = host_map(b->model_path, &b->image_bytes);
+    if (!is_pages(b, "large")) b->image = host_map(b->model_path, &b->image_bytes);
     if (!b->image) return complain(b->model_path, "cannot be mapped");
     measure(b);
-    host_unmap(b->image, b->image_bytes);
+    if (!is_pages(b, "large")) host_unmap(b->image, b->image_bytes);
     if (b->failed || host_interrupted()) return 1;
     return b->plot ? plot_write(b->plot, b->shape ? b->shape : b->model_path, b->figures, b->n_figures) : 0;
 }
 
+/* The largest block is the model's image. */
+static void *get_large(void *user, size_t bytes)
+{
+    bench *b = (bench *)user;
+    void *block = host_large_alloc(bytes);
+    if (block && bytes > b->image_bytes) b->image = block, b->image_bytes = bytes;
+    return block;
+}
+
+static void give_large(void *user, void *block, size_t bytes)
+{
+    (void)user;
+    host_large_free(block, bytes);
+}
+
+/* Opens the model, whose pages lie in memory as --pages says. */
+static int open_model(bench *b)
+{
+    harp_source source = harp_source_defaults();
+    harp_error err;
+    source.path = b->model_path;
+    if (is_pages(b, "large")) {
+        source.copy = 1;
+        source.allocator.alloc = get_large, source.allocator.free = give_large, source.allocator.user = b;
+    } else if (b->pages && host_reread(b->model_path, is_pages(b, "aged"))) {
+        return complain(b->model_path, "how it lies in memory cannot be chosen here: leave --pages out");
+    }
+    return harp_open_source(&b->model, &source, &err) ? complain(b->model_path, err.text) : 0;
+}
+
 static int run_model(bench *b)
 {
-    harp_error err;
     int status;
-    if (harp_open(&b->model, b->model_path, &err)) return complain(b->model_path, err.text);
+    if (open_model(b)) return 1;
     status = measure_opened(b);
     harp_close(b->model);
     return status;

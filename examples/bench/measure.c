@@ -365,9 +365,11 @@ static void bench_open(bench *b, const char *isa, int threads)
 
 /* ---- The machine ---- */
 
-static void say_what_machine_does(const char *isa, int threads, double bandwidth, double peak)
+static void say_what_machine_does(const bench *b, const char *isa, int threads, double bandwidth, double peak)
 {
+    double large = host_large_share(b->image);
     printf("# %s, %d thread%s: reads %.1f GB/s, ", isa, threads, threads == 1 ? "" : "s", bandwidth * 1e-9);
+    if (large >= 0.0) printf("%.0f %% of the model in large pages, ", 100.0 * large);
     if (peak > 0.0) printf("int8 at most %.0f GMAC/s\n", peak * 1e-9);
     else printf("int8 peak not known\n");
 }
@@ -382,7 +384,7 @@ static void bench_machine(bench *b, const char *isa, int threads)
     if (is_over(b)) return;
     f.n = BANDWIDTH_RUNS, f.ms = f.min = f.max = (double)b->image_bytes / bandwidth * 1e3;
     if (wants(b, "bandwidth")) report(b, f);
-    if (!b->json) say_what_machine_does(isa, threads, bandwidth, b->peak);
+    if (!b->json) say_what_machine_does(b, isa, threads, bandwidth, b->peak);
     f = make_figure("peak", &p), f.n = PEAK_RUNS;
     if (b->peak > 0.0) f.ms = f.min = f.max = 1e12 / b->peak; /* of 1e9 */
     if (wants(b, "peak") && b->peak > 0.0) report(b, f);

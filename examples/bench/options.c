@@ -25,6 +25,9 @@ static const char usage[] =
     "  --generate N      tokens decoded in a run; request decodes twice as many [64]\n"
     "  --batch N         rows of a pass of the prompt, 1 to 4096 [256]\n"
     "  --runs N          runs, of which the median counts, 1 to 99 [5]\n"
+    "  --pages HOW       how the file lies in memory: fresh (read anew, front to back), aged (read anew, page by page\n"
+    "                    in random order, as a cache lies that has been in use for days), large (copied into memory\n"
+    "                    of large pages) [as it is]\n"
     "  --json            one JSON object a line in place of the table\n"
     "  --plot FILE       an SVG of the cost of HARP against the rate of hesitation\n"
     "\n"
@@ -73,6 +76,11 @@ int wants(const bench *b, const char *what)
 int wants_isa(const bench *b, const char *isa, int index)
 {
     return b->isas ? has_word(b->isas, "all") || has_word(b->isas, isa) : index == 0;
+}
+
+int is_pages(const bench *b, const char *how)
+{
+    return b->pages && strcmp(b->pages, how) == 0;
 }
 
 static int unknown_word(const char *option, const char *word, size_t length, const char *const *names, int n)
@@ -164,6 +172,7 @@ static int read_option(bench *b, const char *name, const char *value)
         {"--what", &b->what, NULL, NULL, 0, 0},
         {"--isa", &b->isas, NULL, NULL, 0, 0},
         {"--plot", &b->plot, NULL, NULL, 0, 0},
+        {"--pages", &b->pages, NULL, NULL, 0, 0},
         {"--threads", NULL, b->threads, &b->n_threads, 1, HOST_MOST_THREADS},
         {"--depth", NULL, b->depths, &b->n_depths, 0, MOST_TOKENS},
         {"--rates", NULL, b->rates, &b->n_rates, 0, 100},
@@ -186,6 +195,8 @@ static int check_options(const bench *b)
     if (b->keep && !b->shape) return wrong("--keep goes with --shape");
     if (b->what) status = check_words("--what", b->what, figure_names, N_FIGURE_NAMES);
     if (!status && b->isas) status = check_isas(b);
+    if (!status && b->pages && !is_pages(b, "fresh") && !is_pages(b, "aged") && !is_pages(b, "large"))
+        status = wrong("--pages: there is no \"%.64s\"; there are fresh, aged and large", b->pages);
     if (!status && b->shape) status = check_shape(b);
     if (!status && b->plot && !wants(b, "harp")) return wrong("--plot draws what harp measures: --what must name it");
     return status;

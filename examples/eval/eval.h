@@ -1,7 +1,7 @@
 /* eval.h - what the files of harp-eval share
  *
  *   main.c      options, the run over items and methods, Ctrl-C
- *   text.c      growing texts, files written whole, text that is safe to show
+ *   text.c      growing texts, files written whole
  *   json.c      files of JSON values, and lines for messages
  *   data.c      data files and texts into items
  *   tasks.c     prompts and metrics, those of lm-evaluation-harness
@@ -40,9 +40,6 @@ void put(growing *t, const char *format, ...);
 void put_bytes(growing *t, const char *from, size_t bytes);
 int read_whole(const char *path, char **whole, size_t *bytes); /* malloc'ed, zero-terminated */
 int save_whole(const char *path, const char *from, size_t bytes);
-
-/* Text from files and command lines for a terminal: control characters, and bytes that are no UTF-8, become U+FFFD. */
-void print_harmless(FILE *out, const char *what);
 
 /* ---- json.c ---- */
 
@@ -232,7 +229,7 @@ extern const char *const setting_names[N_SETTINGS];
 void settings_of(const bench *b, const method *m, settings *s);
 uint64_t settings_key(const settings *s);
 setting settings_differ(const settings *a, const settings *b, setting from, setting to); /* the first; to: none */
-void settings_put(const settings *s, growing *out);                                      /* a JSON line */
+void settings_put(const settings *s, FILE *out); /* a line of JSON, short of its end, "}" and a newline */
 int settings_read(const json *j, settings *s); /* of the value that was read last */
 
 /* ---- results.c ---- */

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Does HARP help on this model? One command: sh examples/eval/helps.sh BUILD MODEL.harp TEXT [WINDOWS [THREADS]]
-# Settings are chosen on the even windows of the text and reported on the odd ones, which the choice never saw. Prints two
-# Markdown tables: every setting on the odd windows, and those that the even windows would have chosen.
+# Settings are chosen on the even windows of the text and reported on the odd ones, which the choice never saw. Prints
+# two Markdown tables: every setting on the odd windows, and those that the even windows would have chosen.
 B=${1:?build folder} MODEL=${2:?model} TEXT=${3:?text} N=${4:-24} THREADS=${5:-1}
 measure() { "$B/harp-eval" -m "$MODEL" --task nexttoken --data "$TEXT" --limit "$N" -t "$THREADS" "$@"; }
 W=$(mktemp -d) || exit 1
@@ -17,7 +17,10 @@ options_of() {
         f = $2; k = 1; t = 1; d = 0.2; b = 0.5
         for (i = 3; i <= NF; i++) {
             split($i, v, "=")
-            if (v[1] == "K") k = v[2]; if (v[1] == "theta") t = v[2]; if (v[1] == "delta") d = v[2]; if (v[1] == "beta") b = v[2]
+            if (v[1] == "K") k = v[2]
+            if (v[1] == "theta") t = v[2]
+            if (v[1] == "delta") d = v[2]
+            if (v[1] == "beta") b = v[2]
         }
         print "--frames " f " --reframings " k " --thetas " t " --deltas " d " --betas " b }'
 }

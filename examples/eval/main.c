@@ -4,6 +4,7 @@
  *     ./harp-eval -m MODEL --task lambada --data lambada_test.jsonl --methods vanilla,harp
  */
 #include "eval.h"
+#include "../../tools/convert/ground/show.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -33,7 +34,7 @@ int complain(const char *format, ...)
     vsnprintf(line, sizeof line, format, arguments);
     va_end(arguments);
     fputs("harp-eval: ", stderr);
-    print_harmless(stderr, line);
+    show_harmless(stderr, line, strlen(line), 0);
     fputc('\n', stderr);
     return EXIT_FAILED;
 }

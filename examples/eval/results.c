@@ -8,6 +8,7 @@
  *      {"key":"91c1...","method":"vanilla","item":0,"trials":1,"right":1, ...}
  */
 #include "eval.h"
+#include "../../tools/convert/ground/json_write.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -148,11 +149,12 @@ int results_add(results *r, int32_t which, int32_t number, const outcome *o)
 
 /* ---- Writing ---- */
 
-static int write_line(const growing *line, FILE *out, const char *path)
+/* Ends a line, and sees to it that it is in the file. */
+static int end_line(FILE *out, const char *path)
 {
-    if (line->failed) return complain("there is not enough memory for a line of results");
     errno = 0;
-    if (fwrite(line->at, 1, line->bytes, out) == line->bytes && fflush(out) == 0) return 0;
+    fputs("}\n", out);
+    if (fflush(out) == 0 && !ferror(out)) return 0;
     return complain("%s: the results could not be written: %s; --resume goes on once they can", path,
                     errno ? strerror(errno) : "the device failed");
 }
@@ -162,29 +164,28 @@ int results_write_settings(results *r, FILE *out, const char *path)
     int32_t i;
     int status = 0;
     for (i = 0; i < r->n_methods && status == 0; i++) {
-        growing line = {NULL, 0, 0, 0};
         if (r->methods[i]->in_file) continue;
-        settings_put(&r->methods[i]->settings, &line);
-        status = write_line(&line, out, path);
+        settings_put(&r->methods[i]->settings, out);
+        status = end_line(out, path);
         r->methods[i]->in_file = 1;
-        free(line.at);
     }
     return status;
 }
 
 int results_write(const results *r, FILE *out, const char *path, const record *what)
 {
-    growing line = {NULL, 0, 0, 0};
+    const char *name = results_name(r, what->method);
     outcome o = what->o;
-    int i, status;
-    put(&line, "{\"key\":\"%016" PRIx64 "\",\"method\":\"%s\",\"item\":%ld", r->methods[what->method]->key,
-        results_name(r, what->method), (long)what->item);
-    for (i = 0; i < N_FIELDS; i++)
-        if (*field_of(&o, i) != 0) put(&line, ",\"%s\":%.9g", fields[i].name, *field_of(&o, i));
-    put(&line, "}\n");
-    status = write_line(&line, out, path);
-    free(line.at);
-    return status;
+    int i;
+    fprintf(out, "{\"key\":\"%016" PRIx64 "\",\"method\":", r->methods[what->method]->key);
+    json_put_string(out, name, strlen(name));
+    fprintf(out, ",\"item\":%ld", (long)what->item);
+    for (i = 0; i < N_FIELDS; i++) {
+        if (*field_of(&o, i) == 0) continue;
+        fprintf(out, ",\"%s\":", fields[i].name);
+        json_put_number(out, *field_of(&o, i));
+    }
+    return end_line(out, path);
 }
 
 /* ---- Reading ---- */

@@ -8,6 +8,7 @@
  */
 #include "eval.h"
 #include "../../tools/convert/ground/bytes.h"
+#include "../../tools/convert/ground/json_write.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -151,13 +152,6 @@ static int is_text(int which)
            || which == SET_METHOD || which == SET_DRAFT_MODEL;
 }
 
-static void put_values(const settings *s, growing *out)
-{
-    int i;
-    for (i = 0; i < N_SETTINGS; i++)
-        put(out, is_text(i) ? ",\"%s\":\"%s\"" : ",\"%s\":%s", setting_names[i], s->value[i]);
-}
-
 uint64_t settings_key(const settings *s)
 {
     uint64_t hash = HASH_START;
@@ -166,11 +160,15 @@ uint64_t settings_key(const settings *s)
     return hash;
 }
 
-void settings_put(const settings *s, growing *out)
+void settings_put(const settings *s, FILE *out)
 {
-    put(out, "{\"harp-eval\":%d,\"key\":\"%016" PRIx64 "\"", FORMAT, settings_key(s));
-    put_values(s, out);
-    put(out, "}\n");
+    int i;
+    fprintf(out, "{\"harp-eval\":%d,\"key\":\"%016" PRIx64 "\"", FORMAT, settings_key(s));
+    for (i = 0; i < N_SETTINGS; i++) {
+        fprintf(out, ",\"%s\":", setting_names[i]);
+        if (is_text(i)) json_put_string(out, s->value[i], strlen(s->value[i]));
+        else fputs(s->value[i], out);
+    }
 }
 
 /* Names and values go into tables, charts and onto terminals; harp-eval writes none that need care there. */

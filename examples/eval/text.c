@@ -1,6 +1,5 @@
-/* text.c - growing texts, files written whole, text that is safe to show */
+/* text.c - growing texts, files written whole */
 #include "eval.h"
-#include "../../tools/convert/ground/characters.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -116,16 +115,4 @@ int save_whole(const char *path, const char *from, size_t bytes)
     why = errno;
     host_discard(-1);
     return cannot(path, why);
-}
-
-/* ---- Text that is safe to show ---- */
-
-void print_harmless(FILE *out, const char *what)
-{
-    size_t left = strlen(what), n;
-    for (; left > 0; what += n, left -= n) {
-        n = utf8_length(what, left);
-        if (n > 0 && !is_control(utf8_value(what, n))) fwrite(what, 1, n, out);
-        else fputs("\xEF\xBF\xBD", out), n = 1; /* what else the character has is then no UTF-8 */
-    }
 }

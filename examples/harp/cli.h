@@ -28,6 +28,7 @@
 #include "../../tools/convert/ground/characters.h"
 #include "../../tools/convert/ground/host.h"
 #include "../../tools/convert/ground/json_write.h"
+#include "../../tools/convert/ground/show.h"
 
 enum { EXIT_FINE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_INTERRUPTED = HOST_EXIT_INTERRUPTED };
 
@@ -149,9 +150,6 @@ typedef struct term {
 enum { COLOR_AUTO, COLOR_ALWAYS, COLOR_NEVER };
 
 term term_open(FILE *out, int32_t color);
-
-/* Writes text that a terminal shows and does not obey: what controls it, and what is no UTF-8, becomes U+FFFD. */
-void write_harmless(FILE *out, const char *text, size_t bytes);
 
 /* Writes text; with a step, in the colour of its entropy and marked where HARP stepped in. Returns 0 if it worked. */
 int term_write(const term *t, const char *text, size_t bytes, const harp_step *step);

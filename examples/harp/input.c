@@ -13,7 +13,7 @@ void print_line(const char *begin, const char *format, va_list arguments)
     for (p = line; *p; p++)
         if (*p == '\n' || *p == '\t' || *p == '\r') *p = ' '; /* it stays one line */
     fputs(begin, stderr);
-    write_harmless(stderr, line, strlen(line));
+    show_harmless(stderr, line, strlen(line), 1);
     fputc('\n', stderr);
 }
 

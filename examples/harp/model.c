@@ -1,7 +1,7 @@
 /* model.c - opens the model that -m names: a .harp file, or what harp-convert makes one of
  *
- * A GGUF file or a Hugging Face folder is converted once, into a file beside it, by the program harp-convert that stands
- * beside this one. The next time that file is there; its metadata says what it was made of.
+ * A GGUF file or a Hugging Face folder is converted once, into a file beside it, by the program harp-convert that
+ * stands beside this one. The next time that file is there; its metadata says what it was made of.
  */
 #include "cli.h"
 

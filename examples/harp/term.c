@@ -37,23 +37,9 @@ static void set_style(FILE *out, float entropy, int hesitated, int changed)
     fputs(changed ? ";7m" : hesitated ? ";4m" : "m", out);
 }
 
-/* A model's text is no reason to move the cursor or to rename the window. Bytes that are no UTF-8 are replaced, too:
- * some terminals take a lone 0x9B for the beginning of a command. */
-void write_harmless(FILE *out, const char *text, size_t bytes)
-{
-    size_t i = 0, n;
-    for (; i < bytes; i += n) {
-        n = utf8_length(text + i, bytes - i);
-        if (text[i] == '\n' || text[i] == '\t') fputc(text[i], out);
-        else if (n == 0 || (is_control(utf8_value(text + i, n)) && text[i] != '\r')) fputs("\xEF\xBF\xBD", out);
-        else if (text[i] != '\r') fwrite(text + i, 1, n, out);
-        if (n == 0) n = 1;
-    }
-}
-
 static void write_plain(const term *t, const char *text, size_t bytes)
 {
-    if (t->is_terminal) write_harmless(t->out, text, bytes);
+    if (t->is_terminal) show_harmless(t->out, text, bytes, 1); /* no reason to move the cursor or rename the window */
     else fwrite(text, 1, bytes, t->out);
 }
 

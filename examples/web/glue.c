@@ -90,7 +90,8 @@ double EXPORT(model_number)(int which)
     return 0;
 }
 
-/* Copies the metadata text of the key that stands in the text buffer over it; returns its bytes, -1 if there is none. */
+/* Copies the metadata text of the key that stands in the text buffer over it; returns its bytes, -1 if
+ * there is none. */
 int32_t EXPORT(model_text)(void)
 {
     harp_meta meta;

@@ -2,7 +2,7 @@
  *
  * driver.c - a main for fuzz targets, where there is no libFuzzer
  *
- *     target FILE...                 runs the files, one after another: how findings are replayed, and how AFL++ calls it
+ *     target FILE...                 runs the files, one after another: how findings are replayed, and AFL++ calls it
  *     target -runs=N FILE...         the same, then N inputs made from the files by mutation
  */
 #include "fuzz.h"
@@ -75,7 +75,8 @@ int main(int argc, char **argv)
     for (i = first; i < argc; i++, done++) run(data, load(argv[i], data));
     for (i = 0; i < runs; i++, done++) {
         size_t bytes = argc > first ? load(argv[first + i % (argc - first)], data) : 0, k = 1 + fz_random(&chance, 3);
-        while (k-- > 0) bytes = LLVMFuzzerCustomMutator(data, bytes, MOST_BYTES, (unsigned)i * 2654435761u + (unsigned)k);
+        while (k-- > 0)
+            bytes = LLVMFuzzerCustomMutator(data, bytes, MOST_BYTES, (unsigned)i * 2654435761u + (unsigned)k);
         run(data, bytes);
     }
     printf("%ld inputs\n", done);

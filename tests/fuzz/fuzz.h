@@ -29,10 +29,11 @@ size_t LLVMFuzzerMutate(uint8_t *data, size_t bytes, size_t most); /* libFuzzer'
 /* Numbers on which code breaks: around powers of two, signs, all bits set. */
 static inline uint64_t fz_awkward(unsigned *state)
 {
-    static const uint64_t values[] = {0, 1, 2, 3, 7, 8, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 128, 255, 256, 4095, 4096,
-                                      65535, 65536, 0x7FFFFFFF, 0x80000000u, 0xFFFFFFFFu, 0xFFFFFFF8u, 0x100000000u,
-                                      (uint64_t)1 << 28, (uint64_t)1 << 58, (uint64_t)1 << 60, (uint64_t)1 << 62,
-                                      0x7FFFFFFFFFFFFFFFu, 0x8000000000000000u, 0xFFFFFFFFFFFFFFFFu, 0xFFFFFFFFFFFFFFC0u};
+    static const uint64_t values[] = {
+        0, 1, 2, 3, 7, 8, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 128, 255, 256, 4095, 4096, 65535, 65536,
+        0x7FFFFFFF, 0x80000000u, 0xFFFFFFFFu, 0xFFFFFFF8u, 0x100000000u, (uint64_t)1 << 28, (uint64_t)1 << 58,
+        (uint64_t)1 << 60, (uint64_t)1 << 62, 0x7FFFFFFFFFFFFFFFu, 0x8000000000000000u, 0xFFFFFFFFFFFFFFFFu,
+        0xFFFFFFFFFFFFFFC0u};
     *state = *state * 1103515245u + 12345u;
     return values[(*state >> 16) % (sizeof values / sizeof *values)];
 }

@@ -30,7 +30,8 @@ static inline const char *fz_write_file(const char *name, const void *data, size
     static char path[128];
     int file;
     if (!fz_folder[0]) {
-        snprintf(fz_folder, sizeof fz_folder, "%s/harp-fuzz-XXXXXX", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
+        snprintf(fz_folder, sizeof fz_folder, "%s/harp-fuzz-XXXXXX",
+                 access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
         fz_expect(mkdtemp(fz_folder) != NULL);
         atexit(fz_remove_folder);
     }

@@ -4,8 +4,7 @@
  * rendered by its table
  *
  * The input is a .harp file. It is tried as it is, and again with its size and checksum made right. */
-#define HARP_STATIC
-#include "../../harp_impl.c"
+#include "../../harp.h"
 #define FZ_HAS_MUTATOR 1
 #include "make_harp.h"
 #include "talk.h"
@@ -14,6 +13,8 @@ size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t bytes, size_t most, unsigne
 {
     return fz_mutate_harp(data, bytes, most, seed);
 }
+
+static int32_t least(int32_t a, int32_t b) { return a < b ? a : b; }
 
 /* What is in use, and was at most. */
 static size_t in_use, peak;
@@ -47,7 +48,7 @@ static size_t read_all(void *user, uint64_t offset, void *into, size_t bytes)
 static harp_params pick_params(const harp_model *m, unsigned bits)
 {
     harp_params p = harp_defaults();
-    p.context = hp_min(m->info.context, 24), p.batch = 1 + (int32_t)(bits & 3);
+    p.context = least(harp_model_info(m).context, 24), p.batch = 1 + (int32_t)(bits & 3);
     p.frame = (harp_frame)(bits >> 2 & 1 ? (bits >> 3 & 1) + 1 : 0), p.cache = (harp_cache)((bits >> 4) % 3);
     p.schedule = (harp_schedule)((bits >> 6) % 3), p.reframings = 1 + (int32_t)(bits >> 8 & 1);
     p.reframe_from = (int32_t)(bits >> 9 & 3) - 1, p.measure = (harp_measure)((bits >> 11) % 4);
@@ -65,14 +66,14 @@ static void run_tokens(const harp_model *m, unsigned bits)
     harp_step step;
     harp_error err;
     harp_choice top[3];
-    int32_t tokens[3] = {0, 0, 0}, i;
+    int32_t tokens[3] = {0, 0, 0}, vocab = harp_model_info(m).vocab, i;
     size_t need = 0;
     if (harp_session_memory(m, &p, &need, &err) || need > (size_t)1 << 26) return;
     if (harp_session_open(&s, m, &p, &err)) return;
-    tokens[1] = m->vocab / 2, tokens[2] = m->vocab - 1;
-    if (harp_feed(s, tokens, hp_min(3, p.context), &err) == HARP_OK)
+    tokens[1] = vocab / 2, tokens[2] = vocab - 1;
+    if (harp_feed(s, tokens, least(3, p.context), &err) == HARP_OK)
         for (i = 0; i < 8 && harp_next(s, &step, &err) == HARP_OK; i++) {
-            fz_expect(step.token >= 0 && step.token < m->vocab);
+            fz_expect(step.token >= 0 && step.token < vocab);
             fz_expect(harp_top(s, HARP_COMBINED, top, 3) >= 1);
         }
     fz_expect(err.status == HARP_OK || err.text[0]);
@@ -85,14 +86,14 @@ static void run_text(const harp_model *m)
     int32_t tokens[96];
     harp_decoder d;
     harp_error err;
-    size_t n = 0, i, bytes;
+    size_t n = 0, i, bytes, room = (size_t)harp_model_info(m).longest_token + 8;
     char *out;
     if (harp_encode(m, text, sizeof text - 1, HARP_ENCODE_BOS | HARP_ENCODE_SPECIAL, tokens, 96, &n, &err)) return;
-    out = malloc((size_t)m->info.longest_token + 8);
+    out = malloc(room);
     fz_expect(out && n <= 96);
     harp_decoder_start(&d, m, 0);
     for (i = 0; i < n; i++)
-        fz_expect(harp_decode(&d, tokens[i], out, (size_t)m->info.longest_token + 8, &bytes, &err) == HARP_OK);
+        fz_expect(harp_decode(&d, tokens[i], out, room, &bytes, &err) == HARP_OK);
     free(out);
 }
 
@@ -113,7 +114,7 @@ static void try_file(const uint8_t *data, size_t bytes, int with_reader)
     harp_error err;
     harp_status status;
     size_t most = with_reader ? 2 * bytes : bytes;
-    unsigned bits = hp_crc32(0, data, bytes);
+    unsigned bits = hf_crc(0, data, bytes);
     source.data = with_reader ? NULL : data, source.read = with_reader ? read_all : NULL, source.bytes = bytes;
     source.allocator.alloc = counting_alloc, source.allocator.free = counting_free;
     read_from = data, peak = in_use = 0;
@@ -127,7 +128,7 @@ static void try_file(const uint8_t *data, size_t bytes, int with_reader)
     look_at_metadata(m);
     harp_verify(m, &err);
     run_tokens(m, bits);
-    if (m->info.tokenizer) run_text(m);
+    if (harp_model_info(m).tokenizer) run_text(m);
     fz_talk(m);
     harp_close(m);
     fz_expect(in_use == 0);
@@ -138,7 +139,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     uint8_t *sealed = malloc(bytes ? bytes : 1);
     fz_expect(sealed);
     if (bytes) memcpy(sealed, data, bytes);
-    fz_seal(sealed, bytes);
+    hf_seal(sealed, bytes);
     if (bytes == 0 || memcmp(sealed, data, bytes) != 0) try_file(data, bytes, 0);
     try_file(sealed, bytes, bytes / 8 % 2 == 1);
     free(sealed);

@@ -3,7 +3,7 @@
  * fuzz_machine.c - the state machine of tests/machine.c, its operations chosen by a fuzzer
  *
  * The first eight bytes are the seed of model and session; each operation takes four more, from which it draws. */
-#include "../../harp_impl.c"
+#include "../../harp.h"
 #include "fuzz.h"
 
 #define MACHINE_FUZZ

@@ -6,13 +6,14 @@
  * be as it was (its saved state tells), and what it saves must restore. Then come changes to the session's own image,
  * three bytes each, its checksum made right after each; or, in the last place, an image as it stands. What takes an
  * image, whatever it is, must go on. */
-#define HARP_STATIC
-#include "../../harp_impl.c"
+#include "../../harp.h"
+#include "../inside.h"
 #include "make_harp.h"
 
 enum { SHAPES = 4, CONTEXT = 40, MOST_IMAGE = 1 << 18, CALLS_END = 0xFE, IMAGE_BEGINS = 0xFF };
 
 static harp_model *models[SHAPES];
+static harp_params params; /* the session's */
 static int countdown;
 
 static void open_models(void)
@@ -65,11 +66,14 @@ static int refuse(void *user, int32_t position, const float *logits)
 
 static harp_status tune(harp_session *s, unsigned b)
 {
-    harp_params p = s->params;
+    harp_params p = params;
+    harp_status status;
     p.theta = (float)(b % 5) - 1.0f, p.delta = (float)(b % 3) * 0.3f, p.seed = b / 16;
     p.reframe_from = (int32_t)(b % 4) * 9 - 1, p.temperature = (float)(b % 2), p.harp = (b >> 5 & 1) != 0;
     if (b >> 6 == 3) p.batch++;
-    return harp_tune(s, &p, NULL);
+    status = harp_tune(s, &p, NULL);
+    if (status == HARP_OK) params = p;
+    return status;
 }
 
 static int refuse_step(void *user, const harp_step *step, const float *vanilla, const float *combined)
@@ -91,11 +95,11 @@ static harp_status beam(harp_session *s, unsigned b)
     return harp_beam(s, &o, NULL, NULL);
 }
 
-static harp_status call(harp_session *s, unsigned what, unsigned b)
+static harp_status call(harp_session *s, const harp_model *model, unsigned what, unsigned b)
 {
     int done;
-    int32_t tokens[8], i, n = 0;
-    for (i = 0; i < 8; i++) tokens[i] = (int32_t)(b * 7 + (unsigned)i * 11) % (s->model->vocab + (b == 255));
+    int32_t tokens[8], i, n = 0, vocab = harp_model_info(model).vocab;
+    for (i = 0; i < 8; i++) tokens[i] = (int32_t)(b * 7 + (unsigned)i * 11) % (vocab + (b == 255));
     harp_tokens(s, &n);
     switch (what % 14) {
     case 0: return harp_feed(s, tokens, (int32_t)(b % 9), NULL);
@@ -120,16 +124,15 @@ static harp_status call(harp_session *s, unsigned what, unsigned b)
 /* Work that was done may stay done, and is counted; nothing else may differ. */
 static int same_state(const harp_session *s)
 {
-    hp_saved_head x, y;
-    int32_t bounds[2][2 * (1 + HP_MAX_REFRAMINGS)], r, n = s->n_streams;
-    size_t at = sizeof x + 8 * (size_t)n;
-    memcpy(&x, before, sizeof x), memcpy(&y, after, sizeof y);
-    memcpy(bounds[0], before + sizeof x, 8 * (size_t)n), memcpy(bounds[1], after + sizeof x, 8 * (size_t)n);
-    memset(&x.stats, 0, sizeof x.stats), memset(&y.stats, 0, sizeof y.stats);
-    if (memcmp(&x, &y, sizeof x) != 0 || memcmp(before + at, after + at, 4 * (size_t)x.n_tokens) != 0) return 0;
-    for (r = 0; r < n && s->params.frame == HARP_FRAME_STREAM; r++) {
-        if (bounds[1][2 * r + 1] < bounds[0][2 * r + 1]) return 0;
-        if (bounds[0][2 * r + 1] > 0 && bounds[1][2 * r] != bounds[0][2 * r]) return 0;
+    int32_t streams = inside_streams(s), n = 0, r, was[2], is[2]; /* a stream's base and length */
+    size_t tokens = inside_image_head(s), bounds = tokens - 8 * (size_t)streams;
+    harp_tokens(s, &n);
+    inside_forget_statistics(before), inside_forget_statistics(after);
+    if (memcmp(before, after, bounds) != 0) return 0;
+    if (memcmp(before + tokens, after + tokens, 4 * (size_t)n) != 0) return 0;
+    for (r = 0; r < streams && params.frame == HARP_FRAME_STREAM; r++) {
+        memcpy(was, before + bounds + 8 * (size_t)r, 8), memcpy(is, after + bounds + 8 * (size_t)r, 8);
+        if (is[1] < was[1] || (was[1] > 0 && is[0] != was[0])) return 0;
     }
     return 1;
 }
@@ -138,11 +141,11 @@ static int same_state(const harp_session *s)
  * saves what it can restore. */
 static void restore_sealed(harp_session *s, size_t bytes)
 {
-    uint32_t crc = hp_crc32(0, before, bytes), old = hp_crc32(0, after, save(s, after));
+    uint32_t crc = hf_crc(0, before, bytes), old = hf_crc(0, after, save(s, after));
     int i;
     memcpy(before + bytes, &crc, 4);
     if (harp_restore(s, before, bytes + 4, NULL) != HARP_OK) {
-        fz_expect(hp_crc32(0, after, save(s, after)) == old);
+        fz_expect(hf_crc(0, after, save(s, after)) == old);
         return;
     }
     fz_expect(harp_restore(s, after, save(s, after), NULL) == HARP_OK);
@@ -152,17 +155,16 @@ static void restore_sealed(harp_session *s, size_t bytes)
 
 static void restore_input(harp_session *s, const uint8_t *data, size_t bytes)
 {
-    hp_saved_head own = hp_describe(s);
     if (bytes > MOST_IMAGE - 4) bytes = MOST_IMAGE - 4;
     memcpy(before, data, bytes);
-    if (bytes >= sizeof own + (size_t)s->n_streams * 8) memcpy(before, &own, offsetof(hp_saved_head, n_tokens));
+    if (bytes >= inside_image_head(s)) inside_describe(s, before);
     restore_sealed(s, bytes);
 }
 
 /* The session's own image with one number of it changed, mostly in the head and the bounds; or cut, or longer. */
 static void restore_changed(harp_session *s, unsigned where, unsigned how, unsigned value)
 {
-    size_t bytes = save(s, before) - 4, head = sizeof(hp_saved_head) + (size_t)s->n_streams * 8 + 16;
+    size_t bytes = save(s, before) - 4, head = inside_image_head(s) + 16;
     size_t at = where < 200 ? where * 4 % head : bytes * where / 256;
     unsigned state = value;
     uint64_t number = how & 4 ? fz_awkward(&state) : value;
@@ -177,19 +179,19 @@ static void restore_changed(harp_session *s, unsigned where, unsigned how, unsig
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 {
+    const harp_model *model;
     harp_session *s = NULL;
-    harp_params p;
     size_t at;
     open_models();
     if (bytes < 4) return 0;
-    p = pick_params(data[0], data[1]);
+    model = models[data[1] % SHAPES], params = pick_params(data[0], data[1]);
     countdown = 0;
-    if (harp_session_open(&s, models[data[1] % SHAPES], &p, NULL)) return 0;
+    if (harp_session_open(&s, model, &params, NULL)) return 0;
     for (at = 2; at + 1 < bytes && at < 66 && data[at] < CALLS_END; at += 2) {
         int32_t n = 0, m = 0;
         harp_tokens(s, &n);
         save(s, before);
-        if (call(s, data[at], data[at + 1]) == HARP_OK) {
+        if (call(s, model, data[at], data[at + 1]) == HARP_OK) {
             fz_expect(harp_restore(s, after, save(s, after), NULL) == HARP_OK);
             continue;
         }

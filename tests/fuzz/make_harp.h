@@ -2,7 +2,7 @@
  *
  * make_harp.h - a writer of small valid .harp files, and a mutator that knows where their fields are
  *
- * What is common with random_model.h is in harp_file.h. To be included after harp_impl.c, whose checksum it uses. */
+ * What is common with random_model.h is in harp_file.h. */
 #ifndef HARP_FUZZ_MAKE_HARP_H
 #define HARP_FUZZ_MAKE_HARP_H
 
@@ -105,7 +105,8 @@ static inline void fz_plan_one(fz_plan *p, int layer, const char *part, unsigned
 {
     fz_expect(p->n < 64);
     memset(&p->tensor[p->n], 0, sizeof p->tensor[p->n]);
-    hp_tensor_name(p->tensor[p->n].name, layer, part);
+    if (layer < 0) snprintf(p->tensor[p->n].name, sizeof p->tensor->name, "%s", part);
+    else snprintf(p->tensor[p->n].name, sizeof p->tensor->name, "%d.%s", layer, part);
     p->tensor[p->n].type = type, p->tensor[p->n].rows = rows, p->tensor[p->n++].cols = cols;
 }
 
@@ -158,27 +159,15 @@ static inline void fz_put_tensors(hf_file *f, const fz_shape *s)
     hf_store(f->data + 36, plan.n, 4), hf_store(f->data + 48, table, 8), hf_store(f->data + 56, f->bytes, 8);
     for (i = 0; i < plan.n; i++) {
         uint64_t rows = plan.tensor[i].rows, cols = plan.tensor[i].cols;
-        size_t bytes = (size_t)hp_tensor_bytes(plan.tensor[i].type, rows, cols);
+        size_t bytes = hf_tensor_bytes(plan.tensor[i].type, rows, cols);
         uint8_t *record = f->data + table + 96 * (size_t)i;
         at = f->bytes;
         hf_put(f, NULL, bytes);
         fz_fill_tensor(f->data + at, plan.tensor[i].type, rows, cols, &state);
-        hf_store_record(record, plan.tensor[i].name, plan.tensor[i].type, hp_crc32(0, f->data + at, bytes), rows, cols,
+        hf_store_record(record, plan.tensor[i].name, plan.tensor[i].type, hf_crc(0, f->data + at, bytes), rows, cols,
                         at, bytes);
         hf_pad(f, 64);
     }
-}
-
-/* Makes the size and the checksum of the head right, so that what was changed is reached. */
-static inline void fz_seal(uint8_t *data, size_t bytes)
-{
-    uint64_t head;
-    if (bytes < 64) return;
-    hf_store(data + 16, bytes, 8);
-    head = hp_u64(data + 56);
-    if (head < 16 || head > bytes) return;
-    memset(data + 12, 0, 4);
-    hf_store(data + 12, hp_crc32(0, data, (size_t)head), 4);
 }
 
 /* The file of this shape; its size. */
@@ -190,7 +179,7 @@ static inline size_t fz_write_harp(const fz_shape *s, uint8_t *data, size_t capa
     fz_put_metadata(&f, s);
     hf_store(data + 40, f.bytes - 64, 8);
     fz_put_tensors(&f, s);
-    fz_seal(data, f.bytes);
+    hf_seal(data, f.bytes);
     return f.bytes;
 }
 
@@ -211,10 +200,10 @@ static inline size_t fz_pick_meta(const uint8_t *data, size_t bytes, unsigned *s
     size_t at = 64, found = 64;
     unsigned i, n = 0;
     for (i = 0; i < 64 && at + 16 <= bytes; i++) {
-        uint64_t key = hp_u32(data + at + 4), value = hp_u64(data + at + 8), used;
-        if (hp_u32(data + at) < 1 || hp_u32(data + at) > 4 || key > 63 || value > bytes) break;
+        uint64_t key = cv_u32(data + at + 4), value = cv_u64(data + at + 8), used;
+        if (cv_u32(data + at) < 1 || cv_u32(data + at) > 4 || key > 63 || value > bytes) break;
         if (fz_random(state, ++n) == 0) found = at;
-        used = 16 + (key + 8) / 8 * 8 + (value + (hp_u32(data + at) == 3) + 7) / 8 * 8;
+        used = 16 + (key + 8) / 8 * 8 + (value + (cv_u32(data + at) == 3) + 7) / 8 * 8;
         if (used > bytes - at) break;
         at += (size_t)used;
     }
@@ -225,8 +214,8 @@ static inline void fz_mutate_meta(uint8_t *data, size_t bytes, unsigned *state)
 {
     size_t at = fz_pick_meta(data, bytes, state), value, n;
     if (at + 32 > bytes) return;
-    value = at + 16 + (hp_u32(data + at + 4) + 8) / 8 * 8;
-    n = (size_t)hp_u64(data + at + 8);
+    value = at + 16 + (cv_u32(data + at + 4) + 8) / 8 * 8;
+    n = (size_t)cv_u64(data + at + 8);
     switch (fz_random(state, 8)) {
     case 0: hf_store(data + at, fz_random(state, 6), 4); return;
     case 1: hf_store(data + at + 4, fz_awkward(state), 4); return;
@@ -238,7 +227,7 @@ static inline void fz_mutate_meta(uint8_t *data, size_t bytes, unsigned *state)
     value += fz_random(state, (unsigned)n / 4) * (size_t)4;
     if (n == 8 && value + 8 <= bytes) hf_store(data + value / 8 * 8, fz_awkward(state), 8);
     else if (fz_random(state, 2)) hf_store(data + value, fz_awkward(state), 4);
-    else hf_store(data + value, hp_u32(data + value) + fz_random(state, 5) - 2, 4);
+    else hf_store(data + value, cv_u32(data + value) + fz_random(state, 5) - 2, 4);
 }
 
 static inline void fz_mutate_record(uint8_t *data, size_t bytes, unsigned *state)
@@ -246,7 +235,7 @@ static inline void fz_mutate_record(uint8_t *data, size_t bytes, unsigned *state
     static const struct {
         uint8_t at, size;
     } fields[] = {{0, 1}, {1, 1}, {47, 1}, {48, 4}, {52, 4}, {56, 8}, {64, 8}, {72, 8}, {80, 8}, {88, 8}};
-    uint64_t at = hp_u64(data + 48), n = hp_u32(data + 36);
+    uint64_t at = cv_u64(data + 48), n = cv_u32(data + 36);
     unsigned k = fz_random(state, sizeof fields / sizeof *fields);
     if (n == 0 || n > 1024 || at > bytes) return;
     at += 96 * (uint64_t)fz_random(state, (unsigned)n);
@@ -260,7 +249,7 @@ static inline void fz_mutate_weights(uint8_t *data, size_t bytes, unsigned *stat
 {
     static const uint32_t values[] = {0x7FC00000u, 0x7F800000u, 0xFF800000u, 0x80808080u, 0x7C007C00u, 0x7BFF7BFFu,
                                       0x00010001u, 0x7F7FFFFFu, 0u, 0xFFFFFFFFu};
-    uint64_t from = hp_u64(data + 56), n = 1 + fz_random(state, 64);
+    uint64_t from = cv_u64(data + 56), n = 1 + fz_random(state, 64);
     if (from >= bytes || bytes - from < 8) return;
     from += fz_random(state, (unsigned)(bytes - from) / 4) * (uint64_t)4;
     for (; n > 0 && from + 4 <= bytes; n--, from += 4)

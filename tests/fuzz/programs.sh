@@ -19,9 +19,13 @@ mkdir -p $B/found
 stale() { # stale PROGRAM: not made yet, or of older sources
     [ ! -x $1 ] || [ -n "$(find harp.h harp_impl.c tools/convert tests/fuzz -name '*.[ch]' -newer $1)" ]
 }
-! stale $B/convert64 || gcc $flags $sources harp_impl.c -o $B/convert64 -lm -pthread || exit 1
-parts=$(ls $sources | grep -v '/convert\.c$') # that one is in converted.h
-! stale $B/programs || gcc $flags tests/fuzz/programs.c $parts harp_impl.c -o $B/programs -lm -pthread || exit 1
+if stale $B/convert64 || stale $B/programs; then
+    rm -rf $B/objects && mkdir -p $B/objects
+    for c in $sources harp_impl.c; do gcc $flags -c $c -o $B/objects/$(basename $c .c).o || exit 1; done
+    gcc $B/objects/*.o -o $B/convert64 -lm -pthread || exit 1
+    rm $B/objects/convert.o # that one is in converted.h
+    gcc $flags tests/fuzz/programs.c $B/objects/*.o -o $B/programs -lm -pthread || exit 1
+fi
 kinds=64
 if command -v i686-linux-gnu-gcc > /dev/null; then
     ! stale $B/convert32 || i686-linux-gnu-gcc -static -msse2 -mfpmath=sse $flags $sources \

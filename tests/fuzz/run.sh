@@ -37,16 +37,25 @@ build() { # build KIND COMPILER FLAGS...: BUILD_FOLDER/fuzz/KIND_TARGET
     done
     o=$B/$kind/harp_impl.o # what the converter has written runs on it; without vector instructions it builds faster
     all_objects="$all_objects $o"
-    [ $o -nt harp_impl.c ] && [ $o -nt harp.h ] \
-        || "$@" -DHARP_NO_SIMD $FASTER $flags -c harp_impl.c -o $o || return 1
+    compile_library $o harp_impl.c "$@" -DHARP_NO_SIMD || return 1
+    inside=$B/$kind/inside.o # the library's own targets, which vectors are a part of
+    compile_library $inside tests/inside.c "$@" || return 1
     for t in ${TARGETS:-$library $converter}; do
         to=$B/${kind}_$t
         [ -f $here/fuzz_$t.c ] || continue
-        if [ $to -nt $here/fuzz_$t.c ] && [ $to -nt harp_impl.c ] && [ -z "$(find tools/convert $here tests/harp_file.h -name '*.[ch]' -newer $to)" ]; then continue; fi
-        objects=$all_objects faster=
-        case " $library " in *" $t "*) objects= faster=$FASTER ;; esac
-        "$@" $faster $flags $LINK $here/fuzz_$t.c $DRIVER $objects -o $to -lm -pthread || return 1
+        [ ! -x $to ] || [ -n "$(find harp.h harp_impl.c tools/convert tests/*.[ch] $here -name '*.[ch]' -newer $to)" ] \
+            || continue
+        objects=$all_objects
+        case " $library " in *" $t "*) objects=$inside ;; esac
+        "$@" $flags $LINK $here/fuzz_$t.c $DRIVER $objects -o $to -lm -pthread || return 1
     done
+}
+
+# compile_library OBJECT SOURCE COMPILER FLAGS...: unless it is there
+compile_library() {
+    o=$1 source=$2
+    shift 2
+    [ -z "$(find harp.h harp_impl.c tests/inside.[ch] -newer $o 2>&1)" ] || "$@" $FASTER $flags -c $source -o $o
 }
 
 build_kind() {
@@ -67,11 +76,13 @@ fuzz() {
     for d in $here/seeds/$2 $here/regressions/$2; do [ ! -d $d ] || known="$known $d"; done
     dictionary=
     [ ! -f $here/$2.dict ] || dictionary=-dict=$here/$2.dict
-    $B/$1_$2 -max_total_time=$3 -seed=${SEED:-1} -max_len=65536 -timeout=20 -rss_limit_mb=1024 -malloc_limit_mb=512 -artifact_prefix=$B/found/$2- \
-        -print_final_stats=1 -use_value_profile=0 $dictionary $corpus $known > $B/$1_$2.log 2>&1
+    $B/$1_$2 -max_total_time=$3 -seed=${SEED:-1} -max_len=65536 -timeout=20 -rss_limit_mb=1024 -malloc_limit_mb=512 \
+        -artifact_prefix=$B/found/$2- -print_final_stats=1 -use_value_profile=0 \
+        $dictionary $corpus $known > $B/$1_$2.log 2>&1
     status=$?
     n=$(sed -n 's/^stat::number_of_executed_units: *//p' $B/$1_$2.log)
-    printf '%-24s %10s executions, %s\n' "$2 ($1)" "${n:-0}" "$([ $status = 0 ] && echo 'no finding' || echo "FOUND, see $B/$1_$2.log")" | tee -a $B/said
+    [ $status = 0 ] && said="no finding" || said="FOUND, see $B/$1_$2.log"
+    printf '%-24s %10s executions, %s\n' "$2 ($1)" "${n:-0}" "$said" | tee -a $B/said
     return $status
 }
 
@@ -84,7 +95,8 @@ fuzz_afl() {
     dictionary=
     [ ! -f $here/$1.dict ] || dictionary="-x $here/$1.dict"
     AFL_NO_UI=1 AFL_SKIP_CPUFREQ=1 AFL_NO_AFFINITY=1 AFL_AUTORESUME=1 AFL_I_DONT_CARE_ABOUT_MISSING_CRASHES=1 \
-        AFL_IGNORE_SEED_PROBLEMS=1 afl-fuzz -V $2 -i $B/afl_in -o $B/afl_out/$1 -m none -t 5000 $dictionary -- $B/afl_$1 > $B/afl_$1.log 2>&1
+        AFL_IGNORE_SEED_PROBLEMS=1 afl-fuzz -V $2 -i $B/afl_in -o $B/afl_out/$1 -m none -t 5000 $dictionary -- \
+            $B/afl_$1 > $B/afl_$1.log 2>&1
     stats=$B/afl_out/$1/default/fuzzer_stats
     n=$(sed -n 's/^execs_done *: *//p' $stats)
     found=$(sed -n 's/^saved_crashes *: *//p' $stats)

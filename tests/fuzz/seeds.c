@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Unlicense
  *
  * seeds.c - makes the first inputs of the targets that want .harp files or saved sessions: seeds FOLDER TARGET */
-#define HARP_STATIC
-#include "../../harp_impl.c"
 #define FZ_HAS_MUTATOR 1
 #include "make_harp.h"
 

@@ -19,8 +19,8 @@ bounds_in_32_bits() { # some x86-64 kernels are built without the 32-bit system 
     sh tests/test_bounds.sh $B $W/harp-convert
 }
 
-# same_bytes MODEL [FORM]: what the converter makes of its folder (BF16, or four shards; the fixture was made from F32, in
-# one file), or of the same weights in other tensors or files
+# same_bytes MODEL [FORM]: what the converter makes of its folder (BF16, or four shards; the fixture was made from F32,
+# in one file), or of the same weights in other tensors or files
 same_bytes() {
     folder=$F/source/$1
     if [ -n "$2" ]; then

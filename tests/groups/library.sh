@@ -7,12 +7,22 @@ under() { # under "COMPILER AND FLAGS" "SOURCES" ARGUMENTS...: builds a program 
     $cc $sources -o $W/program -lm -pthread && "$W/program" "$@"
 }
 
+# Those that compute with the library; its arithmetic is tested from inside, and so is compiled once more.
+library_under_sanitizers() {
+    can $sanitized || return 0
+    $sanitized -O2 -c harp_impl.c -o $W/harp_impl.o || return 1
+    for t in library models; do
+        $sanitized -O1 tests/test_$t.c $W/harp_impl.o -o $W/test_$t -lm -pthread || return 1
+    done
+    $sanitized -O1 tests/test_numbers.c -o $W/test_numbers -lm -pthread || return 1
+    all_of "$W/test_library $F/llama_gqa/model.harp" "$W/test_models $F" "$W/test_numbers $F/llama_gqa/model.harp"
+}
+
 if [ "$all" = all ]; then
     run "state machine, in builds that see more" sh tests/machine.sh $B
-    run "library under ASan and UBSan" under "$sanitized -O2" tests/test_library.c $F/llama_gqa/model.harp
-    run "models under ASan and UBSan" under "$sanitized -O1" tests/test_models.c $F
+    run "library, models, numbers under ASan and UBSan" library_under_sanitizers
     run "failures and wrong calls, sanitized" under "$sanitized -O1 -fsanitize=float-cast-overflow -DHARP_NO_SIMD" \
-        tests/test_faults.c $W
+        "tests/test_faults.c tests/inside.c" $W
     run "conversations under ASan and UBSan" under "$sanitized -O1 -DHARP_NO_SIMD" \
         "tests/test_conversation.c harp_impl.c" examples/demo/demo.harp
     run "threads under TSan" under "gcc -std=c99 -g1 -O2 -fsanitize=thread" "tests/test_threads.c harp_impl.c" \
@@ -28,12 +38,14 @@ run "real files" sh tests/real_files.sh $B $all
 run "decoders, real models" sh tests/real_decoders.sh $B $all
 run "models" $B/test_models $F
 run "promises" $B/test_promises
-run "numbers" $B/test_numbers
+run "numbers" $B/test_numbers $F/llama_gqa/model.harp
 run "slices" $B/test_slices $F/llama_gqa/model.harp
 run "threads" $B/test_threads $F/llama_gqa/model.harp
 run "failures and wrong calls" $B/test_faults $W
 run "failures and wrong calls, stdio" $B/test_faults_stdio $W
-run "tokenizer, demo model" $B/test_tokenizer -n $([ "$all" = all ] && echo 100000 || echo 5000) demo=examples/demo/demo.harp
+texts=5000
+[ "$all" != all ] || texts=100000
+run "tokenizer, demo model" $B/test_tokenizer -n $texts demo=examples/demo/demo.harp
 run "words and form NFC" $B/test_words $B/harp-convert $W
 run "conversations" $B/test_conversation examples/demo/demo.harp
 run "format" $B/test_format

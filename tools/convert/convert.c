@@ -33,7 +33,8 @@ static const char usage[] =
     "usage: harp-convert IN OUT.harp [options]\n"
     "       harp-convert --check FILE.harp\n"
     "\n"
-    "IN is a Hugging Face folder (config.json, safetensors, tokenizer), a GGUF file (of several, the first) or a llama2.c\n"
+    "IN is a Hugging Face folder (config.json, safetensors, tokenizer), a GGUF file (of several, the first) or a "
+    "llama2.c\n"
     "checkpoint, versions 0 to 2.\n"
     "\n"
     "  --tokenizer FILE   takes the tokenizer from FILE or a folder: tokenizer.json, tokenizer.model, tokenizer.bin,\n"
@@ -110,7 +111,8 @@ static int read_arguments(cv_request *r, int *check, int argc, char **argv)
     }
     if (r->weights && strcmp(r->weights, "int8") != 0 && strcmp(r->weights, "f32") != 0)
         return wrong_usage("--weights is int8 or f32, not ", r->weights);
-    if (n_files != (*check ? 1 : 2)) return wrong_usage(*check ? "one file is wanted" : "IN and OUT.harp are wanted", "");
+    if (n_files != (*check ? 1 : 2))
+        return wrong_usage(*check ? "one file is wanted" : "IN and OUT.harp are wanted", "");
     return 0;
 }
 

@@ -41,8 +41,8 @@ static int put_names(cv_meta *meta, const cv_request *r, cv_error *err)
 
 /* ---- tokenizer ---- */
 
-/* The one that the command line names, or the model's own; source is NULL for --vocab-only, where IN is the tokenizer. A
- * folder or a GGUF file has its own; nothing tells which of another file's neighbours belongs to it. */
+/* The one that the command line names, or the model's own; source is NULL for --vocab-only, where IN is the tokenizer.
+ * A folder or a GGUF file has its own; nothing tells which of another file's neighbours belongs to it. */
 static int open_tokenizer(cv_tokenizer *t, const cv_request *r, const cv_source *source, cv_error *err)
 {
     const char *path = r->tokenizer ? r->tokenizer : source ? source->folder : r->in;

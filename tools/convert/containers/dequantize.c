@@ -2,8 +2,8 @@
  *
  * dequantize.c - see dequantize.h
  *
- * In the pictures below d and m are halves unless said otherwise, [n] is a count of bytes, and q are the stored integers,
- * two or more of them to a byte. One float operation to a statement: no compiler may fuse them. */
+ * In the pictures below d and m are halves unless said otherwise, [n] is a count of bytes, and q are the stored
+ * integers, two or more of them to a byte. One float operation to a statement: no compiler may fuse them. */
 #include "dequantize.h"
 #include "../ground/halves.h"
 
@@ -118,8 +118,8 @@ static int q3_scale(const unsigned char *p, int i)
     return (low | high << 4) - 32;
 }
 
-/* Third bits [32], q[64] of two bits, scales [12] of six bits, d: d * (scale - 32) * (q - 4), where a third bit adds 4. Bit
- * k of the byte of third bits is that of weights 32 k .. 32 k + 31. */
+/* Third bits [32], q[64] of two bits, scales [12] of six bits, d: d * (scale - 32) * (q - 4), where a third bit adds 4.
+ * Bit k of the byte of third bits is that of weights 32 k .. 32 k + 31. */
 static void widen_q3_k(const unsigned char *p, float *out)
 {
     const unsigned char *high = p, *q = p + 32, *scales = p + 96;
@@ -132,15 +132,16 @@ static void widen_q3_k(const unsigned char *p, float *out)
     }
 }
 
-/* Eight scales and eight minima of six bits in twelve bytes: those of sub-blocks 0..3 are the low six bits of bytes 0..7; the
- * others' low four bits are in bytes 8..11, their high two on top of bytes 0..7. */
+/* Eight scales and eight minima of six bits in twelve bytes: those of sub-blocks 0..3 are the low six bits of bytes
+ * 0..7; the others' low four bits are in bytes 8..11, their high two on top of bytes 0..7. */
 static void k_scale(const unsigned char *p, int i, int *scale, int *minimum)
 {
     if (i < 4) *scale = p[i] & 63, *minimum = p[i + 4] & 63;
     else *scale = (p[i + 4] & 15) | p[i - 4] >> 6 << 4, *minimum = p[i + 4] >> 4 | p[i] >> 6 << 4;
 }
 
-/* One sub-block of 32: q is the low or the high nibble of 32 bytes, fifth bits, where there are any, bit i of others. */
+/* One sub-block of 32: q is the low or the high nibble of 32 bytes, fifth bits, where there are any, bit
+ * i of others. */
 static void widen_k(const unsigned char *p, const unsigned char *q, const unsigned char *high, int i, float *out)
 {
     int scale, minimum;
@@ -166,8 +167,9 @@ static void widen_q5_k(const unsigned char *p, float *out)
     for (int i = 0; i < 8; i++) widen_k(p, p + 48, p + 16, i, out + 32 * i);
 }
 
-/* q[128], fifth and sixth bits [64], scales [16] of eight bits, d: d * scale * (q - 32). In each half of 128 weights, 64
- * bytes of q hold weights 0..63 in their low and 64..127 in their high nibbles; 32 bytes hold two more bits of each. */
+/* q[128], fifth and sixth bits [64], scales [16] of eight bits, d: d * scale * (q - 32). In each half of 128 weights,
+ * 64 bytes of q hold weights 0..63 in their low and 64..127 in their high nibbles; 32 bytes hold two more
+ * bits of each. */
 static void widen_q6_k(const unsigned char *p, float *out)
 {
     float d = half_at(p + 208);

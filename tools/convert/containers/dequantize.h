@@ -2,9 +2,9 @@
  *
  * dequantize.h - the block types of GGUF files -> floats
  *
- * A row is a run of blocks, each of which holds 32 or 256 weights as small integers with common scales. What a block means
- * is defined by ggml's reference code; dequantize.c follows its float operations one by one, so the floats are the same to
- * the last bit. */
+ * A row is a run of blocks, each of which holds 32 or 256 weights as small integers with common scales. What a block
+ * means is defined by ggml's reference code; dequantize.c follows its float operations one by one, so the floats are
+ * the same to the last bit. */
 #ifndef HARP_CONVERT_DEQUANTIZE_H
 #define HARP_CONVERT_DEQUANTIZE_H
 
@@ -27,7 +27,8 @@ const char *cv_block_type_name(uint32_t id);        /* of others, too; "unknown"
 
 /* n elements, a multiple of type->elements. */
 void cv_dequantize(const cv_block_type *type, const unsigned char *blocks, uint64_t n, float *out);
-/* The same for blocks that were read to the end of out, where cv_raw_place says: no type takes more room than floats. */
+/* The same for blocks that were read to the end of out, where cv_raw_place says: no type takes more
+ * room than floats. */
 unsigned char *cv_raw_place(const cv_block_type *type, uint64_t n, float *out);
 void cv_dequantize_in_place(const cv_block_type *type, uint64_t n, float *out);
 

@@ -3,8 +3,10 @@
  * gguf.c - see gguf.h
  *
  *   "GGUF", u32 version, u64 number of tensors, u64 number of values
- *   value    string key, u32 type, the value; a string is u64 bytes and that many; an array u32 type, u64 count, elements
- *   tensor   string name, u32 dimensions, u64 [dimensions] the fastest first, u32 type, u64 offset from where data begins
+ *   value    string key, u32 type, the value; a string is u64 bytes and that many; an array u32 type, u64 count,
+ *            elements
+ *   tensor   string name, u32 dimensions, u64 [dimensions] the fastest first, u32 type, u64 offset from where data
+ *            begins
  *   zeros up to a multiple of general.alignment (32 unless said otherwise); data
  *
  * How long the head is, only reading it tells. So it is read in larger and larger pieces until it is whole; counts and
@@ -239,8 +241,8 @@ static int place_tensors(cv_gguf_file *f, uint64_t head_bytes, cv_error *err)
         if (t->offset % alignment != 0)
             return cv_fail(err, "%.200s: tensor %s is not aligned to %.0f", f->path, t->name, (double)alignment);
         if (t->offset > room || t->bytes > room - t->offset)
-            return cv_fail(err, "%.200s: tensor %s ends at %.0f, the file's data at %.0f: is the file cut off?", f->path,
-                           t->name, (double)t->offset + (double)t->bytes, (double)room);
+            return cv_fail(err, "%.200s: tensor %s ends at %.0f, the file's data at %.0f: is the file cut off?",
+                           f->path, t->name, (double)t->offset + (double)t->bytes, (double)room);
         if (t->offset < end) return cv_fail(err, "%.200s: tensor %s overlaps another", f->path, t->name);
     }
     for (size_t i = 0; i < f->n_tensors; i++) f->tensors[i].offset += data_at;

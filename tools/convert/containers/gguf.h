@@ -2,9 +2,9 @@
  *
  * gguf.h - GGUF files, versions 2 and 3: metadata and tensors, in one file or in several
  *
- * The head is checked in full before anything is used: no name twice, every tensor's bytes follow from its type and shape
- * and lie in the file, no two overlap. A file whose metadata says that it is the first of several brings the others
- * in. An open file takes at most 90 MiB of memory, whatever its parts say; gguf.c has the sum. */
+ * The head is checked in full before anything is used: no name twice, every tensor's bytes follow from its type and
+ * shape and lie in the file, no two overlap. A file whose metadata says that it is the first of several brings the
+ * others in. An open file takes at most 90 MiB of memory, whatever its parts say; gguf.c has the sum. */
 #ifndef HARP_CONVERT_GGUF_H
 #define HARP_CONVERT_GGUF_H
 
@@ -70,8 +70,8 @@ const char *cv_gguf_next_string(const cv_gguf_value *v, size_t *at, size_t *byte
 const char *cv_gguf_describe(const cv_gguf_value *v, char *out, size_t capacity);
 
 cv_gguf_tensor *cv_gguf_tensor_of(const cv_gguf *g, const char *name); /* NULL: not there */
-/* Elements first .. first + n - 1, row after row; both are multiples of the type's block. As floats, or (out has room for
- * n / elements * bytes of the type) as they stand in the file. */
+/* Elements first .. first + n - 1, row after row; both are multiples of the type's block. As floats, or (out has room
+ * for n / elements * bytes of the type) as they stand in the file. */
 int cv_gguf_read(const cv_gguf *g, const cv_gguf_tensor *t, uint64_t first, uint64_t n, float *out, cv_error *err);
 int cv_gguf_read_raw(const cv_gguf *g, const cv_gguf_tensor *t, uint64_t first, uint64_t n, void *out, cv_error *err);
 

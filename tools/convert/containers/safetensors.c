@@ -2,9 +2,9 @@
  *
  * safetensors.c - see safetensors.h
  *
- * A file is a u64 N, N bytes of JSON, and data. The JSON maps names to {"dtype", "shape", "data_offsets": [begin, end]},
- * offsets counting from the data's first byte; "__metadata__" maps texts to texts, among them names that were left out,
- * because their tensor is there under another name, to that name. */
+ * A file is a u64 N, N bytes of JSON, and data. The JSON maps names to {"dtype", "shape", "data_offsets": [begin,
+ * end]}, offsets counting from the data's first byte; "__metadata__" maps texts to texts, among them names that were
+ * left out, because their tensor is there under another name, to that name. */
 #include "safetensors.h"
 #include "dequantize.h"
 #include "../ground/bytes.h"

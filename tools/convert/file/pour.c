@@ -2,9 +2,9 @@
  *
  * pour.c - see pour.h
  *
- * A matrix goes in chunks of some tiles. Each thread takes the next chunk, reads it, makes tiles of it, and writes them when
- * its turn has come: writing is one thread's at a time and in order, so is reading if the source wants it, and what takes the
- * time is between. The file does not depend on how many threads there are. */
+ * A matrix goes in chunks of some tiles. Each thread takes the next chunk, reads it, makes tiles of it, and writes them
+ * when its turn has come: writing is one thread's at a time and in order, so is reading if the source wants it, and
+ * what takes the time is between. The file does not depend on how many threads there are. */
 #include "pour.h"
 #include "../ground/bytes.h"
 #include "../ground/host.h"
@@ -92,7 +92,8 @@ static int has_integers(cv_source *source, const cv_planned *planned, cv_error *
     return 1;
 }
 
-static int read_part(const pour *p, const lane *l, const cv_matrix *m, uint64_t first, uint64_t n, uint64_t at, cv_error *err)
+static int read_part(const pour *p, const lane *l, const cv_matrix *m, uint64_t first, uint64_t n, uint64_t at,
+                     cv_error *err)
 {
     uint64_t cols = p->tensor->cols;
     if (!p->as_integers) return p->source->read(p->source, m, first, n, l->weights + at * cols, err);
@@ -200,8 +201,10 @@ static void add_loss(cv_loss *sum, const cv_loss *loss)
     sum->error2 += loss->error2, sum->weight2 += loss->weight2, sum->n += loss->n;
 }
 
-/* Waits for the chunk's turn and writes it. What failed is reported in its turn, too: the first failure is the one told. */
-static void write_chunk(pour *p, const lane *l, uint64_t first, uint64_t n, const cv_loss *loss, int failed, cv_error *err)
+/* Waits for the chunk's turn and writes it. What failed is reported in its turn, too: the first failure is the one
+ * told. */
+static void write_chunk(pour *p, const lane *l, uint64_t first, uint64_t n, const cv_loss *loss, int failed,
+                        cv_error *err)
 {
     const cv_writer *w = p->writer;
     size_t bytes = (size_t)((n + CV_TILE_ROWS - 1) / CV_TILE_ROWS) * tile_bytes(p->tensor);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Unlicense
  *
- * pour.h - the weights, from a source into a file, a tile at a time: never more than a tile of the largest matrix is held */
+ * pour.h - the weights, from a source into a file, a tile at a time: never more than a tile of the largest matrix is
+ * held */
 #ifndef HARP_CONVERT_POUR_H
 #define HARP_CONVERT_POUR_H
 

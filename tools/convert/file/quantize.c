@@ -29,7 +29,8 @@ static uint16_t scale_of(float largest)
     return half;
 }
 
-/* Without their signs the bits of floats, as integers, are in the order of the numbers; those of infinity and NaN come last. */
+/* Without their signs the bits of floats, as integers, are in the order of the numbers; those of infinity and NaN come
+ * last. */
 static float largest_of(const float *x)
 {
     int32_t largest = 0;
@@ -58,7 +59,8 @@ static void group_round(float *restrict q, const float *restrict w, float scale)
     }
 }
 
-/* q * scale is exact, for a half has eleven bits, and so is the error: q is 0, or the two lie within a factor of two. */
+/* q * scale is exact, for a half has eleven bits, and so is the error: q is 0, or the two lie within a
+ * factor of two. */
 static void group_loss(cv_loss *loss, const float *q, const float *w, float scale)
 {
     float error[GROUP];

@@ -13,7 +13,8 @@ static int find(cv_source *source, cv_part part, int32_t layer, cv_matrix *matri
     (void)layer, (void)err;
     memset(matrix, 0, sizeof *matrix);
     strcpy(matrix->name, "zeros");
-    matrix->rows = part == CV_EMBEDDING ? (uint64_t)f->vocab : part == CV_QUERY || part == CV_KEY || part == CV_VALUE ? 2 : 1;
+    matrix->rows = part == CV_QUERY || part == CV_KEY || part == CV_VALUE ? 2 : 1;
+    if (part == CV_EMBEDDING) matrix->rows = (uint64_t)f->vocab;
     matrix->cols = part == CV_ATTN_OUT ? 2 : 1;
     return 0;
 }

@@ -10,8 +10,8 @@
  *               for each group of consecutive elements
  *
  * A layer's matrices of one kind stand together, layer after layer. Rows of queries and keys are in pair order: element
- * 2i of a head turns with 2i + 1. There is no checksum and, in version 0, no magic; but the header determines the size of
- * the file, which must be right to the byte. */
+ * 2i of a head turns with 2i + 1. There is no checksum and, in version 0, no magic; but the header determines the size
+ * of the file, which must be right to the byte. */
 #include "formats.h"
 #include "../containers/dequantize.h"
 #include "../ground/bytes.h"
@@ -41,8 +41,9 @@ typedef struct checkpoint {
 /* ---- where everything is ---- */
 
 /* Kinds in the order of the file; CV_NO_PART: the rotation tables that version 0 carries along. */
-static const cv_part order_0[] = {CV_EMBEDDING, CV_ATTN_NORM, CV_QUERY, CV_KEY,        CV_VALUE,   CV_ATTN_OUT, CV_FFN_NORM,
-                                  CV_GATE,      CV_DOWN,      CV_UP,    CV_FINAL_NORM, CV_NO_PART, CV_OUTPUT};
+static const cv_part order_0[] = {CV_EMBEDDING,  CV_ATTN_NORM, CV_QUERY, CV_KEY,  CV_VALUE,
+                                  CV_ATTN_OUT,   CV_FFN_NORM,  CV_GATE,  CV_DOWN, CV_UP,
+                                  CV_FINAL_NORM, CV_NO_PART,   CV_OUTPUT};
 static const cv_part order_1[] = {CV_ATTN_NORM, CV_FFN_NORM, CV_FINAL_NORM, CV_EMBEDDING, CV_QUERY, CV_KEY,
                                   CV_VALUE,     CV_ATTN_OUT, CV_GATE,       CV_DOWN,      CV_UP,    CV_OUTPUT};
 
@@ -94,8 +95,10 @@ static int lay_out(checkpoint *c, cv_error *err)
         c->blocks[order[i]] = b;
     }
     if (at == c->file.bytes) return 0;
-    return cv_fail(err, "%.200s: its header, as one of a llama2.c file of version %d, demands %.0f bytes; it has %.0f. It is "
-                   "cut off, or of another kind", c->file.path, c->version, (double)at, (double)c->file.bytes);
+    return cv_fail(err,
+                   "%.200s: its header, as one of a llama2.c file of version %d, demands %.0f bytes; it has %.0f. It "
+                   "is cut off, or of another kind",
+                   c->file.path, c->version, (double)at, (double)c->file.bytes);
 }
 
 /* ---- the header ---- */
@@ -171,8 +174,8 @@ static int find(cv_source *source, cv_part part, int32_t layer, cv_matrix *matri
     return 0;
 }
 
-/* The row of the file for row r of queries or keys in half-split order: element j of a head was at 2j, or, in the second
- * half, at 2j + 1. */
+/* The row of the file for row r of queries or keys in half-split order: element j of a head was at 2j, or, in the
+ * second half, at 2j + 1. */
 static uint64_t source_row(const checkpoint *c, const cv_matrix *m, uint64_t r)
 {
     uint64_t dim = (uint64_t)c->source.facts.head_dim, j = r % dim;
@@ -187,8 +190,8 @@ static int read_floats(const checkpoint *c, uint64_t at, uint64_t n, float *out,
     return 0;
 }
 
-/* Elements first .. first + n - 1 of a version 2 matrix: integers, and the scales that they share, the first of them that
- * of element `first`. */
+/* Elements first .. first + n - 1 of a version 2 matrix: integers, and the scales that they share, the first of them
+ * that of element `first`. */
 static int read_integers(const checkpoint *c, const cv_matrix *m, uint64_t first, uint64_t n, int8_t *q, cv_error *err)
 {
     return cv_file_read(&c->file, m->at + first, q, (size_t)n, err);

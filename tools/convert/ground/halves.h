@@ -17,7 +17,8 @@ static inline float cv_float_of_half(uint16_t half)
     return cv_float_of_bits(sign | (exponent + 112) << 23 | fraction << 13);
 }
 
-/* Nearest, ties to even; 0 <= x, or infinite. Below 2^-14 halves are multiples of 2^-24; above, the rounding bits of the float's fraction carry as they should. */
+/* Nearest, ties to even; 0 <= x, or infinite. Below 2^-14 halves are multiples of 2^-24; above, the rounding bits of
+ * the float's fraction carry as they should. */
 static inline uint16_t cv_half_of_float(float x)
 {
     if (!(x < 65520.0f)) return 0x7C00u;

@@ -388,6 +388,90 @@ void host_unmap(const unsigned char *image, size_t bytes)
     munmap((void *)(uintptr_t)image, bytes);
 }
 
+/* ---- how a file lies in memory ---- */
+
+enum { PAGE = 4096 };
+
+#if defined(POSIX_FADV_RANDOM) && defined(POSIX_FADV_DONTNEED)
+/* Brings the pages into memory one by one: in order, or each after another drawn at random (xorshift, Marsaglia 2003),
+ * so that neighbours do not come together. */
+static int read_pages(int file, size_t pages, int scattered)
+{
+    uint32_t *order = malloc(pages * sizeof *order), random = 2463534242u;
+    char page[PAGE];
+    size_t i;
+    int failed = !order;
+    for (i = 0; i < pages && !failed; i++) {
+        size_t other;
+        random ^= random << 13, random ^= random >> 17, random ^= random << 5;
+        other = scattered ? random % (i + 1) : i;
+        order[i] = order[other], order[other] = (uint32_t)i;
+    }
+    for (i = 0; i < pages && !failed && !interrupted; i++)
+        failed = pread(file, page, sizeof page, (off_t)order[i] * PAGE) < 0;
+    free(order);
+    return failed ? -1 : 0;
+}
+
+int host_reread(const char *path, int scattered)
+{
+    uint64_t size;
+    int file = host_open(path, &size), failed;
+    if (file < 0) return -1;
+    fsync(file); /* pages that are not written yet stay */
+    failed = posix_fadvise(file, 0, 0, POSIX_FADV_DONTNEED) || posix_fadvise(file, 0, 0, scattered ? POSIX_FADV_RANDOM
+                                                                                                   : POSIX_FADV_NORMAL);
+    failed = failed || size / PAGE > UINT32_MAX - 1 || read_pages(file, (size_t)(size / PAGE) + 1, scattered);
+    close(file);
+    return failed ? -1 : 0;
+}
+#else
+int host_reread(const char *path, int scattered)
+{
+    (void)path, (void)scattered;
+    errno = ENOSYS;
+    return -1;
+}
+#endif
+
+void *host_large_alloc(size_t bytes)
+{
+    void *block = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANON, -1, 0);
+    if (block == MAP_FAILED) return NULL;
+#ifdef MADV_HUGEPAGE
+    madvise(block, bytes, MADV_HUGEPAGE); /* a wish: without it the pages are small ones */
+#endif
+    return block;
+}
+
+void host_large_free(void *block, size_t bytes)
+{
+    if (block) munmap(block, bytes);
+}
+
+/* Linux lists each mapping in /proc/self/smaps, and after its first line what it consists of:
+ * "7f15f200000-7f154cee000 r--p ...", "Rss: 1141688 kB", "AnonHugePages: 0 kB", "FilePmdMapped: 1110016 kB". */
+double host_large_share(const void *block)
+{
+    static const char *const large_pages[] = {"AnonHugePages:", "ShmemPmdMapped:", "FilePmdMapped:"};
+    FILE *maps = fopen("/proc/self/smaps", "r");
+    char line[512];
+    double all = 0.0, large = 0.0;
+    int is_ours = 0, i;
+    while (maps && fgets(line, sizeof line, maps)) {
+        char *end;
+        unsigned long long first = strtoull(line, &end, 16), last = *end == '-' ? strtoull(end + 1, NULL, 16) : 0;
+        const char *value = strchr(line, ':');
+        if (last > 0) is_ours = (uintptr_t)block >= first && (uintptr_t)block < last;
+        if (!is_ours || !value) continue;
+        if (strncmp(line, "Size:", 5) == 0) all = strtod(value + 1, NULL);
+        for (i = 0; i < 3; i++)
+            if (strncmp(line, large_pages[i], strlen(large_pages[i])) == 0) large += strtod(value + 1, NULL);
+    }
+    if (maps) fclose(maps);
+    return all > 0.0 ? large / all : -1.0;
+}
+
 /* ---- threads ---- */
 
 typedef struct share {
@@ -671,7 +755,8 @@ int host_rename(const char *from, const char *to)
 {
     wchar_t wide_from[HOST_PATH_BYTES], wide_to[HOST_PATH_BYTES];
     if (!widen(from, wide_from) || !widen(to, wide_to)) return -1;
-    return MoveFileExW(wide_from, wide_to, MOVEFILE_REPLACE_EXISTING | MOVEFILE_WRITE_THROUGH) ? 0 : fail_as_windows_did();
+    if (MoveFileExW(wide_from, wide_to, MOVEFILE_REPLACE_EXISTING | MOVEFILE_WRITE_THROUGH)) return 0;
+    return fail_as_windows_did();
 }
 
 host_kind host_kind_of(const char *path)
@@ -679,7 +764,8 @@ host_kind host_kind_of(const char *path)
     wchar_t wide[HOST_PATH_BYTES];
     DWORD attributes = widen(path, wide) ? GetFileAttributesW(wide) : INVALID_FILE_ATTRIBUTES;
     if (attributes == INVALID_FILE_ATTRIBUTES) return HOST_NOTHING;
-    return attributes & FILE_ATTRIBUTE_DIRECTORY ? HOST_FOLDER : attributes & FILE_ATTRIBUTE_DEVICE ? HOST_OTHER : HOST_FILE;
+    if (attributes & FILE_ATTRIBUTE_DIRECTORY) return HOST_FOLDER;
+    return attributes & FILE_ATTRIBUTE_DEVICE ? HOST_OTHER : HOST_FILE;
 }
 
 /* Reading, writing and removing by others stay allowed: as on POSIX, and so that on_event can remove what we write. */
@@ -739,7 +825,8 @@ ptrdiff_t host_read_at(int file, uint64_t offset, void *into, size_t bytes)
     DWORD n = 0;
     memset(&at, 0, sizeof at);
     at.Offset = (DWORD)offset, at.OffsetHigh = (DWORD)(offset >> 32);
-    if (ReadFile((HANDLE)_get_osfhandle(file), into, (DWORD)(bytes < LARGEST_TRANSFER ? bytes : LARGEST_TRANSFER), &n, &at))
+    if (ReadFile((HANDLE)_get_osfhandle(file), into, (DWORD)(bytes < LARGEST_TRANSFER ? bytes : LARGEST_TRANSFER), &n,
+                 &at))
         return (ptrdiff_t)n;
     return GetLastError() == ERROR_HANDLE_EOF ? 0 : fail_as_windows_did();
 }
@@ -778,7 +865,8 @@ static int temporary_folder(char folder[HOST_PATH_BYTES])
 ptrdiff_t host_write(int file, const void *data, size_t bytes)
 {
     DWORD n = 0;
-    if (WriteFile((HANDLE)_get_osfhandle(file), data, (DWORD)(bytes < LARGEST_TRANSFER ? bytes : LARGEST_TRANSFER), &n, NULL))
+    if (WriteFile((HANDLE)_get_osfhandle(file), data, (DWORD)(bytes < LARGEST_TRANSFER ? bytes : LARGEST_TRANSFER), &n,
+                  NULL))
         return (ptrdiff_t)n;
     return fail_as_windows_did();
 }
@@ -831,6 +919,32 @@ void host_unmap(const unsigned char *image, size_t bytes)
 {
     (void)bytes;
     UnmapViewOfFile(image);
+}
+
+/* ---- how a file lies in memory ---- */
+
+int host_reread(const char *path, int scattered)
+{
+    (void)path, (void)scattered;
+    errno = ENOSYS;
+    return -1;
+}
+
+void *host_large_alloc(size_t bytes) /* large pages want a privilege that users do not have */
+{
+    return VirtualAlloc(NULL, bytes, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE);
+}
+
+void host_large_free(void *block, size_t bytes)
+{
+    (void)bytes;
+    if (block) VirtualFree(block, 0, MEM_RELEASE);
+}
+
+double host_large_share(const void *block)
+{
+    (void)block;
+    return -1.0;
 }
 
 /* ---- threads ---- */
@@ -946,7 +1060,8 @@ static int is_whole(int n) /* what snprintf says of a path */
 
 int host_begin(const char *target, char name[HOST_PATH_BYTES])
 {
-    return is_whole(snprintf(name, HOST_PATH_BYTES, "%s.%lu.part", target, own_number())) ? make_file(name, unfinished) : -1;
+    if (!is_whole(snprintf(name, HOST_PATH_BYTES, "%s.%lu.part", target, own_number()))) return -1;
+    return make_file(name, unfinished);
 }
 
 int host_temporary(const char *prefix, char path[HOST_PATH_BYTES])

@@ -37,14 +37,14 @@ typedef enum host_line {
     HOST_LINE_FAILED   /* a device's error, or no memory                         */
 } host_line;
 
-/* Reads a line from standard input into *line (malloc'ed, grown as needed, freed by the caller; zero-terminated, without
- * the end of the line); *bytes is its length. */
+/* Reads a line from standard input into *line (malloc'ed, grown as needed, freed by the caller; zero-terminated,
+ * without the end of the line); *bytes is its length. */
 host_line host_read_line(char **line, size_t *capacity, size_t *bytes);
 
 /* ---- Ctrl-C ---- */
 
-/* From now on Ctrl-C sets a flag instead of ending the program. With `once` that holds for the first one alone: a second
- * one ends the program at once. */
+/* From now on Ctrl-C sets a flag instead of ending the program. With `once` that holds for the first one alone: a
+ * second one ends the program at once. */
 void host_catch_interrupt(int once);
 int host_interrupted(void);
 void host_forget_interrupt(void);
@@ -88,15 +88,28 @@ int host_complete(int file);
 int host_finish(int file, const char *target);
 void host_discard(int file);                   /* closes (unless -1) and removes it */
 
-/* A new, empty file in the folder for such files (TMPDIR, or TEMP on Windows), whose name begins with `prefix`. -1: failed;
- * path is what could not be made. One at a time. It may be the target of host_begin. host_remove_temporary removes it,
- * and so does a signal that ends the program. On Windows it must not be mapped then. */
+/* A new, empty file in the folder for such files (TMPDIR, or TEMP on Windows), whose name begins with `prefix`. -1:
+ * failed; path is what could not be made. One at a time. It may be the target of host_begin. host_remove_temporary
+ * removes it, and so does a signal that ends the program. On Windows it must not be mapped then. */
 int host_temporary(const char *prefix, char path[HOST_PATH_BYTES]);
 void host_remove_temporary(void);
 
 /* A whole file as memory, read-only. NULL on failure. */
 const unsigned char *host_map(const char *path, size_t *bytes);
 void host_unmap(const unsigned char *image, size_t bytes);
+
+/* How a file lies in memory, for measurements. On success 0; where the system does not let a program say it, -1.
+ * Afterwards the system's cache holds the file as if it had just been read (in large pages, where the file system has
+ * them), or, if `scattered`, in single pages from anywhere in memory, as a cache does that has been in use for days. */
+int host_reread(const char *path, int scattered);
+
+/* Memory in large pages, where the system has them; zeros. NULL: none. */
+void *host_large_alloc(size_t bytes);
+void host_large_free(void *block, size_t bytes);
+
+/* The share of the mapping that `block` lies in which is in pages of 2 MiB or more, 0 to 1; -1: the system does not say.
+ * What has not been touched yet does not count. */
+double host_large_share(const void *block);
 
 /* ---- other programs ---- */
 
@@ -110,8 +123,8 @@ int host_call(const char *program, const char *const *arguments);
 
 enum { HOST_MOST_THREADS = 256 };
 
-/* Runs work(user, 0) here and work(user, 1) ... work(user, n - 1) in threads of their own; returns when all are done. If
- * a thread cannot start, its share is done here, after the others' have begun. */
+/* Runs work(user, 0) here and work(user, 1) ... work(user, n - 1) in threads of their own; returns when all are done.
+ * If a thread cannot start, its share is done here, after the others' have begun. */
 void host_run(int n, void (*work)(void *user, int which), void *user);
 
 /* A lock, with a signal to wait for. */

@@ -36,7 +36,8 @@ static int cv_node(cv_parser *p, cv_json_type type, uint32_t *node)
 {
     cv_json *j = p->json;
     if (j->most_nodes && j->n_nodes == j->most_nodes)
-        return cv_bad(p, "there is too much in one array or object: write its elements as JSON lines, one under the other");
+        return cv_bad(p, "there is too much in one array or object: write its elements as JSON lines, one under the "
+                         "other");
     if (j->n_nodes == j->nodes_capacity) {
         /* a value and what stands between it and the next take two bytes, but for containers that are still open */
         size_t more = j->nodes_capacity + j->nodes_capacity / 2 + 64, enough = p->bytes / 2 + CV_JSON_DEPTH + 2;

@@ -27,3 +27,16 @@ void show_line(FILE *out, const char *format, ...)
     }
     putc('\n', out);
 }
+
+/* Bytes that are no UTF-8 are replaced, too: some terminals take a lone 0x9B for the beginning of a command. */
+void show_harmless(FILE *out, const char *text, size_t bytes, int has_lines)
+{
+    for (size_t i = 0, n; i < bytes; i += n) {
+        n = utf8_length(text + i, bytes - i);
+        if (has_lines && (text[i] == '\n' || text[i] == '\t')) fputc(text[i], out);
+        else if (has_lines && text[i] == '\r') continue;
+        else if (n == 0 || is_control(utf8_value(text + i, n))) fputs("\xEF\xBF\xBD", out);
+        else fwrite(text + i, 1, n, out);
+        if (n == 0) n = 1;
+    }
+}

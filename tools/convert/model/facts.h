@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Unlicense
  *
- * facts.h - what a model is, whatever the format that it came in: sizes, what a layer computes, its parts and their shapes */
+ * facts.h - what a model is, whatever the format that it came in: sizes, what a layer computes, its parts and their
+ * shapes */
 #ifndef HARP_CONVERT_FACTS_H
 #define HARP_CONVERT_FACTS_H
 

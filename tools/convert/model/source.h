@@ -34,9 +34,11 @@ struct cv_source {
      * if this matrix cannot be read like that; then read can. */
     int (*read_q8)(cv_source *source, const cv_matrix *matrix, uint64_t first, uint64_t n, int8_t *q, float *scales,
                    cv_error *err);
-    /* 1: read and read_q8 may be called for any rows by several threads at once. 0: one call at a time, rows in order. */
+    /* 1: read and read_q8 may be called for any rows by several threads at once. 0: one call at a time,
+     * rows in order. */
     int any_order;
-    /* Where its tokenizer and its chat template stand: in a folder, in the GGUF file that it is, or, both NULL, nowhere. */
+    /* Where its tokenizer and its chat template stand: in a folder, in the GGUF file that it is, or, both NULL,
+     * nowhere. */
     const char *folder;
     const struct cv_gguf *gguf;
     const char *note; /* what the user should know of the conversion; NULL: nothing */

@@ -171,8 +171,8 @@ int cv_tokenizer_open(cv_tokenizer *t, const char *path, cv_error *err)
     begin(t);
     int is_gguf = cv_is_gguf(path, err), found;
     if (is_gguf < 0) return -1;
-    if (is_gguf)
-        return copy_path(t->file, path, err) < 0 || cv_gguf_open(&t->own, path, err) < 0 ? -1 : load_gguf(t, &t->own, err);
+    if (is_gguf && (copy_path(t->file, path, err) < 0 || cv_gguf_open(&t->own, path, err) < 0)) return -1;
+    if (is_gguf) return load_gguf(t, &t->own, err);
     found = find_file(t, path, err);
     return found <= 0 ? found : load_all(t, err);
 }
@@ -218,7 +218,8 @@ int cv_tokenizer_template(const cv_tokenizer *t, char **text, size_t *bytes, cv_
     const char *found;
     if (t->gguf) {
         found = cv_gguf_string(cv_gguf_find(t->gguf, "tokenizer.chat_template"), bytes);
-        if (found && *bytes > MOST_TEMPLATE_BYTES) return cv_fail(err, "%.200s: the chat template is too long", t->file);
+        if (found && *bytes > MOST_TEMPLATE_BYTES)
+            return cv_fail(err, "%.200s: the chat template is too long", t->file);
         return copy_template(found, *bytes, text, err);
     }
     int there = beside(t, "chat_template.jinja", path, err);

@@ -3,7 +3,9 @@
  * unicode.c - made by tools/convert/tokenizer/unicode_tables.py from Unicode 14.0.0; see unicode.h */
 #include "unicode.h"
 
-const char cv_category_names[30][3] = {"Cn", "Cc", "Cf", "Co", "Cs", "Ll", "Lm", "Lo", "Lt", "Lu", "Mc", "Me", "Mn", "Nd", "Nl", "No", "Pc", "Pd", "Pe", "Pf", "Pi", "Po", "Ps", "Sc", "Sk", "Sm", "So", "Zl", "Zp", "Zs"};
+const char cv_category_names[30][3] = {"Cn", "Cc", "Cf", "Co", "Cs", "Ll", "Lm", "Lo", "Lt", "Lu",
+                                       "Mc", "Me", "Mn", "Nd", "Nl", "No", "Pc", "Pd", "Pe", "Pf",
+                                       "Pi", "Po", "Ps", "Sc", "Sk", "Sm", "So", "Zl", "Zp", "Zs"};
 const size_t cv_n_categories = 3968, cv_n_decompositions = 2061, cv_n_classes = 382;
 
 const uint32_t cv_categories[] = {

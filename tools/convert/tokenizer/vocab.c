@@ -303,7 +303,8 @@ int cv_vocab_merge(cv_vocab *v, const char *left, size_t left_bytes, const char 
     if (result < 0)
         return cv_fail(err, "merge %lu (\"%.*s\" and \"%.*s\") cannot be: %s is not in the vocabulary",
                        (unsigned long)rank, (int)(left_bytes < 80 ? left_bytes : 80), left,
-                       (int)(right_bytes < 80 ? right_bytes : 80), right, l < 0 ? "the first part" : r < 0 ? "the second part" : "the result");
+                       (int)(right_bytes < 80 ? right_bytes : 80), right,
+                       l < 0 ? "the first part" : r < 0 ? "the second part" : "the result");
     merge.left = (uint32_t)l, merge.right = (uint32_t)r, merge.rank = rank, merge.result = (uint32_t)result;
     return cv_put_merge(v, merge, err);
 }
@@ -557,7 +558,8 @@ static int cv_write_rules(const cv_rules *r, cv_meta *meta, cv_error *err)
 }
 
 /* A table of u32, width values to a row. */
-static int cv_write_table(const char *key, const uint32_t *values, size_t rows, size_t width, cv_meta *meta, cv_error *err)
+static int cv_write_table(const char *key, const uint32_t *values, size_t rows, size_t width, cv_meta *meta,
+                          cv_error *err)
 {
     unsigned char *out = cv_alloc(rows * width, 4, err);
     if (!out) return -1;
@@ -605,7 +607,8 @@ static const uint32_t *cv_find_decomposition(uint32_t c)
     return (cv_decompositions[low][0] & 0xFFFFFF) == c ? cv_decompositions[low] : NULL;
 }
 
-/* The full canonical decomposition of c, at most four characters. Only the first of two parts is made of parts again. */
+/* The full canonical decomposition of c, at most four characters. Only the first of two parts is made
+ * of parts again. */
 static void cv_decompose(uint32_t c, uint32_t *out)
 {
     uint32_t tail[3];
