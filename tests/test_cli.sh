@@ -72,6 +72,9 @@ interrupt() {
     return $ended
 }
 
+# before a command in the background that Ctrl-C is to reach
+attentive="sh tests/attentive.sh"
+
 # on_terminal COMMAND...: what it writes there
 on_terminal() {
     python3 -c '
@@ -319,7 +322,7 @@ report "trace: the seed to the digit" $?
 # ---- Ctrl-C; steps that redraw are slow enough to be interrupted ----
 steps() { grep -c '^{"position"\|>{"position"' "$1"; } # of a page
 slow="-n -1 --frame redraw --reframings 64 --theta -1"
-"$H" run -m "$M" --tokens $ids $slow --stats --trace "$T/cut" > "$T/b" 2> "$T/err" & pid=$!
+$attentive "$H" run -m "$M" --tokens $ids $slow --stats --trace "$T/cut" > "$T/b" 2> "$T/err" & pid=$!
 wait_for "$T/cut"
 interrupt 130 $pid
 report "Ctrl-C: status 130" $?
@@ -332,6 +335,14 @@ grep -q '^harp .* hesitated' "$T/err" && ! grep -q '^harp:' "$T/err"
 report "Ctrl-C: statistics, and no complaint" $?
 "$H" view "$T/cut" > "$T/page" && [ "$(steps "$T/page")" = "$n" ]
 report "Ctrl-C: view shows the trace" $?
+(trap '' INT; exec "$H" run -m "$M" --tokens $ids $slow --trace "$T/ignored" > "$T/b" 2> "$T/err") & pid=$!
+wait_for "$T/ignored"
+kill -INT $pid
+n=$(wc -l < "$T/ignored") i=0
+while [ "$(wc -l < "$T/ignored")" -le $((n + 1)) ] && [ $i -lt 100 ]; do sleep 0.1; i=$((i + 1)); done
+kill -0 $pid 2> /dev/null && [ "$(wc -l < "$T/ignored")" -gt $((n + 1)) ]
+report "Ctrl-C: ignored where it was when the program started" $?
+kill -TERM $pid && wait $pid 2> /dev/null
 
 # ---- a trace that was cut off ----
 bytes=$(wc -c < "$T/trace")
@@ -521,11 +532,12 @@ bA')" ]
     else
         skip "no memory: it cannot be limited here"
     fi
-    "$H" run -m "$M" -p "One day" $slow --trace "$T/text" > "$T/b1" & pid=$!
+    $attentive "$H" run -m "$M" -p "One day" $slow --stats --trace "$T/text" > "$T/b1" 2> "$T/err" & pid=$!
     wait_for "$T/text"
-    interrupt 130 $pid && head -c 7 "$T/b1" | grep -q 'One day' && [ -z "$(tail -c 1 "$T/text" | tr -d '\n')" ]
-    report "Ctrl-C: text" $?
-    "$H" run -m "$M" -p "One day" -n -1 --decoder beam --beams 64 --beam-top 64 -t 1 --isa c > "$T/found" 2> "$T/err" &
+    interrupt 130 $pid && head -c 7 "$T/b1" | grep -q 'One day' && [ -z "$(tail -c 1 "$T/text" | tr -d '\n')" ] \
+        && grep -q "^harp .* of $(wc -l < "$T/text" | tr -d ' ') tokens hesitated" "$T/err"
+    report "Ctrl-C: text, with its statistics and a whole trace" $?
+    $attentive "$H" run -m "$M" -p "One day" -n -1 --decoder beam --beams 64 --beam-top 64 -t 1 --isa c > "$T/found" 2> "$T/err" &
     pid=$!
     wait_for "$T/found"
     interrupt 130 $pid && [ "$(cat "$T/found")" = "One day" ] && [ ! -s "$T/err" ]
@@ -568,7 +580,7 @@ bA')" ]
             && ! grep -q '\.' "$T/b1"
         report "chat: escapes in a stop text" $?
         mkfifo "$T/fifo" && : > "$T/b1"
-        "$H" chat -m "$M" $slow < "$T/fifo" > "$T/b1" 2> "$T/err" & pid=$!
+        $attentive "$H" chat -m "$M" $slow < "$T/fifo" > "$T/b1" 2> "$T/err" & pid=$!
         exec 9> "$T/fifo"
         echo 'Once upon a time' >&9
         wait_for "$T/b1"

@@ -191,7 +191,7 @@ cmp -s "$T/csqa.jsonl" "$T/data.jsonl"
 report "the data are kept" $?
 cp "$T/a.jsonl" "$T/data.jsonl"
 refused "--csv over what is merged" 2 "is to be read" "$E" --merge "$T/data.jsonl" --csv "$T/data.jsonl"
-"$E" -m $M --task nexttoken --data examples/demo/heldout.txt -t 1 --out "$T/i.jsonl" > "$T/table" 2> "$T/err" &
+sh tests/attentive.sh "$E" -m $M --task nexttoken --data examples/demo/heldout.txt -t 1 --out "$T/i.jsonl" > "$T/table" 2> "$T/err" &
 pid=$!
 n=0
 while ! grep -q '"item":1' "$T/i.jsonl" 2> /dev/null && [ $n -lt 100 ]; do sleep 0.1; n=$((n + 1)); done

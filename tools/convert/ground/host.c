@@ -190,7 +190,8 @@ static void on_interrupt(int number)
 
 void host_catch_interrupt(int once)
 {
-    struct sigaction action;
+    struct sigaction action, before;
+    if (sigaction(SIGINT, NULL, &before) == 0 && before.sa_handler == SIG_IGN) return;
     second_ends = once;
     memset(&action, 0, sizeof action);
     action.sa_handler = on_interrupt; /* without SA_RESTART: Ctrl-C ends the reading of a line */

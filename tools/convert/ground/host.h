@@ -44,7 +44,8 @@ host_line host_read_line(char **line, size_t *capacity, size_t *bytes);
 /* ---- Ctrl-C ---- */
 
 /* From now on Ctrl-C sets a flag instead of ending the program. With `once` that holds for the first one alone: a second
- * one ends the program at once. */
+ * one ends the program at once. A SIGINT that this program was started to ignore (by nohup, or by a shell that put it into
+ * the background) stays ignored. */
 void host_catch_interrupt(int once);
 int host_interrupted(void);
 void host_forget_interrupt(void);
