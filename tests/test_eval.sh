@@ -39,6 +39,11 @@ report "csqa" $?
 report "gsm8k" $?
 "$E" -m $M --task lambada --data "$T/lambada.jsonl" -t 1 > "$T/table" && grep -q "perplexity" "$T/table"
 report "lambada" $?
+"$E" -m $M --task ppl --data examples/demo/heldout.txt --methods vanilla --limit 2 -t 1 > "$T/table"
+[ $? = 0 ] && awk -F'|' '/^[|] method/ { named = $5 ~ /perplexity/ && $6 ~ /NLL/ }
+    /^[|] vanilla/ { d = $5 - exp($6); right = $4 == 384 && d < 0.01 && d > -0.01 } END { exit !(named && right) }' "$T/table" \
+    && grep -q "perplexity = exp(NLL); .* Windows of 256 tokens" "$T/table" && grep -q "overlap by 64,.* 65 to 256" "$T/table"
+report "ppl: perplexity, and how it is computed" $?
 "$E" -m $M --task cnn_dm --data "$T/cnn.jsonl" --methods vanilla,beam --max-tokens 8 -t 1 > "$T/table"
 report "cnn_dm" $?
 "$E" -m $M --task calibrate --data examples/demo/heldout.txt --methods vanilla --limit 2 -t 1 > "$T/table" \
