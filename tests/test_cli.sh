@@ -150,7 +150,7 @@ EOF
     done
     printf 'wait > \nsend hel\\x7f\\x7fello\\n\nwait > \nsend \\x04\n' | TERM=dumb typing 0 $on && ! grep -q 2004 "$T/shown"
     report "chat on a terminal that is dumb: lines" $?
-    printf 'wait > \nsend \\x03\nwait (Ctrl-C\nwait > \nsend \\x03\n' | TERM=dumb typing 0 $on
+    printf 'wait > \nrest\nsend \\x03\nwait (Ctrl-C\nwait > \nrest\nsend \\x03\n' | TERM=dumb typing 0 $on
     report "chat on a terminal that is dumb: Ctrl-C twice ends it" $?
 }
 
@@ -267,7 +267,16 @@ for c in run chat score tokenize info; do
 done
 "$H" view --help > "$T/help" 2> "$T/err" && grep -q "usage: harp view TRACE" "$T/help" && [ ! -s "$T/err" ]
 report "help of view" $?
-"$H" --help > "$T/help"
+for c in run chat score tokenize info view; do
+    "$H" help $c > "$T/help" 2> "$T/err" && "$H" $c --help | cmp -s - "$T/help" && [ ! -s "$T/err" ]
+    report "help $c" $?
+done
+"$H" help chat | grep -q '^  /save FILE ' && "$H" help chat | grep -q Ctrl-C
+report "help chat: its commands and keys" $?
+fails "help of no command" 2 "$H" help sing
+fails "help of two commands" 2 "$H" help run chat
+"$H" help > "$T/b" && "$H" --help > "$T/help"
+same "help" "$T/help" "$T/b"
 for c in run chat score tokenize info view; do
     grep -q "^  harp $c " "$T/help"
     report "overview: $c" $?
@@ -494,6 +503,29 @@ PY
 else
     skip "score: entropy and logprob follow from the logits"
 fi
+"$H" score -m "$M" --tokens $ids --text > "$T/b"
+if [ $have_python = 1 ]; then
+    python3 - "$T/score" "$T/b" <<'PY'
+import json, math, sys
+steps = [json.loads(line) for line in open(sys.argv[1])]
+rows = [line.split() for line in open(sys.argv[2], encoding="utf-8")]
+total = sum(s["logprob"] for s in steps[:-1])
+assert rows[0] == ["position", "token", "entropy", "logprob", "text"] and len(rows) == 9
+for i, row in enumerate(rows[1:5]):
+    assert int(row[0]) == i + 1 and int(row[1]) == i + 2
+    assert abs(float(row[2]) - steps[i]["entropy"]) < 1e-3 and abs(float(row[3]) - steps[i]["logprob"]) < 1e-4
+assert rows[5][:5] == ["scored", "4", "of", "5", "tokens:"]
+assert abs(float(rows[6][2]) - total) < 1e-3 and abs(float(rows[6][4]) - total / math.log(2)) < 1e-3
+assert abs(float(rows[7][2]) - total / 4) < 1e-3
+assert abs(float(rows[7][5]) - sum(s["entropy"] for s in steps[:-1]) / 4) < 1e-3
+assert abs(float(rows[8][1]) / math.exp(-total / 4) - 1) < 1e-4
+PY
+    report "score --text: a table, totals and perplexity" $?
+else
+    skip "score --text: a table, totals and perplexity"
+fi
+"$H" score -m "$M" --tokens 1 --text > "$T/b" && grep -q '^scored *0 of 1 tokens' "$T/b" && ! grep -q perplexity "$T/b"
+report "score --text of a single token" $?
 "$H" score -m "$M" --tokens $ids -t 2 --act int8 --cache f16 > "$T/b"
 same "score with two threads" "$T/score" "$T/b"
 
@@ -541,6 +573,9 @@ bA')" ]
     report "run -p" $?
     head -c 16 "$T/a1" | grep -q 'Once upon a time'
     report "the prompt comes first" $?
+    text --seed 3 --no-echo > "$T/c1"
+    tail -c +17 "$T/a1" > "$T/b1"
+    same "--no-echo: only what is generated" "$T/b1" "$T/c1"
     text --seed 3 > "$T/b1"
     same "a seed reproduces a text" "$T/a1" "$T/b1"
     text --temp 0 --schedule lazy > "$T/a1"
@@ -552,6 +587,10 @@ bA')" ]
     text --temp 0 --trace "$T/trace" > "$T/b1"
     same "a trace changes no text" "$T/a1" "$T/b1"
     if [ $have_python = 1 ]; then json_lines "$T/trace"; report "trace of a text" $?; else skip "trace of a text"; fi
+    [ "$(grep -c '"prompt":"Once upon a time",' "$T/trace")" = 1 ] && head -1 "$T/trace" | grep -q '"prompt"'
+    report "trace: the first line has the prompt" $?
+    "$H" view "$T/trace" | grep -q '"prompt":"Once upon a time",'
+    report "view: the prompt" $?
     text --temp 0 --color always > "$T/b1"
     grep -q "$(printf '\033')" "$T/b1"
     report "colours" $?
@@ -658,9 +697,9 @@ Answer:" --temp 0 2> "$T/err" | tail -n +3 | grep -q 'Question:'
 
         # ---- commands ----
         echo /help | chat > "$T/out" && for c in help reset system save load stats exit; do
-            grep -q "^/$c " "$T/err" || echo "/$c" >> "$T/out"
+            grep -q "^  /$c " "$T/err" || echo "/$c" >> "$T/out"
         done
-        [ ! -s "$T/out" ] && grep -q '^//' "$T/err"
+        [ ! -s "$T/out" ] && grep -q '^  //' "$T/err"
         report "chat: /help" $?
         printf '/sing\n/\n' | chat > "$T/out"
         [ $? = 0 ] && [ ! -s "$T/out" ] && grep -q 'no command /sing: /help lists them' "$T/err" && [ "$(wc -l < "$T/err")" = 2 ]

@@ -74,8 +74,9 @@ static int refuse_message(chat *c, size_t first)
     if (context < most)
         complain("this message needs %lu tokens, too many for the context of %ld: send a shorter one, or set a longer "
                  "context with -c, up to %ld", n, context, most);
-    else complain("this message needs %lu tokens, too many for the context of %ld, which is this model's longest: send a "
-                  "shorter one", n, context);
+    else
+        complain("this message needs %lu tokens, too many for the context of %ld, this model's longest: send a shorter "
+                 "one", n, context);
     return EXIT_FINE;
 }
 
@@ -105,8 +106,8 @@ static int take_text(void *user, const char *text, size_t bytes, const harp_step
     return show_text(&c->show, text, bytes, step);
 }
 
-/* The context became full in the middle of an answer: forgets turns and feeds the rest, with the answer so far. 0: there
- * are none to forget, or it failed (*status). */
+/* The context became full in the middle of an answer: forgets turns and feeds the rest, with the answer so far. 0:
+ * there are none to forget, or it failed (*status). */
 static int make_room(chat *c, harp_status *status, harp_error *err)
 {
     ids *tokens = &c->talk.tokens;
@@ -230,15 +231,23 @@ static const struct command {
 
 enum { N_COMMANDS = sizeof commands / sizeof *commands };
 
-static void help(chat *c, const char *argument)
+void chat_print_commands(FILE *out)
 {
     int i;
-    (void)argument;
-    for (i = 0; i < N_COMMANDS; i++) tell("%s%-*s  %s", commands[i].name, (int)(13 - strlen(commands[i].name)),
-                                          commands[i].argument, commands[i].what);
-    tell("//...          sends a message that begins with a slash");
-    if (c->is_typed)
-        tell("Ctrl-C stops an answer; Ctrl-D ends the chat; Alt-Enter, or \\ before Enter, begins a new line");
+    for (i = 0; i < N_COMMANDS; i++)
+        fprintf(out, "  %s%-*s  %s\n", commands[i].name, (int)(13 - strlen(commands[i].name)), commands[i].argument,
+                commands[i].what);
+    fputs("  //...          sends a message that begins with a slash\n"
+          "  Ctrl-C         stops the answer; twice at an empty prompt it ends the chat\n"
+          "  Ctrl-D         ends the chat\n"
+          "  Alt-Enter      begins a new line of the message, as \\ before Enter does\n"
+          "  up, down       earlier messages\n", out);
+}
+
+static void help(chat *c, const char *argument)
+{
+    (void)c, (void)argument;
+    chat_print_commands(stderr);
 }
 
 /* A line that begins with a slash; what is behind the command's name is its argument, without blanks around it. */

@@ -51,7 +51,7 @@ enum { DECODER_SAMPLE, DECODER_GREEDY, DECODER_BEAM, DECODER_SPECULATIVE, DECODE
 typedef struct options {
     const char *model;
     const char *prompt, *file, *tokens, *tokens_file, *decode, *system; /* file: of view, the trace */
-    int32_t escapes, no_bos, special, no_convert;
+    int32_t escapes, no_bos, special, no_convert, no_echo, text; /* text: of score, in place of JSON */
 
     int32_t n; /* -1: until the context is full */
     float temperature; /* -1: not given */
@@ -95,6 +95,7 @@ int options_misuse(int32_t command, const char *format, ...);
 const char *command_name(int32_t command);
 int32_t command_by_name(const char *name);
 void print_overview(FILE *out);
+void print_help(FILE *out, int32_t command);
 
 /* ---- input.c ---- */
 
@@ -245,6 +246,7 @@ typedef struct show {
     term term;
     FILE *trace;
     const char *trace_path, *model;
+    const char *prompt;  /* for the trace; NULL: it tells nothing of it                                */
     int traced;          /* the trace has begun                                                       */
     int trace_failed;    /* it could not be written                                                   */
     double last;         /* time of the last step                                                     */
@@ -320,6 +322,7 @@ void conversation_free(conversation *c);
 
 int command_run(const options *o);
 int command_chat(const options *o);
+void chat_print_commands(FILE *out);
 int command_score(const options *o);
 int command_tokenize(const options *o);
 int command_info(const options *o);

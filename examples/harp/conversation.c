@@ -4,8 +4,8 @@
  * texts name control tokens ("<|im_end|>"); what people type never becomes one, whatever it looks like.
  * harp_encode_spans turns both kinds of text, joined, into tokens.
  *
- * A saved conversation is the JSON that most programs use for one: {"messages": [{"role": "user", "content": "..."}, ...]}.
- * Tokens, and so all answers to come, follow from it, so nothing else needs saving.
+ * A saved conversation is the JSON that most programs use: {"messages": [{"role": "user", "content": "..."}, ...]}. The
+ * tokens, and so all answers to come, follow from it; nothing else needs saving.
  */
 #include "cli.h"
 

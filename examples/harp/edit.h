@@ -1,7 +1,7 @@
 /* edit.h - a line editor: the bytes of a keyboard go in, a text and how to draw it come out
  *
- * It knows no terminal. Whoever owns one hands it what was typed, byte by byte (edit_feed), and has it draw itself in
- * between (edit_draw), with the few escape sequences that every terminal has (ECMA-48). So it can be tested without one.
+ * It knows no terminal. The caller hands it what was typed, byte by byte (edit_feed), and has it draw itself in between
+ * (edit_draw), with four escape sequences that every terminal has (ECMA-48). So it can be tested without a terminal.
  *
  *     left right home end, ctrl-A ctrl-E ctrl-B ctrl-F    move; with ctrl, left and right go by words
  *     backspace delete, ctrl-D                            a character
@@ -53,8 +53,8 @@ typedef struct edit {
 
 edit_result edit_feed(edit *e, char byte);
 
-/* Draws prompt and text anew, over what was drawn before, on a terminal of this size. Further lines of a text begin with
- * `more` in the prompt's place. Of a text that is higher than the screen the rows around the cursor show. */
+/* Draws prompt and text anew, over what was drawn before, on a terminal of this size. Further lines of a text begin
+ * with `more` in the prompt's place. Of a text that is higher than the screen, the rows around the cursor show. */
 void edit_draw(edit *e, FILE *out, const char *prompt, const char *more, int columns, int rows);
 
 /* The same with the cursor behind the text, then a new line; the next text begins there, empty. */

@@ -126,6 +126,9 @@ static const option table[] = {
      "the instruction set: amx, avx512, avxvnni, avx2, sse2, i8mm, dotprod, neon, simd128, c [the best there is]"},
 
     {NULL, NULL, ALL, KIND_HEADING, 0, 0, 0, NULL, "Output"},
+    {"--no-echo", NULL, COMMAND_RUN, KIND_FLAG, AT(no_echo), 0, 0, NULL, "only what is generated, without the prompt"},
+    {"--text", NULL, COMMAND_SCORE, KIND_FLAG, AT(text), 0, 0, NULL,
+     "a table, totals and perplexity, instead of JSON lines"},
     {"--trace", NULL, COMMAND_RUN, KIND_TEXT, AT(trace), 0, 0, "FILE", "a JSON line for each generated token"},
     {"--logits", NULL, COMMAND_SCORE, KIND_TEXT, AT(logits), 0, 0, "FILE",
      "all logits: little-endian float32, [positions][vocabulary]"},
@@ -184,7 +187,7 @@ void print_overview(FILE *out)
     int i;
     fprintf(out, "harp runs language models that notice when they hesitate.\n\n");
     for (i = 0; i < N_COMMANDS; i++) fprintf(out, "  harp %-10s %s\n", commands[i].name, commands[i].what);
-    fprintf(out, "\n`harp COMMAND --help` lists the options.\n");
+    fprintf(out, "\n`harp help COMMAND` lists its options.\n");
 }
 
 static void print_option(FILE *out, const option *o)
@@ -197,7 +200,7 @@ static void print_option(FILE *out, const option *o)
 }
 
 /* A heading shows only above an option that the command takes. */
-static void print_help(FILE *out, int32_t command)
+void print_help(FILE *out, int32_t command)
 {
     const struct command *c = find_command(command);
     const char *heading = NULL;
@@ -211,6 +214,7 @@ static void print_help(FILE *out, int32_t command)
             print_option(out, &table[i]);
         }
     }
+    if (command == COMMAND_CHAT) fputs("\nIn the chat\n", out), chat_print_commands(out);
 }
 
 int options_misuse(int32_t command, const char *format, ...)
