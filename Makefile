@@ -55,7 +55,7 @@ PROGRAMS = \
 library_tests = test_library test_format test_conformance test_models test_slices test_threads test_decoders \
 	test_tokenizer test_words test_conversation test_faults test_faults_stdio test_promises test_numbers machine variants
 converter_tests = test_convert test_convert_faults test_chat test_gguf test_quality variants
-programs_tests = test_eval
+programs_tests = test_eval test_edit
 portability_tests = test_library test_files test_vendoring_c test_vendoring_cpp machine
 EVERY_TEST = $(sort $(library_tests) $(converter_tests) $(programs_tests) $(portability_tests))
 TESTS = $(if $(ONE),$(filter $(ONE),$(EVERY_TEST)),$(if $(GROUP),$($(GROUP)_tests),$(EVERY_TEST)))
@@ -91,7 +91,7 @@ $(B)/harp-convert$(E): $(CONVERT_OBJECTS) $(B)/harp_impl.o
 # The command line and the small examples.
 COMMAND = $(wildcard examples/harp/*.c)
 
-$(B)/harp$(E): $(COMMAND) examples/harp/cli.h $(GROUND) $(B)/harp_impl.o
+$(B)/harp$(E): $(COMMAND) $(wildcard examples/harp/*.h) $(GROUND) $(B)/harp_impl.o
 	$(LINK) $(COMMAND) $(GROUND) $(B)/harp_impl.o -o $@ $(LIBS)
 
 SMALL = hello chat classify own_measure
@@ -169,6 +169,11 @@ $(USERS:%=$(B)/test_%): $(B)/test_%: tests/test_%.c harp.h $(B)/harp_impl.o
 
 $(B)/machine: tests/machine.c tests/seats.h tests/random_model.h tests/harp_file.h harp.h $(B)/harp_impl.o
 	$(LINK) tests/machine.c $(B)/harp_impl.o -o $@ $(LIBS)
+
+EDITOR_OF_CHAT = examples/harp/edit.c examples/harp/width.c
+$(B)/test_edit: tests/test_edit.c $(EDITOR_OF_CHAT) examples/harp/edit.h
+	@mkdir -p $(B)
+	$(LINK) tests/test_edit.c $(EDITOR_OF_CHAT) -o $@ $(LIBS)
 
 # The converter with every call of memory and files led through the test, which makes them fail.
 FAULTY = -std=c99 -D_DEFAULT_SOURCE -Wall -Wextra -O1 -include tests/faults.h

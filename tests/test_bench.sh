@@ -172,7 +172,7 @@ stopped() {
     shift 5
     : > "$T/out"
     : > "$T/err"
-    "$H" "$@" > "$T/out" 2> "$T/err" &
+    sh tests/attentive.sh "$H" "$@" > "$T/out" 2> "$T/err" &
     pid=$! i=0
     until grep -q "$words" "$file" || [ $i = 200 ]; do sleep 0.1; i=$((i + 1)); done
     ls -A "$T/tmp" > "$T/begun"

@@ -73,6 +73,9 @@ interrupt() {
     return $ended
 }
 
+# before a command in the background that Ctrl-C is to reach
+attentive="sh tests/attentive.sh"
+
 # on_terminal COMMAND...: what it writes there
 on_terminal() {
     python3 -c '
@@ -84,12 +87,75 @@ try:
 except OSError: pass' "$@"
 }
 
+# typing STATUS COMMAND... < SCRIPT: a person at a terminal (tests/terminal.py); $T/shown is what was seen
+typing() {
+    want=$1
+    shift
+    python3 tests/terminal.py "$@" > "$T/shown" 2> "$T/err"
+    [ $? = "$want" ]
+}
+
 # harmless FILE: UTF-8 without control characters, but for ends of lines and tabs
 harmless() {
     python3 -c '
 import sys, unicodedata
 text = open(sys.argv[1], "rb").read().decode("utf-8")
 assert text and not [c for c in text if unicodedata.category(c) == "Cc" and c not in "\r\n\t"]' "$1"
+}
+
+# terminal_chat: a chat of someone who types
+terminal_chat() {
+    if [ $have_python = 0 ] || ! python3 -c 'import pty, termios' 2> /dev/null; then skip "chat on a terminal: no python3 with pty"; return; fi
+    TERM=xterm && export TERM
+    on="harp chat -m $M -n 20 --temp 0 --color never"
+    PATH=$B:$PATH
+    cat > "$T/script" <<'EOF'
+wait /help
+wait [?2004h
+send helxx\x7f\x7flo\x1b[D\x1b[D\x1b[3~\x1b[1~say \x05\r
+wait [?2004l
+wait [?2004h
+send \x1b[200~Anna went\nto the sea.\r\nAnd then?\x1b[201~\r
+wait [?2004l
+wait [?2004h
+send thrown away
+wait away
+send \x03
+wait > 
+send \xe4\xbd\xa0\xe5\xa5\xbd\x7f\x1b[A\x1b[A\x1b[B\x1b[B!\r
+wait [?2004l
+wait [?2004h
+EOF
+    (cat "$T/script" && printf 'send /save %s\\r\nwait saved to\nwait > \nsend \\x04\n' "$T/typed.json") | typing 0 $on
+    report "chat on a terminal: Ctrl-D ends it" $?
+    printf '%s\n' 'say helo' 'Anna went\nto the sea.\nAnd then?' '你!' > "$T/a1"
+    sed -n 's/.*"role": "user", "content": "\(.*\)"}.*/\1/p' "$T/typed.json" > "$T/b1"
+    same "chat on a terminal: keys, a paste of three lines as one message, history" "$T/a1" "$T/b1"
+    { printf 'say helo\nAnna went\\\nto the sea.\\\nAnd then?\n你!\n'; } | "$H" chat -m "$M" -n 20 --temp 0 2> "$T/err" \
+        | grep . > "$T/a1"
+    tr -d '\r' < "$T/shown" | grep -v '> \|^\. \|^/help\|saved to' | sed 's/.*2004l//' | grep . > "$T/b1"
+    same "chat on a terminal: the answers are those of a pipe" "$T/a1" "$T/b1"
+    printf 'wait > \nsend \\x03\nwait (Ctrl-C once more\nwait > \nsend x\\x7f\\x03\n' | typing 0 $on
+    report "chat on a terminal: Ctrl-C twice at an empty prompt ends it" $?
+    printf 'wait > \nsend \\x03\nwait (Ctrl-C once more\nwait > \nsend /stats\\r\nwait memory\nwait > \nsend \\x03\nwait (Ctrl-C\nwait > \nsend \\x04\n' \
+        | typing 0 $on
+    report "chat on a terminal: what is typed in between counts" $?
+    printf 'wait > \nsend Once\\r\nwait 2004l\nwait a\nsend \\x03\nwait 2004h\nsend /stats\\r\nwait tokens hesitated\nwait > \nsend \\x04\n' \
+        | typing 0 $on -n -1 --frame redraw --reframings 64 --theta -1 -c 512 --stop '---'
+    report "chat on a terminal: Ctrl-C stops the answer, not the chat" $?
+    # the terminal is as it was, whatever ended the chat
+    for end in 'send /exit\r' 'send \x04' 'kill 15'; do
+        printf 'wait 2004h\n%s\nwait status\n' "$end" | typing 0 sh -c "trap : TERM; $on; echo status; stty -a" \
+            && [ "$(tr ' \r' '\n\n' < "$T/shown" | grep -c -x 'icanon\|echo\|isig')" = 3 ]
+        report "chat on a terminal: it is given back after: $end" $?
+    done
+    printf 'wait > \nsend ab\nwait ab\nsend \\x1a\nwait stopped\nwait > ab\nsend c\\r\nwait 2004l\nwait 2004h\nsend /save %s\\r\nwait saved\nwait > \nsend \\x04\n' \
+        "$T/typed.json" | typing 0 sh -c "set -m; $on; echo stopped; fg" && grep -q '"user", "content": "abc"' "$T/typed.json"
+    report "chat on a terminal: Ctrl-Z suspends it, and it goes on with what was typed" $?
+    printf 'wait > \nsend hel\\x7f\\x7fello\\n\nwait > \nsend \\x04\n' | TERM=dumb typing 0 $on && ! grep -q 2004 "$T/shown"
+    report "chat on a terminal that is dumb: lines" $?
+    printf 'wait > \nrest\nsend \\x03\nwait (Ctrl-C\nwait > \nrest\nsend \\x03\n' | TERM=dumb typing 0 $on
+    report "chat on a terminal that is dumb: Ctrl-C twice ends it" $?
 }
 
 have_python=0
@@ -206,7 +272,16 @@ for c in run chat score tokenize info; do
 done
 "$H" view --help > "$T/help" 2> "$T/err" && grep -q "usage: harp view TRACE" "$T/help" && [ ! -s "$T/err" ]
 report "help of view" $?
-"$H" --help > "$T/help"
+for c in run chat score tokenize info view; do
+    "$H" help $c > "$T/help" 2> "$T/err" && "$H" $c --help | cmp -s - "$T/help" && [ ! -s "$T/err" ]
+    report "help $c" $?
+done
+"$H" help chat | grep -q '^  /save FILE ' && "$H" help chat | grep -q Ctrl-C
+report "help chat: its commands and keys" $?
+fails "help of no command" 2 "$H" help sing
+fails "help of two commands" 2 "$H" help run chat
+"$H" help > "$T/b" && "$H" --help > "$T/help"
+same "help" "$T/help" "$T/b"
 for c in run chat score tokenize info view; do
     grep -q "^  harp $c " "$T/help"
     report "overview: $c" $?
@@ -324,7 +399,7 @@ report "trace: the seed to the digit" $?
 # ---- Ctrl-C; steps that redraw are slow enough to be interrupted ----
 steps() { grep -c '^{"position"\|>{"position"' "$1"; } # of a page
 slow="-n -1 --frame redraw --reframings 64 --theta -1"
-"$H" run -m "$M" --tokens $ids $slow --stats --trace "$T/cut" > "$T/b" 2> "$T/err" & pid=$!
+$attentive "$H" run -m "$M" --tokens $ids $slow --stats --trace "$T/cut" > "$T/b" 2> "$T/err" & pid=$!
 wait_for "$T/cut"
 interrupt 130 $pid
 report "Ctrl-C: status 130" $?
@@ -337,6 +412,14 @@ grep -q '^harp .* hesitated' "$T/err" && ! grep -q '^harp:' "$T/err"
 report "Ctrl-C: statistics, and no complaint" $?
 "$H" view "$T/cut" > "$T/page" && [ "$(steps "$T/page")" = "$n" ]
 report "Ctrl-C: view shows the trace" $?
+(trap '' INT; exec "$H" run -m "$M" --tokens $ids $slow --trace "$T/ignored" > "$T/b" 2> "$T/err") & pid=$!
+wait_for "$T/ignored"
+kill -INT $pid
+n=$(wc -l < "$T/ignored") i=0
+while [ "$(wc -l < "$T/ignored")" -le $((n + 1)) ] && [ $i -lt 100 ]; do sleep 0.1; i=$((i + 1)); done
+kill -0 $pid 2> /dev/null && [ "$(wc -l < "$T/ignored")" -gt $((n + 1)) ]
+report "Ctrl-C: ignored where it was when the program started" $?
+kill -TERM $pid && wait $pid 2> /dev/null
 
 # ---- a trace that was cut off ----
 bytes=$(wc -c < "$T/trace")
@@ -429,6 +512,29 @@ PY
 else
     skip "score: entropy and logprob follow from the logits"
 fi
+"$H" score -m "$M" --tokens $ids --text > "$T/b"
+if [ $have_python = 1 ]; then
+    python3 - "$T/score" "$T/b" <<'PY'
+import json, math, sys
+steps = [json.loads(line) for line in open(sys.argv[1])]
+rows = [line.split() for line in open(sys.argv[2], encoding="utf-8")]
+total = sum(s["logprob"] for s in steps[:-1])
+assert rows[0] == ["position", "token", "entropy", "logprob", "text"] and len(rows) == 9
+for i, row in enumerate(rows[1:5]):
+    assert int(row[0]) == i + 1 and int(row[1]) == i + 2
+    assert abs(float(row[2]) - steps[i]["entropy"]) < 1e-3 and abs(float(row[3]) - steps[i]["logprob"]) < 1e-4
+assert rows[5][:5] == ["scored", "4", "of", "5", "tokens:"]
+assert abs(float(rows[6][2]) - total) < 1e-3 and abs(float(rows[6][4]) - total / math.log(2)) < 1e-3
+assert abs(float(rows[7][2]) - total / 4) < 1e-3
+assert abs(float(rows[7][5]) - sum(s["entropy"] for s in steps[:-1]) / 4) < 1e-3
+assert abs(float(rows[8][1]) / math.exp(-total / 4) - 1) < 1e-4
+PY
+    report "score --text: a table, totals and perplexity" $?
+else
+    skip "score --text: a table, totals and perplexity"
+fi
+"$H" score -m "$M" --tokens 1 --text > "$T/b" && grep -q '^scored *0 of 1 tokens' "$T/b" && ! grep -q perplexity "$T/b"
+report "score --text of a single token" $?
 "$H" score -m "$M" --tokens $ids -t 2 --act int8 --cache f16 > "$T/b"
 same "score with two threads" "$T/score" "$T/b"
 
@@ -476,6 +582,9 @@ bA')" ]
     report "run -p" $?
     head -c 16 "$T/a1" | grep -q 'Once upon a time'
     report "the prompt comes first" $?
+    text --seed 3 --no-echo > "$T/c1"
+    tail -c +17 "$T/a1" > "$T/b1"
+    same "--no-echo: only what is generated" "$T/b1" "$T/c1"
     text --seed 3 > "$T/b1"
     same "a seed reproduces a text" "$T/a1" "$T/b1"
     text --temp 0 --schedule lazy > "$T/a1"
@@ -487,6 +596,10 @@ bA')" ]
     text --temp 0 --trace "$T/trace" > "$T/b1"
     same "a trace changes no text" "$T/a1" "$T/b1"
     if [ $have_python = 1 ]; then json_lines "$T/trace"; report "trace of a text" $?; else skip "trace of a text"; fi
+    [ "$(grep -c '"prompt":"Once upon a time",' "$T/trace")" = 1 ] && head -1 "$T/trace" | grep -q '"prompt"'
+    report "trace: the first line has the prompt" $?
+    "$H" view "$T/trace" | grep -q '"prompt":"Once upon a time",'
+    report "view: the prompt" $?
     text --temp 0 --color always > "$T/b1"
     grep -q "$(printf '\033')" "$T/b1"
     report "colours" $?
@@ -527,11 +640,12 @@ bA')" ]
     else
         skip "no memory: it cannot be limited here"
     fi
-    "$H" run -m "$M" -p "One day" $slow --trace "$T/text" > "$T/b1" & pid=$!
+    $attentive "$H" run -m "$M" -p "One day" $slow --stats --trace "$T/text" > "$T/b1" 2> "$T/err" & pid=$!
     wait_for "$T/text"
-    interrupt 130 $pid && head -c 7 "$T/b1" | grep -q 'One day' && [ -z "$(tail -c 1 "$T/text" | tr -d '\n')" ]
-    report "Ctrl-C: text" $?
-    "$H" run -m "$M" -p "One day" -n -1 --decoder beam --beams 64 --beam-top 64 -t 1 --isa c > "$T/found" 2> "$T/err" &
+    interrupt 130 $pid && head -c 7 "$T/b1" | grep -q 'One day' && [ -z "$(tail -c 1 "$T/text" | tr -d '\n')" ] \
+        && grep -q "^harp .* of $(wc -l < "$T/text" | tr -d ' ') tokens hesitated" "$T/err"
+    report "Ctrl-C: text, with its statistics and a whole trace" $?
+    $attentive "$H" run -m "$M" -p "One day" -n -1 --decoder beam --beams 64 --beam-top 64 -t 1 --isa c > "$T/found" 2> "$T/err" &
     pid=$!
     wait_for "$T/found"
     interrupt 130 $pid && [ "$(cat "$T/found")" = "One day" ] && [ ! -s "$T/err" ]
@@ -564,27 +678,136 @@ bA')" ]
     "$H" score -m "$M" -p "Once upon a time" > "$T/out"
     report "score -p" $?
     if grep -q '"chat.user.before"' "$T/info"; then
-        printf 'hello\nagain\n/stats\n/reset\nonce more\n/exit\nnever read\n' \
-            | "$H" chat -m "$M" -n 8 > "$T/a1" 2> "$T/err"
+        chat() { "$H" chat -m "$M" "$@" 2> "$T/err"; }
+        printf 'hello\nagain\n/stats\n/reset\nonce more\n/exit\nnever read\n' | chat -n 8 > "$T/a1"
         report "chat" $?
         grep -q hesitated "$T/err"
         report "chat: /stats" $?
-        printf 'hello\nagain\n/reset\nonce more' | "$H" chat -m "$M" -n 8 > "$T/b1" 2> "$T/err"
+        printf 'hello\nagain\n/reset\nonce more' | chat -n 8 > "$T/b1"
         same "chat: the end of the input ends it" "$T/a1" "$T/b1"
-        printf 'Once upon a time\n' | "$H" chat -m "$M" --temp 0 --stop '\x2e' -e > "$T/b1" && [ -s "$T/b1" ] \
-            && ! grep -q '\.' "$T/b1"
+        printf 'Once upon a time\n' | chat --temp 0 --stop '\x2e' -e > "$T/b1" && [ -s "$T/b1" ] && ! grep -q '\.' "$T/b1"
         report "chat: escapes in a stop text" $?
         mkfifo "$T/fifo" && : > "$T/b1"
-        "$H" chat -m "$M" $slow < "$T/fifo" > "$T/b1" 2> "$T/err" & pid=$!
+        $attentive "$H" chat -m "$M" $slow < "$T/fifo" > "$T/b1" 2> "$T/err" & pid=$!
         exec 9> "$T/fifo"
         echo 'Once upon a time' >&9
         wait_for "$T/b1"
         interrupt 130 $pid
         report "chat: Ctrl-C where nobody types ends it" $?
         exec 9>&-
-        yes 'a long message' | head -2000 | tr '\n' ' ' | "$H" chat -m "$M" -n 8 -c 64 > "$T/out" 2> "$T/err"
-        [ $? = 0 ] && grep -q 'context of 64' "$T/err"
-        report "chat: a full context is told and survived" $?
+
+        # ---- what is shown and saved; the demo model's chat format is "Question: ...\nAnswer: ...\n\n" ----
+        printf 'hello\n/save %s\n' "$T/talk.json" | chat --temp 0 > "$T/a1"
+        [ "$(head -c 1 "$T/a1" | tr -d ' \t\n' | wc -c)" = 1 ] && grep -q '"content": " ' "$T/talk.json"
+        report "chat: no blanks before an answer, but the model sees its own" $?
+        ! grep -q 'Question:' "$T/a1" && printf 'hello\n' | "$H" run -m "$M" -p "Question: hello
+Answer:" --temp 0 2> "$T/err" | tail -n +3 | grep -q 'Question:'
+        report "chat: an answer ends before the next turn" $?
+
+        # ---- commands ----
+        echo /help | chat > "$T/out" && for c in help reset system save load stats exit; do
+            grep -q "^  /$c " "$T/err" || echo "/$c" >> "$T/out"
+        done
+        [ ! -s "$T/out" ] && grep -q '^  //' "$T/err"
+        report "chat: /help" $?
+        printf '/sing\n/\n' | chat > "$T/out"
+        [ $? = 0 ] && [ ! -s "$T/out" ] && grep -q 'no command /sing: /help lists them' "$T/err" && [ "$(wc -l < "$T/err")" = 2 ]
+        report "chat: an unknown command" $?
+        printf '//help me\n/save %s\n' "$T/talk.json" | chat -n 4 > "$T/out" && [ -s "$T/out" ] \
+            && grep -q '"role": "user", "content": "/help me"' "$T/talk.json"
+        report "chat: a message that begins with a slash" $?
+        printf 'one\\\ntwo\n/save %s\n' "$T/talk.json" | chat -n 4 > "$T/out" && grep -qF '"content": "one\ntwo"' "$T/talk.json"
+        report "chat: a line that ends with a backslash goes on" $?
+        printf 'hello\n' | chat -n 20 --temp 0 --system "I am a small model." > "$T/a1"
+        printf '/system I am a small model.\nhello\n' | chat -n 20 --temp 0 > "$T/b1"
+        same "chat: /system" "$T/a1" "$T/b1"
+        printf '/system\nhello\n' | chat -n 20 --temp 0 --system "I am a small model." > "$T/b1"
+        printf 'hello\n' | chat -n 20 --temp 0 > "$T/c1"
+        same "chat: /system without a text" "$T/c1" "$T/b1"
+        ! cmp -s "$T/a1" "$T/c1"
+        report "chat: a system text tells" $?
+
+        # ---- save and load: the conversation goes on exactly, other files are refused and change nothing ----
+        tales() { printf 'One day, Anna went to the sea.\nWhat did she "find" there?\n'; }
+        (tales && printf 'Tell me more.\nAnd then?\n') | chat -n 30 --seed 5 --system "Be kind." > "$T/a1"
+        (tales && printf '/save %s\n/save %s\n' "$T/talk.json" "$T/talk.json") | chat -n 30 --seed 5 --system "Be kind." > "$T/b1"
+        printf 'lost\n/load %s\nTell me more.\nAnd then?\n' "$T/talk.json" | chat -n 30 --seed 5 > "$T/c1"
+        lost=$(printf 'lost\n' | chat -n 30 --seed 5 | wc -l)
+        tail -n +$((lost + 1)) "$T/c1" | cat "$T/b1" - > "$T/out"
+        same "chat: what was saved goes on exactly" "$T/a1" "$T/out"
+        ls "$T" | grep -q '\.part$'
+        report "chat: a saved file leaves no other" $(($? != 1))
+        says_in_chat() { # says_in_chat NAME WORDS COMMAND: one line that holds the words; the conversation stays as it was
+            (tales && printf '%s\nTell me more.\nAnd then?\n' "$3") | chat -n 30 --seed 5 --system "Be kind." > "$T/out"
+            [ $? = 0 ] && cmp -s "$T/a1" "$T/out" && [ "$(wc -l < "$T/err")" = 1 ] && grep -qF -- "$2" "$T/err"
+            report "chat: $1" $?
+        }
+        says_in_chat "/load without a name" "needs the name of a file" "/load"
+        says_in_chat "/save without a name" "needs the name of a file" "/save  "
+        says_in_chat "/load of what is not there" "No such file" "/load $T/none"
+        says_in_chat "/load of a folder" "$T" "/load $T"
+        says_in_chat "/save into a folder" "not a regular file" "/save $T"
+        says_in_chat "/save where nothing can be written" "No such file" "/save $T/none/x"
+        cp "$M" "$T/own.harp"
+        printf '/save %s\n' "$T/../$(basename "$T")/own.harp" | "$H" chat -m "$T/own.harp" 2> "$T/err"
+        cmp -s "$M" "$T/own.harp" && grep -q "is read" "$T/err"
+        report "chat: /save over the model" $?
+        user='{"role": "user", "content": "x"}' model='{"role": "assistant", "content": "y"}'
+        bad() { # bad WORDS TEXT
+            printf '%s' "$2" > "$T/bad.json"
+            says_in_chat "/load refuses: $2" "$1" "/load $T/bad.json"
+        }
+        bad "bad.json" ''
+        bad "bad.json" 'Once upon a time'
+        bad "bad.json" "{\"messages\": [$user, $model"
+        bad "no list" '[]'
+        bad "no list" '{"messages": 7}'
+        bad "message 1 has no" '{"messages": [7]}'
+        bad "message 2 should have the role \"assistant\"" "{\"messages\": [$user, $user]}"
+        bad "message 1 should have the role \"user\"" "{\"messages\": [$model]}"
+        bad "message 2 should have the role \"assistant\"" "{\"messages\": [$user, {\"role\": \"system\", \"content\": \"z\"}]}"
+        bad "message 1 should have" '{"messages": [{"content": "x"}]}'
+        bad "message 1 has no" '{"messages": [{"role": "user", "content": ["x"]}]}'
+        bad "answer is missing" "{\"messages\": [$user]}"
+        for n in 1 -2 4 2.5 '"2"' 1e30; do bad "forgotten" "{\"forgotten\": $n, \"messages\": [$user, $model]}"; done
+        head -c 100000 /dev/zero | tr '\0' '[' > "$T/deep.json"
+        says_in_chat "/load of a deep file" "deep.json" "/load $T/deep.json"
+        head -c 17000000 /dev/zero | tr '\0' ' ' > "$T/large.json"
+        says_in_chat "/load of a large file" "large.json" "/load $T/large.json"
+        rm "$T/large.json"
+
+        # ---- a full context ----
+        yes 'a long message' | head -2000 | tr '\n' ' ' | chat -n 8 -c 64 > "$T/out"
+        [ $? = 0 ] && [ ! -s "$T/out" ] && [ "$(wc -l < "$T/err")" = 1 ] \
+            && grep -q 'tokens, too many for the context of 64: .* -c, up to 512' "$T/err"
+        report "chat: a message too long for the context" $?
+        (tales && yes 'a long message' | head -2000 | tr '\n' ' ' && printf '\nTell me more.\nAnd then?\n') \
+            | chat -n 30 --seed 5 --system "Be kind." > "$T/out"
+        same "chat: a message too long loses nothing" "$T/a1" "$T/out"
+        turns() { n=0; while [ $n -lt $1 ]; do n=$((n + 1)); echo "Tell me about the dog number $n"; done; }
+        (turns 16 && printf '/save %s\n/stats\n' "$T/talk.json") | chat -n 12 -c 128 --seed 4 --system "Be kind." > "$T/a1"
+        [ $? = 0 ] && grep -q 'context of 128 tokens is full: the model no longer sees the oldest [0-9]* turns' "$T/err"
+        report "chat: the oldest turns go when the context is full" $?
+        [ "$(grep -c 'no longer sees' "$T/err")" -lt 6 ]
+        report "chat: several turns at once, so that it is seldom" $?
+        grep -q '^{"forgotten": [1-9]' "$T/talk.json" && [ "$(grep -c '"role": "user"' "$T/talk.json")" = 16 ] \
+            && grep -q '"system", "content": "Be kind."' "$T/talk.json"
+        report "chat: all of it is saved" $?
+        # 16 turns of about 20 tokens are fed once each; what is fed again after the oldest have gone is at most 64 a time
+        fed=$(sed -n 's/^speed *prompt \([0-9]*\) tokens.*/\1/p' "$T/err")
+        [ "$fed" -gt 128 ] && [ "$fed" -lt $((16 * 20 + 64 * 5)) ]
+        report "chat: little is computed again" $?
+        (turns 16 && echo 'And now?') | chat -n 12 -c 128 --seed 4 --system "Be kind." | tail -n +$(($(wc -l < "$T/a1") + 1)) > "$T/b1"
+        (printf '/load %s\nAnd now?\n' "$T/talk.json") | chat -n 12 -c 128 --seed 4 > "$T/c1"
+        same "chat: what was saved goes on exactly, without what was forgotten" "$T/b1" "$T/c1"
+        # a story for which the first turn must go: up to there it is the story that a long context gives
+        printf 'What can you do?\nCan you tell me a story about Nina?\n' > "$T/prompt"
+        chat -n 90 --temp 0 --no-harp < "$T/prompt" > "$T/a1"
+        chat -n 90 --temp 0 --no-harp -c 96 < "$T/prompt" > "$T/b1"
+        [ "$(grep -c 'no longer sees the oldest turn ' "$T/err")" = 1 ] \
+            && n=$(($(wc -c < "$T/b1") - 1)) && head -c $n "$T/a1" > "$T/c1" && head -c $n "$T/b1" | cmp - "$T/c1"
+        report "chat: the oldest turn goes in the middle of an answer, which goes on" $?
+        terminal_chat
     else
         fails "chat without a format" 1 "$H" chat -m "$M"
     fi

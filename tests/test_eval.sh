@@ -41,6 +41,11 @@ report "csqa" $?
 report "gsm8k" $?
 "$E" -m $M --task lambada --data "$T/lambada.jsonl" -t 1 > "$T/table" && grep -q "perplexity" "$T/table"
 report "lambada" $?
+"$E" -m $M --task ppl --data examples/demo/heldout.txt --methods vanilla --limit 2 -t 1 > "$T/table"
+[ $? = 0 ] && awk -F'|' '/^[|] method/ { named = $5 ~ /perplexity/ && $6 ~ /NLL/ }
+    /^[|] vanilla/ { d = $5 - exp($6); right = $4 == 384 && d < 0.01 && d > -0.01 } END { exit !(named && right) }' "$T/table" \
+    && grep -q "perplexity = exp(NLL); .* Windows of 256 tokens" "$T/table" && grep -q "overlap by 64,.* 65 to 256" "$T/table"
+report "ppl: perplexity, and how it is computed" $?
 "$E" -m $M --task cnn_dm --data "$T/cnn.jsonl" --methods vanilla,beam --max-tokens 8 -t 1 > "$T/table"
 report "cnn_dm" $?
 "$E" -m $M --task calibrate --data examples/demo/heldout.txt --methods vanilla --limit 2 -t 1 > "$T/table" \
@@ -195,7 +200,7 @@ cmp -s "$T/csqa.jsonl" "$T/data.jsonl"
 report "the data are kept" $?
 cp "$T/a.jsonl" "$T/data.jsonl"
 refused "--csv over what is merged" 2 "is to be read" "$E" --merge "$T/data.jsonl" --csv "$T/data.jsonl"
-"$E" -m $M --task nexttoken --data examples/demo/heldout.txt -t 1 --out "$T/i.jsonl" > "$T/table" 2> "$T/err" &
+sh tests/attentive.sh "$E" -m $M --task nexttoken --data examples/demo/heldout.txt -t 1 --out "$T/i.jsonl" > "$T/table" 2> "$T/err" &
 pid=$!
 n=0
 while ! grep -q '"item":1' "$T/i.jsonl" 2> /dev/null && [ $n -lt 100 ]; do sleep 0.1; n=$((n + 1)); done

@@ -11,7 +11,7 @@ const evil = '</script><img src="http://192.0.2.1/x" onerror="window.pwned=1"><!
 const top = (a, b) => [{ token: 5, text: evil, p: a }, { token: 6, text: ' b', p: b }];
 const step = (i, more) => JSON.stringify(Object.assign({ position: 3 + i, token: 5, text: ' w' + i, entropy: 0.1, hesitated: false,
   reframed: 0, vanilla_token: 5, top: top(0.7, 0.2), top_vanilla: top(0.7, 0.2), top_reframed: null, passes: 1, seconds: 0.01 }, more));
-const lines = [step(0, { run: { theta: 1, model: evil, delta: 0.2, seed: 12345678 } }), step(1, { text: evil }),
+const lines = [step(0, { prompt: evil + '\nOnce', run: { theta: 1, model: evil, delta: 0.2, seed: 12345678 } }), step(1, { text: evil }),
   step(2, { text: ' changed', entropy: 4.5, hesitated: true, reframed: 1, token: 6, top_reframed: top(0.1, 0.8), passes: 2 }),
   '{"position": oops}', step(3, { text: 7, top: 'none', top_vanilla: [null, 3], entropy: 'x', passes: -1e400 }), step(4, { text: '\n' })];
 
@@ -31,6 +31,7 @@ const lines = [step(0, { run: { theta: 1, model: evil, delta: 0.2, seed: 1234567
     const name = colorScheme + ' ' + width + ': ', tokens = p.locator('#text span');
     check(name + 'no errors', errors.length === 0);
     check(name + 'five tokens', await tokens.count() === 5);
+    check(name + 'the prompt comes first', (await p.locator('#text').textContent()).startsWith(evil + '\nOnce w0'));
     check(name + 'markup stays text', (await tokens.nth(1).textContent()) === evil);
     check(name + 'no element of the trace', await p.locator('img').count() === 0);
     check(name + 'the space before a word is kept', (await p.locator('#text').textContent()).includes(' w0' + evil + ' changed'));

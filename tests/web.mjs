@@ -147,6 +147,12 @@ try {
   check('dark where dark is wanted', paper.match(/\d+/g).slice(0, 3).every((c) => Number(c) < 60), paper);
   console.log(`note without SIMD: ${await phone.locator('#side1 .numbers').textContent()}`);
   await shot(phone, 'phone-dark');
+  const file = await (await browser.newContext()).newPage();
+  await file.goto(`file://${join(site, 'index.html')}`);
+  const told = await file.locator('#error').textContent({ timeout: 5000 });
+  check('opened as a file it says what to do', await file.locator('#error').isVisible() && told.includes('python3 -m http.server'), told);
+  check('and no longer that it loads', (await file.locator('#model').textContent()) === 'not loaded');
+  await shot(file, 'file');
   check('no errors on the console there', phone.problems.length === 0, phone.problems.join('; '));
 } catch (e) {
   check('the page behaves', false, e.stack);

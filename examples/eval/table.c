@@ -121,6 +121,11 @@ static void print_cell(FILE *out, const char *format, double value, int is_there
     fputs(" |", out);
 }
 
+static void print_perplexity(const outcome *o, FILE *out)
+{
+    print_cell(out, "%.2f", exp(share(o->nll, o->tokens)), o->tokens > 0);
+}
+
 static void print_text_cells(const row *r, FILE *out)
 {
     print_cell(out, "%.4f", share(r->sum.nll, r->sum.tokens), r->sum.tokens > 0);
@@ -134,12 +139,13 @@ static void print_markdown(const row *rows, int32_t n, task_id task, FILE *out)
 {
     const char *second = task_metric2(task);
     int is_text = task == TASK_PPL || task == TASK_NEXTTOKEN, i;
+    int has_perplexity = task == TASK_PPL || task == TASK_LAMBADA;
     fprintf(out, "| method | %s, %% [95 %%] | n |%s%s%s", task_metric(task), second ? " " : "", second ? second : "",
             second ? ", % |" : "");
+    if (has_perplexity) fputs(" perplexity |", out);
     if (is_text) fputs(" NLL, nats | against vanilla | top-1 where it hesitates, % | NLL there |", out);
-    else if (task == TASK_LAMBADA) fputs(" perplexity |", out);
     fputs(" hesitates, % | won / lost | p | time | passes |\n|---|---|---|", out);
-    for (i = 0; i < (second ? 1 : 0) + (is_text ? 4 : task == TASK_LAMBADA ? 1 : 0) + 5; i++) fputs("---|", out);
+    for (i = 0; i < (second ? 1 : 0) + (is_text ? 4 : 0) + has_perplexity + 5; i++) fputs("---|", out);
     fputs("\n", out);
     for (; n > 0; rows++, n--) {
         const outcome *o = &rows->sum;
@@ -147,14 +153,23 @@ static void print_markdown(const row *rows, int32_t n, task_id task, FILE *out)
         fprintf(out, "| %s | %.2f [%.2f, %.2f] | %.0f |", rows->name, 100 * share(o->right, o->trials), 100 * rows->low,
                 100 * rows->high, o->trials);
         if (second) print_cell(out, "%.2f", 100 * share(o->right2, o->trials), 1);
+        if (has_perplexity) print_perplexity(o, out);
         if (is_text) print_text_cells(rows, out);
-        else if (task == TASK_LAMBADA) print_cell(out, "%.2f", exp(share(o->nll, o->tokens)), o->tokens > 0);
         print_cell(out, "%.1f", 100 * rate, o->steps > 0 && (rate > 0 || strncmp(rows->name, "harp", 4) == 0));
         if (rows->paired)
             fprintf(out, " %.0f / %.0f | %.3g | x%.2f | x%.2f |\n", rows->won, rows->lost, rows->p, rows->time,
                     rows->passes);
         else fputs(" - | - | x1 | x1 |\n", out);
     }
+}
+
+/* How the numbers of the table come about. */
+static void explain_perplexity(const results *r, FILE *out)
+{
+    long window = strtol(r->methods[0]->settings.value[SET_WINDOW], NULL, 10);
+    fprintf(out, "\nperplexity = exp(NLL); NLL is the mean of -ln p over the n tokens scored. Windows of %ld tokens\n"
+                 "overlap by %ld, so that each of these tokens sees from %ld to %ld tokens before it.\n",
+            window, window / 4, window / 4 + 1, window);
 }
 
 /* ---- CSV and SVG ---- */
@@ -268,6 +283,7 @@ int print_tables(const results *r, task_id task, FILE *markdown, const char *csv
     if (n > 0 && rows[0].sum.cut > 0)
         fprintf(markdown, "\n%.0f of %ld prompts were longer than the context and lost their beginning.\n",
                 rows[0].sum.cut, (long)rows[0].items);
+    if (n > 0 && task == TASK_PPL) explain_perplexity(r, markdown);
     status = flushed(markdown);
     if (csv && status == 0) status = save_sheet(csv, rows, n, task, 0);
     if (svg && status == 0) status = save_sheet(svg, rows, n, task, 1);

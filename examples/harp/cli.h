@@ -2,11 +2,13 @@
  *
  *   main.c      the sub-commands, by name
  *   options.c   the table of all options, their parser, the help
- *   input.c     files, lists of token ids, escapes
+ *   input.c     files, texts, lists of token ids, escapes
  *   model.c     the model that -m names, converted if need be
  *   engine.c    a session as the options ask for it
- *   show.c      what a run says while it goes: text, trace, statistics
+ *   show.c      what a run reports: text, trace, statistics
  *   term.c      what a terminal gets to see: colours, and nothing that controls it
+ *   edit.c      the line editor of a chat (edit.h; width.c: the columns that a character takes)
+ *   conversation.c   what was said in a chat, in the model's own format; saved and loaded
  *   masks.c     --replay-masks
  *   decoders.c  --decoder: beams, drafts, pauses
  *   run.c chat.c score.c tokenize.c info.c view.c      one sub-command each
@@ -50,7 +52,7 @@ enum { DECODER_SAMPLE, DECODER_GREEDY, DECODER_BEAM, DECODER_SPECULATIVE, DECODE
 typedef struct options {
     const char *model;
     const char *prompt, *file, *tokens, *tokens_file, *decode, *system; /* file: of view, the trace */
-    int32_t escapes, no_bos, special, no_convert;
+    int32_t escapes, no_bos, special, no_convert, no_echo, text; /* text: of score, in place of JSON */
 
     int32_t n; /* -1: until the context is full */
     float temperature; /* -1: not given */
@@ -94,11 +96,13 @@ int options_misuse(int32_t command, const char *format, ...);
 const char *command_name(int32_t command);
 int32_t command_by_name(const char *name);
 void print_overview(FILE *out);
+void print_help(FILE *out, int32_t command);
 
 /* ---- input.c ---- */
 
 /* One line on stderr, "harp: ..."; returns EXIT_FAILED. */
 int complain(const char *format, ...);
+void tell(const char *format, ...); /* the same for what is no failure, without "harp: " */
 
 /* The same with another beginning, which may be "". A path or a file's text in it cannot control a terminal. */
 void print_line(const char *begin, const char *format, va_list arguments);
@@ -109,12 +113,18 @@ typedef struct blob {
     size_t bytes;
 } blob;
 
+int blob_append(blob *to, const char *text, size_t bytes);
+
+/* White space of ASCII. */
+int is_blank(char x);
+
 enum { MOST_TEXT = 1 << 28 }; /* bytes; a text of more would fill any context */
 
 /* "-" is standard input. A file of more than `most` bytes is refused: devices never end. */
 int read_file(const char *path, size_t most, blob *out);
 
-/* A file to write. Refused where it is one that the options have us read: opening it would empty it. */
+/* Refuses to write to a file that the options have us read: opening it would empty it. */
+int check_output(const options *o, const char *path);
 int open_output(const options *o, const char *path, FILE **out);
 
 typedef struct ids {
@@ -124,6 +134,8 @@ typedef struct ids {
 
 /* "1,2,3", "1 2 3" or "[1, 2, 3]". NULL if fine, otherwise what is wrong. */
 const char *ids_parse(ids *a, const char *text, size_t bytes);
+
+int ids_append(ids *a, const int32_t *list, size_t n);
 
 /* Tokens of text, appended. flags as of harp_encode. */
 int ids_encode(ids *a, const harp_model *model, const char *text, size_t bytes, unsigned flags);
@@ -232,6 +244,7 @@ typedef struct show {
     term term;
     FILE *trace;
     const char *trace_path, *model;
+    const char *prompt;  /* for the trace; NULL: it tells nothing of it                                */
     int traced;          /* the trace has begun                                                       */
     int trace_failed;    /* it could not be written                                                   */
     double last;         /* time of the last step                                                     */
@@ -267,10 +280,45 @@ void show_found(show *s, int32_t tokens);
 int show_text(void *user, const char *text, size_t bytes, const harp_step *step);
 void show_stats(const show *s);
 
+/* ---- conversation.c ---- */
+
+typedef struct message {
+    blob text;
+    int is_user;
+} message;
+
+/* Zeroed, with its model: empty. */
+typedef struct conversation {
+    const harp_model *model;
+    blob system;       /* what the model is told before all else; empty: nothing                          */
+    message *messages; /* [n], user and assistant in turn                                                 */
+    size_t n, first;   /* those before `first` are forgotten: kept for saving, but not shown to the model */
+
+    harp_rendering written; /* conversation_write: as text, ...                                           */
+    ids tokens;             /* ... and as tokens                                                          */
+} conversation;
+
+int conversation_has_format(const conversation *c); /* the model has a chat format ... */
+int conversation_has_system(const conversation *c); /* ... with a system role          */
+int conversation_add(conversation *c, int is_user, const char *text, size_t bytes);
+void conversation_drop(conversation *c, size_t from); /* messages from this one on */
+int conversation_set_system(conversation *c, const char *text, size_t bytes);
+
+/* Writes it out, up to where the model speaks, into written and tokens. */
+int conversation_write(conversation *c);
+
+/* What the format puts between an answer and the user's next message, appended. */
+int conversation_next_turn(const conversation *c, blob *text);
+
+int conversation_save(const conversation *c, const char *path);
+int conversation_load(conversation *c, const char *path); /* in its place; if that fails, it stays as it was */
+void conversation_free(conversation *c);
+
 /* ---- The sub-commands ---- */
 
 int command_run(const options *o);
 int command_chat(const options *o);
+void chat_print_commands(FILE *out);
 int command_score(const options *o);
 int command_tokenize(const options *o);
 int command_info(const options *o);

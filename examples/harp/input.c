@@ -1,4 +1,4 @@
-/* input.c - files, lists of token ids, escapes */
+/* input.c - files, texts, lists of token ids, escapes */
 #include "cli.h"
 
 #include <errno.h>
@@ -26,7 +26,15 @@ int complain(const char *format, ...)
     return EXIT_FAILED;
 }
 
-/* ---- Files ---- */
+void tell(const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    print_line("", format, arguments);
+    va_end(arguments);
+}
+
+/* ---- Files and texts ---- */
 
 static int read_stream(FILE *file, const char *path, size_t most, blob *out)
 {
@@ -62,7 +70,7 @@ int read_file(const char *path, size_t most, blob *out)
     return status;
 }
 
-int open_output(const options *o, const char *path, FILE **out)
+int check_output(const options *o, const char *path)
 {
     const char *inputs[5];
     size_t i;
@@ -71,8 +79,29 @@ int open_output(const options *o, const char *path, FILE **out)
     for (i = 0; i < sizeof inputs / sizeof inputs[0]; i++)
         if (inputs[i] && host_kind_of(path) == HOST_FILE && host_is_same_file(path, inputs[i]))
             return complain("%s: this file is read, so it cannot be written, too: give another name", path);
+    return EXIT_FINE;
+}
+
+int open_output(const options *o, const char *path, FILE **out)
+{
+    if (check_output(o, path)) return EXIT_FAILED;
     *out = host_fopen(path, "wb");
     return *out ? EXIT_FINE : complain("%s: %s", path, strerror(errno));
+}
+
+int blob_append(blob *to, const char *text, size_t bytes)
+{
+    char *grown = realloc(to->data, to->bytes + bytes + 1);
+    if (!grown) return complain("there is not enough memory");
+    memcpy(grown + to->bytes, text, bytes);
+    to->data = grown, to->bytes += bytes;
+    to->data[to->bytes] = 0;
+    return EXIT_FINE;
+}
+
+int is_blank(char x)
+{
+    return x == ' ' || (x >= '\t' && x <= '\r');
 }
 
 static int copy_text(const char *text, blob *out)
@@ -122,6 +151,14 @@ static int make_room(ids *a, size_t more)
     if (!grown) return 0;
     a->list = grown, a->capacity = capacity;
     return 1;
+}
+
+int ids_append(ids *a, const int32_t *list, size_t n)
+{
+    if (!make_room(a, n)) return complain("there is not enough memory for the tokens");
+    memcpy(a->list + a->n, list, n * sizeof *list);
+    a->n += n;
+    return EXIT_FINE;
 }
 
 static const char *skip_blanks(const char *p, const char *end)

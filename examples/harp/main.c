@@ -31,12 +31,21 @@ static int no_such_command(const char *name)
     return EXIT_USAGE;
 }
 
+/* harp help, harp help chat */
+static int help(int argc, char **argv)
+{
+    int32_t command = argc > 2 ? command_by_name(argv[2]) : 0;
+    if (argc < 3) return print_overview(stdout), EXIT_FINE;
+    if (!command || argc > 3) return no_such_command(argv[argc > 3 ? 3 : 2]);
+    return print_help(stdout, command), EXIT_FINE;
+}
+
 static int run_command(int argc, char **argv)
 {
     options o;
     int32_t command = argc > 1 ? command_by_name(argv[1]) : 0;
     int status;
-    if (argc > 1 && is_one_of(argv[1], "--help", "-h", "help")) return print_overview(stdout), EXIT_FINE;
+    if (argc > 1 && is_one_of(argv[1], "--help", "-h", "help")) return help(argc, argv);
     if (argc > 1 && is_one_of(argv[1], "--version", "-V", "version")) {
         printf("harp %s\n", harp_version(NULL));
         return EXIT_FINE;

@@ -24,14 +24,6 @@ static int is_gguf(const char *path)
     return read_head(path, magic, sizeof magic) == sizeof magic && memcmp(magic, "GGUF", 4) == 0;
 }
 
-static void tell(const char *format, ...)
-{
-    va_list arguments;
-    va_start(arguments, format);
-    print_line("harp: ", format, arguments);
-    va_end(arguments);
-}
-
 /* The path without separators at its end. */
 static int trim(const char *path, char out[HOST_PATH_BYTES])
 {
@@ -61,7 +53,7 @@ static int convert(const options *o, const char *made)
     const char *arguments[] = {o->model, made, NULL};
     int status;
     if (o->no_convert) return complain("%s is no .harp file: harp-convert %s %s makes one", o->model, o->model, made);
-    tell("%s is converted once, to %s", o->model, made);
+    tell("harp: %s is converted once, to %s", o->model, made);
     status = host_call("harp-convert", arguments);
     if (status < 0) return complain("harp-convert, which should be beside this program, cannot be run");
     return status == 0 ? EXIT_FINE : status == HOST_EXIT_INTERRUPTED ? HOST_EXIT_INTERRUPTED : EXIT_FAILED;

@@ -45,7 +45,8 @@ static const option table[] = {
     {NULL, NULL, ALL, KIND_HEADING, 0, 0, 0, NULL, "Input"},
     {"--model", "-m", ALL, KIND_TEXT, AT(model), 0, 0, "FILE",
      "the model: a .harp file, or a GGUF file or a Hugging Face folder, which is converted once"},
-    {"--no-convert", NULL, ALL, KIND_FLAG, AT(no_convert), 0, 0, NULL, "only a .harp file will do"},
+    {"--no-convert", NULL, ALL, KIND_FLAG, AT(no_convert), 0, 0, NULL,
+     "refuses a model that would have to be converted"},
     {"--prompt", "-p", COMMAND_RUN | COMMAND_SCORE | COMMAND_TOKENIZE, KIND_TEXT, AT(prompt), 0, 0, "TEXT", "the text"},
     {"--file", "-f", COMMAND_RUN | COMMAND_SCORE | COMMAND_TOKENIZE, KIND_TEXT, AT(file), 0, 0, "FILE",
      "the text, from a file (-: standard input)"},
@@ -54,30 +55,34 @@ static const option table[] = {
     {"--tokens-file", NULL, COMMAND_RUN | COMMAND_SCORE, KIND_TEXT, AT(tokens_file), 0, 0, "FILE",
      "token ids, from a file"},
     {"--decode", NULL, COMMAND_TOKENIZE, KIND_TEXT, AT(decode), 0, 0, "IDS", "token ids back to text"},
-    {"--no-bos", NULL, COMMAND_TOKENIZE, KIND_FLAG, AT(no_bos), 0, 0, NULL, "no begin token in front"},
+    {"--no-bos", NULL, COMMAND_TOKENIZE, KIND_FLAG, AT(no_bos), 0, 0, NULL,
+     "does not put the model's begin token first"},
     {"--special", NULL, COMMAND_TOKENIZE, KIND_FLAG, AT(special), 0, 0, NULL,
-     "control tokens have a text: \"<|end|>\" is one token"},
+     "the names of control tokens become these tokens: \"<|end|>\" is one token"},
     {"--escapes", "-e", ALL & ~COMMAND_INFO, KIND_FLAG, AT(escapes), 0, 0, NULL,
-     "\\n \\t \\\\ \\\" \\xHH in texts of the command line mean characters"},
-    {"--system", NULL, COMMAND_CHAT, KIND_TEXT, AT(system), 0, 0, "TEXT", "what the model is told before all else"},
+     "\\n \\t \\\\ \\\" \\xHH in texts of the command line stand for characters"},
+    {"--system", NULL, COMMAND_CHAT, KIND_TEXT, AT(system), 0, 0, "TEXT",
+     "the system text: what the model is told before all else"},
 
     {NULL, NULL, GENERATES, KIND_HEADING, 0, 0, 0, NULL, "Choosing tokens"},
     {"--n-predict", "-n", GENERATES, KIND_INTEGER, AT(n), -1, INT32_MAX, "N",
      "most tokens generated; -1: until the context is full [run: 256, chat: -1]"},
     {"--temp", NULL, GENERATES, KIND_REAL, AT(temperature), 0, 1e6, "T",
      "temperature; 0: the most probable token, always [0.8; with --tokens 0]"},
-    {"--top-k", NULL, GENERATES, KIND_INTEGER, AT(top_k), 0, INT32_MAX, "K", "of the K most probable; 0: of all [40]"},
+    {"--top-k", NULL, GENERATES, KIND_INTEGER, AT(top_k), 0, INT32_MAX, "K",
+     "chooses among the K most probable tokens; 0: all [40]"},
     {"--top-p", NULL, GENERATES, KIND_REAL, AT(top_p), 0, 1, "P",
-     "of the fewest that reach P together; 1: of all [0.95]"},
+     "chooses among the fewest tokens whose probabilities reach P; 1: all [0.95]"},
     {"--min-p", NULL, GENERATES, KIND_REAL, AT(min_p), 0, 1, "P",
-     "of those with P times the best one's probability; 0: of all [0.05]"},
-    {"--seed", "-s", GENERATES, KIND_SEED, AT(seed), 0, 0, "S", "of sampling and of HARP's masks [0]"},
+     "chooses among tokens with at least P times the best one's probability; 0: all [0.05]"},
+    {"--seed", "-s", GENERATES, KIND_SEED, AT(seed), 0, 0, "S", "seed of sampling and of HARP's masks [0]"},
     {"--repeat-penalty", NULL, GENERATES, KIND_REAL, AT(repeat_penalty), 1e-5, 1e6, "X",
-     "against recent tokens; 1: none [1]"},
+     "makes recent tokens less probable; 1: no change [1]"},
     {"--repeat-last-n", NULL, GENERATES, KIND_INTEGER, AT(repeat_last), 0, 4096, "N",
-     "how many tokens are recent [64]"},
-    {"--stop", "-r", GENERATES, KIND_TEXTS, AT(stop), 0, 0, "TEXT", "ends the output before this text (repeatable)"},
-    {"--ignore-eos", NULL, COMMAND_RUN, KIND_FLAG, AT(ignore_end), 0, 0, NULL, "end tokens do not end it"},
+     "how many tokens count as recent [64]"},
+    {"--stop", "-r", GENERATES, KIND_TEXTS, AT(stop), 0, 0, "TEXT",
+     "ends the output before this text; may be given several times"},
+    {"--ignore-eos", NULL, COMMAND_RUN, KIND_FLAG, AT(ignore_end), 0, 0, NULL, "goes on after an end token"},
 
     {NULL, NULL, COMMAND_RUN, KIND_HEADING, 0, 0, 0, NULL, "Other decoders"},
     {"--decoder", NULL, COMMAND_RUN, KIND_CHOICE, AT(decoder), 0, 0, "sample|greedy|beam|speculative|lookup|pause",
@@ -94,7 +99,7 @@ static const option table[] = {
     {"--ngram", NULL, COMMAND_RUN, KIND_INTEGER, AT(lookup), 1, 16, "N", "lookup: most tokens looked up [3]"},
     {"--pause-token", NULL, COMMAND_RUN, KIND_TEXT, AT(pause_token), 0, 0, "TEXT|ID",
      "pause: the token put before the answer [.]"},
-    {"--pause-count", NULL, COMMAND_RUN, KIND_INTEGER, AT(pause_count), 0, 4096, "N", "pause: how often [10]"},
+    {"--pause-count", NULL, COMMAND_RUN, KIND_INTEGER, AT(pause_count), 0, 4096, "N", "pause: how many of them [10]"},
 
     {NULL, NULL, SIZED, KIND_HEADING, 0, 0, 0, NULL, "HARP"},
     {"--no-harp", NULL, GENERATES | COMMAND_INFO, KIND_FLAG, AT(no_harp), 0, 0, NULL, "the plain model"},
@@ -113,7 +118,8 @@ static const option table[] = {
     {"--rescale", NULL, GENERATES, KIND_FLAG, AT(rescale), 0, 0, NULL, "kept elements are multiplied by 1/(1-delta)"},
     {"--measure", NULL, GENERATES, KIND_CHOICE, AT(measure), 0, 0, "entropy|maxprob|margin|varentropy",
      "the uncertainty compared with theta [entropy]"},
-    {"--replay-masks", NULL, COMMAND_RUN, KIND_TEXT, AT(replay_masks), 0, 0, "FILE", "masks recorded elsewhere"},
+    {"--replay-masks", NULL, COMMAND_RUN, KIND_TEXT, AT(replay_masks), 0, 0, "FILE",
+     "uses the masks in this file instead of random ones"},
 
     {NULL, NULL, SIZED, KIND_HEADING, 0, 0, 0, NULL, "Computing"},
     {"--threads", "-t", SIZED, KIND_INTEGER, AT(threads), 0, 256, "N",
@@ -126,10 +132,14 @@ static const option table[] = {
      "the instruction set: amx, avx512, avxvnni, avx2, sse2, i8mm, dotprod, neon, simd128, c [the best there is]"},
 
     {NULL, NULL, ALL, KIND_HEADING, 0, 0, 0, NULL, "Output"},
+    {"--no-echo", NULL, COMMAND_RUN, KIND_FLAG, AT(no_echo), 0, 0, NULL, "only what is generated, without the prompt"},
+    {"--text", NULL, COMMAND_SCORE, KIND_FLAG, AT(text), 0, 0, NULL,
+     "a table, totals and perplexity, instead of JSON lines"},
     {"--trace", NULL, COMMAND_RUN, KIND_TEXT, AT(trace), 0, 0, "FILE", "a JSON line for each generated token"},
     {"--logits", NULL, COMMAND_SCORE, KIND_TEXT, AT(logits), 0, 0, "FILE",
      "all logits: little-endian float32, [positions][vocabulary]"},
-    {"--stats", NULL, GENERATES, KIND_FLAG, AT(stats), 0, 0, NULL, "ends with speed, hesitations, work and memory"},
+    {"--stats", NULL, GENERATES, KIND_FLAG, AT(stats), 0, 0, NULL,
+     "prints speed, hesitations, work and memory at the end"},
     {"--color", NULL, GENERATES, KIND_CHOICE, AT(color), 0, 0, "auto|always|never",
      "each token in the colour of its entropy [auto: on a terminal]"},
     {"--help", "-h", ALL | COMMAND_VIEW, KIND_HELP, 0, 0, 0, NULL, "this text"},
@@ -184,7 +194,7 @@ void print_overview(FILE *out)
     int i;
     fprintf(out, "harp runs language models that notice when they hesitate.\n\n");
     for (i = 0; i < N_COMMANDS; i++) fprintf(out, "  harp %-10s %s\n", commands[i].name, commands[i].what);
-    fprintf(out, "\n`harp COMMAND --help` lists the options.\n");
+    fprintf(out, "\n`harp help COMMAND` lists its options.\n");
 }
 
 static void print_option(FILE *out, const option *o)
@@ -197,7 +207,7 @@ static void print_option(FILE *out, const option *o)
 }
 
 /* A heading shows only above an option that the command takes. */
-static void print_help(FILE *out, int32_t command)
+void print_help(FILE *out, int32_t command)
 {
     const struct command *c = find_command(command);
     const char *heading = NULL;
@@ -211,6 +221,7 @@ static void print_help(FILE *out, int32_t command)
             print_option(out, &table[i]);
         }
     }
+    if (command == COMMAND_CHAT) fputs("\nIn the chat\n", out), chat_print_commands(out);
 }
 
 int options_misuse(int32_t command, const char *format, ...)

@@ -131,13 +131,15 @@ static int run_text(engine *e, show *s, const options *o)
     int status = read_text(e, o, &prompt, &tokens);
     if (status == EXIT_FINE) {
         host_catch_interrupt(1);
-        term_write(&s->term, prompt.data, prompt.bytes, NULL);
+        if (!o->no_echo) term_write(&s->term, prompt.data, prompt.bytes, NULL);
         show_begin_turn(s);
-        s->newline = prompt.bytes == 0 || prompt.data[prompt.bytes - 1] == '\n';
+        s->newline = o->no_echo || prompt.bytes == 0 || prompt.data[prompt.bytes - 1] == '\n';
+        s->prompt = prompt.data;
         status = generate_text(e, s, o, &tokens);
         end_line(s, status);
         s->prompt_tokens = engine_used(e) - harp_statistics(e->session).steps;
     }
+    s->prompt = NULL;
     free(prompt.data), free(tokens.list);
     if (status == EXIT_FAILED) return status;
     if (status == EXIT_FINE && !s->ended && !host_interrupted()) note_full_context(e);

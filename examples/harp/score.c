@@ -1,6 +1,7 @@
 /* score.c - entropy and log-probability at each position of a given text */
 #include "cli.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,7 +10,9 @@ typedef struct scoring {
     int32_t vocab;
     FILE *logits; /* or NULL */
     unsigned char *row; /* [vocab][4], a row of logits on its way to the file */
-    int is_watched; /* the output is a terminal */
+    int as_text, is_watched; /* is_watched: the output is a terminal */
+    const harp_model *model;
+    double entropy, logprob; /* sums over the tokens that have others before them */
 } scoring;
 
 /* Little-endian whatever this machine is: readers of the file need not know where it was made. */
@@ -26,9 +29,8 @@ static void write_logits(scoring *s, const float *logits)
     fwrite(s->row, 4, (size_t)s->vocab, s->logits);
 }
 
-static int tell_position(void *user, int32_t position, const float *logits)
+static void tell_as_json(const scoring *s, int32_t position, const float *logits)
 {
-    scoring *s = (scoring *)user;
     size_t next = (size_t)position + 1;
     printf("{\"position\":%ld,\"token\":%ld,\"entropy\":", (long)position, (long)s->tokens->list[position]);
     json_put_number(stdout, (double)harp_entropy(logits, s->vocab));
@@ -36,6 +38,42 @@ static int tell_position(void *user, int32_t position, const float *logits)
     if (next < s->tokens->n) json_put_number(stdout, (double)harp_logprob(logits, s->vocab, s->tokens->list[next]));
     else fputs("null", stdout);
     fputs("}\n", stdout);
+}
+
+/* A line for the token that follows the position: how unsure the model was there, and what it gave this token. */
+static void tell_as_text(scoring *s, int32_t position, const float *logits)
+{
+    size_t next = (size_t)position + 1, bytes = 0;
+    const char *text;
+    double entropy, logprob;
+    if (next >= s->tokens->n) return;
+    if (position == 0) puts("position    token  entropy   logprob  text");
+    entropy = (double)harp_entropy(logits, s->vocab);
+    logprob = (double)harp_logprob(logits, s->vocab, s->tokens->list[next]);
+    s->entropy += entropy, s->logprob += logprob;
+    printf("%8lu %8ld %8.3f %9.4f  ", (unsigned long)next, (long)s->tokens->list[next], entropy, logprob);
+    text = harp_token_text(s->model, s->tokens->list[next], &bytes);
+    json_put_string(stdout, text ? text : "", text ? bytes : 0);
+    putchar('\n');
+}
+
+/* The text is one window: each token sees all that are before it. */
+static void tell_totals(const scoring *s)
+{
+    double n = (double)(s->tokens->n - 1), nats_in_a_bit = log(2.0);
+    printf("scored      %.0f of %lu tokens: all but the first; each sees all before it, in one window\n", n,
+           (unsigned long)s->tokens->n);
+    if (n < 1) return;
+    printf("total       log-probability %.4f nats, %.4f bits\n", s->logprob, s->logprob / nats_in_a_bit);
+    printf("mean        log-probability %.4f nats, entropy %.4f bits\n", s->logprob / n, s->entropy / n);
+    printf("perplexity  %.4f = exp(-mean log-probability in nats), of the model without HARP\n", exp(-s->logprob / n));
+}
+
+static int tell_position(void *user, int32_t position, const float *logits)
+{
+    scoring *s = (scoring *)user;
+    if (s->as_text) tell_as_text(s, position, logits);
+    else tell_as_json(s, position, logits);
     if (s->is_watched) fflush(stdout);
     if (s->logits) write_logits(s, logits);
     return host_interrupted() || ferror(stdout) || (s->logits && ferror(s->logits));
@@ -83,6 +121,7 @@ static int score(engine *e, const options *o, scoring *s)
     }
     host_catch_interrupt(1);
     status = harp_score(e->session, s->tokens->list, (int32_t)s->tokens->n, tell_position, s, &err);
+    if (status == HARP_OK && s->as_text) tell_totals(s);
     failed = s->logits && (ferror(s->logits) | fclose(s->logits));
     if (failed) return complain("%s: could not be written", o->logits);
     if (ferror(stdout)) return complain("the output could not be written");
@@ -93,11 +132,13 @@ int command_score(const options *o)
 {
     engine e;
     ids tokens = {NULL, 0, 0};
-    scoring s = {NULL, 0, NULL, NULL, 0};
+    scoring s;
     int status = engine_open_model(&e, o);
     if (status == EXIT_FINE) status = read_input(&e, o, &tokens);
     if (status == EXIT_FINE) status = open_session(&e, o, tokens.n);
-    s.tokens = &tokens, s.vocab = e.info.vocab, s.is_watched = host_is_terminal(stdout);
+    memset(&s, 0, sizeof s);
+    s.tokens = &tokens, s.model = e.model, s.vocab = e.info.vocab;
+    s.as_text = o->text, s.is_watched = host_is_terminal(stdout);
     if (status == EXIT_FINE) status = score(&e, o, &s);
     free(s.row);
     free(tokens.list);

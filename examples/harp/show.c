@@ -1,4 +1,4 @@
-/* show.c - what a run says while it goes: text, trace, statistics */
+/* show.c - what a run reports: text, trace, statistics */
 #include "cli.h"
 
 #include <string.h>
@@ -82,7 +82,7 @@ static void trace_seed(show *s, uint64_t seed)
     fprintf(s->trace, ",\"seed\":%s%llu%s", quote, (unsigned long long)seed, quote);
 }
 
-/* The first step also tells how the run was set up. */
+/* The first step also tells how the run was set up, and what it continues. */
 static void trace_run(show *s)
 {
     static const char *const frames[] = {"stream", "redraw", "last"};
@@ -100,10 +100,18 @@ static void trace_run(show *s)
     fputs("},", s->trace);
 }
 
+static void trace_prompt(show *s)
+{
+    fputs("\"prompt\":", s->trace);
+    json_put_string(s->trace, s->prompt, strlen(s->prompt));
+    fputc(',', s->trace);
+}
+
 static void trace_step(show *s, const harp_step *step, double seconds)
 {
     fprintf(s->trace, "{\"position\":%ld,", (long)step->position);
     if (!s->traced) trace_run(s);
+    if (!s->traced && s->prompt) trace_prompt(s);
     s->traced = 1;
     trace_token(s, "text", step->token);
     trace_real(s, "entropy", (double)step->entropy);

@@ -45,4 +45,5 @@ run "command line" sh tests/test_cli.sh $B $F/llama_gqa/model.harp
 run "small examples" small_examples
 run "benchmark" sh tests/test_bench.sh $B
 run "evaluation, decoders, view" sh tests/test_eval.sh $B
+run "chat: the line editor" $B/test_edit
 run "evaluation: parts" $B/test_eval $B

@@ -33,9 +33,11 @@
 #else
 #include <fcntl.h>
 #include <pthread.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <termios.h>
 #include <time.h>
 #include <unistd.h>
 #endif
@@ -98,6 +100,18 @@ host_line host_read_line(char **line, size_t *capacity, size_t *bytes)
     if (c < 0 && !(c == -HOST_LINE_END && *bytes > 0)) return (host_line)-c;
     if (*bytes > 0 && (*line)[*bytes - 1] == '\r') (*line)[--*bytes] = 0; /* a file that Windows wrote */
     return HOST_LINE;
+}
+
+/* Terminals that know bracketed paste mark what is pasted; others ignore this. */
+static const char mark_pastes[] = "\033[?2004h", leave_pastes[] = "\033[?2004l";
+
+/* Bytes of keys that came together are handed out one by one. */
+static char typed[4 * 512];
+static int n_typed, next_typed;
+
+int host_key_waits(void)
+{
+    return next_typed < n_typed;
 }
 
 #if !defined(_WIN32)
@@ -170,9 +184,17 @@ static void unblock_endings(const sigset_t *before)
     pthread_sigmask(SIG_SETMASK, before, NULL);
 }
 
-/* Removes these files and lets the signal do what it does by default. */
+/* The terminal as it was before host_begin_keys. */
+static struct termios mode_before;
+static volatile sig_atomic_t keys_begun;
+
+/* Removes these files, gives the terminal back and lets the signal do what it does by default. */
 static void on_ending(int number)
 {
+    if (keys_begun) {
+        tcsetattr(STDIN_FILENO, TCSANOW, &mode_before);
+        if (write(STDOUT_FILENO, leave_pastes, sizeof leave_pastes - 1) < 0) keys_begun = 0;
+    }
     if (unfinished[0]) unlink(unfinished);
     if (temporary[0]) unlink(temporary);
     signal(number, SIG_DFL);
@@ -190,7 +212,8 @@ static void on_interrupt(int number)
 
 void host_catch_interrupt(int once)
 {
-    struct sigaction action;
+    struct sigaction action, before;
+    if (sigaction(SIGINT, NULL, &before) == 0 && before.sa_handler == SIG_IGN) return;
     second_ends = once;
     memset(&action, 0, sizeof action);
     action.sa_handler = on_interrupt; /* without SA_RESTART: Ctrl-C ends the reading of a line */
@@ -212,6 +235,57 @@ static void catch_endings(void)
 #ifdef SIGXFSZ
     signal(SIGXFSZ, SIG_IGN); /* the failing write says it */
 #endif
+}
+
+/* ---- keys ---- */
+
+int host_begin_keys(void)
+{
+    struct termios keys;
+    if (!host_is_terminal(stdin) || !host_has_colours(stdout) || tcgetattr(STDIN_FILENO, &mode_before) != 0) return 0;
+    catch_endings(); /* a shell would be left without an echo */
+    keys = mode_before;
+    keys.c_iflag &= ~(tcflag_t)(BRKINT | ICRNL | INPCK | ISTRIP | IXON);
+    keys.c_lflag &= ~(tcflag_t)(ECHO | ICANON | IEXTEN | ISIG);
+    keys.c_cc[VMIN] = 1, keys.c_cc[VTIME] = 0;
+    keys_begun = 1;
+    if (tcsetattr(STDIN_FILENO, TCSADRAIN, &keys) != 0) return keys_begun = 0;
+    fputs(mark_pastes, stdout);
+    fflush(stdout);
+    return 1;
+}
+
+void host_end_keys(void)
+{
+    fputs(leave_pastes, stdout);
+    fflush(stdout);
+    tcsetattr(STDIN_FILENO, TCSADRAIN, &mode_before);
+    keys_begun = 0;
+}
+
+int host_read_key(void)
+{
+    if (!host_key_waits()) {
+        ssize_t n = read(STDIN_FILENO, typed, sizeof typed);
+        if (n < 0 && errno == EINTR) return -HOST_LINE_STOPPED;
+        if (n <= 0) return n == 0 ? -HOST_LINE_END : -HOST_LINE_FAILED;
+        n_typed = (int)n, next_typed = 0;
+    }
+    return (unsigned char)typed[next_typed++];
+}
+
+void host_suspend(void)
+{
+    host_end_keys();
+    raise(SIGTSTP);
+    host_begin_keys();
+}
+
+void host_terminal_size(int *columns, int *rows)
+{
+    struct winsize size;
+    int known = ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 && size.ws_row > 0;
+    *columns = known ? size.ws_col : 80, *rows = known ? size.ws_row : 24;
 }
 
 /* ---- files ---- */
@@ -664,31 +738,69 @@ int host_has_colours(FILE *stream)
     return GetConsoleMode(handle_of(stream), &mode) && (mode & 4u);
 }
 
+static DWORD mode_before; /* the console's mode before host_begin_keys */
+static int keys_begun;
+
+int host_begin_keys(void)
+{
+    HANDLE console = handle_of(stdin);
+    DWORD by_line = ENABLE_PROCESSED_INPUT | ENABLE_LINE_INPUT | ENABLE_ECHO_INPUT;
+    if (!GetConsoleMode(console, &mode_before) || !host_has_colours(stdout)) return 0;
+    /* ENABLE_VIRTUAL_TERMINAL_INPUT, which Windows before 10 does not have */
+    if (!SetConsoleMode(console, (mode_before & ~by_line) | 0x200u)) return SetConsoleMode(console, mode_before), 0;
+    keys_begun = 1;
+    fputs(mark_pastes, stdout);
+    fflush(stdout);
+    return 1;
+}
+
+void host_end_keys(void)
+{
+    fputs(leave_pastes, stdout);
+    fflush(stdout);
+    SetConsoleMode(handle_of(stdin), mode_before);
+    keys_begun = 0;
+}
+
+void host_suspend(void) {} /* there is no such thing */
+
+void host_terminal_size(int *columns, int *rows)
+{
+    CONSOLE_SCREEN_BUFFER_INFO info;
+    int known = GetConsoleScreenBufferInfo(handle_of(stdout), &info) != 0;
+    *columns = known ? info.srWindow.Right - info.srWindow.Left + 1 : 80;
+    *rows = known ? info.srWindow.Bottom - info.srWindow.Top + 1 : 24;
+}
+
 /* What people type comes in UTF-16, whatever the code page; it is handed on as UTF-8. Ctrl-C ends the reading with
  * nothing read and this error. */
 static int next_typed_byte(HANDLE console)
 {
     static wchar_t wide[512];
-    static char typed[4 * 512];
-    static int n, at;
     DWORD got = 0;
-    if (at == n) {
+    if (!host_key_waits()) {
         SetLastError(0);
         if (!ReadConsoleW(console, wide, 511, &got, NULL)) return -HOST_LINE_FAILED;
         if (got == 0 && GetLastError() == ERROR_OPERATION_ABORTED) {
             Sleep(50); /* the handler runs in a thread of its own */
             return -HOST_LINE_STOPPED;
         }
-        if (got == 0 || wide[0] == 26) return -HOST_LINE_END; /* Ctrl-Z */
+        if (got == 0 || (wide[0] == 26 && !keys_begun)) return -HOST_LINE_END; /* Ctrl-Z */
         /* a character of two units is not to be cut: its other half is read, too */
         if (wide[got - 1] >= 0xD800 && wide[got - 1] < 0xDC00) {
             DWORD more = 0;
             if (ReadConsoleW(console, wide + got, 1, &more, NULL)) got += more;
         }
-        n = WideCharToMultiByte(CP_UTF8, 0, wide, (int)got, typed, (int)sizeof typed, NULL, NULL), at = 0;
-        if (n <= 0) return n = 0, -HOST_LINE_FAILED;
+        n_typed = WideCharToMultiByte(CP_UTF8, 0, wide, (int)got, typed, (int)sizeof typed, NULL, NULL);
+        next_typed = 0;
+        if (n_typed <= 0) return n_typed = 0, -HOST_LINE_FAILED;
     }
-    return (unsigned char)typed[at++];
+    return (unsigned char)typed[next_typed++];
+}
+
+int host_read_key(void)
+{
+    return next_typed_byte(handle_of(stdin));
 }
 
 static int next_byte(void)
@@ -713,6 +825,7 @@ static BOOL WINAPI on_event(DWORD event)
         interrupted = 1;
         return TRUE;
     }
+    if (keys_begun) SetConsoleMode(GetStdHandle(STD_INPUT_HANDLE), mode_before);
     if (unfinished[0] && widen(unfinished, wide)) DeleteFileW(wide);
     if (temporary[0] && widen(temporary, wide)) DeleteFileW(wide);
     return FALSE; /* the next handler ends the program */

@@ -41,10 +41,21 @@ typedef enum host_line {
  * without the end of the line); *bytes is its length. */
 host_line host_read_line(char **line, size_t *capacity, size_t *bytes);
 
+/* Single keys, for an editor of its own. From host_begin_keys to host_end_keys what is typed comes byte by byte (UTF-8,
+ * and the escape sequences of ECMA-48), unechoed; Ctrl-C and its like are bytes, too, and pasted text stands in between
+ * ESC [200~ and ESC [201~, if the terminal can do that. 0: standard input or output is no such terminal; read lines. */
+int host_begin_keys(void);
+void host_end_keys(void);
+int host_read_key(void);  /* waits; 0..255, or minus HOST_LINE_END, _STOPPED or _FAILED */
+int host_key_waits(void); /* 1: the next one is here already */
+void host_suspend(void);  /* what Ctrl-Z does elsewhere: to be called with keys begun, and so it returns */
+void host_terminal_size(int *columns, int *rows); /* of standard output; 80 and 24 if that is not known */
+
 /* ---- Ctrl-C ---- */
 
 /* From now on Ctrl-C sets a flag instead of ending the program. With `once` that holds for the first one alone: a
- * second one ends the program at once. */
+ * second one ends the program at once. A SIGINT that this program was started to ignore (by nohup, or by a shell that
+ * put it into the background) stays ignored. */
 void host_catch_interrupt(int once);
 int host_interrupted(void);
 void host_forget_interrupt(void);
