@@ -169,12 +169,13 @@ static void wake_up(void)
 static int wait_for_input(void)
 {
     char stale[16];
+    unsigned woken = wake[0] >= 0 ? (unsigned)wake[0] : STDIN_FILENO; /* some systems' FD_SET warns of an int */
     fd_set set;
     while (!interrupted) {
         FD_ZERO(&set);
         FD_SET(STDIN_FILENO, &set);
-        if (wake[0] >= 0) FD_SET(wake[0], &set);
-        if (select(wake[0] < 0 ? 1 : wake[0] + 1, &set, NULL, NULL, NULL) < 0) {
+        FD_SET(woken, &set);
+        if (select((int)woken + 1, &set, NULL, NULL, NULL) < 0) {
             if (errno != EINTR) return 1; /* reading says what is wrong */
             continue;
         }
