@@ -4,7 +4,6 @@ Runs the command on a pseudo-terminal of 80 columns and 24 rows. Each line of th
 
     wait TEXT    until the terminal has shown TEXT, behind what was waited for before; 30 seconds at most
     send TEXT    types it
-    rest         lets the command come to wait for us: half a second
     kill SIGNAL  by its number, to the command and those that it started
 
 with escapes as in Python ("\\r", "\\x1b[A"). Then waits for the command's end. Prints all that the terminal was shown;
@@ -32,7 +31,6 @@ for line in sys.stdin:
     verb, _, text = line.rstrip("\n").partition(" ")
     text = codecs.escape_decode(text.encode())[0]
     if verb == "send": os.write(terminal, text)
-    elif verb == "rest": time.sleep(0.5)
     elif verb == "kill": os.killpg(child, int(text))
     elif verb == "wait":
         end = time.monotonic() + 30

@@ -154,7 +154,7 @@ EOF
     report "chat on a terminal: Ctrl-Z suspends it, and it goes on with what was typed" $?
     printf 'wait > \nsend hel\\x7f\\x7fello\\n\nwait > \nsend \\x04\n' | TERM=dumb typing 0 $on && ! grep -q 2004 "$T/shown"
     report "chat on a terminal that is dumb: lines" $?
-    printf 'wait > \nrest\nsend \\x03\nwait (Ctrl-C\nwait > \nrest\nsend \\x03\n' | TERM=dumb typing 0 $on
+    printf 'wait > \nsend \\x03\nwait (Ctrl-C\nwait > \nsend \\x03\n' | TERM=dumb typing 0 $on
     report "chat on a terminal that is dumb: Ctrl-C twice ends it" $?
 }
 
@@ -223,7 +223,7 @@ done
 says "pauses beyond the context" "--pause-count make 4101 tokens" "$H" run -m "$M" --tokens $ids --decoder pause \
     --pause-token 1 --pause-count 4096
 says "pause token beyond the vocabulary" "out of range" "$H" run -m "$M" --tokens 1 --decoder pause --pause-token 99999
-says "pause token that is no number" "is no token id" "$H" run -m "$M" --tokens 1 --decoder pause \
+says "pause token that is no number" "is not a token id" "$H" run -m "$M" --tokens 1 --decoder pause \
     --pause-token 99999999999
 fails "context longer than the model's" 1 "$H" run -m "$M" --tokens 1 -c 99999999
 fails "trace that cannot be written" 1 "$H" run -m "$M" --tokens 1 --trace "$T/none/t"
@@ -760,8 +760,8 @@ Answer:" --temp 0 2> "$T/err" | tail -n +3 | grep -q 'Question:'
         bad "bad.json" ''
         bad "bad.json" 'Once upon a time'
         bad "bad.json" "{\"messages\": [$user, $model"
-        bad "no list" '[]'
-        bad "no list" '{"messages": 7}'
+        bad "has no list" '[]'
+        bad "has no list" '{"messages": 7}'
         bad "message 1 has no" '{"messages": [7]}'
         bad "message 2 should have the role \"assistant\"" "{\"messages\": [$user, $user]}"
         bad "message 1 should have the role \"user\"" "{\"messages\": [$model]}"

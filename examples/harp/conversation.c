@@ -205,7 +205,7 @@ static int take_messages(conversation *c, const cv_json *j, const char *path)
     int64_t first = 0;
     size_t i = 0;
     if (cv_json_type_of(j, list) != CV_JSON_ARRAY)
-        return complain("%s: this is no saved conversation: there is no list \"messages\" in it", path);
+        return complain("%s: this is not a saved conversation: it has no list \"messages\"", path);
     for (node = cv_json_first(j, list); node != CV_JSON_NONE; node = cv_json_next(j, node))
         if (take_message(c, j, node, path, i++)) return EXIT_FAILED;
     if (c->n % 2) return complain("%s: the last message is the user's: its answer is missing", path);

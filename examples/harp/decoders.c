@@ -24,7 +24,7 @@ static int find_pause_token(engine *e, const char *text)
     ids list = {NULL, 0, 0};
     int is_id = text[0] && !text[strspn(text, "0123456789")], status;
     const char *problem = is_id ? ids_parse(&list, text, strlen(text)) : NULL;
-    if (problem) return free(list.list), complain("--pause-token: '%s' is no token id", text);
+    if (problem) return free(list.list), complain("--pause-token: '%s' is not a token id", text);
     if (!is_id && e->info.tokenizer == 0)
         return complain("this model has no tokenizer and takes token ids only: --pause-token '%s' is none", text);
     status = EXIT_FINE;

@@ -52,7 +52,8 @@ static int convert(const options *o, const char *made)
 {
     const char *arguments[] = {o->model, made, NULL};
     int status;
-    if (o->no_convert) return complain("%s is no .harp file: harp-convert %s %s makes one", o->model, o->model, made);
+    if (o->no_convert)
+        return complain("%s is not a .harp file: convert it with  harp-convert %s %s", o->model, o->model, made);
     tell("harp: %s is converted once, to %s", o->model, made);
     status = host_call("harp-convert", arguments);
     if (status < 0) return complain("harp-convert, which should be beside this program, cannot be run");

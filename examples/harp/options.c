@@ -292,11 +292,11 @@ static int add_stop(options *o, const char *text)
 static int bad_value(const options *o, const option *d, const char *text)
 {
     if (d->kind == KIND_CHOICE)
-        return options_misuse(o->command, "%s: there is no '%s'; there are %s", d->name, text, d->values);
+        return options_misuse(o->command, "%s: '%s' is not one of %s", d->name, text, d->values);
     if (d->kind == KIND_SEED)
-        return options_misuse(o->command, "%s: '%s' is no integer from 0 to 2^64 - 1", d->name, text);
-    return options_misuse(o->command, "%s: '%s' is no %s from %.10g to %.10g", d->name, text,
-                          d->kind == KIND_REAL ? "number" : "integer", d->least, d->most);
+        return options_misuse(o->command, "%s: '%s' is not an integer from 0 to 2^64 - 1", d->name, text);
+    return options_misuse(o->command, "%s: '%s' is not %s from %.10g to %.10g", d->name, text,
+                          d->kind == KIND_REAL ? "a number" : "an integer", d->least, d->most);
 }
 
 static int take_value(options *o, const option *d, const char *text)
@@ -344,7 +344,7 @@ static const option *find_option(const char *text, size_t length)
 /* What stands without an option: the trace of view. */
 static int take_argument(options *o, const char *text)
 {
-    if (o->file) return options_misuse(o->command, "one trace at a time, not '%s', too", text);
+    if (o->file) return options_misuse(o->command, "more than one trace is given: '%s'", text);
     o->file = text;
     return EXIT_FINE;
 }
@@ -413,7 +413,8 @@ static int resolve_escapes(options *o)
 
 static int check_view(const options *o)
 {
-    if (!o->file || !o->file[0]) return options_misuse(o->command, "which trace? harp view TRACE.jsonl > page.html");
+    if (!o->file || !o->file[0])
+        return options_misuse(o->command, "no trace is given: harp view TRACE.jsonl > page.html");
     return EXIT_FINE;
 }
 
@@ -424,7 +425,7 @@ static int check_together(options *o)
                  + (o->decode != NULL);
     int ids_only = o->tokens || o->tokens_file;
     const char *list = o->tokens ? o->tokens : o->decode, *problem = list ? ids_problem(list) : NULL;
-    if (!o->model) return options_misuse(o->command, "which model? -m FILE");
+    if (!o->model) return options_misuse(o->command, "no model is given: name one with -m FILE");
     if (inputs > 1)
         return options_misuse(o->command, "more than one input is given (-p, -f, --tokens, --tokens-file, --decode)");
     if (inputs == 0 && o->command & (COMMAND_SCORE | COMMAND_TOKENIZE))

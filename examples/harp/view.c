@@ -266,7 +266,7 @@ static int check_trace(const char *path, blob *trace)
         size_t n = (size_t)((stop ? stop : end) - p);
         kind line = kind_of_line(p, n);
         if (cut && line != LINE_EMPTY) break;
-        if (line == LINE_OTHER) return complain("%s, line %ld: this is no step of a trace", path, number);
+        if (line == LINE_OTHER) return complain("%s, line %ld: this is not a step of a trace", path, number);
         if (line == LINE_CUT) cut = p, cut_number = number;
         objects += line == LINE_OBJECT;
         p += n + (stop != NULL);

@@ -35,6 +35,7 @@
 #include <pthread.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/select.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <termios.h>
@@ -154,9 +155,53 @@ int host_has_colours(FILE *stream)
     return host_is_terminal(stream) && kind && kind[0] && strcmp(kind, "dumb") != 0;
 }
 
+/* A pipe that on_interrupt writes to: so a Ctrl-C just before the waiting, or in another thread, ends it, too. */
+static int wake[2] = {-1, -1};
+
+static void wake_up(void)
+{
+    int reason = errno;
+    if (wake[1] >= 0 && write(wake[1], "", 1) < 0) errno = 0; /* it is full: that wakes as well */
+    errno = reason;
+}
+
+/* Waits for bytes on standard input. 0: Ctrl-C came first. */
+static int wait_for_input(void)
+{
+    char stale[16];
+    unsigned woken = wake[0] >= 0 ? (unsigned)wake[0] : STDIN_FILENO; /* some systems' FD_SET warns of an int */
+    fd_set set;
+    while (!interrupted) {
+        FD_ZERO(&set);
+        FD_SET(STDIN_FILENO, &set);
+        FD_SET(woken, &set);
+        if (select((int)woken + 1, &set, NULL, NULL, NULL) < 0) {
+            if (errno != EINTR) return 1; /* reading says what is wrong */
+            continue;
+        }
+        if (FD_ISSET(STDIN_FILENO, &set)) return 1;
+        if (wake[0] >= 0 && read(wake[0], stale, sizeof stale) < 0 && errno != EINTR) return 1;
+    }
+    return 0;
+}
+
+int host_read_key(void)
+{
+    if (!host_key_waits()) {
+        ssize_t n = wait_for_input() ? read(STDIN_FILENO, typed, sizeof typed) : -1;
+        if (n < 0 && (interrupted || errno == EINTR)) return -HOST_LINE_STOPPED;
+        if (n <= 0) return n == 0 ? -HOST_LINE_END : -HOST_LINE_FAILED;
+        n_typed = (int)n, next_typed = 0;
+    }
+    return (unsigned char)typed[next_typed++];
+}
+
 static int next_byte(void)
 {
+    static int is_typed = -1;
     int c;
+    if (is_typed < 0) is_typed = host_is_terminal(stdin);
+    if (is_typed) return host_read_key();
     errno = 0;
     c = getc(stdin);
     if (c != EOF) return c;
@@ -208,12 +253,27 @@ static void on_interrupt(int number)
 {
     if (interrupted && second_ends) on_ending(number);
     interrupted = 1;
+    wake_up();
+}
+
+/* Not inherited, and never waited for. Without it Ctrl-C is noticed a little later, or at the next key. */
+static void make_wake(void)
+{
+    int i, ends[2];
+    if (wake[0] >= 0 || pipe(ends) != 0) return;
+    for (i = 0; i < 2; i++) {
+        fcntl(ends[i], F_SETFD, FD_CLOEXEC);
+        fcntl(ends[i], F_SETFL, O_NONBLOCK);
+    }
+    if (ends[0] < FD_SETSIZE && ends[1] < FD_SETSIZE) wake[0] = ends[0], wake[1] = ends[1];
+    else close(ends[0]), close(ends[1]);
 }
 
 void host_catch_interrupt(int once)
 {
     struct sigaction action, before;
     if (sigaction(SIGINT, NULL, &before) == 0 && before.sa_handler == SIG_IGN) return;
+    make_wake();
     second_ends = once;
     memset(&action, 0, sizeof action);
     action.sa_handler = on_interrupt; /* without SA_RESTART: Ctrl-C ends the reading of a line */
@@ -261,17 +321,6 @@ void host_end_keys(void)
     fflush(stdout);
     tcsetattr(STDIN_FILENO, TCSADRAIN, &mode_before);
     keys_begun = 0;
-}
-
-int host_read_key(void)
-{
-    if (!host_key_waits()) {
-        ssize_t n = read(STDIN_FILENO, typed, sizeof typed);
-        if (n < 0 && errno == EINTR) return -HOST_LINE_STOPPED;
-        if (n <= 0) return n == 0 ? -HOST_LINE_END : -HOST_LINE_FAILED;
-        n_typed = (int)n, next_typed = 0;
-    }
-    return (unsigned char)typed[next_typed++];
 }
 
 void host_suspend(void)
