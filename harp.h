@@ -603,8 +603,8 @@ HARP_API harp_status harp_decode(harp_decoder *decoder, int32_t token, char *out
 /* Where a model comes from: exactly one of path, data, read.
  *
  * A mapped file costs no memory of its own, opens at once, and is shared by all who map it. With `copy` the weights lie
- * where the allocator puts them, and the file can change or go afterwards. Decoding reads all of them for each token; if
- * the system's cache holds the file in scattered pages of 4 KiB, as after days of use, it is slower than from large
+ * where the allocator puts them, and the file can change or go afterwards. Decoding reads all of them for each token;
+ * if the system's cache holds the file in scattered pages of 4 KiB, as after days of use, it is slower than from large
  * pages (x0.8 to x0.95; harp-bench --pages aged|fresh|large measures it). On Linux an allocator gets such pages with
  *     block = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
  *     madvise(block, bytes, MADV_HUGEPAGE);

@@ -158,7 +158,7 @@ static int convert(const char *in, int what, long n, long most_bytes, int report
         kind = what, turn = n, calls = 0;
         status = convert_main(4, arguments);
         if (report >= 0 && pwrite(report, &calls, sizeof calls, 0) != sizeof calls) _exit(ODD);
-        if (kind != COUNT && kind != KILL && turn < 0 && n >= 0 && status == SUCCESS) exit(SUCCESS + 10); /* unnoticed */
+        if (kind != COUNT && kind != KILL && turn < 0 && n >= 0 && status == SUCCESS) exit(SUCCESS + 10); /* unseen */
         exit(status);
     }
     if (child < 0 || waitpid(child, &status, 0) != child) exit(2);

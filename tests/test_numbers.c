@@ -333,7 +333,7 @@ static void test_products(void)
                 }
         }
     }
-    printf("note   int8 products: %d instruction sets, the same bits as the definition\n", (int)(tried / (HP_WAYS * ROWS)));
+    printf("note   int8 products: %d instruction sets, the same bits as the definition\n", tried / (HP_WAYS * ROWS));
     CHECK(bad == 0 && tried >= HP_WAYS * ROWS);
 }
 

@@ -118,7 +118,7 @@ int host_reread(const char *path, int scattered);
 void *host_large_alloc(size_t bytes);
 void host_large_free(void *block, size_t bytes);
 
-/* The share of the mapping that `block` lies in which is in pages of 2 MiB or more, 0 to 1; -1: the system does not say.
+/* How much of the mapping that `block` lies in is in pages of 2 MiB or more, 0 to 1; -1: the system does not say.
  * What has not been touched yet does not count. */
 double host_large_share(const void *block);
 
