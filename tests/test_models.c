@@ -5,8 +5,8 @@
  *     test_models FIXTURES
  *
  * The length at which longrope changes its table, crossed in every way; NaN in each tensor; hidden states; descriptions
- * of models that make no sense. Whether the numbers of a whole model are right, test_conformance.c tells; its kernels are
- * test_numbers.c's. */
+ * of models that make no sense. Whether the numbers of a whole model are right, test_conformance.c tells; its kernels
+ * are test_numbers.c's. */
 #include "../harp.h"
 #include "../tools/convert/ground/halves.h"
 #include "harp_file.h"
@@ -360,7 +360,8 @@ static output find_output(uint8_t *data, const harp_model *m)
 /* Row `row` of the matrix times x: within a group of 32 in order, then the groups, each by its scale, in theirs. */
 static float row_times(const output *o, int32_t row, const float *x)
 {
-    size_t groups = (size_t)(o->hidden + 31) / 32, lane = (size_t)(row % 16), scales = (32 * groups + 63) / 64 * 64, g, c;
+    size_t groups = (size_t)(o->hidden + 31) / 32, scales = (32 * groups + 63) / 64 * 64;
+    size_t lane = (size_t)(row % 16), g, c;
     const uint8_t *tile = o->matrix + (size_t)(row / 16) * (scales + groups * 512);
     float sum = 0.0f;
     for (g = 0; g < groups; g++) {

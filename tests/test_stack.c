@@ -81,6 +81,16 @@ static void do_info(state *s)
                  || !harp_meta_find(s->model, "vocab", &meta) || !harp_token_text(s->model, 5, &bytes);
 }
 
+static void do_render(state *s)
+{
+    static const harp_message messages[] = {{HARP_ROLE_USER, " one ", 5}, {HARP_ROLE_ASSISTANT, "two", 3},
+                                            {HARP_ROLE_USER, "three", 5}};
+    static char text[400];
+    harp_span spans[7];
+    harp_rendering r = {text, sizeof text, spans, 7, 0, 0, 0};
+    note_status(s, harp_render(s->model, messages, 3, HARP_RENDER_ANSWER, &r, &s->err));
+}
+
 static void do_encode(state *s)
 {
     static const char text[] = "One day, Anna lost her \xC3\xA9t\xC3\xA9 and 12345 more things!\n\n  <|end|>";
@@ -204,7 +214,8 @@ static const struct {
     const char *name;
     call *call;
 } calls[] = {{"open", do_open}, {"open_source", do_open_source}, {"verify", do_verify}, {"info", do_info},
-             {"encode", do_encode}, {"decode", do_decode}, {"session_memory", do_session_memory},
+             {"render", do_render}, {"encode", do_encode}, {"decode", do_decode},
+             {"session_memory", do_session_memory},
              {"session_open", do_session_open}, {"feed", do_feed}, {"next", do_next}, {"score", do_score},
              {"save", do_save}, {"restore", do_restore}, {"rewind", do_rewind}, {"tune", do_tune},
              {"generate", do_generate}, {"failing calls", do_refuse}};
