@@ -113,7 +113,8 @@ typedef enum harp_status {
     HARP_ERR_CONTEXT,     /* the context is full: rewind, or open a session with a longer one              */
     HARP_ERR_CANCELLED,   /* a callback of yours asked to stop                                             */
     HARP_ERR_NUMBER,      /* the logits are not finite: a weight is NaN, or a token makes sums overflow    */
-    HARP_ERR_BUILD        /* this build or thread cannot compute as defined ("the same bits everywhere")   */
+    HARP_ERR_BUILD,       /* this build or thread cannot compute as defined ("the same bits everywhere")   */
+    HARP_ERR_CHOICE       /* no token may be chosen: biases or the adjust_fn forbid all of them            */
 } harp_status;
 
 /* Filled in by every call that takes one, which may be NULL; on success status is HARP_OK and text is empty. Plain
@@ -183,6 +184,19 @@ typedef int harp_mask_fn(void *user, int32_t reframing, int32_t step, int32_t po
 /* Writes combined[vocab], made of vanilla[vocab] and of reframed[vocab], the mean of the reframed logits. */
 typedef void harp_combine_fn(void *user, const float *vanilla, const float *reframed, float *combined, int32_t vocab);
 
+/* What may come next, for answers in a given form (a grammar, a list of labels) or of a given kind. Called exactly once
+ * for each token that a step chooses, drafted ones included, with the tokens before it, tokens[n], and the combined
+ * logits[vocab]. Writes to add[vocab], which is zero before: it is added to the logits after the biases, to the vanilla
+ * ones as well, for step->vanilla_token; -INFINITY or a NaN forbids a token. An answer can only end if an end token is
+ * allowed. Must be a pure function of its arguments, or results would depend on rewinding and on drafts. If it forbids
+ * all tokens, the step fails with HARP_ERR_CHOICE; non-zero ends the call with HARP_ERR_CANCELLED. After either the
+ * session's tokens are as they were, and the next step asks again.
+ *
+ * The same without a callback, if you choose the token yourself: harp_next; choose from harp_logits(session,
+ * HARP_COMBINED); harp_rewind by the token that harp_next chose; harp_feed yours. */
+typedef int harp_adjust_fn(void *user, const int32_t *tokens, int32_t n, const float *logits, float *add,
+                           int32_t vocab);
+
 /* ---- The parameters of a session -------------------------------------------------------------------------------- */
 
 typedef enum harp_activations {
@@ -231,7 +245,7 @@ typedef enum harp_draft_rule {
 typedef struct harp_bias {
     int32_t token;
     float add; /* added to the combined logit; -INFINITY forbids the token. If all tokens are forbidden, steps fail */
-               /* with HARP_ERR_ARGUMENT. The list is read at each step; you may change its numbers in between. */
+               /* with HARP_ERR_CHOICE. The list is read at each step; you may change its numbers in between. */
 } harp_bias;
 
 /* Always start from harp_defaults(). Pointers must stay valid as long as the session. */
@@ -263,7 +277,7 @@ typedef struct harp_params {
     harp_combine_fn *combine_fn; /* your rule, instead of beta * vanilla + (1 - beta) * reframed  [NULL]     */
     void *harp_user;             /* passed to these three                                         [NULL]     */
 
-    /* Choosing a token, in this order: bias, repetition penalty, top-k, top-p, min-p, temperature. */
+    /* Choosing a token, in this order: bias, adjust_fn, repetition penalty, top-k, top-p, min-p, temperature. */
     float temperature;    /* 0: the most probable token, always                                   [0.8]      */
     int32_t top_k;        /* keep the k most probable; 0: all                                     [40]       */
     float top_p;          /* keep the fewest whose probabilities reach p; 1: all                  [0.95]     */
@@ -272,6 +286,8 @@ typedef struct harp_params {
     int32_t repeat_last;  /* how many tokens are recent                                           [64]       */
     const harp_bias *bias; /*                                                                     [NULL]     */
     int32_t n_bias;
+    harp_adjust_fn *adjust_fn; /* not in harp_beam, harp_score, harp_score_harp; a session with it needs     */
+    void *adjust_user;         /* 4 * vocab bytes more                                            [NULL]     */
     uint64_t seed; /* of the masks and of sampling                                                [0]        */
 
     /* Other decoders. All but lookup determine the session's memory. */
@@ -477,9 +493,9 @@ HARP_API float harp_logprob(const float *logits, int32_t n, int32_t token);
 
 /* Changes parameters of an open session. Those that determine memory must stay as they were: context, batch,
  * logit_rows, activations, cache, hidden, frame, reframings, threads, memory, allocator, those of the other decoders,
- * and whether there is a parallel function. reframe_from and the stop texts may change as long as they need no more
- * memory than at opening: no earlier block of 16 positions, no longer text. HARP can be switched on if the session was
- * opened with it. If the masks change, the reframed text is computed anew. */
+ * and whether there are a parallel function and an adjust_fn. reframe_from and the stop texts may change as long as
+ * they need no more memory than at opening: no earlier block of 16 positions, no longer text. HARP can be switched on
+ * if the session was opened with it. If the masks change, the reframed text is computed anew. */
 HARP_API harp_status harp_tune(harp_session *session, const harp_params *params, harp_error *err);
 
 /* Counts since the session was opened; harp_restore brings those of the saved session. */

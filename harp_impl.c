@@ -625,7 +625,7 @@ HARP_API const char *harp_status_name(harp_status status)
     static const char names[][24] = {
         "HARP_OK",          "HARP_ERR_ARGUMENT",    "HARP_ERR_MEMORY",  "HARP_ERR_IO",
         "HARP_ERR_FORMAT",  "HARP_ERR_UNSUPPORTED", "HARP_ERR_CONTEXT", "HARP_ERR_CANCELLED",
-        "HARP_ERR_NUMBER", "HARP_ERR_BUILD"};
+        "HARP_ERR_NUMBER",  "HARP_ERR_BUILD",       "HARP_ERR_CHOICE"};
     size_t i = (size_t)status;
     return i < sizeof names / sizeof names[0] ? names[i] : "HARP_ERR_UNKNOWN";
 }
@@ -5224,7 +5224,7 @@ static harp_status hp_check_messages(const harp_message *messages, size_t n, uns
                                      harp_error *err)
 {
     size_t i;
-    *n_system = n > 0 && messages[0].role == HARP_ROLE_SYSTEM;
+    *n_system = messages[0].role == HARP_ROLE_SYSTEM;
     for (i = 0; i < n; i++) {
         if (messages[i].bytes > 0 && !messages[i].text)
             return hp_fail(err, HARP_ERR_ARGUMENT, "the text of message %d is NULL", (int64_t)i);
@@ -5360,6 +5360,7 @@ HARP_API harp_status harp_render(const harp_model *model, const harp_message *me
         || (!out->spans && out->span_capacity))
         return hp_fail(err, HARP_ERR_ARGUMENT, "model, out, messages, and arrays with a capacity must not be NULL");
     out->bytes = out->n_spans = 0, out->flags = 0;
+    if (n_messages == 0) return hp_fail(err, HARP_ERR_ARGUMENT, "a conversation needs a user's message");
     if ((status = hp_read_chat(model, &chat, err)) != HARP_OK
         || (status = hp_check_messages(messages, n_messages, flags, &n_system, err)) != HARP_OK)
         return status;
@@ -5744,6 +5745,7 @@ struct harp_session {
     float *hidden;    /* [slots][hidden_stride]: what the last norm gave for the logits in each slot, or NULL         */
     float *combined;  /* [logits_stride] */
     float *adjusted;  /* [logits_stride], the sampler's */
+    float *added;     /* [vocab], by adjust_fn; NULL: there is none */
     int32_t *ranking; /* [vocab], the sampler's */
     int32_t slots, positions; /* positions: how many may have their logits computed at once */
     int32_t vanilla_slot, reframed_slot, slot_gap;
@@ -6057,6 +6059,7 @@ static void hp_lay_out(harp_session *s, hp_arena *a)
     s->workers = hp_carve(a, (size_t)p->threads - 1, sizeof(hp_worker));
     s->combined = hp_carve(a, s->logits_stride, sizeof(float));
     s->adjusted = hp_carve(a, s->logits_stride, sizeof(float));
+    s->added = p->adjust_fn ? hp_carve(a, vocab, sizeof(float)) : NULL;
     s->ranking = hp_carve(a, vocab, sizeof(int32_t));
     s->logits = hp_carve_rows(a, (size_t)s->slots, s->logits_stride, sizeof(float));
     s->held = hp_carve(a, s->held_capacity, 1);
@@ -7056,9 +7059,9 @@ static harp_status hp_compute_vanilla(harp_session *s, int32_t upto, harp_error 
 /* ================================================================================================================
  * [CH14] Choosing
  *
- * From logits to a token, in this order: bias, repetition penalty, top-k, top-p, min-p, temperature. The candidates
- * come off a heap, best first, so that only as many are ordered as the cuts keep. The draw is a pure function of seed
- * and position ([CH04]); ties go to the smaller id.
+ * From logits to a token, in this order: bias, the caller's adjustment, repetition penalty, top-k, top-p, min-p,
+ * temperature. The candidates come off a heap, best first, so that only as many are ordered as the cuts keep. The draw
+ * is a pure function of seed and position ([CH04]); ties go to the smaller id.
  * ============================================================================================================== */
 
 /* ---- Distributions ---- */
@@ -7104,7 +7107,8 @@ static int32_t hp_argmax(const float *x, int32_t n)
     return best;
 }
 
-/* Biases, and the penalty of [Keskar et al. 2019] once for each distinct token among the last ones. */
+/* Biases, what adjust_fn adds, and the penalty of [Keskar et al. 2019] once for each distinct token among the last
+ * ones. */
 static void hp_adjust_logits(harp_session *s, const float *logits)
 {
     const harp_params *p = &s->params;
@@ -7114,6 +7118,8 @@ static void hp_adjust_logits(harp_session *s, const float *logits)
         float *l = &s->adjusted[p->bias[i].token];
         *l = *l + p->bias[i].add;
     }
+    for (i = 0; s->added && i < s->model->vocab; i++)
+        s->adjusted[i] = s->added[i] >= -FLT_MAX ? s->adjusted[i] + s->added[i] : -HUGE_VALF; /* a NaN forbids, too */
     for (i = first; i < s->n_tokens && p->repeat_penalty != 1.0f; i++) {
         float *l = &s->adjusted[s->tokens[i]];
         for (j = first; j < i && s->tokens[j] != s->tokens[i]; j++) {}
@@ -7858,6 +7864,8 @@ static harp_status hp_check_beam(const harp_session *s, const harp_beam_options 
     if (s->params.harp)
         return hp_fail(err, HARP_ERR_UNSUPPORTED,
                        "beam search is a method of the plain model, as in the paper's code: it needs harp = 0");
+    if (s->params.adjust_fn)
+        return hp_fail(err, HARP_ERR_UNSUPPORTED, "beam search looks many tokens ahead and does not ask adjust_fn");
     if (s->params.beams > s->model->vocab)
         return hp_fail(err, HARP_ERR_ARGUMENT, "there are more beams than tokens to begin them with");
     if ((status = hp_check_ready(s, err)) != HARP_OK) return status;
@@ -8174,15 +8182,26 @@ HARP_API harp_status harp_pause(harp_session *s, int32_t token, int32_t count, h
     return status ? status : hp_leave(s, hp_pause(s, token, count, err));
 }
 
+/* Asks adjust_fn what it adds to the logits of the next token, whichever way they are chosen from. */
+static harp_status hp_ask_adjustment(harp_session *s, const float *logits, harp_error *err)
+{
+    int32_t vocab = s->model->vocab;
+    if (!s->added) return HARP_OK;
+    memset(s->added, 0, (size_t)vocab * sizeof *s->added);
+    if (!s->params.adjust_fn(s->params.adjust_user, s->tokens, s->n_tokens, logits, s->added, vocab)) return HARP_OK;
+    return hp_fail(err, HARP_ERR_CANCELLED, "cancelled by adjust_fn");
+}
+
 /* The biases are the caller's memory, and may have changed since they were last looked at. */
 static harp_status hp_choose_tokens(harp_session *s, const float *logits, harp_step *now, harp_error *err)
 {
     if (hp_check_biases(s->model, &s->params, err)) return HARP_ERR_ARGUMENT;
+    if (hp_ask_adjustment(s, logits, err)) return HARP_ERR_CANCELLED;
     now->vanilla_token = now->reframed ? hp_choose_next(s, hp_slot(s, s->vanilla_slot)) : 0;
     now->token = hp_choose_next(s, logits); /* last: a session that drafts for another is asked what it drew from */
     if (now->token < 0 || now->vanilla_token < 0)
-        return hp_fail(err, HARP_ERR_ARGUMENT,
-                       "there is no token to choose at position %d: the biases forbid all, or make a logit infinite",
+        return hp_fail(err, HARP_ERR_CHOICE, "there is no token to choose at position %d: the biases or adjust_fn "
+                                             "forbid all, or make a logit infinite",
                        (int64_t)s->n_tokens);
     if (!now->reframed) now->vanilla_token = now->token;
     return HARP_OK;
@@ -8429,7 +8448,7 @@ static int hp_same_memory(const harp_params *a, const harp_params *b)
         || a->memory_bytes != b->memory_bytes || a->allocator.alloc != b->allocator.alloc
         || a->allocator.free != b->allocator.free || a->allocator.user != b->allocator.user
         || a->beams != b->beams || a->beam_length != b->beam_length || a->drafts != b->drafts || a->draft != b->draft
-        || a->draft_rule != b->draft_rule || !a->parallel != !b->parallel)
+        || a->draft_rule != b->draft_rule || !a->parallel != !b->parallel || !a->adjust_fn != !b->adjust_fn)
         return 0;
     return 1;
 }

@@ -167,6 +167,20 @@ static void on_combine(void *user, const float *vanilla, const float *reframed, 
     for (i = 0; i < vocab; i++) combined[i] = vanilla[i] > reframed[i] ? vanilla[i] : reframed[i];
 }
 
+/* Forbids a third of the tokens, makes others likelier, by what came before; seldom it forbids all. */
+static int on_adjust(void *user, const int32_t *tokens, int32_t n, const float *logits, float *add, int32_t vocab)
+{
+    uint32_t state = (uint32_t)n * 7919u ^ (n > 0 ? (uint32_t)tokens[n - 1] * 104729u : 1u) ^ (logits[0] > logits[1]);
+    int32_t i, none = state % 61 == 0;
+    (void)user;
+    for (i = 0; i < vocab; i++) {
+        state = state * 1664525u + 1013904223u;
+        if (none || state >> 30 == 0) add[i] = -INFINITY;
+        else if (state >> 30 == 1) add[i] = 2.0f;
+    }
+    return 0;
+}
+
 static void backwards(void *user, void (*task)(void *argument, int i), void *argument, int n)
 {
     (void)user;
@@ -261,6 +275,7 @@ static harp_params draw_params(machine *m)
     p.reframings = 1 + (int32_t)draw(c, one_in(c, 40) ? 64 : 3);
     p.reframe_from = one_in(c, 3) ? HARP_FROM_PROMPT : (int32_t)draw(c, one_in(c, 3) ? 100 : 20);
     p.hidden = one_in(c, 2);
+    p.adjust_fn = !p.beams && one_in(c, 4) ? on_adjust : NULL;
     draw_resources(m, &p);
     draw_choice(m, &p);
     draw_harp(m, &p);
@@ -271,10 +286,10 @@ static void say_params(machine *m, const char *what, const harp_params *p)
 {
     say(m,
         "    %s: context %d act %d cache %d hidden %d harp %d theta %g delta %g beta %g rescale %d K %d frame %d"
-        " from %d measure %d mask %d combine %d\n",
+        " from %d measure %d mask %d combine %d adjust %d\n",
         what, (int)p->context, p->activations, p->cache, p->hidden, p->harp, (double)p->theta, (double)p->delta,
         (double)p->beta, p->rescale, (int)p->reframings, p->frame, (int)p->reframe_from, p->measure, p->mask_fn != NULL,
-        p->combine_fn != NULL);
+        p->combine_fn != NULL, p->adjust_fn != NULL);
     say(m,
         "        T %g k %d p %g min_p %g penalty %g/%d biases %d seed %d beams %d of %d drafts %d lookup %d rule %d by "
         "%s"

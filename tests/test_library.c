@@ -518,6 +518,92 @@ static void test_bias(const harp_model *m)
     harp_session_close(s);
 }
 
+/* ---- adjust_fn ---- */
+
+typedef struct adjusting {
+    int32_t calls, last_n; /* and the number of tokens at the last one */
+    int mode;
+} adjusting;
+
+enum { ALTERNATE, FORBID_ALL, CANCEL, NO_NUMBERS, INFINITE };
+
+/* ALTERNATE: after an even token only odd ones may come, and the other way round. */
+static int adjust(void *user, const int32_t *tokens, int32_t n, const float *logits, float *add, int32_t vocab)
+{
+    adjusting *a = user;
+    int32_t i;
+    a->calls++, a->last_n = n;
+    for (i = 0; i < vocab; i++) {
+        CHECK(add[i] == 0.0f && logits[i] == logits[i]);
+        if (a->mode == FORBID_ALL || (a->mode == ALTERNATE && tokens[n - 1] % 2 == i % 2)) add[i] = -INFINITY;
+        if (a->mode == NO_NUMBERS && i != 7) add[i] = NAN;
+    }
+    if (a->mode == INFINITE) add[3] = INFINITY;
+    return a->mode == CANCEL;
+}
+
+/* Asked once for each token; what it forbids is not chosen, drafts, draws and HARP or none. */
+static void test_adjusted(const harp_model *m, harp_params p, int32_t *out, int32_t n)
+{
+    adjusting a = {0, 0, ALTERNATE};
+    harp_session *s;
+    harp_step step;
+    int32_t i, before = prompt[PROMPT - 1];
+    p.context = 128, p.adjust_fn = adjust, p.adjust_user = &a;
+    s = open_session(m, &p);
+    CHECK(harp_feed(s, prompt, PROMPT, NULL) == HARP_OK && a.calls == 0);
+    for (i = 0; i < n; i++) {
+        CHECK(harp_next(s, &step, NULL) == HARP_OK && a.calls == i + 1 && a.last_n == PROMPT + i);
+        CHECK(step.token % 2 != before % 2 && step.vanilla_token % 2 != before % 2);
+        out[i] = before = step.token;
+    }
+    harp_session_close(s);
+}
+
+static void test_adjust(const harp_model *m)
+{
+    enum { STEPS = 40 };
+    static const int modes[] = {FORBID_ALL, CANCEL, INFINITE};
+    int32_t plain[STEPS], drafted[STEPS], i, n;
+    harp_params p = harp_defaults();
+    adjusting a = {0, 0, NO_NUMBERS};
+    harp_beam_options options = harp_beam_defaults();
+    harp_session *s;
+    harp_step step;
+    harp_error err;
+    size_t without, with;
+    p.theta = 0.5f;
+    test_adjusted(m, p, plain, STEPS);
+    p.drafts = 4, p.lookup = 1;
+    test_adjusted(m, p, drafted, STEPS);
+    CHECK(memcmp(plain, drafted, sizeof plain) == 0);
+    p.draft_rule = HARP_DRAFT_LEVIATHAN, p.harp = 0;
+    test_adjusted(m, p, drafted, STEPS);
+
+    p = harp_defaults(), p.context = 64;
+    CHECK(harp_session_memory(m, &p, &without, NULL) == HARP_OK);
+    p.adjust_fn = adjust, p.adjust_user = &a;
+    CHECK(harp_session_memory(m, &p, &with, NULL) == HARP_OK && with >= without + 4 * (size_t)vocab);
+    s = open_session(m, &p);
+    CHECK(harp_feed(s, prompt, PROMPT, NULL) == HARP_OK);
+    CHECK(harp_next(s, &step, NULL) == HARP_OK && step.token == 7);
+    for (i = 0; i < 3; i++) { /* refused, and the session is as it was */
+        a.mode = modes[i];
+        CHECK(harp_next(s, &step, &err) == (a.mode == CANCEL ? HARP_ERR_CANCELLED : HARP_ERR_CHOICE));
+        CHECK(strstr(err.text, "adjust_fn") && harp_tokens(s, &n) && n == PROMPT + 1);
+    }
+    a.mode = NO_NUMBERS;
+    CHECK(harp_next(s, &step, NULL) == HARP_OK && step.token == 7);
+    p.adjust_fn = NULL;
+    CHECK(harp_tune(s, &p, NULL) == HARP_ERR_ARGUMENT);
+    harp_session_close(s);
+    p.harp = 0, p.beams = 2, p.adjust_fn = adjust;
+    s = open_session(m, &p);
+    CHECK(harp_feed(s, prompt, PROMPT, NULL) == HARP_OK);
+    CHECK(harp_beam(s, &options, NULL, &err) == HARP_ERR_UNSUPPORTED && strstr(err.text, "adjust_fn"));
+    harp_session_close(s);
+}
+
 /* ---- Damaged files ---- */
 
 static harp_status open_copy(const unsigned char *data, size_t bytes, int steps)
@@ -782,6 +868,7 @@ int main(int argc, char **argv)
     test_callbacks_not_called(m);
     test_top(m);
     test_bias(m);
+    test_adjust(m);
     test_measures(m);
     test_own_measure_and_rule(m);
     test_damaged_files(argv[1]);

@@ -700,7 +700,7 @@ static void test_why_it_ended(const harp_model *m)
     x.stop_at = 2; /* of two reasons the end token comes first */
     CHECK(harp_generate(s, NULL, 3, hear, &x, NULL) == HARP_OK && harp_generate_end(s) == HARP_END_TOKEN
           && x.said == 2);
-    CHECK(harp_generate(s, NULL, 9, hear, &x, NULL) == HARP_ERR_ARGUMENT && harp_generate_end(s) == HARP_END_ERROR);
+    CHECK(harp_generate(s, NULL, 9, hear, &x, NULL) == HARP_ERR_CHOICE && harp_generate_end(s) == HARP_END_ERROR);
     CHECK(x.said == 3 && strcmp(x.text, "ab") == 0); /* then there was nothing left to say */
     harp_session_close(s);
     p.ignore_end = 1;
@@ -747,7 +747,7 @@ static void test_what_is_left(const harp_model *m)
     CHECK(harp_generate(s, "aaaa", 9, hear, &x, NULL) == HARP_ERR_CANCELLED); /* the prompt itself */
     CHECK(ends_with(s, k, say[5]) && harp_generate_end(s) == HARP_END_CANCELLED);
     x.cancel_at = 0;
-    CHECK(harp_generate(s, "a", 9, hear, &x, NULL) == HARP_ERR_ARGUMENT && harp_generate_end(s) == HARP_END_ERROR);
+    CHECK(harp_generate(s, "a", 9, hear, &x, NULL) == HARP_ERR_CHOICE && harp_generate_end(s) == HARP_END_ERROR);
     CHECK(ends_with(s, k + 1, say[0])); /* all is forbidden: no step, but the prompt */
     harp_session_close(s);
 }
@@ -840,7 +840,7 @@ static void test_biases_at_each_step(const harp_model *m)
         CHECK(harp_feed(s, prompt, PROMPT, NULL) == HARP_OK);
         p.bias = all, p.n_bias = VOCAB;
         CHECK(harp_tune(s, &p, NULL) == HARP_OK);
-        CHECK(harp_next(s, &step, &err) == HARP_ERR_ARGUMENT && strstr(err.text, "forbid") && length_of(s) == PROMPT);
+        CHECK(harp_next(s, &step, &err) == HARP_ERR_CHOICE && strstr(err.text, "forbid") && length_of(s) == PROMPT);
         all[33].add = 0.0f; /* one is allowed after all */
         CHECK(harp_next(s, &step, &err) == HARP_OK && step.token == 33 && harp_rewind(s, PROMPT, NULL) == HARP_OK);
         all[VOCAB - 1].token = VOCAB;
