@@ -119,7 +119,7 @@ static void test_file(const char *path, float expected)
     harp_close(m);
 }
 
-/* What was copied needs its file no more. The test's own allocator shows where it went. */
+/* What was copied needs its file no more, which is cut short here. The test's own allocator shows where it went. */
 static void *take_counted(void *user, size_t bytes)
 {
     *(size_t *)user += bytes;
@@ -137,7 +137,7 @@ static void test_copied(const char *path, const unsigned char *image, size_t byt
     source.allocator.alloc = take_counted, source.allocator.free = give_back, source.allocator.user = &taken;
     write_file(path, image, bytes);
     status = harp_open_source(&m, &source, &err);
-    CHECK(remove(path) == 0);
+    write_file(path, image, 10);
     if (!MAPS && !READS) {
         CHECK(status == HARP_ERR_ARGUMENT && m == NULL);
         return;
