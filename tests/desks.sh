@@ -52,7 +52,10 @@ other() {
     # Zig builds the system's library at the first link: once, not eight times at once
     echo 'int main(void) { return 0; }' > $D/empty.c
     $zig cc -target $2 -O1 $D/empty.c -o $D/empty > /dev/null 2>&1
-    built "$1" "$zig cc -target $2" $2 CFLAGS=-O1 || { row "$1" "zig cc -target $2" FAILED ""; return 1; }
+    # what nothing here can run is built without optimising: warnings are the same, and it takes a third of the time
+    how="-O0 -fno-sanitize=undefined"
+    [ -z "$3" ] || how=-O1
+    built "$1" "$zig cc -target $2" $2 CFLAGS="$how" || { row "$1" "zig cc -target $2" FAILED ""; return 1; }
     if [ -z "$3" ] || ! command -v ${3%% *} > /dev/null; then row "$1" "zig cc -target $2" yes ""
     elif same_story $D/$2 "$3"; then row "$1" "zig cc -target $2" yes "run by $3, the same text"
     else row "$1" "zig cc -target $2" yes FAILED

@@ -92,7 +92,8 @@ typing() {
     want=$1
     shift
     python3 tests/terminal.py "$@" > "$T/shown" 2> "$T/err"
-    [ $? = "$want" ]
+    got=$?
+    [ $got = "$want" ] || { echo "status $got, shown:" && cat -v "$T/shown" "$T/err" && false; }
 }
 
 # harmless FILE: UTF-8 without control characters, but for ends of lines and tabs
