@@ -231,7 +231,7 @@ static int sort_by_name(cv_safetensors *st, cv_error *err)
 static int check_file_name(const char *name, size_t bytes, const char *index, cv_error *err)
 {
     if (name && bytes > 0 && bytes < 256 && strlen(name) == bytes && !strpbrk(name, "/\\:") && name[0] != '.') return 0;
-    return cv_fail(err, "%.200s: \"%.150s\" is no name of a file beside it", index, name ? name : "");
+    return cv_fail(err, "%.200s: \"%.150s\" is not the name of a file in the same folder", index, name ? name : "");
 }
 
 typedef struct mention { /* of a file, in the index */

@@ -493,7 +493,7 @@ static int cv_is_plain(const char *text, size_t bytes)
     return 1;
 }
 
-/* Added tokens that the vocabulary has not get the next free ids from Hugging Face, whatever the file says; so the file
+/* Hugging Face gives added tokens that are not in the vocabulary the next free ids, whatever the file says; so the file
  * must say those. One listed by id may be any of its list's n_new new ones: their order is not kept. */
 static int cv_check_new(cv_reader *r, int64_t id, const char *text, size_t bytes)
 {

@@ -54,7 +54,7 @@ typedef struct cv_vocab {
     cv_words words; /* no items: the rules say all        */
     int normalizes; /* text is put into Unicode's form NFC */
     int rewrites;   /* CV_REWRITES_SPACES ...              */
-    uint32_t next_id; /* of a tokenizer.json: the next added token that the vocabulary has not; 0: another form */
+    uint32_t next_id; /* of a tokenizer.json: the next added token that is not in the vocabulary; 0: another form */
 } cv_vocab;
 
 /* limit: ids must be below it. Readers derive it from how many tokens a file lists, so a small file cannot ask for
