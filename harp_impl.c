@@ -5289,7 +5289,7 @@ static void hp_write_trimmed(hp_scribe *w, hp_piece p, int32_t trim)
 static hp_piece hp_piece_of(const harp_message *message)
 {
     hp_piece p;
-    p.data = message->text, p.bytes = message->bytes;
+    p.data = message->text, p.bytes = message->text ? message->bytes : 0;
     return p;
 }
 
