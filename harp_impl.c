@@ -5298,7 +5298,7 @@ static hp_piece hp_without_thinking(const hp_chat *c, hp_piece p)
 {
     hp_piece end = c->text[HP_THINKING_END];
     size_t at;
-    if (!end.data || p.bytes < end.bytes) return p;
+    if (!end.data || !p.data || p.bytes < end.bytes) return p;
     for (at = p.bytes; at >= end.bytes; at--)
         if (memcmp(p.data + at - end.bytes, end.data, end.bytes) == 0) break;
     if (at < end.bytes) return p;

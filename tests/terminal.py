@@ -8,7 +8,7 @@ Runs the command on a pseudo-terminal of 80 columns and 24 rows. Each line of th
 
 with escapes as in Python ("\\r", "\\x1b[A"). Then waits for the command's end. Prints all that the terminal was shown;
 ends with the command's status, or 99 with a line on standard error if a text did not come or the command did not end."""
-import codecs, fcntl, os, pty, select, struct, sys, termios, time
+import codecs, fcntl, os, pty, select, signal, struct, sys, termios, time
 
 def fail(why):
     sys.stdout.buffer.write(shown)
@@ -24,6 +24,7 @@ def read(seconds):
 
 child, terminal = pty.fork()
 if child == 0:
+    signal.signal(signal.SIGINT, signal.SIG_DFL) # a job in the background inherits that it is ignored
     os.execvp(sys.argv[1], sys.argv[1:])
 fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
 shown, seen = b"", 0
