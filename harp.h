@@ -619,12 +619,13 @@ HARP_API harp_status harp_decode(harp_decoder *decoder, int32_t token, char *out
 /* Where a model comes from: exactly one of path, data, read.
  *
  * A mapped file costs no memory of its own, opens at once, and is shared by all who map it. With `copy` the weights lie
- * where the allocator puts them, and the file can change or go afterwards. Decoding reads all of them for each token;
- * if the system's cache holds the file in scattered pages of 4 KiB, as after days of use, it is slower than from large
- * pages (x0.8 to x0.95; harp-bench --pages aged|fresh|large measures it). On Linux an allocator gets such pages with
+ * where the allocator puts them, and the file can change or go afterwards. Decoding reads all of them for each token. If
+ * the system's cache holds the file in scattered pages of 4 KiB, as after days of use, that can be slower than from
+ * large pages; harp-bench --pages aged|fresh|large tells whether it is on your machine. On Linux an allocator gets large
+ * pages with
  *     block = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
  *     madvise(block, bytes, MADV_HUGEPAGE);
- * at the price of as much memory as the file has bytes, and of reading it once (0.5 s a GB from the cache). */
+ * at the price of as much memory as the file has bytes, and of copying it once. */
 typedef struct harp_source {
     harp_stamp stamp;    /* set by harp_source_defaults()                                                      */
     const char *path;    /* a file (not with HARP_NO_STDIO and HARP_NO_MMAP together)                         */

@@ -106,6 +106,12 @@ host_line host_read_line(char **line, size_t *capacity, size_t *bytes)
 /* Terminals that know bracketed paste mark what is pasted; others ignore this. */
 static const char mark_pastes[] = "\033[?2004h", leave_pastes[] = "\033[?2004l";
 
+static void tell_terminal(const char *sequence)
+{
+    fputs(sequence, stdout);
+    fflush(stdout);
+}
+
 /* Bytes of keys that came together are handed out one by one. */
 static char typed[4 * 512];
 static int n_typed, next_typed;
@@ -310,15 +316,13 @@ int host_begin_keys(void)
     keys.c_cc[VMIN] = 1, keys.c_cc[VTIME] = 0;
     keys_begun = 1;
     if (tcsetattr(STDIN_FILENO, TCSADRAIN, &keys) != 0) return keys_begun = 0;
-    fputs(mark_pastes, stdout);
-    fflush(stdout);
+    tell_terminal(mark_pastes);
     return 1;
 }
 
 void host_end_keys(void)
 {
-    fputs(leave_pastes, stdout);
-    fflush(stdout);
+    tell_terminal(leave_pastes);
     tcsetattr(STDIN_FILENO, TCSADRAIN, &mode_before);
     keys_begun = 0;
 }
@@ -798,15 +802,13 @@ int host_begin_keys(void)
     /* ENABLE_VIRTUAL_TERMINAL_INPUT, which Windows before 10 does not have */
     if (!SetConsoleMode(console, (mode_before & ~by_line) | 0x200u)) return SetConsoleMode(console, mode_before), 0;
     keys_begun = 1;
-    fputs(mark_pastes, stdout);
-    fflush(stdout);
+    tell_terminal(mark_pastes);
     return 1;
 }
 
 void host_end_keys(void)
 {
-    fputs(leave_pastes, stdout);
-    fflush(stdout);
+    tell_terminal(leave_pastes);
     SetConsoleMode(handle_of(stdin), mode_before);
     keys_begun = 0;
 }
