@@ -48,17 +48,22 @@ PROGRAMS = \
 	hello \
 	chat \
 	classify \
+	votes \
 	own_measure \
-	no_malloc
+	json \
+	no_malloc \
+	form-bench
 
 # What the groups of tests/groups/ need; ONE picks a program, GROUP a group.
-library_tests = test_library test_format test_conformance test_models test_slices test_threads test_decoders \
-	test_tokenizer test_words test_conversation test_faults test_faults_stdio test_promises test_numbers machine variants
-converter_tests = test_convert test_convert_faults test_chat test_gguf test_quality variants
-programs_tests = test_eval test_edit
+library_tests = test_library test_inputs test_format test_conformance test_models test_slices test_together test_threads \
+	test_decoders test_tokenizer test_words test_conversation test_faults test_faults_stdio test_promises test_numbers machine variants \
+	as_gguf
+converter_tests = test_convert test_convert_faults test_calibrate test_chat test_gguf test_quality variants as_gguf
+programs_tests = test_eval test_edit test_form planted
 portability_tests = test_library test_files test_vendoring_c test_vendoring_cpp machine
 EVERY_TEST = $(sort $(library_tests) $(converter_tests) $(programs_tests) $(portability_tests))
-TESTS = $(if $(ONE),$(filter $(ONE),$(EVERY_TEST)),$(if $(GROUP),$($(GROUP)_tests),$(EVERY_TEST)))
+MAKERS = variants as_gguf planted # of files that tests read
+TESTS = $(if $(ONE),$(filter $(ONE) $(MAKERS),$(EVERY_TEST)),$(if $(GROUP),$($(GROUP)_tests),$(EVERY_TEST)))
 
 COMPILE = $(CC) $(STRICT) $(CFLAGS)
 LINK = $(CC) $(STRICT) $(CFLAGS) $(LDFLAGS)
@@ -77,11 +82,12 @@ $(B)/harp_impl.o: harp.h harp_impl.c
 CONVERT = $(wildcard tools/convert/*.c tools/convert/*/*.c)
 CONVERT_HEADERS = $(wildcard tools/convert/*.h tools/convert/*/*.h)
 CONVERT_OBJECTS = $(CONVERT:tools/convert/%.c=$(B)/tools/%.o)
+CONVERT_PROGRAM = $(B)/tools/convert.o $(B)/tools/check.o $(B)/tools/calibrate.o $(B)/tools/recommend.o
 GROUND = $(filter $(B)/tools/ground/%,$(CONVERT_OBJECTS))
 POUR = $(filter $(B)/tools/ground/% $(B)/tools/model/% $(B)/tools/file/%,$(CONVERT_OBJECTS))
-PARTS = $(filter-out $(B)/tools/convert.o $(B)/tools/check.o,$(CONVERT_OBJECTS))
+PARTS = $(filter-out $(CONVERT_PROGRAM),$(CONVERT_OBJECTS))
 
-$(B)/tools/%.o: tools/convert/%.c $(CONVERT_HEADERS)
+$(B)/tools/%.o: tools/convert/%.c $(CONVERT_HEADERS) harp.h
 	@mkdir -p $(@D)
 	$(COMPILE) -c $< -o $@
 
@@ -89,14 +95,20 @@ $(B)/harp-convert$(E): $(CONVERT_OBJECTS) $(B)/harp_impl.o
 	$(LINK) $(CONVERT_OBJECTS) $(B)/harp_impl.o -o $@ $(LIBS)
 
 # The command line and the small examples.
+FORM = examples/form/harp_form.h
 COMMAND = $(wildcard examples/harp/*.c)
 
-$(B)/harp$(E): $(COMMAND) $(wildcard examples/harp/*.h) $(GROUND) $(B)/harp_impl.o
+$(B)/harp$(E): $(COMMAND) $(wildcard examples/harp/*.h) $(FORM) $(GROUND) $(B)/harp_impl.o
 	$(LINK) $(COMMAND) $(GROUND) $(B)/harp_impl.o -o $@ $(LIBS)
 
-SMALL = hello chat classify own_measure
+SMALL = hello chat classify votes own_measure json
 
 $(SMALL:%=$(B)/%$(E)): $(B)/%$(E): examples/%.c $(B)/harp_impl.o
+	$(LINK) $< $(B)/harp_impl.o -o $@ $(LIBS)
+
+$(B)/json$(E): $(FORM)
+
+$(B)/form-bench$(E): examples/form/bench.c $(FORM) $(B)/harp_impl.o
 	$(LINK) $< $(B)/harp_impl.o -o $@ $(LIBS)
 
 $(B)/no_malloc$(E): examples/no_malloc.c harp.h harp_impl.c
@@ -148,27 +160,37 @@ $(B)/test_faults_stdio: tests/test_faults.c $(MODELS_IN_MEMORY) tests/inside.c t
 	$(CC) $(TEST_FLAGS) $(LDFLAGS) -O1 -DHARP_NO_SIMD -DHARP_NO_MMAP $< -o $@ $(LIBS)
 
 # These look into the converter, of which they get all but the program itself.
-PARTS_OF_CONVERTER = chat gguf quality
+PARTS_OF_CONVERTER = calibrate chat gguf quality
 
-$(B)/test_chat: tests/chat_file.h tests/harp_file.h $(B)/harp_impl.o
+$(B)/test_chat: tests/chat_file.h
+$(B)/test_calibrate $(B)/test_chat: tests/harp_file.h $(B)/harp_impl.o
 
-$(PARTS_OF_CONVERTER:%=$(B)/test_%) $(B)/variants: $(B)/%: tests/%.c $(PARTS)
+$(PARTS_OF_CONVERTER:%=$(B)/test_%) $(B)/variants $(B)/as_gguf: $(B)/%: tests/%.c $(PARTS)
 	$(LINK) -Itools/convert $< $(filter %.o,$^) -o $@ $(LIBS)
 
 # These use the library as a stranger would.
-USERS = library models files conformance convert tokenizer decoders eval slices threads conversation
+USERS = library inputs models files conformance convert tokenizer decoders eval slices together threads conversation
 
 $(B)/test_conversation: tests/chat_file.h tests/harp_file.h
 
 $(B)/test_eval: $(EVAL) examples/eval/eval.h $(GROUND)
 
-$(B)/test_library $(B)/test_models: tests/harp_file.h
+$(B)/test_inputs $(B)/test_library $(B)/test_models: tests/harp_file.h
+
+$(B)/test_conformance $(B)/test_together: tests/golden.h
 
 $(USERS:%=$(B)/test_%): $(B)/test_%: tests/test_%.c harp.h $(B)/harp_impl.o
 	$(CC) $(TEST_FLAGS) $(LDFLAGS) $(CFLAGS) $< $(filter %.o,$^) -o $@ $(LIBS)
 
 $(B)/machine: tests/machine.c tests/seats.h tests/random_model.h tests/harp_file.h harp.h $(B)/harp_impl.o
 	$(LINK) tests/machine.c $(B)/harp_impl.o -o $@ $(LIBS)
+
+$(B)/planted: tests/planted.c tests/random_model.h tests/harp_file.h
+	@mkdir -p $(B)
+	$(LINK) tests/planted.c -o $@
+
+$(B)/test_form: tests/test_form.c tests/form_cases.h $(FORM) $(B)/harp_impl.o
+	$(LINK) tests/test_form.c $(B)/harp_impl.o -o $@ $(LIBS)
 
 EDITOR_OF_CHAT = examples/harp/edit.c examples/harp/width.c
 $(B)/test_edit: tests/test_edit.c $(EDITOR_OF_CHAT) examples/harp/edit.h
@@ -192,7 +214,15 @@ $(B)/test_vendoring_cpp: tests/test_vendoring.c $(B)/harp_impl.o
 	$(CXX) $(CFLAGS) $(LDFLAGS) $(B)/vendoring_cpp.o $(B)/harp_impl.o -o $@ $(LIBS)
 
 run: $(B)/harp$(E)
-	$(B)/harp$(E) run -m examples/demo/demo.harp -p "One day, Anna" -n 200 --seed 2 --stats
+	$(B)/harp$(E) run -m examples/demo/demo.harp -p "One day, Anna" -n 200 --seed 1 --stats
+
+# The library under AddressSanitizer and UBSan, for all that "make test-all" runs with it: it takes a minute to compile.
+# Where gcc cannot, there is none, and those tests are skipped. -g1: lines are enough in a report, and what gcc knows of
+# variables would take it minutes to write down.
+SANITIZED = gcc -std=c99 -g1 -O1 -fsanitize=address,undefined,float-cast-overflow -fno-sanitize-recover=all
+$(B)/sanitized.o: harp.h harp_impl.c
+	@mkdir -p $(B)
+	-$(SANITIZED) -c harp_impl.c -o $@
 
 # What "make test" runs is built first, side by side.
 tests: programs $(TESTS:%=$(B)/%)
@@ -202,7 +232,7 @@ test:
 	@CC="$(CC)" GROUP="$(GROUP)" ONE="$(ONE)" sh tests/run.sh $(B)
 
 test-all:
-	@$(MAKE) --no-print-directory $(JOBS) WERROR=-Werror tests
+	@$(MAKE) --no-print-directory $(JOBS) WERROR=-Werror tests $(B)/sanitized.o
 	@CC="$(CC)" GROUP="$(GROUP)" ONE="$(ONE)" sh tests/run.sh $(B) all
 
 # What the tests reach in harp_impl.c, chapter by chapter; minutes.
@@ -212,7 +242,7 @@ coverage: all
 # Fuzzing with clang's libFuzzer, or with AFL++: make fuzz MINUTES=n for each target; TARGETS="json chat" for some.
 MINUTES = 1
 fuzz:
-	TARGETS="$(TARGETS)" sh tests/fuzz/run.sh $(B) build asan
+	VECTORS=1 TARGETS="$(TARGETS)" sh tests/fuzz/run.sh $(B) build asan
 	sh tests/fuzz/run.sh $(B) run $$(($(MINUTES) * 60)) $(TARGETS)
 
 fuzz-afl:

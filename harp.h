@@ -2,7 +2,7 @@
  *
  * harp.h - language models that notice when they hesitate, in one C file
  *
- * harp runs int8 transformer language models with HARP, the Hesitation-Aware Reframed Forward Pass
+ * harp runs transformer language models, int8 or four bits, with HARP, the Hesitation-Aware Reframed Forward Pass
  * [Storai and Hwang 2025], and needs nothing but libc and libm. Two files make the library: this header is the
  * manual, harp_impl.c is the book. Compile harp_impl.c beside your code, or, in ONE of your C files, write
  * `#define HARP_IMPLEMENTATION` before `#include "harp.h"` and compile nothing else. A whole program:
@@ -66,7 +66,13 @@
  *   HARP_NO_MALLOC   no malloc: every call needs a block or an allocator of yours
  *   HARP_NO_THREADS  no threads of harp's own: your parallel function runs the parts, or they run one after another
  *   HARP_NO_CLOCK    no clock: the schedule "auto" assumes what a pass costs instead of measuring it
+ *   HARP_NO_SHARING  no engines and no forks (tier 4), no inputs_fn: saves 2 KB of code
  *   HARP_NO_SIMD     no vector instructions: plain C
+ *   HARP_NO_SPECIAL_LAYERS
+ *                    no mixtures of experts, attention sinks or gates, short convolutions or gated delta nets, no
+ *                    layers of several sizes, that share keys or have inputs of their own (Gemma 4): such models are
+ *                    refused. HARP_NO_EXPERTS, its first name, does the same
+ *   HARP_NO_4BIT     no weights of four bits: smaller code, and files that have them are refused
  *   HARP_IMPL_FILE   the name of harp_impl.c, if you renamed it: the file includes itself
  *
  * SHAPES are written [rows][columns], last index fastest. Tokens and positions are int32_t, sizes in bytes size_t.
@@ -143,6 +149,7 @@ typedef struct harp_stamp {
 
 typedef struct harp_model harp_model;     /* a loaded model: immutable, shareable between threads        */
 typedef struct harp_session harp_session; /* one timeline of tokens on a model: one thread at a time     */
+typedef struct harp_engine harp_engine;   /* computes for several sessions: tier 4                       */
 
 /* Callbacks run on the thread that made the call, before it returns; only the tasks of a harp_parallel_fn may run
  * elsewhere. Inside a callback you may make these calls on the session that it is called for: harp_tokens, harp_logits,
@@ -197,6 +204,20 @@ typedef void harp_combine_fn(void *user, const float *vanilla, const float *refr
 typedef int harp_adjust_fn(void *user, const int32_t *tokens, int32_t n, const float *logits, float *add,
                            int32_t vocab);
 
+/* What a matrix is about to be multiplied with. */
+typedef struct harp_inputs {
+    int32_t layer;      /* from 0; of the output matrix the number of layers                                 */
+    int32_t expert;     /* of a mixture; -1: the matrix belongs to none                                      */
+    const char *matrix; /* "qkv", "attn_out", "gate_up", "down", ...: the tensor's name without its layer    */
+    const float *x;     /* input c of row r is x[r * stride + c], valid during the call, not to be changed   */
+    size_t stride;
+    int32_t rows, cols; /* rows: tokens of all sessions in the pass, prompts' and reframed ones, too         */
+} harp_inputs;
+
+/* Called by the thread that computes, once for each product of a pass, before inputs are rounded: for calibration, and
+ * for looking into a model. With a shared engine it is the engine's; what sessions on it have here is ignored. */
+typedef void harp_inputs_fn(void *user, const harp_inputs *inputs);
+
 /* ---- The parameters of a session -------------------------------------------------------------------------------- */
 
 typedef enum harp_activations {
@@ -220,7 +241,8 @@ typedef enum harp_frame {
 
 /* When the second pass is computed. It changes the cost, never the results. Frame redraw is always lazy. */
 typedef enum harp_schedule {
-    HARP_SCHEDULE_AUTO, /* the cheaper one, by the times measured so far                                     */
+    HARP_SCHEDULE_AUTO, /* the cheaper one, by the times measured so far; fused in a step of several sessions, */
+                        /* where lazy costs less if the model is small and seldom hesitates                  */
     HARP_SCHEDULE_LAZY, /* at each hesitation: costs 1 + (rate of hesitation) passes per token               */
     HARP_SCHEDULE_FUSED /* reframed rows are part of every pass, which reads the weights once for all rows   */
 } harp_schedule;
@@ -234,7 +256,7 @@ typedef enum harp_measure {
     HARP_MEASURE_CALLER      /* harp_params.measure_fn                                                       */
 } harp_measure;
 
-/* When a drafted token is kept: see tier 4. */
+/* When a drafted token is kept: see tier 5. */
 typedef enum harp_draft_rule {
     HARP_DRAFT_EXACT,    /* if it would have been chosen anyway: drafting changes the cost, never the results */
     HARP_DRAFT_LEVIATHAN /* with probability min(1, p / q): same distribution, other draws, more is kept      */
@@ -260,6 +282,7 @@ typedef struct harp_params {
     harp_activations activations; /*                                                         [HARP_ACT_INT8] */
     harp_cache cache;             /*                                                        [HARP_CACHE_F16] */
     int hidden;         /* 1: harp_hidden has the hidden state of the newest position             [0]        */
+    int32_t seats;      /* for harp_engine_open: sessions that it advances at once, 1..256        [8]        */
 
     /* HARP (paper, section 3). */
     int harp;             /* 0: the plain model                                                   [1]        */
@@ -288,7 +311,8 @@ typedef struct harp_params {
     int32_t n_bias;
     harp_adjust_fn *adjust_fn; /* not in harp_beam, harp_score, harp_score_harp; a session with it needs     */
     void *adjust_user;         /* 4 * vocab bytes more                                            [NULL]     */
-    uint64_t seed; /* of the masks and of sampling                                                [0]        */
+    uint64_t seed;   /* of the masks and of sampling                                              [0]        */
+    uint32_t sample; /* gives other draws with the same seed and the same masks: answer 0, 1, ... [0]        */
 
     /* Other decoders. All but lookup determine the session's memory. */
     int32_t beams;       /* beams of harp_beam, up to 64; 0: no beam search                       [0]        */
@@ -297,6 +321,11 @@ typedef struct harp_params {
     int32_t lookup;      /* drafts are what followed the last `lookup` (1..16) or fewer tokens earlier [3]   */
     harp_session *draft; /* a session of a smaller model that drafts instead, opened with harp = 0 [NULL]    */
     harp_draft_rule draft_rule; /*                                                        [HARP_DRAFT_EXACT] */
+
+    /* Many conversations: tier 4. They determine the session's memory, too. */
+    harp_engine *engine;  /* what computes for this session; NULL: it has an engine of its own    [NULL]     */
+    harp_session *parent; /* the session begins as a copy, a fork, of this one, with its first    [NULL]     */
+    int32_t parent_at;    /* so many tokens                                                       [0]        */
 
     /* Ending a generation (harp_generate). */
     const char *const *stop; /* texts that end it, also across tokens; they are not shown         [NULL]     */
@@ -312,6 +341,8 @@ typedef struct harp_params {
     void *parallel_user;
     harp_cancel_fn *cancel; /*                                                                    [NULL]     */
     void *cancel_user;
+    harp_inputs_fn *inputs_fn; /* sees the inputs of all matrices                                 [NULL]     */
+    void *inputs_user;
     void *memory;             /* your block of harp_session_memory() bytes or more, any alignment, in use    */
     size_t memory_bytes;      /* until the session is closed; NULL: the allocator is asked once   [NULL]     */
     harp_allocator allocator; /* its functions are NULL: malloc and free                                     */
@@ -328,10 +359,25 @@ static inline harp_params harp_defaults(void)
     return params;
 }
 
+/* HARP's settings that the model's file recommends (harp-eval --task tune finds them, harp-convert --recommend writes
+ * them): harp, frame, reframe_from, reframings, theta, delta, beta and rescale. Puts them over those of *params and
+ * returns 1; what the file does not name becomes the paper's. Returns 0 if the file recommends nothing, and -1 if one
+ * of its values is none that a session takes, a pointer is NULL, or *params is of another harp.h; then *params stays as
+ * it was. */
+HARP_API int harp_recommend(const harp_model *model, harp_params *params);
+
+/* The defaults for this model: harp_defaults(), the paper's, with what its file recommends over them. */
+static inline harp_params harp_defaults_for(const harp_model *model)
+{
+    harp_params params = harp_defaults();
+    (void)harp_recommend(model, &params);
+    return params;
+}
+
 /* The instruction sets that both this build and this machine have, best first, by index from 0: "amx", "avx512",
- * "avxvnni", "avx2", "sse2"; "i8mm", "dotprod", "neon"; "simd128"; and always "c", plain C, as the last. NULL beyond
- * the last. All of them give the same bits. Constant strings. On Linux this call asks the system for the registers of
- * "amx", if the processor has them. */
+ * "avxvnni", "avx2", "ssse3", "sse2"; "i8mm", "dotprod", "neon"; "simd128"; and always "c", plain C, as the last. NULL
+ * beyond the last. All of them give the same bits. Constant strings. On Linux this call asks the system for the
+ * registers of "amx", if the processor has them. */
 HARP_API const char *harp_isa(int index);
 
 /* ---- TIER 1: five calls are enough for most programs ------------------------------------------------------------ */
@@ -373,8 +419,9 @@ HARP_API harp_status harp_session_open(harp_session **session, const harp_model 
 
 /* Appends the prompt (UTF-8, zero-terminated) to the session's tokens, then generates at most max_tokens tokens: until
  * an end token, a stop text, a full context, or a non-zero answer of on_text, which may be NULL. An empty session
- * begins with the begin token if the model wants one; a prompt of NULL or "" appends nothing else. Control tokens in
- * the prompt are plain text: for those use harp_encode and harp_feed, and then a prompt of NULL.
+ * begins with the begin token if the model wants one; a prompt of NULL or "" appends nothing else. With max_tokens 0
+ * the prompt is appended and nothing is generated. Control tokens in the prompt are plain text: for those use
+ * harp_encode and harp_feed, and then a prompt of NULL.
  *
  * After an error or a cancelled step the session keeps the tokens of the steps before, and you can call again. With a
  * prompt of NULL or "", and no other call that changed the tokens, the text continues: what on_text was not shown yet
@@ -513,7 +560,7 @@ typedef struct harp_stats {
 /* All counts are 0 if session is NULL. */
 HARP_API harp_stats harp_statistics(const harp_session *session);
 
-/* What a session is: the parameters that harp_session_open has decided on, and its memory. */
+/* What a session is: the parameters that harp_session_open has decided on, its memory, and how far it has come. */
 typedef struct harp_facts {
     const char *isa;      /* the instruction set in use, as harp_isa names it; a constant string              */
     int32_t context;      /* most positions                                                                   */
@@ -521,6 +568,8 @@ typedef struct harp_facts {
     int32_t threads;      /* parts that work is split into                                                    */
     int32_t beam_length;  /* most tokens of a beam                                                            */
     int32_t reframe_from; /* positions before it are never masked; with HARP_FROM_PROMPT, 0 until there is a prompt */
+    int32_t pending;      /* tokens still to be computed: asked in a harp_cancel_fn, or between slices, it tells */
+                          /* how far a long prompt is. After harp_feed 1: the step computes the newest        */
     size_t memory;        /* bytes of the session's block, those of a draft session not counted ...           */
     size_t cache_memory;  /* ... and of them, for keys and values                                             */
 } harp_facts;
@@ -553,7 +602,7 @@ HARP_API harp_status harp_encode_spans(const harp_model *model, const char *text
                                        harp_error *err);
 
 /* CONVERSATIONS. A model that was trained to converse expects messages in a format of its own, with texts and control
- * tokens around them. The model file holds the format as a table of roles (metadata chat.*: harp_impl.c, [CH10]), and
+ * tokens around them. The model file holds the format as a table of roles (metadata chat.*: harp_impl.c, [CH14]), and
  * harp_render writes a conversation by it. Hand the result to harp_encode_spans, with its flags. */
 
 typedef enum harp_role {
@@ -619,10 +668,10 @@ HARP_API harp_status harp_decode(harp_decoder *decoder, int32_t token, char *out
 /* Where a model comes from: exactly one of path, data, read.
  *
  * A mapped file costs no memory of its own, opens at once, and is shared by all who map it. With `copy` the weights lie
- * where the allocator puts them, and the file can change or go afterwards. Decoding reads all of them for each token. If
- * the system's cache holds the file in scattered pages of 4 KiB, as after days of use, that can be slower than from
- * large pages; harp-bench --pages aged|fresh|large tells whether it is on your machine. On Linux an allocator gets large
- * pages with
+ * where the allocator puts them, and the file can change or go afterwards. Decoding reads all of them for each token.
+ * If the system's cache holds the file in scattered pages of 4 KiB, as after days of use, that can be slower than from
+ * large pages; harp-bench --pages aged|fresh|large tells whether it is on your machine. On Linux an allocator gets
+ * large pages with
  *     block = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
  *     madvise(block, bytes, MADV_HUGEPAGE);
  * at the price of as much memory as the file has bytes, and of copying it once. */
@@ -681,6 +730,8 @@ typedef struct harp_info {
     int32_t vocab, hidden, layers, heads, kv_heads, head_dim, ffn; /* sizes, in numbers of elements           */
     int32_t context;          /* most positions that it was made for                                          */
     int32_t window;           /* positions in the sliding window of some layers or all; 0: none               */
+    int32_t experts;          /* that the feed-forward of some layers or all is a mixture of; 0: none         */
+    int32_t experts_used;     /* of them, for one token                                                       */
     int32_t tied;             /* 1: the output matrix is the embedding matrix                                 */
     int32_t tokenizer;        /* 0: none, token ids only; 1: SentencePiece BPE; 2: byte-level BPE             */
     int32_t bos;              /* begin token; -1: none                                                        */
@@ -688,6 +739,8 @@ typedef struct harp_info {
     int32_t end[16];          /* ... and their ids                                                            */
     int32_t longest_token;    /* bytes of the longest token's text                                            */
     int64_t parameters;       /* number of weights                                                            */
+    int64_t active;           /* of them, those that one token uses: without its other experts                */
+    int64_t four_bit;         /* how many of them are stored in four bits; the others in eight or as floats   */
     int64_t bytes;            /* size of the image                                                            */
     int32_t mapped;           /* 1: the image is a mapping of the file                                        */
 } harp_info;
@@ -715,12 +768,66 @@ typedef struct harp_meta {
     size_t bytes;     /* the text's zero not counted       */
 } harp_meta;
 
-/* Metadata by index from 0, or by key: returns 1 and fills in *meta, or 0 if there is none. harp_impl.c, [CH09], lists
+/* Metadata by index from 0, or by key: returns 1 and fills in *meta, or 0 if there is none. harp_impl.c, [CH10], lists
  * the keys. Strings and bytes are valid as long as the model. Takes time linear in the entries, at most 4096. */
 HARP_API int harp_meta_at(const harp_model *model, int32_t index, harp_meta *meta);
 HARP_API int harp_meta_find(const harp_model *model, const char *key, harp_meta *meta);
 
-/* ---- TIER 4: other decoders -------------------------------------------------------------------------------------
+/* ---- TIER 4: many conversations ---------------------------------------------------------------------------------
+ *
+ * A pass reads all weights, however many tokens it computes, and that is most of its time: one pass for eight
+ * conversations takes little longer than one for one. An ENGINE is what computes: threads, scratch memory, logits.
+ * Sessions that are opened with harp_params.engine share it, and harp_together advances several of them in one pass. A
+ * session gets the same bits alone and in any company. Without an engine a session has its own, and nothing changes.
+ *
+ * The engine and its sessions belong to one thread at a time. In callbacks of a call on one of them, the calls that are
+ * allowed on that session (see above) are allowed on all, and no others. What harp_logits, harp_hidden and harp_top
+ * tell of a session's last step lasts until `seats` other sessions have made steps.
+ *
+ * A session that is opened with harp_params.parent is a FORK: it begins with the parent's first parent_at tokens, and
+ * shares what is computed of them, so its own memory is that of the positions after them. Both then go on
+ * independently, on the same engine or on others, but as long as they share, only one thread at a time may open, close
+ * or rewind any of them. The reframed text is shared, too, if the fork's masks are the parent's (frame stream; the
+ * same seed, delta, rescale, mask_fn, harp_user and reframe_from): use `sample`, not seed, for different answers. The
+ * parent cannot be rewound, tuned to other masks or restored so that shared positions would change, nor can the fork:
+ * HARP_ERR_ARGUMENT. If the parent is closed first, its memory is freed with its last fork; a block of yours stays in
+ * use until then. A fork is saved with all that it shares, as a whole session; neither a fork nor its parent can be
+ * restored. Models with longrope: no context may exceed rope_original. */
+
+/* Opens an engine. These parameters matter: batch, activations, hidden, seats, isa, threads, parallel, memory and
+ * allocator, which its sessions have from it; context, logit_rows, harp, reframings, beams and drafts, which say what
+ * its sessions may have at most. The model must outlive it. *engine is NULL on failure. */
+HARP_API harp_status harp_engine_open(harp_engine **engine, const harp_model *model, const harp_params *params,
+                                      harp_error *err);
+
+/* Bytes that the engine needs. Fails as harp_engine_open would. */
+HARP_API harp_status harp_engine_memory(const harp_model *model, const harp_params *params, size_t *bytes,
+                                        harp_error *err);
+
+/* NULL is allowed. HARP_ERR_ARGUMENT as long as sessions are open on it: close them first. */
+HARP_API harp_status harp_engine_close(harp_engine *engine, harp_error *err);
+
+/* One session's part in a step of several. You set `session`; harp_together sets the rest. */
+typedef struct harp_member {
+    harp_session *session;
+    int done;         /* 1: its step is complete, and described in `step`                                     */
+    int32_t pending;  /* tokens still to be computed before it can be: those of a prompt                      */
+    harp_step step;
+    harp_error error; /* why the session made no step; the others are not touched by it                       */
+} harp_member;
+
+/* One step of n sessions of one engine, at most its `seats`, all their rows in common passes. A session whose tokens
+ * are computed gets its next one, as by harp_next. A session with a prompt to compute (harp_queue) joins with as many
+ * of its rows as fill the passes of the others: it is not done then, and goes on when it is next a member. So a long
+ * prompt does not stop the others; it holds a pass up to `batch` rows long. If all have prompts, one pass is made.
+ *
+ * With a budget above 0 the call returns after about so many multiply-adds, perhaps with nobody done (harp_step_some);
+ * call it again, with the same members or others. Each session's cancel and other callbacks are its own, and so are its
+ * errors, in the member. Returns HARP_OK even then; otherwise nothing was done: HARP_ERR_ARGUMENT for a NULL, a session
+ * named twice or of another engine, or n out of range, HARP_ERR_BUILD for the thread's floating-point mode. */
+HARP_API harp_status harp_together(harp_member *members, int32_t n, int64_t budget, harp_error *err);
+
+/* ---- TIER 5: other decoders -------------------------------------------------------------------------------------
  *
  * DRAFTING lets one pass compute several tokens: some are drafted, the pass computes them all as rows, and the model
  * keeps those that it would have chosen itself. Set drafts (4 to 10 is useful) and use harp_next and harp_generate as

@@ -15,15 +15,23 @@
  *   [CH06] Sixteen lanes     the small vocabulary in which every kernel is written
  *   [CH07] Kernels           exp, norms, int8 products, attention, distributions, over that vocabulary
  *   [CH08] Instruction sets  the sixteen lanes in the registers of x86, ARM and WebAssembly
- *   [CH09] The file          the .harp format, its reader, the model
- *   [CH10] Text and tokens   the tokenizers, and conversations as text
- *   [CH11] Many hands        a pool of threads that costs microseconds, or the caller's
- *   [CH12] The session       its memory: key-value streams, scratch, logits
- *   [CH13] The pass          forward(rows): one function for prompts, decoding and reframed streams
- *   [CH14] Choosing          from logits to a token
- *   [CH15] HARP              hesitation, reframing, the blend: the method of the paper
- *   [CH16] Other decoders    drafting and its verification, beam search, pauses
- *   [CH17] Driving           feed, next, score, rewind, tune, save and restore, generate
+ *   [CH09] The file          how a .harp file lies in memory: its head, its tensors
+ *   [CH10] The model         what the file says of it: its sizes, and what each layer computes
+ *   [CH11] Its weights       each tensor goes to its place; opening, closing, verifying
+ *   [CH12] Vocabularies      a tokenizer's tables, checked once
+ *   [CH13] Text and tokens   encoding and decoding
+ *   [CH14] Conversations     a conversation as text, as the model expects it
+ *   [CH15] Many hands        a pool of threads that costs microseconds, or the caller's
+ *   [CH16] Engines           engines compute, sessions remember: what they are, and the parameters
+ *   [CH17] Their memory      laid out and opened: seats, key-value streams, forks
+ *   [CH18] The layers        products of all rows, norms, attention, feed-forward: the stages
+ *   [CH19] Special layers    convolutions, gated delta nets, mixtures of experts, inputs of their own
+ *   [CH20] The pass          forward(rows): one function for prompts, decoding and reframed streams
+ *   [CH21] Choosing          from logits to a token
+ *   [CH22] HARP              hesitation, reframing, the blend: the method of the paper
+ *   [CH23] Other decoders    drafting and its verification, beam search
+ *   [CH24] Driving           feed, pause, next, together, rewind, score, tune, generate
+ *   [CH25] Keeping           a session saved and restored
  *
  * THE CANONICAL ORDER. The same model, tokens and parameters give the same bits everywhere. Floating-point
  * addition is not associative, so the order of every sum is part of the definition, and these rules fix it:
@@ -37,12 +45,11 @@
  *       sum i mod 16, which are then added in one fixed tree: 8 apart, 4, 2, 1. Over ranked candidates a sum runs in
  *       the order of their ranks, over reframings in their own.
  *   R4  Multiply and add round separately. Division and square root are IEEE. exp, tanh, erf, log2, sin and cos are
- *       those below.
- *       Rounding to an integer is to nearest, ties to even.
+ *       those below. Rounding to an integer is to nearest, ties to even.
  *   R5  Work is split over threads by outputs (matrix rows, heads, batch rows), never across a sum.
  *
- * What the platform or the compiler decides (#if) stands in [CH01], [CH08] and [CH11] alone; [CH07] asks what its set
- * has.
+ * What the platform or the compiler decides (#if) stands in [CH01], [CH08] and [CH15] alone; [CH07] asks what its
+ * instruction set has.
  *
  * SHAPES are written [rows][columns], last index fastest. "Row" alone means one token of one stream in a pass.
  * Everything private begins with hp_ or HP_, for this file may be included into one of yours.
@@ -179,6 +186,25 @@
 #endif
 #endif
 
+/* What a build leaves out (harp.h has the list): constants, so that compilers drop the code that they exclude. */
+#ifdef HARP_NO_SHARING
+#define HP_SHARING 0
+#else
+#define HP_SHARING 1
+#endif
+#ifdef HARP_NO_4BIT
+#define HP_NIBBLES 0
+#else
+#define HP_NIBBLES 1
+#endif
+#if defined(HARP_NO_SPECIAL_LAYERS) || defined(HARP_NO_EXPERTS) /* its first name */
+#define HP_SPECIAL 0
+#define HP_SPECIAL_WORDS ""
+#else
+#define HP_SPECIAL 1
+#define HP_SPECIAL_WORDS " clamped"
+#endif
+
 /* Kernels profit from inlining even where the compiler's own judgement says no, and from loops over their few rows
  * being unrolled, for only then do the rows stay in registers. Under gcc's -Os, where size counts, the judgement
  * stands: the plain C kernels are a third as large. HP_PREFETCH asks for the line at p into the cache of a level, 1 the
@@ -218,7 +244,7 @@
 #endif
 
 /* Which instruction sets can be compiled [CH08]. HP_WIDE_X86 is off for gcc on Windows, which does not align wide
- * registers on the stack (its bug 54412): SSE2 is then the best there. */
+ * registers on the stack (its bug 54412): SSSE3 is then the best there. */
 #if !defined(HARP_NO_SIMD) && ((defined(__x86_64__) && (HP_CLANG || HP_GCC)) || defined(_M_X64)) && !defined(_M_ARM64EC)
 #define HP_X86 1
 #else
@@ -308,7 +334,7 @@
 
 /* Asks the running machine what no macro tells about this thread: is rounding to nearest even, are tiny numbers kept,
  * as operands and as results. Each thread has a mode of its own, and other code may have changed it. These are a few
- * additions, for every part of a split piece of work asks ([CH13]); volatile keeps the compiler from answering for the
+ * additions, for every part of a split piece of work asks ([CH18]); volatile keeps the compiler from answering for the
  * machine. */
 static int hp_thread_is_sound(void)
 {
@@ -399,41 +425,35 @@ static int32_t hp_max(int32_t a, int32_t b)
     return a > b ? a : b;
 }
 
-/* ---- Memory and files, as the platform has them ----
+/* ---- Memory, files and the clock, as the platform has them ----
  *
  * A file is mapped where that can be done: processes that run the same model share its pages. Otherwise it is read
  * through stdio. What a build leaves out, or a platform lacks, stands here as a function that says so; the chapters
  * below call all of them and need not know.
  *
  * What a file says about itself is checked once, so nobody may change it afterwards. Windows lets nobody write to the
- * file while it is open, and so it stays open. Elsewhere hp_keep_pages makes the pages that matter this process's own.
+ * file while it is open, and so it stays open. Elsewhere hp_freeze_pages makes the pages that matter this process's
+ * own.
  *
  * Only regular files are opened: a named pipe would let us wait for a writer for ever. */
 
-#ifndef HARP_NO_MALLOC
-static void *hp_libc_alloc(void *user, size_t bytes)
-{
-    (void)user;
-    return malloc(bytes);
-}
-
-static void hp_libc_free(void *user, void *block, size_t bytes)
-{
-    (void)user, (void)bytes;
-    free(block);
-}
-#else
 static void *hp_libc_alloc(void *user, size_t bytes)
 {
     (void)user, (void)bytes;
+#ifdef HARP_NO_MALLOC
     return NULL;
+#else
+    return malloc(bytes);
+#endif
 }
 
 static void hp_libc_free(void *user, void *block, size_t bytes)
 {
     (void)user, (void)block, (void)bytes;
-}
+#ifndef HARP_NO_MALLOC
+    free(block);
 #endif
+}
 
 typedef enum hp_file_answer {
     HP_FILE_FINE,
@@ -466,12 +486,6 @@ static hp_file_answer hp_map(hp_mapping *m, const char *path)
     return HP_FILE_UNMAPPABLE;
 }
 
-static int hp_keep_pages(const hp_mapping *m, size_t bytes)
-{
-    (void)m, (void)bytes;
-    return 1;
-}
-
 static void hp_unmap(const hp_mapping *m)
 {
     (void)m;
@@ -498,12 +512,6 @@ static hp_file_answer hp_map(hp_mapping *m, const char *path)
     return regular ? HP_FILE_UNMAPPABLE : HP_FILE_IRREGULAR;
 }
 
-static int hp_keep_pages(const hp_mapping *m, size_t bytes)
-{
-    (void)m, (void)bytes;
-    return 1;
-}
-
 static void hp_unmap(const hp_mapping *m)
 {
     UnmapViewOfFile((void *)(uintptr_t)m->image);
@@ -527,22 +535,27 @@ static hp_file_answer hp_map(hp_mapping *m, const char *path)
     return answer;
 }
 
-/* Makes the first bytes of a private mapping this process's own, as they are now: the system copies a page for whoever
- * writes to it, be it the byte that is there already. 4096: no system's pages are smaller. 0: no memory for that. */
-static int hp_keep_pages(const hp_mapping *m, size_t bytes)
-{
-    volatile uint8_t *p = (volatile uint8_t *)(uintptr_t)m->image;
-    size_t i;
-    if (mprotect((void *)(uintptr_t)m->image, bytes, PROT_READ | PROT_WRITE) != 0) return 0;
-    for (i = 0; i < bytes; i += 4096) p[i] = p[i];
-    return mprotect((void *)(uintptr_t)m->image, bytes, PROT_READ) == 0;
-}
-
 static void hp_unmap(const hp_mapping *m)
 {
     munmap((void *)(uintptr_t)m->image, (size_t)m->bytes);
 }
 #endif
+
+/* Makes the first bytes of a private mapping this process's own, as they are now: the system copies a page for whoever
+ * writes to it, be it the byte that is there already. 4096: no system's pages are smaller. 0: no memory for that. */
+static int hp_freeze_pages(const hp_mapping *m, size_t bytes)
+{
+#if HP_POSIX && !defined(_WIN32) && !defined(HARP_NO_MMAP)
+    volatile uint8_t *p = (volatile uint8_t *)(uintptr_t)m->image;
+    size_t i;
+    if (mprotect((void *)(uintptr_t)m->image, bytes, PROT_READ | PROT_WRITE) != 0) return 0;
+    for (i = 0; i < bytes; i += 4096) p[i] = p[i];
+    return mprotect((void *)(uintptr_t)m->image, bytes, PROT_READ) == 0;
+#else
+    (void)m, (void)bytes;
+    return 1;
+#endif
+}
 
 #if defined(HARP_NO_STDIO)
 static hp_file_answer hp_file_open(const char *path, void **file, uint64_t *bytes)
@@ -572,7 +585,7 @@ static FILE *hp_fopen(const char *path)
 #endif
 }
 
-/* Is something else than a regular file there? What the system does not tell is tried. */
+/* Is it something else than a regular file? Where the system does not tell, opening it is tried. */
 static int hp_is_irregular(const char *path)
 {
 #if HP_POSIX
@@ -610,6 +623,25 @@ static void hp_file_close(void *file)
     fclose((FILE *)file);
 }
 #endif
+
+/* Seconds since some moment, to compare what passes cost; 0 where there is no clock. */
+static double hp_seconds(void)
+{
+#if defined(HARP_NO_CLOCK)
+    return 0.0;
+#elif HP_POSIX
+    struct timeval now;
+    gettimeofday(&now, NULL);
+    return (double)now.tv_sec + 1e-6 * (double)now.tv_usec;
+#elif defined(_WIN32)
+    LARGE_INTEGER now, rate;
+    QueryPerformanceCounter(&now);
+    QueryPerformanceFrequency(&rate);
+    return (double)now.QuadPart / (double)rate.QuadPart;
+#else
+    return 0.0;
+#endif
+}
 
 /* ================================================================================================================
  * [CH02] Failing
@@ -789,7 +821,7 @@ static harp_allocator hp_allocator_or_libc(harp_allocator a)
  *
  *   masks      counter = (dimension / 4, position, reframing, 0)         frames stream and last; word dimension % 4
  *              counter = (dimension / 4, position, reframing, 1 + step)  frame redraw; step = newest position
- *   sampling   counter = (0, position, use, 2^31)             use: 0 the token, 1 is a draft kept, 2 what replaces it
+ *   sampling   counter = (sample, position, use, 2^31)        use: 0 the token, 1 is a draft kept, 2 what replaces it
  * ============================================================================================================== */
 
 typedef struct hp_random {
@@ -817,9 +849,9 @@ static hp_random hp_philox(uint64_t seed, uint32_t c0, uint32_t c1, uint32_t c2,
 }
 
 /* A uniform number in [0, 1) for the choice of the token at a position: 24 bits, exact in a float. */
-static float hp_uniform(uint64_t seed, int32_t position, uint32_t use)
+static float hp_uniform(uint64_t seed, uint32_t sample, int32_t position, uint32_t use)
 {
-    hp_random r = hp_philox(seed, 0, (uint32_t)position, use, hp_sampling_domain);
+    hp_random r = hp_philox(seed, sample, (uint32_t)position, use, hp_sampling_domain);
     return (float)(r.word[0] >> 8) * (1.0f / 16777216.0f);
 }
 
@@ -883,7 +915,7 @@ HP_INLINE float hp_half_to_float(uint16_t h)
 static uint16_t hp_float_to_half(float x)
 {
     uint32_t u = hp_bits(x), sign = u >> 16 & 0x8000u, size = u & 0x7FFFFFFFu, exponent;
-    if (size > 0x7F800000u) return (uint16_t)(sign | 0x7E00u);  /* NaN */
+    if (size > 0x7F800000u) return 0x7E00u; /* NaN, whose sign would be the compiler's choice */
     if (size >= 0x477FF000u) return (uint16_t)(sign | 0x7C00u); /* 65520 and more */
     if (size < 0x38800000u)                                     /* below 2^-14: count steps of 2^-24 */
         return (uint16_t)(sign | (hp_bits(hp_float(size) + 0.5f) - 0x3F000000u));
@@ -935,6 +967,10 @@ static uint16_t hp_float_to_half(float x)
 #define hp_vi_load_file HP_OF_SET(hp_vi_load_file)
 #define hp_vi_load_bytes HP_OF_SET(hp_vi_load_bytes)
 #define hp_vw_load HP_OF_SET(hp_vw_load)
+#define hp_vt HP_OF_SET(hp_vt)
+#define hp_vt_load HP_OF_SET(hp_vt_load)
+#define hp_vw_expand HP_OF_SET(hp_vw_expand)
+#define hp_expand_bytes HP_OF_SET(hp_expand_bytes)
 #define hp_vi_dot4 HP_OF_SET(hp_vi_dot4)
 #define hp_vf_abs HP_OF_SET(hp_vf_abs)
 #define hp_vf_load_first HP_OF_SET(hp_vf_load_first)
@@ -946,6 +982,7 @@ static uint16_t hp_float_to_half(float x)
 #define hp_vi_store_bytes HP_OF_SET(hp_vi_store_bytes)
 #define hp_vi_sum HP_OF_SET(hp_vi_sum)
 #define hp_block_dots HP_OF_SET(hp_block_dots)
+#define hp_vf_times HP_OF_SET(hp_vf_times)
 #define hp_vf_polynomial HP_OF_SET(hp_vf_polynomial)
 #define hp_vf_clamp HP_OF_SET(hp_vf_clamp)
 #define hp_vf_exp HP_OF_SET(hp_vf_exp)
@@ -960,6 +997,7 @@ static uint16_t hp_float_to_half(float x)
 #define hp_tile_scale HP_OF_SET(hp_tile_scale)
 #define hp_tile_f32 HP_OF_SET(hp_tile_f32)
 #define hp_tile_rows HP_OF_SET(hp_tile_rows)
+#define hp_tile_expanded HP_OF_SET(hp_tile_expanded)
 #define hp_matmul HP_OF_SET(hp_matmul)
 #define hp_load_elements HP_OF_SET(hp_load_elements)
 #define hp_unpack_rows HP_OF_SET(hp_unpack_rows)
@@ -975,8 +1013,11 @@ static uint16_t hp_float_to_half(float x)
 #define hp_vf_tanh HP_OF_SET(hp_vf_tanh)
 #define hp_soft_cap HP_OF_SET(hp_soft_cap)
 #define hp_vf_gated HP_OF_SET(hp_vf_gated)
+#define hp_vf_clamped HP_OF_SET(hp_vf_clamped)
+#define hp_vf_sigmoid HP_OF_SET(hp_vf_sigmoid)
 #define hp_vf_gelu_erf HP_OF_SET(hp_vf_gelu_erf)
 #define hp_activate HP_OF_SET(hp_activate)
+#define hp_update_state HP_OF_SET(hp_update_state)
 #define hp_kernels_of_set HP_OF_SET(hp_kernels)
 
 enum { HP_LANES = 16 };
@@ -1172,17 +1213,24 @@ HP_INLINE hp_vi hp_vi_dot4(hp_vi a, hp_vw w, const int8_t *x)
     return a;
 }
 
-/* Up to so many rows share a tile's weights, their sums and totals in registers. Whole blocks of HP_BLOCK_ROWS, which
- * divides HP_INPUT_BLOCK, are taken first, where a set's registers hold the sums of as many, or an instruction takes a
- * block (HP_BLOCK_DOTS). */
+/* At most so many rows at once are multiplied with a tile's weights: as many as have their sums in registers. Where a
+ * set has registers, or an instruction (HP_BLOCK_DOTS), for HP_BLOCK_ROWS, a divisor of HP_INPUT_BLOCK, whole blocks of
+ * as many come first. */
 #define HP_ROWS_AT_ONCE 2
 
 /* How many registers sixteen lanes take; in plain C, none. */
 #define HP_REGISTERS 0
 
+/* The same for weights of four bits, in sets with an instruction that looks up sixteen bytes in a table of sixteen:
+ * there nibbles become int8 in registers. 0: the set has none. For more rows than these, so many groups at a time
+ * become int8 in memory, once for all rows. */
+#define HP_NIBBLE_ROWS 0
+#define HP_EXPANDED_GROUPS 2
+
 /* ---- What kernels are given, whatever the set ---- */
 
-enum { HP_GROUP = 32, HP_TILE_GROUP_BYTES = HP_LANES * HP_GROUP };
+enum { HP_GROUP = 32, HP_TILE_GROUP_BYTES = HP_LANES * HP_GROUP, HP_NIBBLE_GROUP_BYTES = HP_TILE_GROUP_BYTES / 2,
+       HP_TABLE_BYTES = 64 };
 
 /* Weights, keys and values come from memory once a pass. The processor's own prefetching stops at the end of each page
  * of 4 KiB, so kernels ask ahead: HP_CACHE_AHEAD bytes for keys and values, and for weights as the WAY of reading says.
@@ -1199,7 +1247,7 @@ enum { HP_GROUP = 32, HP_TILE_GROUP_BYTES = HP_LANES * HP_GROUP };
  *     the same, 512 bytes ahead                                       21.8 21.0 20.3   20.1 19.3 17.2
  * (Four places ahead into the first, two places, eight, or the four far from each other were no better on the Zen 4.) A
  * Xeon (Emerald Rapids) likes four places, too: 1.04 to 1.14 times as fast as one, with one row. No table knows the
- * next processor, nor how the file came into memory, so a session tries the ways ([CH13]). Each gives the same bits. */
+ * next processor, nor how the file came into memory, so a session tries the ways ([CH18]). Each gives the same bits. */
 typedef struct hp_way {
     int places;
     size_t ahead; /* bytes; 0 asks for what is read just now, which costs nothing */
@@ -1224,10 +1272,22 @@ HP_INLINE void hp_ask(const uint8_t *p, int places)
  * int8 costs; they are multiplied with float activations whatever the session asked for. */
 typedef struct hp_matrix {
     const uint8_t *tiles;
+    const uint8_t *table; /* NULL: the weights are int8; else nibbles that stand for these, or floats */
     int32_t rows, cols, groups, n_tiles;
-    int32_t is_float;
     size_t scale_bytes, tile_bytes; /* scale_bytes is 0 for floats */
 } hp_matrix;
+
+HP_INLINE int hp_has_floats(const hp_matrix *m)
+{
+    return m->table && (!HP_NIBBLES || m->scale_bytes == 0);
+}
+
+HP_INLINE int hp_has_nibbles(const hp_matrix *m)
+{
+    return HP_NIBBLES && m->table && m->scale_bytes > 0;
+}
+
+#define HP_ASK_NOT SIZE_MAX
 
 /* The activations of a pass, ready for a product: as float, or rounded to int8 in groups of 32. Rounded rows lie in
  * blocks of sixteen, fewer in the last, and within a block all rows' first groups come first, then their second groups,
@@ -1238,9 +1298,20 @@ typedef struct hp_inputs {
     const float *scales;   /* [blocks][groups][rows of the block]                                                  */
     const int32_t *starts; /* the same: where the sum of a group's products starts (sets with a HP_DOT_OFFSET)     */
     size_t stride, rows;
+    size_t skip, left;     /* groups that each row has before and after those that are multiplied; usually 0       */
 } hp_inputs;
 
-enum { HP_INPUT_BLOCK = 16, HP_FEW_ROWS = 4 }; /* few: memory sets the pace, not arithmetic */
+/* The weight of input c in a lane of a tile of nibbles. */
+HP_INLINE int8_t hp_nibble_weight(const uint8_t *table, const uint8_t *w, size_t c, size_t lane)
+{
+    uint8_t two = w[c / 8 * 4 * HP_LANES + 4 * lane + c % 4];
+    return (int8_t)table[c / 4 % 2 ? two >> 4 : two & 15];
+}
+
+enum { HP_INPUT_BLOCK = 16 };
+
+/* With so few rows memory sets the pace, not arithmetic: where a set takes many at once, these. */
+#define HP_FEW_ROWS (HP_ROWS_AT_ONCE > 4 ? HP_ROWS_AT_ONCE : 4)
 
 static size_t hp_rows_in_block(size_t row, size_t rows) /* in the block of inputs that `row` belongs to */
 {
@@ -1285,17 +1356,28 @@ typedef struct hp_spread {
     float mean, mean_squares; /* sum e d / Z; sum e d^2 / Z                                                       */
 } hp_spread;
 
-typedef enum hp_activation { HP_SILU, HP_GELU_TANH, HP_GELU_ERF } hp_activation;
+typedef enum hp_activation { HP_SILU, HP_GELU_TANH, HP_GELU_ERF, HP_CLAMPED, HP_SIGMOID } hp_activation;
+
+/* What a token does to the state [rows][cols] of a gated delta net, and what it reads from it: for each column
+ *     s = decay s;  s += k beta (v - k . s);  out = q . s
+ * cols is a multiple of 16; without a query nothing is read. */
+typedef struct hp_update {
+    float *state, *out;      /* [rows][cols], [cols]  */
+    const float *q, *k, *v;  /* [rows], [rows], [cols] */
+    float decay, beta;
+    int32_t rows, cols;
+} hp_update;
 
 /* The kernels of a set. */
 typedef struct hp_kernels {
     const char *name;
+    int few_rows; /* HP_FEW_ROWS of the set */
     void (*rmsnorm)(float *y, const float *x, const uint8_t *weight, int32_t n, float eps);
     void (*add_to)(float *x, const float *y, int32_t n);
     void (*rope)(float *head, const float *turn, int32_t dims);
     void (*quantize)(int8_t *q, float *scales, int32_t *starts, const float *x, int32_t groups, size_t apart);
     void (*matmul)(const hp_matrix *m, int32_t first, int32_t last, const hp_inputs *in, const hp_way *way,
-                   float *out, size_t out_stride);
+                   float *const *out);
     void (*weighted_sums)(const hp_weighing *w);
     float (*softmax_weights)(float *x, int32_t first, int32_t last, float scale);
     hp_spread (*measure_spread)(const float *x, int32_t n);
@@ -1303,6 +1385,7 @@ typedef struct hp_kernels {
     void (*add_bias)(float *x, const uint8_t *bias, int32_t n);
     void (*soft_cap)(float *x, int32_t n, float scale, float cap);
     void (*activate)(float *y, const float *gate, const float *up, int32_t n, hp_activation f);
+    void (*update)(const hp_update *u); /* NULL: left out */
 } hp_kernels;
 
 #endif /* what the compiler reads once, up to here */
@@ -1371,6 +1454,34 @@ HP_INLINE void hp_vi_store_bytes(int8_t *p, hp_vi a) /* the low byte of each lan
 }
 #endif
 
+#if HP_NIBBLE_ROWS == 0 /* other sets have instructions for these */
+typedef struct hp_vt { /* what the sixteen nibbles stand for, ready for looking up */
+    const uint8_t *value;
+} hp_vt;
+
+HP_INLINE hp_vt hp_vt_load(const uint8_t *p)
+{
+    hp_vt t;
+    t.value = p;
+    return t;
+}
+
+/* 64 bytes of nibbles -> 128 of int8, as other files have them: low nibbles are the weights of four inputs, high ones
+ * those of the next four. */
+HP_INLINE void hp_expand_bytes(uint8_t *to, const uint8_t *p, hp_vt t)
+{
+    int i;
+    for (i = 0; i < 4 * HP_LANES; i++) to[i] = t.value[p[i] & 15], to[4 * HP_LANES + i] = t.value[p[i] >> 4];
+}
+
+HP_INLINE void hp_vw_expand(hp_vw pair[2], const uint8_t *p, hp_vt t) /* the same, ready for hp_vi_dot4 */
+{
+    uint8_t bytes[8 * HP_LANES];
+    hp_expand_bytes(bytes, p, t);
+    pair[0] = hp_vw_load(bytes), pair[1] = hp_vw_load(bytes + 4 * HP_LANES);
+}
+#endif
+
 HP_INLINE int32_t hp_vi_sum(hp_vi a)
 {
     int32_t x[HP_LANES], sum = 0;
@@ -1390,6 +1501,11 @@ HP_INLINE hp_vi hp_vf_round(hp_vf a)
 HP_INLINE hp_vf hp_vf_two_to(hp_vi n) /* 2^n for n in -126..127: an exponent field */
 {
     return hp_vf_of_bits(hp_vi_shift_left(hp_vi_add(n, hp_vi_set(127)), 23));
+}
+
+HP_INLINE hp_vf hp_vf_times(hp_vf x, float factor)
+{
+    return hp_vf_mul(x, hp_vf_set(factor));
 }
 
 /* c[0] x^(n - 1) + ... + c[n - 1], by Horner's rule. */
@@ -1417,10 +1533,10 @@ HP_INLINE hp_vf hp_vf_exp_inlined(hp_vf x)
     hp_vf n, r;
     hp_vi k;
     x = hp_vf_clamp(x, -87.0f, 88.0f);
-    k = hp_vf_round(hp_vf_mul(x, hp_vf_set(1.44269504f)));
+    k = hp_vf_round(hp_vf_times(x, 1.44269504f));
     n = hp_vf_from_vi(k);
-    r = hp_vf_sub(x, hp_vf_mul(n, hp_vf_set(0.693359375f)));
-    r = hp_vf_sub(r, hp_vf_mul(n, hp_vf_set(-2.12194440e-4f)));
+    r = hp_vf_sub(x, hp_vf_times(n, 0.693359375f));
+    r = hp_vf_sub(r, hp_vf_times(n, -2.12194440e-4f));
     return hp_vf_mul(hp_vf_polynomial(r, inverse_factorial, 8), hp_vf_two_to(k));
 }
 
@@ -1439,7 +1555,7 @@ static void hp_scale(float *y, const float *x, float scale, const uint8_t *weigh
 {
     int32_t i;
     for (i = 0; i + HP_LANES <= n; i += HP_LANES) {
-        hp_vf v = hp_vf_mul(hp_vf_mul(hp_vf_load(x + i), hp_vf_set(scale)), hp_vf_load_file(weight + 4 * (size_t)i));
+        hp_vf v = hp_vf_mul(hp_vf_times(hp_vf_load(x + i), scale), hp_vf_load_file(weight + 4 * (size_t)i));
         hp_vf_store(y + i, bias ? hp_vf_add(v, hp_vf_load_file(bias + 4 * (size_t)i)) : v);
     }
     for (; i < n; i++) {
@@ -1509,10 +1625,10 @@ static void hp_quantize(int8_t *q, float *scales, int32_t *starts, const float *
     for (g = 0; g < groups; g++, x += HP_GROUP, q += HP_GROUP * apart, scales += apart, starts += apart) {
         hp_vf a = hp_vf_load(x), b = hp_vf_load(x + HP_LANES);
         float top = hp_vf_top(hp_vf_max(hp_vf_abs(a), hp_vf_abs(b)));
-        hp_vf inverse = hp_vf_set(top > 1e-30f ? 127.0f / top : 0.0f); /* of infinity: 0, and infinity times 0 is NaN */
+        float inverse = top > 1e-30f ? 127.0f / top : 0.0f; /* of infinity: 0, and infinity times 0 is NaN */
         hp_vi sums;
         *scales = top > 1e-30f ? top / 127.0f : 0.0f;
-        a = hp_vf_mul(a, inverse), b = hp_vf_mul(b, inverse);
+        a = hp_vf_times(a, inverse), b = hp_vf_times(b, inverse);
         seen = hp_vf_add(seen, hp_vf_add(a, b));
         hp_vi_store_bytes(q, hp_vf_round(a));
         hp_vi_store_bytes(q + HP_LANES, hp_vf_round(b));
@@ -1536,47 +1652,57 @@ static void hp_quantize(int8_t *q, float *scales, int32_t *starts, const float *
 #define HP_BLOCKS_END()
 #endif
 
-/* Tiles times rows, int8: out[r][16] of each tile (rule R2). The weights are loaded once for all the rows, which are in
- * one block of inputs; the tiles, one for each place, lie `apart` tiles from one another, and what lies `ahead` bytes
- * behind the weights at hand is asked for. Numeric contract: weights in
- * [-128, 127], activations in [-127, 127], so a group's sum is below 2^20 in size. */
-HP_INLINE void hp_tiles_int8(const hp_matrix *m, int32_t first, int32_t apart, int tiles, size_t ahead,
-                             const hp_inputs *in, size_t row, int rows, float *out, size_t stride)
+/* Tiles times rows, int8: sixteen of each row's outputs from each tile (rule R2). The weights are loaded once for all
+ * the rows, which are in one block of inputs; the tiles, one for each place, lie `apart` tiles from one another, and
+ * what lies `ahead` bytes behind the weights at hand is asked for, unless that is HP_ASK_NOT. Where inputs are skipped,
+ * the sums go on from those that are in `out`. Numeric contract: weights in [-128, 127], activations in [-127, 127], so
+ * a group's sum is below 2^20 in size. Nibbles are expanded in registers. */
+HP_INLINE void hp_tiles_int8(const hp_matrix *m, int32_t first, int32_t apart, int tiles, int nibbles, size_t ahead,
+                             const hp_inputs *in, size_t row, int rows, float *const *out)
 {
-    size_t groups = (size_t)m->groups, at = hp_first_group(row, groups), next = hp_rows_in_block(row, in->rows), g;
+    size_t groups = (size_t)m->groups, next = hp_rows_in_block(row, in->rows), g, skip = HP_NIBBLES ? in->skip : 0;
+    size_t at = hp_first_group(row, skip + groups + (HP_NIBBLES ? in->left : 0)) + skip * next;
     size_t scale_bytes = m->scale_bytes, distance = (size_t)apart * m->tile_bytes;
+    size_t group_bytes = nibbles ? HP_NIBBLE_GROUP_BYTES : HP_TILE_GROUP_BYTES;
     const uint8_t *first_tile = m->tiles + (size_t)first * m->tile_bytes;
     const int8_t *x = in->q + HP_GROUP * at;
     const float *scales = in->scales + at;
     const int32_t *starts = in->starts + at;
+    int asks = row == 0 && (!HP_NIBBLES || ahead != HP_ASK_NOT); /* later rows find the tile in a cache */
     hp_vf total[HP_PLACES][HP_BLOCK_ROWS];
+    hp_vt table = hp_vt_load(nibbles ? m->table : first_tile); /* of int8 nothing is looked up */
     int t, r, j, done;
     for (t = 0; t < tiles; t++) {
-        HP_UNROLL for (r = 0; r < rows; r++) total[t][r] = hp_vf_set(0.0f);
+        size_t output = (size_t)(first + t * apart) * HP_LANES;
+        HP_UNROLL for (r = 0; r < rows; r++)
+            total[t][r] = skip > 0 ? hp_vf_load(out[row + (size_t)r] + output) : hp_vf_set(0.0f);
     }
     for (g = 0; g < groups; g++, x += HP_GROUP * next, scales += next, starts += next)
         for (t = 0; t < tiles; t++) {
             const uint8_t *tile = first_tile + (size_t)t * distance;
-            const uint8_t *w = tile + scale_bytes + HP_TILE_GROUP_BYTES * g;
-            const uint8_t *next_lines = w + 2 * HP_LANES * g + ahead;
+            const uint8_t *w = tile + scale_bytes + group_bytes * g;
+            const uint8_t *next_lines = w + 2 * HP_LANES * g + (HP_NIBBLES && !asks ? 0 : ahead);
             hp_vf scale = hp_vf_load_half(tile + 2 * HP_LANES * g);
             hp_vi sum[HP_BLOCK_ROWS];
+            hp_vw weights[2];
             HP_UNROLL for (r = 0; r < rows; r++) sum[r] = hp_vi_set(HP_DOT_OFFSET ? starts[r] : 0);
-            done = HP_BLOCK_DOTS(sum, w, x, rows, g == 0, g + 1 < groups);
+            done = nibbles ? 0 : HP_BLOCK_DOTS(sum, w, x, rows, g == 0, g + 1 < groups);
             HP_UNROLL for (j = 0; j < HP_GROUP / 4; j++) {
-                hp_vw weights = hp_vw_load(w + 4 * HP_LANES * j);
-                if (row == 0) hp_ask(next_lines + 4 * HP_LANES * j, tiles); /* later rows find the tile in a cache */
+                size_t line = (size_t)(nibbles ? j / 2 : j) * 4 * HP_LANES;
+                int k = nibbles ? j % 2 : 0;
+                if (!nibbles) weights[0] = hp_vw_load(w + line);
+                else if (j % 2 == 0) hp_vw_expand(weights, w + line, table);
+                if (asks && (!nibbles || j % 2 == 0)) hp_ask(next_lines + line, tiles);
                 HP_UNROLL for (r = done; r < rows; r++)
-                    sum[r] = hp_vi_dot4(sum[r], weights, x + HP_GROUP * r + 4 * j);
+                    sum[r] = hp_vi_dot4(sum[r], weights[k], x + HP_GROUP * r + 4 * j);
             }
-            if (row == 0) hp_ask(next_lines + HP_TILE_GROUP_BYTES, tiles);
+            if (asks) hp_ask(next_lines + group_bytes, tiles);
             HP_UNROLL for (r = 0; r < rows; r++)
-                total[t][r] = hp_vf_add(total[t][r], hp_vf_mul(hp_vf_from_vi(sum[r]),
-                                                               hp_vf_mul(scale, hp_vf_set(scales[r]))));
+                total[t][r] = hp_vf_add(total[t][r], hp_vf_mul(hp_vf_from_vi(sum[r]), hp_vf_times(scale, scales[r])));
         }
     for (t = 0; t < tiles; t++) {
         HP_UNROLL for (r = 0; r < rows; r++)
-            hp_vf_store(out + (size_t)r * stride + (size_t)(t * apart) * HP_LANES, total[t][r]);
+            hp_vf_store(out[row + (size_t)r] + (size_t)(first + t * apart) * HP_LANES, total[t][r]);
     }
 }
 
@@ -1584,9 +1710,9 @@ HP_INLINE void hp_tiles_int8(const hp_matrix *m, int32_t first, int32_t apart, i
  * all rows stay in registers; `most` is one, too, so that no more kernels are made than it says. */
 #define HP_IF_ROWS(n) \
     if (n <= most && rows == n) \
-        hp_tiles_int8(m, first, apart, tiles, ahead, in, row, n <= HP_ROWS_AT_ONCE ? n : 1, out, stride)
-HP_INLINE void hp_tiles_rows(const hp_matrix *m, int32_t first, int32_t apart, int tiles, size_t ahead,
-                             const hp_inputs *in, size_t row, int rows, int most, float *out, size_t stride)
+        hp_tiles_int8(m, first, apart, tiles, nibbles, ahead, in, row, n <= HP_ROWS_AT_ONCE ? n : 1, out)
+HP_INLINE void hp_tiles_rows(const hp_matrix *m, int32_t first, int32_t apart, int tiles, int nibbles, size_t ahead,
+                             const hp_inputs *in, size_t row, int rows, int most, float *const *out)
 {
     HP_IF_ROWS(1);
     else HP_IF_ROWS(2);
@@ -1603,60 +1729,94 @@ HP_INLINE void hp_tiles_rows(const hp_matrix *m, int32_t first, int32_t apart, i
 HP_INLINE hp_vf hp_tile_weights(const hp_matrix *m, const uint8_t *w, int32_t c)
 {
     hp_vi four;
-    if (m->is_float) return hp_vf_load_file(w + 4 * HP_LANES * (size_t)c);
+    if (hp_has_floats(m)) return hp_vf_load_file(w + 4 * HP_LANES * (size_t)c);
+    if (hp_has_nibbles(m)) {
+        float x[HP_LANES];
+        int i;
+        for (i = 0; i < HP_LANES; i++) x[i] = (float)hp_nibble_weight(m->table, w, (size_t)c, (size_t)i);
+        return hp_vf_load(x);
+    }
     four = hp_vi_load_file(w + 4 * HP_LANES * (size_t)(c / 4)); /* four inputs of each lane: byte c % 4 is wanted */
     return hp_vf_from_vi(hp_vi_shift_right(hp_vi_shift_left(four, 24 - c % 4 * 8), 24));
 }
 
 HP_INLINE hp_vf hp_tile_scale(const hp_matrix *m, const uint8_t *tile, int32_t group)
 {
-    return m->is_float ? hp_vf_set(1.0f) : hp_vf_load_half(tile + 2 * HP_LANES * (size_t)group);
+    return hp_has_floats(m) ? hp_vf_set(1.0f) : hp_vf_load_half(tile + 2 * HP_LANES * (size_t)group);
 }
 
 /* A tile times one row of float activations: within a group weight * x is summed in input order, then scaled. */
-static void hp_tile_f32(const hp_matrix *m, const uint8_t *tile, const float *x, float *out)
+static void hp_tile_f32(const hp_matrix *m, int32_t index, const float *x, float *out)
 {
-    const uint8_t *w = tile + m->scale_bytes;
+    const uint8_t *tile = m->tiles + (size_t)index * m->tile_bytes, *w = tile + m->scale_bytes;
     hp_vf total = hp_vf_set(0.0f);
     int32_t g, c;
     for (g = 0; g < m->groups; g++) {
         hp_vf sum = hp_vf_set(0.0f);
         for (c = g * HP_GROUP; c < (g + 1) * HP_GROUP; c++)
-            sum = hp_vf_add(sum, hp_vf_mul(hp_tile_weights(m, w, c), hp_vf_set(x[c])));
+            sum = hp_vf_add(sum, hp_vf_times(hp_tile_weights(m, w, c), x[c]));
         total = hp_vf_add(total, hp_vf_mul(sum, hp_tile_scale(m, tile, g)));
     }
-    hp_vf_store(out, total);
+    hp_vf_store(out + (size_t)index * HP_LANES, total);
 }
 
-/* Up to HP_BLOCK_ROWS rows from `row` on times one tile; returns how many. */
-static int32_t hp_tile_rows(const hp_matrix *m, int32_t tile, size_t ahead, const hp_inputs *in, int32_t row,
-                            int32_t rows, float *out, size_t stride)
+/* One tile times all rows, with HP_BLOCK_ROWS or fewer of them at a time. */
+static void hp_tile_rows(const hp_matrix *m, int32_t tile, size_t ahead, const hp_inputs *in, float *const *out)
 {
-    int32_t left = rows - row, n = left >= HP_BLOCK_ROWS ? HP_BLOCK_ROWS : hp_min(left, HP_ROWS_AT_ONCE);
-    if (!in->q) hp_tile_f32(m, m->tiles + (size_t)tile * m->tile_bytes, in->x + (size_t)row * in->stride, out), n = 1;
-    else if (n > HP_ROWS_AT_ONCE) hp_tiles_int8(m, tile, 0, 1, ahead, in, (size_t)row, HP_BLOCK_ROWS, out, stride);
-    else hp_tiles_rows(m, tile, 0, 1, ahead, in, (size_t)row, n, HP_ROWS_AT_ONCE, out, stride);
-    return n;
+    int32_t rows = (int32_t)in->rows, row, n;
+    for (row = 0; row < rows; row += n) {
+        n = rows - row >= HP_BLOCK_ROWS ? HP_BLOCK_ROWS : hp_min(rows - row, HP_ROWS_AT_ONCE);
+        if (!in->q) hp_tile_f32(m, tile, in->x + (size_t)row * in->stride, out[row]), n = 1;
+        else if (n > HP_ROWS_AT_ONCE) hp_tiles_int8(m, tile, 0, 1, 0, ahead, in, (size_t)row, HP_BLOCK_ROWS, out);
+        else hp_tiles_rows(m, tile, 0, 1, 0, ahead, in, (size_t)row, n, HP_ROWS_AT_ONCE, out);
+    }
 }
 
-/* out[rows][out_stride] = inputs[rows][cols] . matrix[rows'][cols]^T, for the tiles first..last-1. A tile is read from
+/* The same for nibbles and many rows, which share what is expanded once: some groups at a time become int8, in memory
+ * that stays in the nearest cache and that every tile of `part` is. */
+static void hp_tile_expanded(const hp_matrix *m, int32_t tile, size_t ahead, const hp_inputs *in, float *const *out)
+{
+    uint8_t int8[HP_EXPANDED_GROUPS * (2 * HP_LANES + HP_TILE_GROUP_BYTES)];
+    const uint8_t *scales = m->tiles + (size_t)tile * m->tile_bytes, *w = scales + m->scale_bytes;
+    hp_vt table = hp_vt_load(m->table);
+    hp_inputs some = *in;
+    hp_matrix part = *m;
+    int32_t left, i;
+    part.tiles = int8, part.tile_bytes = 0, part.table = NULL;
+    for (left = m->groups; left > 0; left -= part.groups, some.skip += (size_t)part.groups) {
+        part.groups = hp_min(left, HP_EXPANDED_GROUPS), some.left = (size_t)(left - part.groups);
+        part.scale_bytes = (size_t)part.groups * 2 * HP_LANES;
+        memcpy(int8, scales, part.scale_bytes), scales += part.scale_bytes;
+        for (i = 0; i < part.groups * (HP_NIBBLE_GROUP_BYTES / 64); i++, w += 64) {
+            hp_ask(w + ahead, 1);
+            hp_expand_bytes(int8 + part.scale_bytes + 128 * (size_t)i, w, table);
+        }
+        hp_tile_rows(&part, tile, HP_ASK_NOT, &some, out);
+    }
+}
+
+/* out[r][] = inputs[r][cols] . matrix[][cols]^T for each row r, for the tiles first..last-1. A tile is read from
  * memory once and stays in the nearest caches while all rows of the pass are multiplied with it. With few rows memory
  * sets the pace, and tiles may be read in several places, if there are registers for it. */
 static void hp_matmul(const hp_matrix *m, int32_t first, int32_t last, const hp_inputs *in, const hp_way *way,
-                      float *out, size_t out_stride)
+                      float *const *out)
 {
-    int32_t rows = (int32_t)in->rows, t = first, apart, i, r;
+    int32_t rows = (int32_t)in->rows, t = first, apart, i;
     int several = HP_ROWS_AT_ONCE < HP_FEW_ROWS ? 0 : way->places > 1 && in->q && rows <= HP_FEW_ROWS;
+    int nibbles = in->q && hp_has_nibbles(m);
     HP_BLOCKS_BEGIN();
     while (several && last - t >= HP_PLACES) {
         apart = hp_min(last - t, HP_NEAR) / HP_PLACES;
         for (i = t; i < t + apart; i++)
-            hp_tiles_rows(m, i, apart, HP_PLACES, way->ahead, in, 0, rows, HP_FEW_ROWS, out + i * HP_LANES, out_stride);
+            if (nibbles) hp_tiles_rows(m, i, apart, HP_PLACES, 1, way->ahead, in, 0, rows, HP_FEW_ROWS, out);
+            else hp_tiles_rows(m, i, apart, HP_PLACES, 0, way->ahead, in, 0, rows, HP_FEW_ROWS, out);
         t += HP_PLACES * apart;
     }
     for (; t < last; t++)
-        for (r = 0; r < rows;)
-            r += hp_tile_rows(m, t, way->ahead, in, r, rows, out + (size_t)r * out_stride + t * HP_LANES, out_stride);
+        if (!nibbles) hp_tile_rows(m, t, way->ahead, in, out);
+        else if (rows <= HP_NIBBLE_ROWS)
+            hp_tiles_rows(m, t, 0, 1, 1, way->ahead, in, 0, rows, HP_NIBBLE_ROWS, out);
+        else hp_tile_expanded(m, t, way->ahead, in, out);
     HP_BLOCKS_END();
 }
 
@@ -1748,10 +1908,10 @@ static void hp_weighted_sums(const hp_weighing *w)
 static float hp_softmax_weights(float *x, int32_t first, int32_t last, float scale)
 {
     int32_t begin = first / HP_LANES * HP_LANES, end = last / HP_LANES * HP_LANES + HP_LANES, i;
-    hp_vf sum = hp_vf_set(0.0f), factor = hp_vf_set(scale), top;
+    hp_vf sum = hp_vf_set(0.0f), top;
     for (i = begin; i < first; i++) x[i] = x[first];
     for (i = last + 1; i < end; i++) x[i] = x[first];
-    for (i = begin; i < end; i += HP_LANES) hp_vf_store(x + i, hp_vf_mul(hp_vf_load(x + i), factor));
+    for (i = begin; i < end; i += HP_LANES) hp_vf_store(x + i, hp_vf_times(hp_vf_load(x + i), scale));
     top = hp_vf_set(x[first]);
     for (i = begin; i < end; i += HP_LANES) top = hp_vf_max(top, hp_vf_load(x + i));
     top = hp_vf_set(hp_vf_top(top));
@@ -1821,7 +1981,7 @@ static hp_vf hp_vf_tanh(hp_vf x)
     static const float above[] = {1.0f, 105.0f, 945.0f}, below[] = {15.0f, 420.0f, 945.0f};
     hp_vf one = hp_vf_set(1.0f), t = hp_vf_clamp(x, -9.0f, 9.0f), t2;
     int i;
-    t = hp_vf_mul(t, hp_vf_set(0.125f));
+    t = hp_vf_times(t, 0.125f);
     t2 = hp_vf_mul(t, t);
     t = hp_vf_div(hp_vf_mul(t, hp_vf_polynomial(t2, above, 3)), hp_vf_polynomial(t2, below, 3));
     for (i = 0; i < 3; i++) t = hp_vf_div(hp_vf_add(t, t), hp_vf_add(one, hp_vf_mul(t, t)));
@@ -1832,11 +1992,10 @@ static hp_vf hp_vf_tanh(hp_vf x)
  * are [Gemma 2]. */
 static void hp_soft_cap(float *x, int32_t n, float scale, float cap)
 {
-    hp_vf factor = hp_vf_set(scale), c = hp_vf_set(cap);
     int32_t i;
     for (i = 0; i < n; i += HP_LANES) {
-        hp_vf v = hp_vf_div(hp_vf_mul(hp_vf_load(x + i), factor), c);
-        hp_vf_store(x + i, hp_vf_mul(c, hp_vf_tanh(v)));
+        hp_vf v = hp_vf_div(hp_vf_times(hp_vf_load(x + i), scale), hp_vf_set(cap));
+        hp_vf_store(x + i, hp_vf_times(hp_vf_tanh(v), cap));
     }
 }
 
@@ -1846,8 +2005,8 @@ HP_INLINE hp_vf hp_vf_gated(hp_vf x, int gelu)
 {
     hp_vf u = hp_vf_sub(hp_vf_set(0.0f), x);
     if (gelu) {
-        hp_vf cube = hp_vf_mul(hp_vf_mul(hp_vf_mul(x, x), x), hp_vf_set(0.044715f));
-        u = hp_vf_mul(hp_vf_add(x, cube), hp_vf_set(-1.59576912f));
+        hp_vf cube = hp_vf_times(hp_vf_mul(hp_vf_mul(x, x), x), 0.044715f);
+        u = hp_vf_times(hp_vf_add(x, cube), -1.59576912f);
     }
     return hp_vf_div(x, hp_vf_add(hp_vf_set(1.0f), hp_vf_exp(u)));
 }
@@ -1859,11 +2018,25 @@ static hp_vf hp_vf_gelu_erf(hp_vf x)
 {
     static const float half_erfc[] = {0.0186919171f, -0.060917332f, 0.0232669556f, 0.0649441998f, 0.025739362f,
                                       0.102565578f,  0.0994830264f, 0.113420544f,  0.112805766f};
-    hp_vf size = hp_vf_abs(x), z = hp_vf_mul(size, hp_vf_set(0.707106781f)), one = hp_vf_set(1.0f);
-    hp_vf t = hp_vf_div(one, hp_vf_add(one, hp_vf_mul(z, hp_vf_set(0.4f))));
+    hp_vf size = hp_vf_abs(x), z = hp_vf_times(size, 0.707106781f), one = hp_vf_set(1.0f);
+    hp_vf t = hp_vf_div(one, hp_vf_add(one, hp_vf_times(z, 0.4f)));
     hp_vf c = hp_vf_polynomial(t, half_erfc, 9);
     c = hp_vf_mul(hp_vf_mul(c, t), hp_vf_exp(hp_vf_sub(hp_vf_set(0.0f), hp_vf_mul(z, z))));
     return hp_vf_sub(hp_vf_max(x, hp_vf_set(0.0f)), hp_vf_mul(size, c));
+}
+
+/* gpt-oss: g / (1 + exp(-1.702 g)) (u + 1), g at most 7, u within +-7. */
+HP_INLINE hp_vf hp_vf_clamped(hp_vf gate, hp_vf up)
+{
+    hp_vf g = hp_vf_min(hp_vf_set(7.0f), gate), one = hp_vf_set(1.0f), u = hp_vf_clamp(up, -7.0f, 7.0f);
+    g = hp_vf_div(g, hp_vf_add(one, hp_vf_exp(hp_vf_times(g, -1.702f))));
+    return hp_vf_mul(g, hp_vf_add(u, one));
+}
+
+HP_INLINE hp_vf hp_vf_sigmoid(hp_vf x)
+{
+    hp_vf one = hp_vf_set(1.0f);
+    return hp_vf_div(one, hp_vf_add(one, hp_vf_exp(hp_vf_sub(hp_vf_set(0.0f), x))));
 }
 
 /* y[n] = f(gate[n]) * up[n], or f(gate[n]) alone if up is NULL. y is padded; gate and up need not be. */
@@ -1873,15 +2046,47 @@ static void hp_activate(float *y, const float *gate, const float *up, int32_t n,
     for (i = 0; i < n; i += HP_LANES) {
         int32_t m = hp_min(n - i, HP_LANES);
         hp_vf g = hp_vf_load_first(gate + i, m);
+        if (HP_SPECIAL && f == HP_CLAMPED) {
+            hp_vf_store(y + i, hp_vf_clamped(g, hp_vf_load_first(up + i, m)));
+            continue;
+        }
+        if (HP_SPECIAL && f == HP_SIGMOID) {
+            hp_vf_store(y + i, hp_vf_mul(hp_vf_sigmoid(g), hp_vf_load_first(up + i, m)));
+            continue;
+        }
         g = f == HP_GELU_ERF ? hp_vf_gelu_erf(g) : hp_vf_gated(g, f == HP_GELU_TANH);
         if (up) g = hp_vf_mul(g, hp_vf_load_first(up + i, m));
         hp_vf_store(y + i, g);
     }
 }
 
+/* Sixteen columns at a time, which stay in the nearest cache from the first loop over them to the second. */
+static void hp_update_state(const hp_update *u)
+{
+    hp_vf decay = hp_vf_set(u->decay), beta = hp_vf_set(u->beta);
+    int32_t c, i;
+    for (c = 0; c < u->cols; c += HP_LANES) {
+        hp_vf known = hp_vf_set(0.0f), out = known, change;
+        float *state = u->state + c;
+        for (i = 0; i < u->rows; i++, state += u->cols) {
+            hp_vf x = hp_vf_mul(hp_vf_load(state), decay);
+            hp_vf_store(state, x);
+            known = hp_vf_add(known, hp_vf_times(x, u->k[i]));
+        }
+        change = hp_vf_mul(beta, hp_vf_sub(hp_vf_load(u->v + c), known));
+        for (i = 0, state = u->state + c; i < u->rows; i++, state += u->cols) {
+            hp_vf x = hp_vf_add(hp_vf_load(state), hp_vf_times(change, u->k[i]));
+            hp_vf_store(state, x);
+            if (u->q) out = hp_vf_add(out, hp_vf_times(x, u->q[i]));
+        }
+        if (u->q) hp_vf_store(u->out + c, out);
+    }
+}
+
 static const hp_kernels hp_kernels_of_set = {
-    HP_STRING(HP_SET), hp_rmsnorm, hp_add_to, hp_rope, hp_quantize, hp_matmul, hp_weighted_sums,
+    HP_STRING(HP_SET), HP_FEW_ROWS, hp_rmsnorm, hp_add_to, hp_rope, hp_quantize, hp_matmul, hp_weighted_sums,
     hp_softmax_weights, hp_measure_spread, hp_layernorm, hp_add_bias, hp_soft_cap, hp_activate,
+    HP_SPECIAL ? hp_update_state : NULL,
 };
 
 #undef HP_READ_KERNELS
@@ -1891,6 +2096,12 @@ static const hp_kernels hp_kernels_of_set = {
 #undef HP_INTEGERS
 #undef HP_MM
 #undef HP_SI
+#undef HP_FOUR_TIMES
+#undef HP_OF_BYTES
+#undef HP_AND
+#undef HP_XOR
+#undef HP_LOW_NIBBLES
+#undef HP_HIGH_NIBBLES
 #undef HP_LOAD_FLOATS
 #undef HP_LOAD_INTEGERS
 #undef HP_LOAD_WEIGHTS
@@ -1911,6 +2122,8 @@ static const hp_kernels hp_kernels_of_set = {
 #undef HP_BLOCK_DOTS
 #undef HP_BLOCKS_BEGIN
 #undef HP_BLOCKS_END
+#undef HP_NIBBLE_ROWS
+#undef HP_EXPANDED_GROUPS
 #endif
 
 /* ================================================================================================================
@@ -1926,7 +2139,7 @@ static const hp_kernels hp_kernels_of_set = {
  *   AVX-512 VNNI, AVX-VNNI   one instruction, unsigned times signed: the weights become w + 128 (their sign bit is
  *                            flipped), and a sum begins at -128 * (sum of the activations) to make up for it
  *   AMX                      one instruction, signed, for a whole group of 16 rows; as AVX-512 VNNI for fewer rows
- *   AVX2                     unsigned times signed too, but with pairs added in 16 bits, which w + 128 would overflow:
+ *   AVX2, SSSE3              unsigned times signed too, but with pairs added in 16 bits, which w + 128 would overflow:
  *                            |w| times (x with the sign of w): at most 128 * 127 * 2 = 32512 < 32767
  *   SSE2, WebAssembly        bytes are widened to 16 bits, products added in pairs to 32
  *   NEON                     one instruction, signed, where there are dot products, with i8mm for two rows at once;
@@ -1997,6 +2210,7 @@ static const hp_kernels hp_kernels_of_set = {
 #define HP_INTEGERS __m512i
 #define HP_MM(op) HP_GLUE(_mm512, op)
 #define HP_SI si512
+#define HP_FOUR_TIMES _mm512_broadcast_i32x4
 #define HP_LOAD_HALF_REGISTER(p) _mm256_loadu_si256((const void *)(p))
 #define HP_LOAD_QUARTER_REGISTER(p) _mm_loadu_si128((const void *)(p))
 #elif HP_REGISTERS == 2
@@ -2004,6 +2218,7 @@ static const hp_kernels hp_kernels_of_set = {
 #define HP_INTEGERS __m256i
 #define HP_MM(op) HP_GLUE(_mm256, op)
 #define HP_SI si256
+#define HP_FOUR_TIMES _mm256_broadcastsi128_si256
 #define HP_LOAD_HALF_REGISTER(p) _mm_loadu_si128((const void *)(p))
 #define HP_LOAD_QUARTER_REGISTER(p) _mm_loadl_epi64((const void *)(p))
 #else
@@ -2011,6 +2226,7 @@ static const hp_kernels hp_kernels_of_set = {
 #define HP_INTEGERS __m128i
 #define HP_MM(op) HP_GLUE(_mm, op)
 #define HP_SI si128
+#define HP_FOUR_TIMES(x) x
 #endif
 
 typedef struct hp_vf {
@@ -2055,6 +2271,35 @@ HP_LOAD_REGISTERS(hp_vf_load_half, hp_vf, uint8_t, 32, HP_LOAD_HALVES)
 HP_LOAD_REGISTERS(hp_vi_load_bytes, hp_vi, uint8_t, 16, HP_LOAD_BYTES)
 #endif
 
+#if HP_REGISTERS == 4 /* before that it takes several */
+HP_INLINE hp_vf hp_vf_load_half(const uint8_t *p) /* a half's bits, shifted to a float's place, are off by 2^112 */
+{
+    hp_vf v;
+    int i;
+    HP_EACH_REGISTER {
+        __m128i h = _mm_unpacklo_epi16(_mm_loadl_epi64((const void *)(p + 8 * i)), _mm_setzero_si128());
+        __m128i sign = _mm_slli_epi32(_mm_and_si128(h, _mm_set1_epi32(0x8000)), 16);
+        __m128i size = _mm_slli_epi32(_mm_and_si128(h, _mm_set1_epi32(0x7FFF)), 13), top = _mm_set1_epi32(0x7F800000);
+        __m128i special = _mm_cmpgt_epi32(size, _mm_set1_epi32(0x0F7FFFFF)); /* infinite or NaN: keeps its fraction */
+        __m128 x = _mm_mul_ps(_mm_castsi128_ps(size), _mm_castsi128_ps(_mm_set1_epi32(0x77800000)));
+        x = _mm_or_ps(x, _mm_castsi128_ps(_mm_and_si128(special, _mm_or_si128(size, top))));
+        v.r[i] = _mm_or_ps(x, _mm_castsi128_ps(sign));
+    }
+    return v;
+}
+
+HP_INLINE hp_vi hp_vi_load_bytes(const uint8_t *p)
+{
+    hp_vi v;
+    int i;
+    HP_EACH_REGISTER {
+        __m128i b = _mm_cvtsi32_si128(hp_four_bytes(p + 4 * i)), twice = _mm_unpacklo_epi8(b, b);
+        v.r[i] = _mm_srai_epi32(_mm_unpacklo_epi16(twice, twice), 24);
+    }
+    return v;
+}
+#endif
+
 #if HP_REGISTERS == 1 /* what [CH07] does with the help of memory */
 HP_INLINE float hp_vf_top(hp_vf a)
 {
@@ -2071,10 +2316,46 @@ HP_INLINE void hp_vi_store_bytes(int8_t *p, hp_vi a)
 }
 #endif
 
+#if HP_NIBBLE_ROWS
+typedef struct hp_vt { /* in each 128 bits; the values as hp_vi_dot4 takes them */
+    HP_INTEGERS r;
+} hp_vt;
+
+#define HP_OF_BYTES(x) HP_MM(_set1_epi8)((char)(x))
+#define HP_AND HP_MM(HP_GLUE(_and_, HP_SI))
+#define HP_XOR HP_MM(HP_GLUE(_xor_, HP_SI))
+#define HP_LOW_NIBBLES(two, t) HP_MM(_shuffle_epi8)(t.r, HP_AND(two, HP_OF_BYTES(15)))
+#define HP_HIGH_NIBBLES(two, t) HP_LOW_NIBBLES(HP_MM(_srli_epi16)(two, 4), t)
+HP_INLINE hp_vt hp_vt_load(const uint8_t *p)
+{
+    hp_vt t;
+    t.r = HP_XOR(HP_FOUR_TIMES(_mm_loadu_si128((const void *)p)), HP_OF_BYTES(HP_DOT_OFFSET));
+    return t;
+}
+
+HP_INLINE void hp_expand_bytes(uint8_t *to, const uint8_t *p, hp_vt t)
+{
+    hp_vi two = hp_vi_load_file(p);
+    int i;
+    HP_EACH_REGISTER {
+        uint8_t *at = to + i * 64 / HP_REGISTERS;
+        HP_STORE_INTEGERS(at, HP_XOR(HP_LOW_NIBBLES(two.r[i], t), HP_OF_BYTES(HP_DOT_OFFSET)));
+        HP_STORE_INTEGERS(at + 64, HP_XOR(HP_HIGH_NIBBLES(two.r[i], t), HP_OF_BYTES(HP_DOT_OFFSET)));
+    }
+}
+#endif
+
 #if HP_DOT_OFFSET /* the sets with VNNI */
 typedef struct hp_vw { /* w + 128, unsigned */
     HP_INTEGERS r[HP_REGISTERS];
 } hp_vw;
+
+HP_INLINE void hp_vw_expand(hp_vw pair[2], const uint8_t *p, hp_vt t)
+{
+    hp_vi two = hp_vi_load_file(p);
+    int i;
+    HP_EACH_REGISTER pair[0].r[i] = HP_LOW_NIBBLES(two.r[i], t), pair[1].r[i] = HP_HIGH_NIBBLES(two.r[i], t);
+}
 
 HP_INLINE hp_vw hp_vw_load(const uint8_t *p)
 {
@@ -2089,6 +2370,40 @@ HP_INLINE hp_vi hp_vi_dot4(hp_vi a, hp_vw w, const int8_t *x)
 {
     int i;
     HP_EACH_REGISTER a.r[i] = HP_MM(HP_DPBUSD)(a.r[i], w.r[i], HP_MM(_set1_epi32)(hp_four_bytes(x)));
+    return a;
+}
+#elif HP_NIBBLE_ROWS /* the sets that add pairs of bytes */
+typedef struct hp_vw { /* the weights, and their sizes */
+    HP_INTEGERS w[HP_REGISTERS], size[HP_REGISTERS];
+} hp_vw;
+
+HP_INLINE hp_vw hp_vw_load(const uint8_t *p)
+{
+    hp_vi v = hp_vi_load_file(p);
+    hp_vw w;
+    int i;
+    HP_EACH_REGISTER w.w[i] = v.r[i], w.size[i] = HP_MM(_abs_epi8)(v.r[i]);
+    return w;
+}
+
+HP_INLINE void hp_vw_expand(hp_vw pair[2], const uint8_t *p, hp_vt t)
+{
+    hp_vi two = hp_vi_load_file(p);
+    int i;
+    HP_EACH_REGISTER {
+        pair[0].w[i] = HP_LOW_NIBBLES(two.r[i], t), pair[0].size[i] = HP_MM(_abs_epi8)(pair[0].w[i]);
+        pair[1].w[i] = HP_HIGH_NIBBLES(two.r[i], t), pair[1].size[i] = HP_MM(_abs_epi8)(pair[1].w[i]);
+    }
+}
+
+HP_INLINE hp_vi hp_vi_dot4(hp_vi a, hp_vw w, const int8_t *x)
+{
+    HP_INTEGERS four = HP_MM(_set1_epi32)(hp_four_bytes(x)), ones = HP_MM(_set1_epi16)(1);
+    int i;
+    HP_EACH_REGISTER {
+        HP_INTEGERS pairs = HP_MM(_maddubs_epi16)(w.size[i], HP_MM(_sign_epi8)(four, w.w[i]));
+        a.r[i] = HP_MM(_add_epi32)(a.r[i], HP_MM(_madd_epi16)(pairs, ones));
+    }
     return a;
 }
 #endif
@@ -2153,6 +2468,38 @@ HP_INLINE hp_vi hp_vi_load_bytes(const uint8_t *p)
     return v;
 }
 
+typedef struct hp_vt {
+    int8x16_t r;
+} hp_vt;
+
+HP_INLINE hp_vt hp_vt_load(const uint8_t *p)
+{
+    hp_vt t;
+    t.r = HP_LOAD_WEIGHTS(p);
+    return t;
+}
+
+HP_INLINE void hp_vw_expand(hp_vw pair[2], const uint8_t *p, hp_vt t)
+{
+    int i;
+    HP_EACH_REGISTER {
+        uint8x16_t two = vld1q_u8(p + 16 * i);
+        pair[0].r[i] = vqtbl1q_s8(t.r, vandq_u8(two, vdupq_n_u8(15)));
+        pair[1].r[i] = vqtbl1q_s8(t.r, vshrq_n_u8(two, 4));
+    }
+}
+
+HP_INLINE void hp_expand_bytes(uint8_t *to, const uint8_t *p, hp_vt t)
+{
+    hp_vw pair[2];
+    int i;
+    hp_vw_expand(pair, p, t);
+    HP_EACH_REGISTER {
+        vst1q_u8(to + 16 * i, vreinterpretq_u8_s8(pair[0].r[i]));
+        vst1q_u8(to + 64 + 16 * i, vreinterpretq_u8_s8(pair[1].r[i]));
+    }
+}
+
 HP_INLINE hp_vi hp_vi_dot4(hp_vi a, hp_vw w, const int8_t *x)
 {
     int8x16_t four = vreinterpretq_s8_s32(vdupq_n_s32(hp_four_bytes(x)));
@@ -2180,39 +2527,14 @@ HP_INLINE int32_t hp_four_bytes(const void *p)
 #define HP_REGISTERS 4
 #define HP_DOT_OFFSET 0
 #define HP_ROWS_AT_ONCE 2
+#define HP_NIBBLE_ROWS 0
+#define HP_EXPANDED_GROUPS 12
 #define HP_READ_X86_LANES
 #include HARP_IMPL_FILE
 
 typedef struct hp_vw { /* as 16-bit integers: the first and the third weight of each lane, the second and the fourth */
     __m128i even[4], odd[4];
 } hp_vw;
-
-HP_INLINE hp_vf hp_vf_load_half(const uint8_t *p) /* a half's bits, shifted to a float's place, are off by 2^112 */
-{
-    hp_vf v;
-    int i;
-    HP_EACH_REGISTER {
-        __m128i h = _mm_unpacklo_epi16(_mm_loadl_epi64((const void *)(p + 8 * i)), _mm_setzero_si128());
-        __m128i sign = _mm_slli_epi32(_mm_and_si128(h, _mm_set1_epi32(0x8000)), 16);
-        __m128i size = _mm_slli_epi32(_mm_and_si128(h, _mm_set1_epi32(0x7FFF)), 13), top = _mm_set1_epi32(0x7F800000);
-        __m128i special = _mm_cmpgt_epi32(size, _mm_set1_epi32(0x0F7FFFFF)); /* infinite or NaN: keeps its fraction */
-        __m128 x = _mm_mul_ps(_mm_castsi128_ps(size), _mm_castsi128_ps(_mm_set1_epi32(0x77800000)));
-        x = _mm_or_ps(x, _mm_castsi128_ps(_mm_and_si128(special, _mm_or_si128(size, top))));
-        v.r[i] = _mm_or_ps(x, _mm_castsi128_ps(sign));
-    }
-    return v;
-}
-
-HP_INLINE hp_vi hp_vi_load_bytes(const uint8_t *p)
-{
-    hp_vi v;
-    int i;
-    HP_EACH_REGISTER {
-        __m128i b = _mm_cvtsi32_si128(hp_four_bytes(p + 4 * i)), twice = _mm_unpacklo_epi8(b, b);
-        v.r[i] = _mm_srai_epi32(_mm_unpacklo_epi16(twice, twice), 24);
-    }
-    return v;
-}
 
 HP_INLINE hp_vw hp_vw_load(const uint8_t *p)
 {
@@ -2240,6 +2562,21 @@ HP_INLINE hp_vi hp_vi_dot4(hp_vi a, hp_vw w, const int8_t *x)
 #define HP_READ_KERNELS
 #include HARP_IMPL_FILE
 
+/* ---- SSSE3: the same with lookups of bytes and products of pairs of them. Intel since 2006, AMD since 2011 ---- */
+
+HP_TARGET_BEGIN("ssse3")
+#define HP_SET ssse3
+#define HP_REGISTERS 4
+#define HP_DOT_OFFSET 0
+#define HP_ROWS_AT_ONCE 2
+#define HP_NIBBLE_ROWS 2
+#define HP_EXPANDED_GROUPS 12
+#define HP_READ_X86_LANES
+#include HARP_IMPL_FILE
+#define HP_READ_KERNELS
+#include HARP_IMPL_FILE
+HP_TARGET_END
+
 #if HP_WIDE_X86
 
 /* ---- AVX2: two registers of eight lanes. x86 since 2013 ---- */
@@ -2249,34 +2586,10 @@ HP_TARGET_BEGIN("avx2,f16c")
 #define HP_REGISTERS 2
 #define HP_DOT_OFFSET 0
 #define HP_ROWS_AT_ONCE 4
+#define HP_NIBBLE_ROWS 4
+#define HP_EXPANDED_GROUPS 12
 #define HP_READ_X86_LANES
 #include HARP_IMPL_FILE
-
-typedef struct hp_vw { /* the weights, and their sizes */
-    __m256i w[2], size[2];
-} hp_vw;
-
-HP_INLINE hp_vw hp_vw_load(const uint8_t *p)
-{
-    hp_vw w;
-    int i;
-    HP_EACH_REGISTER {
-        w.w[i] = _mm256_loadu_si256((const void *)(p + 32 * i));
-        w.size[i] = _mm256_abs_epi8(w.w[i]);
-    }
-    return w;
-}
-
-HP_INLINE hp_vi hp_vi_dot4(hp_vi a, hp_vw w, const int8_t *x)
-{
-    __m256i four = _mm256_set1_epi32(hp_four_bytes(x)), ones = _mm256_set1_epi16(1);
-    int i;
-    HP_EACH_REGISTER {
-        __m256i pairs = _mm256_maddubs_epi16(w.size[i], _mm256_sign_epi8(four, w.w[i]));
-        a.r[i] = _mm256_add_epi32(a.r[i], _mm256_madd_epi16(pairs, ones));
-    }
-    return a;
-}
 
 #define HP_READ_KERNELS
 #include HARP_IMPL_FILE
@@ -2292,6 +2605,8 @@ HP_TARGET_BEGIN("avx2,f16c,avxvnni")
 #define HP_DPBUSD _dpbusd_avx_epi32
 #define HP_DOT_OFFSET 128
 #define HP_ROWS_AT_ONCE 4
+#define HP_NIBBLE_ROWS 4
+#define HP_EXPANDED_GROUPS 12
 #define HP_READ_X86_LANES
 #include HARP_IMPL_FILE
 #define HP_READ_KERNELS
@@ -2306,6 +2621,8 @@ HP_TARGET_BEGIN("avx2,f16c,avx512f,avx512bw,avx512vl,avx512vnni")
 #define HP_DPBUSD _dpbusd_epi32
 #define HP_DOT_OFFSET 128
 #define HP_ROWS_AT_ONCE 8
+#define HP_NIBBLE_ROWS 8
+#define HP_EXPANDED_GROUPS 12
 #define HP_BLOCK_ROWS 16
 #define HP_READ_X86_LANES
 #include HARP_IMPL_FILE
@@ -2326,6 +2643,8 @@ HP_TARGET_BEGIN("avx2,f16c,avx512f,avx512bw,avx512vl,avx512vnni,amx-tile,amx-int
 #define HP_DPBUSD _dpbusd_epi32
 #define HP_DOT_OFFSET 128
 #define HP_ROWS_AT_ONCE 8
+#define HP_NIBBLE_ROWS 8
+#define HP_EXPANDED_GROUPS 12
 #define HP_BLOCK_ROWS 16
 #define HP_READ_X86_LANES
 #include HARP_IMPL_FILE
@@ -2388,6 +2707,8 @@ HP_INLINE int32x4_t hp_neon_dot(int32x4_t a, int8x16_t w, int8x16_t x)
 #define HP_NEON_DOT hp_neon_dot
 #define HP_DOT_OFFSET 0
 #define HP_ROWS_AT_ONCE 4
+#define HP_NIBBLE_ROWS 4
+#define HP_EXPANDED_GROUPS 12
 #define HP_READ_NEON_LANES
 #include HARP_IMPL_FILE
 #define HP_READ_KERNELS
@@ -2400,6 +2721,8 @@ HP_TARGET_BEGIN(HP_TARGET_DOTPROD)
 #define HP_NEON_DOT vdotq_s32
 #define HP_DOT_OFFSET 0
 #define HP_ROWS_AT_ONCE 4
+#define HP_NIBBLE_ROWS 4
+#define HP_EXPANDED_GROUPS 12
 #define HP_READ_NEON_LANES
 #include HARP_IMPL_FILE
 #define HP_READ_KERNELS
@@ -2415,6 +2738,8 @@ HP_TARGET_BEGIN(HP_TARGET_I8MM)
 #define HP_NEON_DOT vdotq_s32
 #define HP_DOT_OFFSET 0
 #define HP_ROWS_AT_ONCE 4
+#define HP_NIBBLE_ROWS 4
+#define HP_EXPANDED_GROUPS 12
 #define HP_READ_NEON_LANES
 #include HARP_IMPL_FILE
 
@@ -2463,6 +2788,8 @@ HP_TARGET_END
 #define HP_REGISTERS 4
 #define HP_DOT_OFFSET 0
 #define HP_ROWS_AT_ONCE 4
+#define HP_NIBBLE_ROWS 4
+#define HP_EXPANDED_GROUPS 12
 
 typedef struct hp_vf {
     v128_t r[HP_REGISTERS];
@@ -2539,6 +2866,39 @@ HP_INLINE hp_vw hp_vw_load(const uint8_t *p)
     return w;
 }
 
+typedef struct hp_vt {
+    v128_t r;
+} hp_vt;
+
+HP_INLINE hp_vt hp_vt_load(const uint8_t *p)
+{
+    hp_vt t;
+    t.r = wasm_v128_load(p);
+    return t;
+}
+
+#define HP_LOW_NIBBLES(two, t) wasm_i8x16_swizzle(t.r, wasm_v128_and(two, wasm_i8x16_splat(15)))
+#define HP_HIGH_NIBBLES(two, t) wasm_i8x16_swizzle(t.r, wasm_u8x16_shr(two, 4))
+HP_INLINE void hp_expand_bytes(uint8_t *to, const uint8_t *p, hp_vt t)
+{
+    int i;
+    HP_EACH_REGISTER {
+        v128_t two = wasm_v128_load(p + 16 * i);
+        wasm_v128_store(to + 16 * i, HP_LOW_NIBBLES(two, t));
+        wasm_v128_store(to + 64 + 16 * i, HP_HIGH_NIBBLES(two, t));
+    }
+}
+
+HP_INLINE void hp_vw_expand(hp_vw pair[2], const uint8_t *p, hp_vt t)
+{
+    int i;
+    HP_EACH_REGISTER {
+        v128_t two = wasm_v128_load(p + 16 * i), low = HP_LOW_NIBBLES(two, t), high = HP_HIGH_NIBBLES(two, t);
+        pair[0].even[i] = wasm_i16x8_shr(wasm_i16x8_shl(low, 8), 8), pair[0].odd[i] = wasm_i16x8_shr(low, 8);
+        pair[1].even[i] = wasm_i16x8_shr(wasm_i16x8_shl(high, 8), 8), pair[1].odd[i] = wasm_i16x8_shr(high, 8);
+    }
+}
+
 HP_INLINE hp_vi hp_vi_dot4(hp_vi a, hp_vw w, const int8_t *x)
 {
     v128_t four = wasm_i32x4_splat(hp_four_bytes(x));
@@ -2554,6 +2914,8 @@ HP_INLINE hp_vi hp_vi_dot4(hp_vi a, hp_vw w, const int8_t *x)
 #define HP_READ_KERNELS
 #include HARP_IMPL_FILE
 #endif
+
+#define HP_SET c /* from here on a kernel's bare name is plain C's: for functions that know no session */
 
 /* ---- Which of them this machine has ---- */
 
@@ -2583,9 +2945,7 @@ static int hp_has_i8mm(void)
 }
 #endif
 
-#define HP_SET c /* from here on a kernel's bare name is plain C's: for functions that know no session */
-
-#if HP_WIDE_X86
+#if HP_X86
 static void hp_cpuid(uint32_t leaf, uint32_t sub, uint32_t r[4])
 {
 #if HP_CLANG || HP_GCC
@@ -2595,6 +2955,9 @@ static void hp_cpuid(uint32_t leaf, uint32_t sub, uint32_t r[4])
 #endif
 }
 
+enum { HP_HAS_AVX2 = 1, HP_HAS_AVXVNNI = 2, HP_HAS_AVX512 = 4, HP_HAS_AMX = 8, HP_HAS_SSSE3 = 16 };
+
+#if HP_WIDE_X86
 /* Which register files the operating system saves: bits 1 and 2 for AVX, 5 to 7 for AVX-512. */
 static uint32_t hp_saved_registers(void)
 {
@@ -2607,8 +2970,6 @@ static uint32_t hp_saved_registers(void)
 #endif
 }
 
-enum { HP_HAS_AVX2 = 1, HP_HAS_AVXVNNI = 2, HP_HAS_AVX512 = 4, HP_HAS_AMX = 8 };
-
 #if HP_AMX
 /* Linux gives a process the registers of tiles (8 KiB a thread) when it asks: arch_prctl(ARCH_REQ_XCOMP_PERM,
  * XFEATURE_XTILEDATA), 0 if granted. By hand, as strict C99 has no name for it. */
@@ -2620,15 +2981,10 @@ static int hp_may_use_amx(void)
 }
 #endif
 
-static int hp_x86_features(void)
+static int hp_wide_features(void)
 {
-    uint32_t r[4], saved, avx512 = 1u << 16 | 1u << 30 | 1u << 31; /* F, BW, VL */
+    uint32_t r[4], saved = hp_saved_registers(), avx512 = 1u << 16 | 1u << 30 | 1u << 31; /* F, BW, VL */
     int has = 0;
-    hp_cpuid(0, 0, r);
-    if (r[0] < 7) return 0;
-    hp_cpuid(1, 0, r);
-    if ((r[2] >> 27 & 1) == 0 || (r[2] >> 29 & 1) == 0) return 0; /* OSXSAVE, F16C */
-    saved = hp_saved_registers();
     hp_cpuid(7, 0, r);
     if ((saved & 6) == 6 && (r[1] >> 5 & 1)) has = HP_HAS_AVX2;
     if (has && (saved & 0xE0) == 0xE0 && (r[1] & avx512) == avx512 && (r[2] >> 11 & 1)) has |= HP_HAS_AVX512;
@@ -2639,6 +2995,22 @@ static int hp_x86_features(void)
     if (!has || r[0] < 1) return has;
     hp_cpuid(7, 1, r);
     return r[0] >> 4 & 1 ? has | HP_HAS_AVXVNNI : has;
+}
+#endif
+
+static int hp_x86_features(void)
+{
+    uint32_t r[4];
+    int has = 0, may_be_wide;
+    hp_cpuid(0, 0, r);
+    may_be_wide = r[0] >= 7;
+    hp_cpuid(1, 0, r);
+    if (r[2] >> 9 & 1) has = HP_HAS_SSSE3;
+    may_be_wide &= (int)(r[2] >> 27 & r[2] >> 29 & 1); /* OSXSAVE, F16C */
+#if HP_WIDE_X86
+    if (may_be_wide) has |= hp_wide_features();
+#endif
+    return has;
 }
 #endif
 
@@ -2663,8 +3035,10 @@ static const hp_kernels *hp_kernels_at(int index)
 {
     const hp_kernels *sets[8];
     int n = 0;
-#if HP_WIDE_X86
+#if HP_X86
     int has = hp_x86_features();
+#endif
+#if HP_WIDE_X86
 #if HP_VNNI_X86
 #if HP_AMX
     if (has & HP_HAS_AMX) sets[n++] = &hp_kernels_amx;
@@ -2675,6 +3049,7 @@ static const hp_kernels *hp_kernels_at(int index)
     if (has & HP_HAS_AVX2) sets[n++] = &hp_kernels_avx2;
 #endif
 #if HP_X86
+    if (has & HP_HAS_SSSE3) sets[n++] = &hp_kernels_ssse3;
     sets[n++] = &hp_kernels_sse2;
 #endif
 #if HP_NEON_I8MM
@@ -2734,11 +3109,11 @@ static harp_status hp_choose_kernels(const char *name, const hp_kernels **kernel
  *
  * A .harp file is read in place: nothing is unpacked, repacked or copied at load, so opening costs the same for one
  * megabyte or eight gigabytes, and a device can leave the file in flash. All integers are little-endian, all offsets
- * count from the first byte. This is the whole format, version 1:
+ * count from the first byte. This is the whole format; version 2 differs from version 1 in that it has nibble matrices:
  *
  *   offset            +----------------------------------------------------------------------------------------+
  *        0   u8[8]    | 0x89 'H' 'A' 'R' 'P' 0x0D 0x0A 0x1A: survives no text-mode transfer                    |
- *        8   u32      | version: 1                                                                             |
+ *        8   u32      | version: 2 if there is a nibble matrix, 1 if there is none                             |
  *       12   u32      | CRC-32 (as in zip and PNG) of bytes 0..data_offset-1, this field taken as zero         |
  *       16   u64      | file_bytes: exact size of the file                                                     |
  *       24   u64      | meta_offset: 64                                                                        |
@@ -2756,7 +3131,7 @@ static harp_status hp_choose_kernels(const char *name, const hp_kernels **kernel
  *                     | value, for a text a zero, zeros up to a multiple of 8                                  |
  *   tensor record, 96 bytes:
  *        0   u8[48]   | name, zero-terminated, zeros after                                                     |
- *       48   u32      | type: 1 = f32 vector (rows = 1), 2 = int8 matrix, 3 = f32 matrix                       |
+ *       48   u32      | type: 1 = f32 vector (rows = 1), 2 = int8 matrix, 3 = f32 matrix, 4 = nibble matrix    |
  *       52   u32      | CRC-32 of its bytes                                                                    |
  *       56   u64 u64  | rows, cols: output and input dimension                                                 |
  *       72   u64 u64  | offset (a multiple of 64, in table order, no overlap), bytes                           |
@@ -2772,55 +3147,16 @@ static harp_status hp_choose_kernels(const char *name, const hp_kernels **kernel
  * so that 64 consecutive bytes hold four inputs of each of 16 rows: a load feeds one lane per row ([CH06]). A tile of
  * an f32 matrix is G x 32 x 16 floats, weight(r, c) is float c * 16 + r % 16.
  *
- * Metadata of the model: architecture (text, a name for people: nothing depends on it); vocab, hidden, layers, heads,
- * kv_heads, head_dim, ffn, context, window (0: none), rope_dims (0: none are turned), tied (integers); norm_eps (real);
- * bos_token (integer) and end_tokens (bytes: u32 ids), if any; name, source, licence, converter (texts), if any.
- * tokenizer.*, chat.*: see [CH10]. Unknown keys are ignored. The following say what a layer computes; a key that is
- * absent means what stands first, a value that is not listed is refused:
+ * A nibble matrix has weights of four bits. It begins with a TABLE, 16 int8 and 48 zeros; its tiles follow:
  *
- *      norm            text     rms | layer: RMSNorm, or LayerNorm
- *      norm_place      text     before | after | around: attention and feed-forward have a norm before them,
- *                               x += f(norm(x)), after them, x += norm(f(x)), or both
- *      residual        text     sequential | parallel | parallel_shared: the feed-forward reads what attention has
- *                               been added to, or both read the same x, each through its norm or through one
- *      activation      text     silu | gelu_tanh | gelu_erf
- *      ffn_kind        text     gated | plain: down(f(gate x) * (up x)), or down(f(up x))
- *      qk_norm         text     none | head | all: queries and keys are normed (RMSNorm, before they are turned),
- *                               each head by itself or all heads as one vector
- *      attention_scale real     1 / sqrt(head_dim): factor of the scores
- *      attention_cap   real     none: scores become cap * tanh(score / cap)
- *      logit_cap       real     none: so do logits
- *      embedding_scale real     1: factor of the token embedding, not of the position embedding
- *      rope_scale      real     1: factor of the cosines and sines
- *      rope_original   integer  none: sequences of more tokens than that are turned by rope_long
- *      window_layers   bytes    one for each layer, 1: the window holds there, 0: it does not; absent: it holds in all
- *      local_layers    bytes    one for each layer, 1: rope_local turns it; absent: none
+ *      scales   as above; a scale may be negative
+ *      weights  G x 256 bytes: weight(r, c) is in byte (c / 32) * 256 + (c % 32) / 8 * 64 + (r % 16) * 4 + c % 4, in
+ *               its low four bits if c % 8 < 4, else in its high four; n there means table[n] * scale(r, c / 32)
  *
- * Tensors, in this order; what stands at the right in [] is a condition, ? means that the tensor may be there or not:
- *
- *      embedding [vocab][hidden]
- *      position_embedding [context][hidden] ?
- *      rope_frequencies (f32, rope_dims / 2: radians per position, any scaling applied)  [rope_dims > 0]
- *      rope_long, rope_local (f32, the same)             [rope_original, local_layers are there]
- *      for every layer L from 0:
- *          L.attn_norm (f32), L.attn_norm_bias (f32) ?   [norm_place before or around; any bias of a norm: norm layer]
- *          L.qkv [(heads + 2 kv_heads) head_dim][hidden] rows: all queries, all keys, all values
- *          L.qkv_bias (f32) ?
- *          L.q_norm, L.k_norm (f32)                      [qk_norm head: head_dim; all: heads, kv_heads times that]
- *          L.attn_out [hidden][heads head_dim]
- *          L.attn_out_bias (f32) ?
- *          L.attn_post_norm (f32), L.attn_post_norm_bias (f32) ?  [norm_place after or around]
- *          L.ffn_norm (f32), L.ffn_norm_bias (f32) ?     [as attn_norm, and residual not parallel_shared]
- *          L.gate_up [2 ffn][hidden]                     rows: all gates, all ups; ffn_kind plain: [ffn][hidden], ups
- *          L.gate_up_bias (f32) ?
- *          L.down [hidden][ffn]
- *          L.down_bias (f32) ?
- *          L.ffn_post_norm (f32), L.ffn_post_norm_bias (f32) ?    [as attn_post_norm]
- *      final_norm (f32), final_norm_bias (f32) ?
- *      output [vocab][hidden]                            [tied is 0]
- *      output_bias (f32) ?
- *
- * A tensor that has no place in this list is refused: its file means something that this reader does not compute.
+ * so that a load holds eight inputs of each of 16 rows, which a shuffle of the table's bytes turns into two loads of an
+ * int8 matrix. What rows or columns are missing may be any nibble: their scales are zeros, or their inputs are. Layers
+ * may have nibble matrices; embeddings and the output have int8 or floats. The table makes the format hold others: with
+ * -8 .. 7 GGUF's Q4_0, with its sixteen values IQ4_NL, with twice its values, integers up to 12, MXFP4.
  *
  * The reader below trusts nothing. It checks the whole head once, in time linear in its size; after harp_open the rest
  * of the file need not check again. For that the head of a mapped file is first made this process's own: another
@@ -2828,22 +3164,364 @@ static harp_status hp_choose_kernels(const char *name, const hp_kernels **kernel
  * ============================================================================================================== */
 
 enum { HP_HEADER_BYTES = 64, HP_RECORD_BYTES = 96, HP_MAX_LAYERS = 1024, HP_MAX_HEAD_DIM = 1024 };
-enum { HP_MOST_META = 4096, HP_MOST_HEAD_BYTES = 1 << 28 };
-enum { HP_TENSOR_F32 = 1, HP_TENSOR_INT8 = 2, HP_TENSOR_F32_MATRIX = 3 };
+enum { HP_MAX_META = 4096, HP_MAX_HEAD_BYTES = 1 << 28 };
+enum { HP_TENSOR_F32 = 1, HP_TENSOR_INT8 = 2, HP_TENSOR_F32_MATRIX = 3, HP_TENSOR_NIBBLES = 4 };
+
+enum { HP_NEWEST_VERSION = HP_NIBBLES ? 2 : 1 }; /* of the file */
 
 static const uint8_t hp_magic[8] = {0x89, 'H', 'A', 'R', 'P', 0x0D, 0x0A, 0x1A};
+
+typedef struct hp_file { /* an image of a .harp file in memory */
+    const uint8_t *image;
+    uint64_t bytes;
+    int mapped;         /* 1: the image is `mapping`            */
+    int is_ours;        /* 1: it lies in the allocator's memory */
+    hp_mapping mapping;
+    harp_allocator allocator;
+    int32_t n_meta, n_tensors;
+    uint64_t table_offset, data_offset;
+} hp_file;
+
+/* ---- Where the image comes from ---- */
+
+/* Fills an image of `bytes` bytes from a reader. The size is the source's own word, not the header's: a small file
+ * cannot ask for much memory. */
+static harp_status hp_read_image(hp_file *f, harp_read_fn *read, void *user, uint64_t bytes, harp_error *err)
+{
+    uint8_t *p;
+    if (bytes < HP_HEADER_BYTES || bytes > SIZE_MAX)
+        return hp_fail(err, HARP_ERR_FORMAT, "this is not a .harp file: it has %d bytes", (int64_t)bytes);
+    p = (uint8_t *)f->allocator.alloc(f->allocator.user, (size_t)bytes);
+    if (!p) return hp_fail(err, HARP_ERR_MEMORY, "no memory for a model of %d bytes", (int64_t)bytes);
+    f->image = p, f->bytes = bytes, f->is_ours = 1;
+    if (read(user, 0, p, (size_t)bytes) != bytes) return hp_fail(err, HARP_ERR_IO, "the model could not be read whole");
+    return HARP_OK;
+}
+
+static harp_status hp_refuse_file(hp_file_answer answer, const char *path, harp_error *err)
+{
+    if (answer == HP_FILE_NO_FILES)
+        return hp_fail(err, HARP_ERR_ARGUMENT, "this build cannot map or read %s: give it memory or a reader", path);
+    if (answer == HP_FILE_IRREGULAR) return hp_fail(err, HARP_ERR_IO, "%s is not a regular file", path);
+    return hp_fail(err, HARP_ERR_IO, "cannot open %s", path);
+}
+
+static size_t hp_mapping_read(void *mapping, uint64_t offset, void *into, size_t bytes)
+{
+    memcpy(into, (const uint8_t *)((const hp_mapping *)mapping)->image + offset, bytes);
+    return bytes;
+}
+
+static harp_status hp_get_file(hp_file *f, const char *path, int copy, harp_error *err)
+{
+    void *file = NULL;
+    uint64_t bytes = 0;
+    hp_file_answer answer = hp_map(&f->mapping, path);
+    harp_status status;
+    if (answer == HP_FILE_FINE && copy) {
+        status = hp_read_image(f, hp_mapping_read, &f->mapping, f->mapping.bytes, err);
+        hp_unmap(&f->mapping);
+        return status;
+    }
+    if (answer == HP_FILE_FINE) {
+        f->image = (const uint8_t *)f->mapping.image, f->bytes = f->mapping.bytes, f->mapped = 1;
+        return HARP_OK;
+    }
+    if (answer == HP_FILE_UNMAPPABLE) answer = hp_file_open(path, &file, &bytes);
+    if (answer != HP_FILE_FINE) return hp_refuse_file(answer, path, err);
+    status = hp_read_image(f, hp_file_read, file, bytes, err);
+    hp_file_close(file);
+    return status;
+}
+
+static harp_status hp_get_image(hp_file *f, const harp_source *source, harp_error *err)
+{
+    if (source->data) {
+        if (source->bytes > SIZE_MAX) return hp_fail(err, HARP_ERR_ARGUMENT, "the image is larger than memory");
+        f->image = (const uint8_t *)source->data, f->bytes = source->bytes;
+        return HARP_OK;
+    }
+    if (source->read) return hp_read_image(f, source->read, source->read_user, source->bytes, err);
+    return hp_get_file(f, source->path, source->copy, err);
+}
+
+static void hp_release_image(hp_file *f)
+{
+    if (f->mapped) hp_unmap(&f->mapping);
+    if (f->is_ours) f->allocator.free(f->allocator.user, (void *)(uintptr_t)f->image, (size_t)f->bytes);
+}
+
+/* ---- The head ---- */
+
+/* CRC-32 as in zip and PNG. Four bits at a time: a table of 16 fits any device and is read at a glance. Long data goes
+ * by eight such tables, made of it, of which table k says what four bits become with 4 k more behind them: then the
+ * eight steps of a word need not wait for one another. */
+static uint32_t hp_crc32(uint32_t crc, const uint8_t *data, size_t bytes)
+{
+    static const uint32_t nibble[16] = {0x00000000u, 0x1DB71064u, 0x3B6E20C8u, 0x26D930ACu, 0x76DC4190u, 0x6B6B51F4u,
+                                        0x4DB26158u, 0x5005713Cu, 0xEDB88320u, 0xF00F9344u, 0xD6D6A3E8u, 0xCB61B38Cu,
+                                        0x9B64C2B0u, 0x86D3D2D4u, 0xA00AE278u, 0xBDBDF21Cu};
+    uint32_t t[8][16];
+    size_t i, k;
+    crc = ~crc;
+    if (bytes >= 1024) {
+        memcpy(t[0], nibble, sizeof nibble);
+        for (k = 1; k < 8; k++)
+            for (i = 0; i < 16; i++) t[k][i] = t[k - 1][i] >> 4 ^ nibble[t[k - 1][i] & 15];
+        for (; bytes >= 4; data += 4, bytes -= 4) {
+            crc ^= hp_u32(data);
+            crc = t[7][crc & 15] ^ t[6][crc >> 4 & 15] ^ t[5][crc >> 8 & 15] ^ t[4][crc >> 12 & 15]
+                  ^ t[3][crc >> 16 & 15] ^ t[2][crc >> 20 & 15] ^ t[1][crc >> 24 & 15] ^ t[0][crc >> 28];
+        }
+    }
+    for (i = 0; i < bytes; i++) {
+        crc ^= data[i];
+        crc = crc >> 4 ^ nibble[crc & 15];
+        crc = crc >> 4 ^ nibble[crc & 15];
+    }
+    return ~crc;
+}
+
+static uint64_t hp_round_up_8(uint64_t n) /* callers bound n by the file's size first */
+{
+    return (n + 7) & ~(uint64_t)7;
+}
+
+/* The first bytes of the image stay as they are now, whoever writes to the file: what is checked must not change. */
+static harp_status hp_freeze(const hp_file *f, uint64_t bytes, harp_error *err)
+{
+    if (!f->mapped || hp_freeze_pages(&f->mapping, (size_t)bytes)) return HARP_OK;
+    return hp_fail(err, HARP_ERR_MEMORY, "no memory for the head of the file, %d bytes", (int64_t)bytes);
+}
+
+static harp_status hp_check_header(hp_file *f, harp_error *err)
+{
+    static const uint8_t zero[4] = {0, 0, 0, 0};
+    const uint8_t *h = f->image;
+    uint64_t meta_bytes, meta_end, table_end;
+    uint32_t crc;
+    if (f->bytes >= HP_HEADER_BYTES && hp_freeze(f, HP_HEADER_BYTES, err)) return HARP_ERR_MEMORY;
+    if (f->bytes < HP_HEADER_BYTES || memcmp(h, hp_magic, sizeof hp_magic) != 0)
+        return hp_fail(err, HARP_ERR_FORMAT, "this is not a .harp file: harp-convert makes one");
+    if (hp_u32(h + 8) < 1 || hp_u32(h + 8) > HP_NEWEST_VERSION)
+        return hp_fail(err, HARP_ERR_UNSUPPORTED,
+                       HP_NIBBLES ? "this .harp file has version %d; this build reads versions 1 and 2"
+                                  : "this .harp file has version %d; this build reads version 1",
+                       (int64_t)hp_u32(h + 8));
+    if (hp_u64(h + 16) != f->bytes)
+        return hp_fail(err, HARP_ERR_FORMAT, "the file has %d bytes but says it has %d: cut off, or damaged",
+                       (int64_t)f->bytes, (int64_t)hp_u64(h + 16));
+    meta_bytes = hp_u64(h + 40), f->table_offset = hp_u64(h + 48), f->data_offset = hp_u64(h + 56);
+    meta_end = HP_HEADER_BYTES + meta_bytes;
+    table_end = f->table_offset + (uint64_t)hp_u32(h + 36) * HP_RECORD_BYTES;
+    if (hp_u64(h + 24) != HP_HEADER_BYTES || meta_bytes > f->bytes || f->table_offset > f->bytes
+        || f->table_offset < meta_end || f->table_offset % 8 != 0 || f->data_offset < table_end
+        || f->data_offset > f->bytes || f->data_offset % 64 != 0)
+        return hp_fail(err, HARP_ERR_FORMAT, "the offsets in the header contradict each other");
+    if (hp_u32(h + 32) > HP_MAX_META || f->data_offset > HP_MAX_HEAD_BYTES)
+        return hp_fail(err, HARP_ERR_FORMAT, "the head has %d bytes and %d metadata entries; allowed are %d and %d",
+                       (int64_t)f->data_offset, (int64_t)hp_u32(h + 32), (int64_t)HP_MAX_HEAD_BYTES,
+                       (int64_t)HP_MAX_META);
+    if (hp_freeze(f, f->data_offset, err)) return HARP_ERR_MEMORY;
+    crc = hp_crc32(hp_crc32(0, h, 12), zero, 4);
+    if (hp_crc32(crc, h + 16, (size_t)f->data_offset - 16) != hp_u32(h + 12))
+        return hp_fail(err, HARP_ERR_FORMAT, "the checksum of the file's head is wrong: the file is damaged");
+    f->n_meta = (int32_t)hp_u32(h + 32);
+    f->n_tensors = (int32_t)hp_u32(h + 36);
+    return HARP_OK;
+}
+
+/* Reads the entry at *offset and moves *offset past it; 0 if it does not fit before `end` or is malformed. */
+static int hp_read_meta(const hp_file *f, uint64_t *offset, uint64_t end, harp_meta *meta)
+{
+    const uint8_t *p = f->image + *offset;
+    uint64_t key_bytes, value_bytes, value_at, used, bits;
+    if (end - *offset < 16) return 0;
+    key_bytes = hp_u32(p + 4), value_bytes = hp_u64(p + 8);
+    if (key_bytes < 1 || key_bytes > 63 || value_bytes > end - *offset) return 0;
+    value_at = 16 + hp_round_up_8(key_bytes + 1);
+    memset(meta, 0, sizeof *meta);
+    meta->type = (harp_meta_type)hp_u32(p);
+    used = value_at + hp_round_up_8(value_bytes + (meta->type == HARP_META_TEXT));
+    if (used > end - *offset || p[16 + key_bytes] != 0 || strlen((const char *)p + 16) != key_bytes) return 0;
+    meta->key = (const char *)p + 16, meta->data = (const char *)p + value_at, meta->bytes = (size_t)value_bytes;
+    *offset += used;
+    if (meta->type == HARP_META_TEXT) return p[value_at + value_bytes] == 0;
+    if (meta->type == HARP_META_BYTES) return 1;
+    if (value_bytes != 8) return 0;
+    bits = hp_u64(p + value_at);
+    if (meta->type == HARP_META_REAL) memcpy(&meta->real, &bits, sizeof bits);
+    else meta->integer = (int64_t)bits, meta->real = (double)meta->integer;
+    return meta->type == HARP_META_INTEGER || meta->type == HARP_META_REAL;
+}
+
+static harp_status hp_check_metadata(const hp_file *f, harp_error *err)
+{
+    uint64_t offset = HP_HEADER_BYTES, end = HP_HEADER_BYTES + hp_u64(f->image + 40);
+    harp_meta meta;
+    int32_t i;
+    for (i = 0; i < f->n_meta; i++) {
+        int64_t at = (int64_t)offset;
+        if (!hp_read_meta(f, &offset, end, &meta))
+            return hp_fail(err, HARP_ERR_FORMAT, "metadata entry %d, at offset %d, is malformed", (int64_t)i, at);
+    }
+    return HARP_OK;
+}
+
+/* ---- Tensors ---- */
+
+typedef struct hp_tensor {
+    const char *name;
+    uint32_t type, crc;
+    uint64_t rows, cols, offset, bytes;
+} hp_tensor;
+
+static hp_tensor hp_tensor_at(const hp_file *f, int32_t index)
+{
+    const uint8_t *p = f->image + f->table_offset + (uint64_t)index * HP_RECORD_BYTES;
+    hp_tensor t;
+    t.name = (const char *)p, t.type = hp_u32(p + 48), t.crc = hp_u32(p + 52), t.rows = hp_u64(p + 56);
+    t.cols = hp_u64(p + 64), t.offset = hp_u64(p + 72), t.bytes = hp_u64(p + 80);
+    return t;
+}
+
+static int hp_is_nibbles(uint32_t type)
+{
+    return HP_NIBBLES && type == HP_TENSOR_NIBBLES;
+}
+
+/* How many bytes the scales of a tile, and a whole tile, have in a matrix of this type with so many groups. */
+static uint64_t hp_scale_bytes(uint32_t type, uint64_t groups)
+{
+    return type == HP_TENSOR_F32_MATRIX ? 0 : (2 * HP_LANES * groups + 63) / 64 * 64;
+}
+
+static uint64_t hp_tile_bytes(uint32_t type, uint64_t groups)
+{
+    uint32_t group = type == HP_TENSOR_F32_MATRIX ? 4 * HP_TILE_GROUP_BYTES
+                     : hp_is_nibbles(type) ? HP_NIBBLE_GROUP_BYTES : HP_TILE_GROUP_BYTES;
+    return hp_scale_bytes(type, groups) + groups * group;
+}
+
+/* The bytes that a tensor of this type and shape has; 0 for a type or shape we do not know. Dimensions are bounded
+ * first, so that no product overflows. */
+static uint64_t hp_tensor_bytes(uint32_t type, uint64_t rows, uint64_t cols)
+{
+    uint64_t groups = (cols + HP_GROUP - 1) / HP_GROUP, tiles = (rows + HP_LANES - 1) / HP_LANES;
+    if (rows < 1 || cols < 1 || rows > 1u << 28 || cols > 1u << 28) return 0;
+    if (type == HP_TENSOR_F32) return rows == 1 ? cols * 4 : 0;
+    if (type != HP_TENSOR_INT8 && type != HP_TENSOR_F32_MATRIX && !hp_is_nibbles(type)) return 0;
+    return tiles * hp_tile_bytes(type, groups) + (hp_is_nibbles(type) ? HP_TABLE_BYTES : 0);
+}
+
+static harp_status hp_check_tensors(const hp_file *f, harp_error *err)
+{
+    uint32_t newest = hp_u32(f->image + 8) > 1 ? HP_TENSOR_NIBBLES : HP_TENSOR_F32_MATRIX;
+    uint64_t free_from = f->data_offset;
+    int32_t i;
+    for (i = 0; i < f->n_tensors; i++) {
+        hp_tensor t = hp_tensor_at(f, i);
+        if (t.name[0] == 0 || t.name[47] != 0)
+            return hp_fail(err, HARP_ERR_FORMAT, "tensor %d has no valid name", (int64_t)i);
+        if ((HP_NIBBLES && t.type > newest) || t.bytes == 0 || t.bytes != hp_tensor_bytes(t.type, t.rows, t.cols))
+            return hp_fail(err, HARP_ERR_FORMAT, "tensor %s: type %d, shape %d x %d and size %d do not fit together",
+                           t.name, (int64_t)t.type, (int64_t)t.rows, (int64_t)t.cols, (int64_t)t.bytes);
+        if (t.offset % 64 != 0 || t.offset < free_from || t.offset > f->bytes || t.bytes > f->bytes - t.offset)
+            return hp_fail(err, HARP_ERR_FORMAT, "tensor %s lies outside its place in the file (offset %d, %d bytes)",
+                           t.name, (int64_t)t.offset, (int64_t)t.bytes);
+        free_from = t.offset + t.bytes;
+    }
+    return HARP_OK;
+}
+
+/* ================================================================================================================
+ * [CH10] The model
+ *
+ * What the metadata of a file say of its model. Tables lead them into harp_model; a value that is out of range, or that
+ * contradicts another, is refused.
+ *
+ * Metadata of the model: architecture (text, a name for people: nothing depends on it); vocab, hidden, layers, heads,
+ * kv_heads, head_dim, ffn, context, window (0: none), rope_dims (0: none are turned), tied (integers); norm_eps (real);
+ * bos_token (integer) and end_tokens (bytes: u32 ids), if any; name, source, licence, converter (texts), if any.
+ * tokenizer.* and chat.* are in [CH12] and [CH14]. Unknown keys are ignored.
+ *
+ * recommend.harp (integer): 0, HARP does not help this model; 1, it does, with these: recommend.frame (text: stream,
+ * redraw, last), .reframe_from, .reframings, .rescale (integers), .theta, .delta, .beta (reals); what is absent is as
+ * in the paper. recommend.evidence (text) says how that was found out. If a value is out of range, none of them counts.
+ *
+ * The following say what a layer computes; a key that is absent means what stands first, a value that is not listed is
+ * refused:
+ *
+ *      norm            text     rms | layer: RMSNorm, or LayerNorm
+ *      norm_place      text     before | after | around: attention and feed-forward have a norm before them,
+ *                               x += f(norm(x)), after them, x += norm(f(x)), or both
+ *      residual        text     sequential | parallel | parallel_shared: the feed-forward reads what attention has
+ *                               been added to, or both read the same x, each through its norm or through one
+ *      activation      text     silu | gelu_tanh | gelu_erf | clamped: g sigmoid(1.702 g) (u + 1) of gate and up, g at
+ *                               most 7, u within +-7; ffn_kind gated
+ *      ffn_kind        text     gated | plain: down(f(gate x) * (up x)), or down(f(up x))
+ *      qk_norm         text     none | head | all: queries and keys are normed (RMSNorm, before they are turned),
+ *                               each head by itself or all heads as one vector
+ *      attention_scale real     1 / sqrt(head_dim): factor of the scores
+ *      attention_growth, attention_step   real, integer  none: where both are there, the factor of the scores of a
+ *                               query at a position is multiplied by 1 + growth * ln(1 + floor(position / step))
+ *      attention_cap   real     none: scores become cap * tanh(score / cap)
+ *      logit_cap       real     none: so do logits
+ *      embedding_scale real     1: factor of the token embedding, not of the position embedding
+ *      rope_scale      real     1: factor of the cosines and sines, not of rope_local's
+ *      rope_original   integer  none: sequences of more tokens than that are turned by rope_long
+ *      window_layers   bytes    one for each layer, 1: the window holds there, 0: it does not; absent: it holds in all
+ *      local_layers    bytes    one for each layer, 1: rope_local turns it; absent: none
+ *      experts         integer  none: the feed-forward is a mixture of so many experts ...
+ *      expert_layers   bytes    ... in the layers that have a 1 here; absent: in all
+ *      experts_used    integer  1: so many of them, at most 64, compute for a token
+ *      expert_ffn      integer  ffn: inner size of one
+ *      local_head_dim  integer  head_dim: of the layers that rope_local turns, which it then turns whole; times heads
+ *                               a multiple of 32
+ *      shared_layers   bytes    one for each layer, 1: it attends to the keys and values of the last layer before it
+ *                               that has its own, the same window and the same rope; absent: none
+ *      narrow_ffn      integer  ffn: inner size of the feed-forward ...
+ *      narrow_layers   bytes    ... in the layers that have a 1 here; absent: in none
+ *      layer_inputs    integer  none: numbers that each layer has of a token, a multiple of 16; ffn_kind gated
+ *      layer_input_scale real   1: factor of layer_embedding
+ *      conv_layers     bytes    one for each layer, 1: a gated short convolution stands where attention does in the
+ *                               others; absent: in none. Then heads head_dim is hidden
+ *      conv_taps       integer  positions that it sees, its own included, 2 to 16; of a delta net's, too
+ *      delta_layers    bytes    one for each layer, 1: a gated delta net stands where attention does in the others;
+ *                               absent: in none. Then heads head_dim is a multiple of 32
+ *      delta_heads, delta_key_heads    integers, of delta nets: heads of values, and heads of queries and keys, each of
+ *                               which serves as many of the former, one after another
+ *      delta_key_dim, delta_value_dim  integers: the sizes of a head, multiples of 16; delta_heads delta_value_dim is
+ *                               one of 32
+ *      shared_ffn      integer  none: inner size of one more expert of a mixture, to which all tokens go
+ *      routing         text     chosen | all: an expert's weight is its share of the softmax over those that were
+ *                               chosen, or over all
+ * ============================================================================================================== */
 
 typedef struct hp_norm_of { /* the vectors of a norm */
     const uint8_t *weight, *bias; /* bias: NULL if there is none */
 } hp_norm_of;
 
+typedef struct hp_rare { /* what few layers have: builds without special layers have none of it */
+    hp_matrix attn_gate, delta_gates, shared_gate_up, shared_down;
+    const uint8_t *delta_log_rate, *delta_bias, *delta_norm; /* the last is not NULL: a delta net */
+    int32_t deltas_before; /* layers before it that are delta nets */
+} hp_rare;
+
 typedef struct hp_layer { /* one transformer block, all pointers into the image; NULL: the model has no such thing */
-    hp_norm_of attn_norm, ffn_norm, attn_post_norm, ffn_post_norm;
-    hp_matrix qkv, attn_out, gate_up, down;
-    const uint8_t *qkv_bias, *attn_out_bias, *gate_up_bias, *down_bias;
-    const uint8_t *q_norm, *k_norm;
+    hp_norm_of attn_norm, ffn_norm, attn_post_norm, ffn_post_norm, layer_post_norm;
+    hp_matrix qkv, attn_out, gate_up, down, layer_input, layer_gate, layer_out;
+    hp_matrix router; /* tiles NULL: there are no experts; otherwise gate_up and down are theirs, under each other */
+    const uint8_t *qkv_bias, *attn_out_bias, *gate_up_bias, *down_bias, *router_bias;
+    const uint8_t *q_norm, *k_norm, *v_norm, *sinks, *layer_scale;
+    const uint8_t *conv; /* not NULL: a convolution in the place of attention, or that of a delta net */
+    hp_rare *rare;
     int32_t window; /* keys that a position sees, itself included; 0: all */
     int32_t local;  /* 1: turned by rope_local */
+    int32_t head_dim;
+    int32_t stored; /* elements of a key, and of a value, in the cache; 0: it has none of its own ... */
+    int32_t lender; /* ... and attends to this layer's; otherwise that is itself */
+    int32_t units, before; /* what it stores, and what the layers before it do, in units of the model */
 } hp_layer;
 
 /* What a layer computes, as the metadata has it: all that the pass knows about an architecture. */
@@ -2852,14 +3530,21 @@ enum { HP_BEFORE, HP_AFTER, HP_AROUND };
 enum { HP_SEQUENTIAL, HP_PARALLEL, HP_PARALLEL_SHARED };
 enum { HP_GATED, HP_PLAIN };
 enum { HP_QK_NONE, HP_QK_HEAD, HP_QK_ALL };
-enum { HP_MAX_STAGES = 16 };
+enum { HP_ROUTED_CHOSEN, HP_ROUTED_ALL };
+enum { HP_MAX_LAYER_STAGES = HP_SPECIAL ? 24 : 12, HP_MAX_EXPERTS = 4096, HP_MAX_USED = 64 };
 
 typedef struct hp_recipe {
     int32_t norm, norm_place, residual, activation, ffn_kind, qk_norm; /* as above, and hp_activation */
     float attention_scale, attention_cap, logit_cap;                   /* caps: 0 for none            */
-    float embedding_scale, rope_scale;
+    float embedding_scale, rope_scale, attention_growth;
+    int32_t attention_step;                      /* INT32_MAX: the factor of the scores does not grow */
     int32_t rope_original;                       /* longer sequences are turned by rope_long; INT32_MAX: none */
     const uint8_t *window_layers, *local_layers; /* [layers] of 0 or 1, or NULL */
+    int32_t expert_ffn, routing, has_sinks, conv_taps;
+    int32_t local_head_dim, narrow_ffn, layer_inputs, has_scales;
+    int32_t delta_heads, delta_key_heads, delta_key_dim, delta_value_dim, has_gates, shared_ffn;
+    float layer_input_scale;
+    const uint8_t *expert_layers, *conv_layers, *shared_layers, *narrow_layers, *delta_layers;
 } hp_recipe;
 
 /* A tokenizer as it stands in the file: every pointer leads into the image and is checked by hp_tokenizer_open. */
@@ -2898,157 +3583,39 @@ typedef struct hp_tokenizer {
     const uint8_t *marks;     /* u32 [n_marks][3]     first, last, their combining class; ascending           */
 } hp_tokenizer;
 
+/* Kinds of layers: bits. */
+enum { HP_IS_MIXTURE = 1, HP_IS_CONVOLUTION = 2, HP_IS_BORROWER = 4, HP_IS_DELTA = 8, HP_KINDS = HP_SPECIAL ? 16 : 1 };
 
-struct harp_session;
-typedef void hp_stage(struct harp_session *s, const hp_layer *layer);
+typedef void hp_stage(harp_engine *e, const hp_layer *layer);
 
 struct harp_model {
-    const uint8_t *image;
-    uint64_t image_bytes;
-    hp_mapping mapping; /* info.mapped: what the image is in */
+    hp_file file;
     harp_info info;
     int32_t vocab; /* = info.vocab */
     float norm_eps;
     hp_recipe recipe;
-    hp_stage *stages[HP_MAX_STAGES]; /* what a layer does, in order ([CH13]) */
-    int32_t n_stages;
-    int32_t rope_dims, n_meta, n_tensors;
-    uint64_t table_offset, data_offset;
+    hp_stage *stages[HP_KINDS][HP_MAX_LAYER_STAGES]; /* what a layer of each kind does, in order ([CH20]); then NULL */
+    int32_t rope_dims, local_dims; /* local_dims: turned by rope_local */
+    int32_t unit, units; /* of elements stored by a layer, for each is a multiple of it; of all layers */
+    int32_t deltas, gates; /* layers that are delta nets; gates that go with a unit, see [CH17]        */
     hp_tokenizer tokenizer;
     hp_matrix embedding, output;
-    hp_matrix position_embedding;                              /* tiles NULL: none                         */
+    hp_matrix position_embedding, layer_embedding;             /* tiles NULL: none                         */
+    const uint8_t *layer_input_norm;
     const uint8_t *rope_frequencies, *rope_long, *rope_local; /* NULL: none                               */
     const uint8_t *output_bias;                               /* NULL: none                               */
     hp_norm_of final_norm;
     hp_layer *layers;
-    harp_allocator allocator;
     void *block; /* what holds this structure; block_bytes 0: the caller's */
     size_t block_bytes;
-    int image_is_ours;
 };
-
-/* CRC-32 as in zip and PNG. Four bits at a time: a table of 16 fits any device and is read at a glance. Long data goes
- * by eight such tables, made of it, of which table k says what four bits become with 4 k more behind them: then the
- * eight steps of a word need not wait for one another. */
-static uint32_t hp_crc32(uint32_t crc, const uint8_t *data, size_t bytes)
-{
-    static const uint32_t nibble[16] = {0x00000000u, 0x1DB71064u, 0x3B6E20C8u, 0x26D930ACu, 0x76DC4190u, 0x6B6B51F4u,
-                                        0x4DB26158u, 0x5005713Cu, 0xEDB88320u, 0xF00F9344u, 0xD6D6A3E8u, 0xCB61B38Cu,
-                                        0x9B64C2B0u, 0x86D3D2D4u, 0xA00AE278u, 0xBDBDF21Cu};
-    uint32_t t[8][16];
-    size_t i, k;
-    crc = ~crc;
-    if (bytes >= 1024) {
-        memcpy(t[0], nibble, sizeof nibble);
-        for (k = 1; k < 8; k++)
-            for (i = 0; i < 16; i++) t[k][i] = t[k - 1][i] >> 4 ^ nibble[t[k - 1][i] & 15];
-        for (; bytes >= 4; data += 4, bytes -= 4) {
-            crc ^= hp_u32(data);
-            crc = t[7][crc & 15] ^ t[6][crc >> 4 & 15] ^ t[5][crc >> 8 & 15] ^ t[4][crc >> 12 & 15]
-                  ^ t[3][crc >> 16 & 15] ^ t[2][crc >> 20 & 15] ^ t[1][crc >> 24 & 15] ^ t[0][crc >> 28];
-        }
-    }
-    for (i = 0; i < bytes; i++) {
-        crc ^= data[i];
-        crc = crc >> 4 ^ nibble[crc & 15];
-        crc = crc >> 4 ^ nibble[crc & 15];
-    }
-    return ~crc;
-}
-
-/* ---- The head ---- */
-
-static uint64_t hp_round_up_8(uint64_t n) /* callers bound n by the file's size first */
-{
-    return (n + 7) & ~(uint64_t)7;
-}
-
-/* The first bytes of the image stay as they are now, whoever writes to the file: what is checked must not change. */
-static harp_status hp_keep(const harp_model *m, uint64_t bytes, harp_error *err)
-{
-    if (!m->info.mapped || hp_keep_pages(&m->mapping, (size_t)bytes)) return HARP_OK;
-    return hp_fail(err, HARP_ERR_MEMORY, "no memory for the head of the file, %d bytes", (int64_t)bytes);
-}
-
-static harp_status hp_check_header(harp_model *m, harp_error *err)
-{
-    static const uint8_t zero[4] = {0, 0, 0, 0};
-    const uint8_t *h = m->image;
-    uint64_t meta_bytes, meta_end, table_end;
-    uint32_t crc;
-    if (m->image_bytes >= HP_HEADER_BYTES && hp_keep(m, HP_HEADER_BYTES, err)) return HARP_ERR_MEMORY;
-    if (m->image_bytes < HP_HEADER_BYTES || memcmp(h, hp_magic, sizeof hp_magic) != 0)
-        return hp_fail(err, HARP_ERR_FORMAT, "this is not a .harp file");
-    if (hp_u32(h + 8) != 1)
-        return hp_fail(err, HARP_ERR_UNSUPPORTED, "this .harp file has version %d; this build reads version 1",
-                       (int64_t)hp_u32(h + 8));
-    if (hp_u64(h + 16) != m->image_bytes)
-        return hp_fail(err, HARP_ERR_FORMAT, "the file has %d bytes but says it has %d: cut off, or damaged",
-                       (int64_t)m->image_bytes, (int64_t)hp_u64(h + 16));
-    meta_bytes = hp_u64(h + 40), m->table_offset = hp_u64(h + 48), m->data_offset = hp_u64(h + 56);
-    meta_end = HP_HEADER_BYTES + meta_bytes;
-    table_end = m->table_offset + (uint64_t)hp_u32(h + 36) * HP_RECORD_BYTES;
-    if (hp_u64(h + 24) != HP_HEADER_BYTES || meta_bytes > m->image_bytes || m->table_offset > m->image_bytes
-        || m->table_offset < meta_end || m->table_offset % 8 != 0 || m->data_offset < table_end
-        || m->data_offset > m->image_bytes || m->data_offset % 64 != 0
-        || hp_u32(h + 32) > INT32_MAX || hp_u32(h + 36) > INT32_MAX)
-        return hp_fail(err, HARP_ERR_FORMAT, "the offsets in the header contradict each other");
-    if (hp_u32(h + 32) > HP_MOST_META || m->data_offset > HP_MOST_HEAD_BYTES)
-        return hp_fail(err, HARP_ERR_FORMAT, "the head has %d bytes and %d metadata entries; allowed are %d and %d",
-                       (int64_t)m->data_offset, (int64_t)hp_u32(h + 32), (int64_t)HP_MOST_HEAD_BYTES,
-                       (int64_t)HP_MOST_META);
-    if (hp_keep(m, m->data_offset, err)) return HARP_ERR_MEMORY;
-    crc = hp_crc32(hp_crc32(0, h, 12), zero, 4);
-    if (hp_crc32(crc, h + 16, (size_t)m->data_offset - 16) != hp_u32(h + 12))
-        return hp_fail(err, HARP_ERR_FORMAT, "the checksum of the file's head is wrong: the file is damaged");
-    m->n_meta = (int32_t)hp_u32(h + 32);
-    m->n_tensors = (int32_t)hp_u32(h + 36);
-    return HARP_OK;
-}
-
-/* Reads the entry at *offset and moves *offset past it; 0 if it does not fit before `end` or is malformed. */
-static int hp_read_meta(const harp_model *m, uint64_t *offset, uint64_t end, harp_meta *meta)
-{
-    const uint8_t *p = m->image + *offset;
-    uint64_t key_bytes, value_bytes, value_at, used, bits;
-    if (end - *offset < 16) return 0;
-    key_bytes = hp_u32(p + 4), value_bytes = hp_u64(p + 8);
-    if (key_bytes < 1 || key_bytes > 63 || value_bytes > end - *offset) return 0;
-    value_at = 16 + hp_round_up_8(key_bytes + 1);
-    memset(meta, 0, sizeof *meta);
-    meta->type = (harp_meta_type)hp_u32(p);
-    used = value_at + hp_round_up_8(value_bytes + (meta->type == HARP_META_TEXT));
-    if (used > end - *offset || p[16 + key_bytes] != 0 || strlen((const char *)p + 16) != key_bytes) return 0;
-    meta->key = (const char *)p + 16, meta->data = (const char *)p + value_at, meta->bytes = (size_t)value_bytes;
-    *offset += used;
-    if (meta->type == HARP_META_TEXT) return p[value_at + value_bytes] == 0;
-    if (meta->type == HARP_META_BYTES) return 1;
-    if (value_bytes != 8) return 0;
-    bits = hp_u64(p + value_at);
-    if (meta->type == HARP_META_REAL) memcpy(&meta->real, &bits, sizeof bits);
-    else meta->integer = (int64_t)bits, meta->real = (double)meta->integer;
-    return meta->type == HARP_META_INTEGER || meta->type == HARP_META_REAL;
-}
-
-static harp_status hp_check_metadata(const harp_model *m, harp_error *err)
-{
-    uint64_t offset = HP_HEADER_BYTES, end = HP_HEADER_BYTES + hp_u64(m->image + 40);
-    harp_meta meta;
-    int32_t i;
-    for (i = 0; i < m->n_meta; i++) {
-        int64_t at = (int64_t)offset;
-        if (!hp_read_meta(m, &offset, end, &meta))
-            return hp_fail(err, HARP_ERR_FORMAT, "metadata entry %d, at offset %d, is malformed", (int64_t)i, at);
-    }
-    return HARP_OK;
-}
 
 HARP_API int harp_meta_at(const harp_model *m, int32_t index, harp_meta *meta)
 {
     uint64_t offset = HP_HEADER_BYTES;
     int32_t i;
-    if (!m || !meta || index < 0 || index >= m->n_meta) return 0;
-    for (i = 0; i <= index; i++) (void)hp_read_meta(m, &offset, m->table_offset, meta); /* checked at open */
+    if (!m || !meta || index < 0 || index >= m->file.n_meta) return 0;
+    for (i = 0; i <= index; i++) (void)hp_read_meta(&m->file, &offset, m->file.table_offset, meta); /* as checked */
     return 1;
 }
 
@@ -3057,234 +3624,32 @@ HARP_API int harp_meta_find(const harp_model *m, const char *key, harp_meta *met
     uint64_t offset = HP_HEADER_BYTES;
     int32_t i;
     if (!m || !key || !meta) return 0;
-    for (i = 0; i < m->n_meta; i++) {
-        (void)hp_read_meta(m, &offset, m->table_offset, meta); /* checked at open, and so never fails */
+    for (i = 0; i < m->file.n_meta; i++) {
+        (void)hp_read_meta(&m->file, &offset, m->file.table_offset, meta); /* checked at open, and so never fails */
         if (strcmp(meta->key, key) == 0) return 1; /* NOLINT: so meta->key is always set */
     }
     return 0;
-}
-
-/* ---- Tensors ---- */
-
-typedef struct hp_tensor {
-    const char *name;
-    uint32_t type, crc;
-    uint64_t rows, cols, offset, bytes;
-} hp_tensor;
-
-static hp_tensor hp_tensor_at(const harp_model *m, int32_t index)
-{
-    const uint8_t *p = m->image + m->table_offset + (uint64_t)index * HP_RECORD_BYTES;
-    hp_tensor t;
-    t.name = (const char *)p, t.type = hp_u32(p + 48), t.crc = hp_u32(p + 52), t.rows = hp_u64(p + 56);
-    t.cols = hp_u64(p + 64), t.offset = hp_u64(p + 72), t.bytes = hp_u64(p + 80);
-    return t;
-}
-
-/* The bytes that a tensor of this type and shape has; 0 for a type or shape we do not know. Dimensions are bounded
- * first, so that no product overflows. */
-static uint64_t hp_tensor_bytes(uint32_t type, uint64_t rows, uint64_t cols)
-{
-    uint64_t groups, tiles;
-    if (rows < 1 || cols < 1 || rows > 1u << 28 || cols > 1u << 28) return 0;
-    groups = (cols + HP_GROUP - 1) / HP_GROUP, tiles = (rows + HP_LANES - 1) / HP_LANES;
-    if (type == HP_TENSOR_F32) return rows == 1 ? cols * 4 : 0;
-    if (type == HP_TENSOR_F32_MATRIX) return tiles * groups * HP_GROUP * HP_LANES * 4;
-    if (type == HP_TENSOR_INT8) return tiles * ((2 * HP_LANES * groups + 63) / 64 * 64 + groups * HP_TILE_GROUP_BYTES);
-    return 0;
-}
-
-static harp_status hp_check_tensors(const harp_model *m, harp_error *err)
-{
-    uint64_t free_from = m->data_offset;
-    int32_t i;
-    for (i = 0; i < m->n_tensors; i++) {
-        hp_tensor t = hp_tensor_at(m, i);
-        if (t.name[0] == 0 || t.name[47] != 0)
-            return hp_fail(err, HARP_ERR_FORMAT, "tensor %d has no valid name", (int64_t)i);
-        if (t.bytes == 0 || t.bytes != hp_tensor_bytes(t.type, t.rows, t.cols))
-            return hp_fail(err, HARP_ERR_FORMAT, "tensor %s: type %d, shape %d x %d and size %d do not fit together",
-                           t.name, (int64_t)t.type, (int64_t)t.rows, (int64_t)t.cols, (int64_t)t.bytes);
-        if (t.offset % 64 != 0 || t.offset < free_from || t.offset > m->image_bytes
-            || t.bytes > m->image_bytes - t.offset)
-            return hp_fail(err, HARP_ERR_FORMAT, "tensor %s lies outside its place in the file (offset %d, %d bytes)",
-                           t.name, (int64_t)t.offset, (int64_t)t.bytes);
-        free_from = t.offset + t.bytes;
-    }
-    return HARP_OK;
-}
-
-/* Writes "layer.part" (or "part", for layer -1) to name[48]. */
-static void hp_tensor_name(char *name, int32_t layer, const char *part)
-{
-    hp_text t;
-    t.out = name, t.used = 0, t.capacity = 48;
-    if (layer >= 0) hp_put_integer(&t, layer), hp_put(&t, '.');
-    hp_put_string(&t, part);
-}
-
-/* What the search for tensors carries along: tensors come in the order in which they are asked for, so the next one is
- * the one that is wanted, or what is wanted is not there. The first failure stays. */
-typedef struct hp_binder {
-    const harp_model *m;
-    harp_error *err;
-    harp_status status;
-    int32_t next;
-} hp_binder;
-
-/* Is the next tensor called that? How tensors that need not be there are found. */
-static int hp_is_next(const hp_binder *b, int32_t layer, const char *part)
-{
-    char name[48];
-    hp_tensor_name(name, layer, part);
-    return b->status == HARP_OK && b->next < b->m->n_tensors && strcmp(hp_tensor_at(b->m, b->next).name, name) == 0;
-}
-
-/* The tensor of this name and shape; on failure one without bytes. */
-static hp_tensor hp_bind(hp_binder *b, int32_t layer, const char *part, int is_vector, int32_t rows, int32_t cols)
-{
-    char name[48];
-    hp_tensor t, none = {0};
-    if (b->status) return none;
-    hp_tensor_name(name, layer, part);
-    if (!hp_is_next(b, layer, part)) {
-        b->status = hp_fail(b->err, HARP_ERR_FORMAT, "tensor %s is missing or misplaced", name);
-        return none;
-    }
-    t = hp_tensor_at(b->m, b->next++);
-    if (t.rows != (uint64_t)rows || t.cols != (uint64_t)cols)
-        b->status = hp_fail(b->err, HARP_ERR_FORMAT, "tensor %s is %d x %d; the model needs %d x %d", name,
-                            (int64_t)t.rows, (int64_t)t.cols, (int64_t)rows, (int64_t)cols);
-    else if ((t.type == HP_TENSOR_F32) != is_vector)
-        b->status = hp_fail(b->err, HARP_ERR_FORMAT, "tensor %s has the wrong type", name);
-    return b->status ? none : t;
-}
-
-static const uint8_t *hp_bind_vector(hp_binder *b, int32_t layer, const char *part, int32_t n)
-{
-    return b->m->image + hp_bind(b, layer, part, 1, 1, n).offset;
-}
-
-/* A vector that may be there: NULL if it is not. */
-static const uint8_t *hp_bind_optional(hp_binder *b, int32_t layer, const char *part, int32_t n)
-{
-    return hp_is_next(b, layer, part) ? hp_bind_vector(b, layer, part, n) : NULL;
-}
-
-static hp_norm_of hp_bind_norm(hp_binder *b, int32_t layer, const char *weight, const char *bias)
-{
-    hp_norm_of norm;
-    norm.weight = hp_bind_vector(b, layer, weight, b->m->info.hidden), norm.bias = NULL;
-    if (b->m->recipe.norm == HP_NORM_LAYER) norm.bias = hp_bind_optional(b, layer, bias, b->m->info.hidden);
-    return norm;
-}
-
-static hp_matrix hp_bind_matrix(hp_binder *b, int32_t layer, const char *part, int32_t rows, int32_t cols)
-{
-    hp_tensor t = hp_bind(b, layer, part, 0, rows, cols);
-    hp_matrix w;
-    w.tiles = b->m->image + t.offset;
-    w.rows = rows, w.cols = cols, w.is_float = t.type == HP_TENSOR_F32_MATRIX;
-    w.groups = hp_round_up(cols, HP_GROUP) / HP_GROUP, w.n_tiles = hp_round_up(rows, HP_LANES) / HP_LANES;
-    w.scale_bytes = w.is_float ? 0 : (size_t)hp_round_up(w.groups * 2 * HP_LANES, 64);
-    w.tile_bytes = w.scale_bytes + (size_t)w.groups * HP_TILE_GROUP_BYTES * (w.is_float ? sizeof(float) : 1);
-    return w;
-}
-
-static void hp_bind_attention(hp_binder *b, int32_t i, hp_layer *w)
-{
-    const harp_info *f = &b->m->info;
-    const hp_recipe *r = &b->m->recipe;
-    int32_t queries = f->heads * f->head_dim, keys = f->kv_heads * f->head_dim;
-    if (r->norm_place != HP_AFTER) w->attn_norm = hp_bind_norm(b, i, "attn_norm", "attn_norm_bias");
-    w->qkv = hp_bind_matrix(b, i, "qkv", queries + 2 * keys, f->hidden);
-    w->qkv_bias = hp_bind_optional(b, i, "qkv_bias", queries + 2 * keys);
-    if (r->qk_norm != HP_QK_NONE) {
-        w->q_norm = hp_bind_vector(b, i, "q_norm", r->qk_norm == HP_QK_ALL ? queries : f->head_dim);
-        w->k_norm = hp_bind_vector(b, i, "k_norm", r->qk_norm == HP_QK_ALL ? keys : f->head_dim);
-    }
-    w->attn_out = hp_bind_matrix(b, i, "attn_out", f->hidden, queries);
-    w->attn_out_bias = hp_bind_optional(b, i, "attn_out_bias", f->hidden);
-    if (r->norm_place != HP_BEFORE) w->attn_post_norm = hp_bind_norm(b, i, "attn_post_norm", "attn_post_norm_bias");
-    w->window = !r->window_layers || r->window_layers[i] ? f->window : 0;
-    w->local = r->local_layers && r->local_layers[i];
-}
-
-static void hp_bind_ffn(hp_binder *b, int32_t i, hp_layer *w)
-{
-    const harp_info *f = &b->m->info;
-    const hp_recipe *r = &b->m->recipe;
-    int32_t inner = r->ffn_kind == HP_GATED ? 2 * f->ffn : f->ffn;
-    if (r->norm_place != HP_AFTER && r->residual != HP_PARALLEL_SHARED)
-        w->ffn_norm = hp_bind_norm(b, i, "ffn_norm", "ffn_norm_bias");
-    w->gate_up = hp_bind_matrix(b, i, "gate_up", inner, f->hidden);
-    w->gate_up_bias = hp_bind_optional(b, i, "gate_up_bias", inner);
-    w->down = hp_bind_matrix(b, i, "down", f->hidden, f->ffn);
-    w->down_bias = hp_bind_optional(b, i, "down_bias", f->hidden);
-    if (r->norm_place != HP_BEFORE) w->ffn_post_norm = hp_bind_norm(b, i, "ffn_post_norm", "ffn_post_norm_bias");
-}
-
-/* A table of rope frequencies. With 2^28 positions: angles stay below 2^34, fit for reduction. */
-static const uint8_t *hp_bind_rope(hp_binder *b, const char *name)
-{
-    const uint8_t *table = hp_bind_vector(b, -1, name, b->m->rope_dims / 2);
-    int32_t i;
-    for (i = 0; b->status == HARP_OK && i < b->m->rope_dims / 2; i++) {
-        float f = hp_f32(table + 4 * (size_t)i);
-        if (!(f >= -64.0f && f <= 64.0f))
-            b->status = hp_fail(b->err, HARP_ERR_FORMAT, "element %d of %s is out of range", (int64_t)i, name);
-    }
-    return table;
-}
-
-static void hp_bind_positions(harp_model *m, hp_binder *b)
-{
-    if (hp_is_next(b, -1, "position_embedding"))
-        m->position_embedding = hp_bind_matrix(b, -1, "position_embedding", m->info.context, m->info.hidden);
-    if (m->rope_dims > 0) m->rope_frequencies = hp_bind_rope(b, "rope_frequencies");
-    if (m->recipe.rope_original != INT32_MAX) m->rope_long = hp_bind_rope(b, "rope_long");
-    if (m->recipe.local_layers) m->rope_local = hp_bind_rope(b, "rope_local");
-}
-
-static harp_status hp_bind_tensors(harp_model *m, harp_error *err)
-{
-    hp_binder b;
-    int32_t i;
-    b.m = m, b.err = err, b.status = HARP_OK, b.next = 0;
-    m->embedding = hp_bind_matrix(&b, -1, "embedding", m->vocab, m->info.hidden);
-    hp_bind_positions(m, &b);
-    memset(m->layers, 0, (size_t)m->info.layers * sizeof *m->layers);
-    for (i = 0; i < m->info.layers && b.status == HARP_OK; i++) {
-        hp_bind_attention(&b, i, &m->layers[i]);
-        hp_bind_ffn(&b, i, &m->layers[i]);
-    }
-    m->final_norm = hp_bind_norm(&b, -1, "final_norm", "final_norm_bias");
-    m->output = m->info.tied ? m->embedding : hp_bind_matrix(&b, -1, "output", m->vocab, m->info.hidden);
-    m->output_bias = hp_bind_optional(&b, -1, "output_bias", m->vocab);
-    if (b.status == HARP_OK && b.next < m->n_tensors)
-        b.status = hp_fail(err, HARP_ERR_UNSUPPORTED, "tensor %s has no place in a model of this description",
-                           hp_tensor_at(m, b.next).name);
-    return b.status;
 }
 
 /* ---- What the metadata say ----
  *
  * A table says which keys there are, what each may hold, and where in the model that goes. */
 
-typedef enum hp_fact_kind {
-    HP_NEEDED,    /* an integer that must be there; without one of the others the model keeps what it holds */
+enum {
+    HP_NEEDED,    /* an integer whose key must be there; all others may be absent, and leave the model as it is */
     HP_INTEGER,
-    HP_FACTOR,    /* a real                                                                                 */
-    HP_WORD,      /* a text, of which the model gets the number                                             */
-    HP_LAYER_BITS /* a byte for each layer, 0 or 1                                                          */
-} hp_fact_kind;
+    HP_FACTOR,    /* a real                                                                                     */
+    HP_WORD,      /* a text out of a list; the model gets its place in the list, from 0                         */
+    HP_LAYER_BITS /* a byte for each layer, 0 or 1                                                              */
+};
 
 typedef struct hp_fact {
     const char *key;
-    hp_fact_kind kind;
-    size_t place;         /* in the model: of an int32_t, float or pointer                    */
-    int32_t least, most;  /* of an integer                                                    */
-    size_t limit;         /* place of an integer read before that is added to most; 0: none   */
+    uint8_t kind;         /* HP_NEEDED and so on                                              */
+    int8_t least;         /* of an integer                                                    */
+    uint16_t place;       /* in the model: of an int32_t, float or pointer                    */
+    uint16_t limit;       /* place of an integer read before that is added to most; 0: none   */
+    int32_t most;
     const char *words;    /* that a text may be                                               */
 } hp_fact;
 
@@ -3307,10 +3672,12 @@ static const hp_fact hp_model_facts[] = {
     {"norm", HP_WORD, HP_IN(recipe.norm), .words = "rms layer"},
     {"norm_place", HP_WORD, HP_IN(recipe.norm_place), .words = "before after around"},
     {"residual", HP_WORD, HP_IN(recipe.residual), .words = "sequential parallel parallel_shared"},
-    {"activation", HP_WORD, HP_IN(recipe.activation), .words = "silu gelu_tanh gelu_erf"},
+    {"activation", HP_WORD, HP_IN(recipe.activation), .words = "silu gelu_tanh gelu_erf" HP_SPECIAL_WORDS},
     {"ffn_kind", HP_WORD, HP_IN(recipe.ffn_kind), .words = "gated plain"},
     {"qk_norm", HP_WORD, HP_IN(recipe.qk_norm), .words = "none head all"},
     {"attention_scale", HP_FACTOR, HP_IN(recipe.attention_scale)},
+    {"attention_growth", HP_FACTOR, HP_IN(recipe.attention_growth)},
+    {"attention_step", HP_INTEGER, HP_IN(recipe.attention_step), .least = 1, HP_UP_TO(info.context)},
     {"attention_cap", HP_FACTOR, HP_IN(recipe.attention_cap)},
     {"logit_cap", HP_FACTOR, HP_IN(recipe.logit_cap)},
     {"embedding_scale", HP_FACTOR, HP_IN(recipe.embedding_scale)},
@@ -3320,23 +3687,27 @@ static const hp_fact hp_model_facts[] = {
     {"rope_original", HP_INTEGER, HP_IN(recipe.rope_original), .least = 1, HP_UP_TO(info.context)},
 };
 
-static const hp_fact hp_tokenizer_facts[] = { /* [CH10] */
-    {"tokenizer.unknown", HP_INTEGER, HP_IN(tokenizer.unknown), .least = -1, .most = -1, HP_UP_TO(info.vocab)},
-    {"tokenizer.add_bos", HP_INTEGER, HP_IN(tokenizer.add_bos), .most = 1},
-    {"tokenizer.spaces", HP_INTEGER, HP_IN(tokenizer.spaces), .most = 15},
-    {"tokenizer.unknown_whole", HP_INTEGER, HP_IN(tokenizer.unknown_whole), .most = 2},
-    {"tokenizer.ignore_merges", HP_INTEGER, HP_IN(tokenizer.ignore_merges), .most = 1},
-    {"tokenizer.contractions", HP_INTEGER, HP_IN(tokenizer.contractions), .most = 2},
-    {"tokenizer.any_lead", HP_INTEGER, HP_IN(tokenizer.any_lead), .most = 1},
-    {"tokenizer.number_lead", HP_INTEGER, HP_IN(tokenizer.number_lead), .most = 1},
-    {"tokenizer.number_digits", HP_INTEGER, HP_IN(tokenizer.number_digits), .most = 1 << 20},
-    {"tokenizer.lone_digits", HP_INTEGER, HP_IN(tokenizer.lone_digits), .most = 1},
-    {"tokenizer.sign_newlines", HP_INTEGER, HP_IN(tokenizer.sign_newlines), .most = 1},
-    {"tokenizer.newline_runs", HP_INTEGER, HP_IN(tokenizer.newline_runs), .most = 1},
+static const hp_fact hp_special_facts[] = {
+    {"experts", HP_INTEGER, HP_IN(info.experts), .least = 1, .most = HP_MAX_EXPERTS},
+    {"experts_used", HP_INTEGER, HP_IN(info.experts_used), .least = 1, HP_UP_TO(info.experts)},
+    {"expert_ffn", HP_INTEGER, HP_IN(recipe.expert_ffn), .least = 1, .most = 1 << 20},
+    {"routing", HP_WORD, HP_IN(recipe.routing), .words = "chosen all"},
+    {"expert_layers", HP_LAYER_BITS, HP_IN(recipe.expert_layers)},
+    {"conv_layers", HP_LAYER_BITS, HP_IN(recipe.conv_layers)},
+    {"conv_taps", HP_INTEGER, HP_IN(recipe.conv_taps), .least = 2, .most = 16},
+    {"local_head_dim", HP_INTEGER, HP_IN(recipe.local_head_dim), .least = 2, HP_UP_TO(info.head_dim)},
+    {"shared_layers", HP_LAYER_BITS, HP_IN(recipe.shared_layers)},
+    {"narrow_ffn", HP_INTEGER, HP_IN(recipe.narrow_ffn), .least = 1, HP_UP_TO(info.ffn)},
+    {"narrow_layers", HP_LAYER_BITS, HP_IN(recipe.narrow_layers)},
+    {"layer_inputs", HP_INTEGER, HP_IN(recipe.layer_inputs), .least = HP_LANES, .most = 1 << 14},
+    {"layer_input_scale", HP_FACTOR, HP_IN(recipe.layer_input_scale)},
+    {"delta_layers", HP_LAYER_BITS, HP_IN(recipe.delta_layers)},
+    {"delta_heads", HP_INTEGER, HP_IN(recipe.delta_heads), .least = 1, .most = 4096},
+    {"delta_key_heads", HP_INTEGER, HP_IN(recipe.delta_key_heads), .least = 1, HP_UP_TO(recipe.delta_heads)},
+    {"delta_key_dim", HP_INTEGER, HP_IN(recipe.delta_key_dim), .least = HP_LANES, .most = HP_MAX_HEAD_DIM},
+    {"delta_value_dim", HP_INTEGER, HP_IN(recipe.delta_value_dim), .least = HP_LANES, .most = HP_MAX_HEAD_DIM},
+    {"shared_ffn", HP_INTEGER, HP_IN(recipe.shared_ffn), .least = 1, .most = 1 << 20},
 };
-
-#undef HP_IN
-#undef HP_UP_TO
 
 static harp_status hp_take_integer(harp_model *m, const hp_fact *f, const harp_meta *meta, void *to, harp_error *err)
 {
@@ -3413,6 +3784,12 @@ static harp_status hp_take_facts(harp_model *m, const hp_fact *facts, size_t n, 
 
 /* ---- What the model is ---- */
 
+/* The rows of gate_up for an inner size. */
+static int32_t hp_inner_rows(const harp_model *m, int32_t ffn)
+{
+    return m->recipe.ffn_kind == HP_GATED ? 2 * ffn : ffn;
+}
+
 static harp_status hp_read_ends(harp_model *m, harp_error *err)
 {
     harp_meta meta;
@@ -3435,17 +3812,104 @@ static harp_status hp_check_facts(const harp_model *m, harp_error *err)
 {
     const harp_info *f = &m->info;
     const hp_recipe *r = &m->recipe;
-    if (f->layers > m->n_tensors / 4) /* before memory is asked for: a layer has more than four tensors */
+    if (f->layers > m->file.n_tensors / 4) /* before memory is asked for: a layer has more than four tensors */
         return hp_fail(err, HARP_ERR_FORMAT, "%d layers cannot be made of %d tensors", (int64_t)f->layers,
-                       (int64_t)m->n_tensors);
+                       (int64_t)m->file.n_tensors);
     if (f->heads % f->kv_heads != 0 || m->rope_dims % 2 != 0)
         return hp_fail(err, HARP_ERR_FORMAT, "%d heads cannot share %d key-value heads, or rope_dims %d is odd",
                        (int64_t)f->heads, (int64_t)f->kv_heads, (int64_t)m->rope_dims);
     if (m->rope_dims == 0 && (r->rope_original != INT32_MAX || r->local_layers))
         return hp_fail(err, HARP_ERR_FORMAT, "rope_dims is 0, but rope_original or local_layers is there");
+    if (HP_SPECIAL && r->activation == HP_CLAMPED && r->ffn_kind != HP_GATED)
+        return hp_fail(err, HARP_ERR_UNSUPPORTED, "the activation is clamped, which goes with ffn_kind gated");
     if (r->residual != HP_SEQUENTIAL && r->norm_place != HP_BEFORE)
         return hp_fail(err, HARP_ERR_UNSUPPORTED, "a parallel residual goes with norms before its parts alone");
     return HARP_OK;
+}
+
+/* Layers that differ from one another in their sizes, and what they have of a token for themselves. */
+static harp_status hp_check_layers(harp_model *m, harp_error *err)
+{
+    const harp_info *f = &m->info;
+    hp_recipe *r = &m->recipe;
+    if (r->layer_input_scale <= 0.0f) r->layer_input_scale = 1.0f;
+    m->local_dims = m->rope_dims;
+    if (r->local_head_dim == 0) r->local_head_dim = f->head_dim;
+    else if (!r->local_layers || r->local_head_dim % 2 || f->heads * r->local_head_dim % HP_GROUP)
+        return hp_fail(err, HARP_ERR_UNSUPPORTED, "local_head_dim goes with local_layers, is even, and a multiple of 32"
+                       " with all heads");
+    else m->local_dims = r->local_head_dim;
+    if ((r->narrow_layers != NULL) != (r->narrow_ffn > 0))
+        return hp_fail(err, HARP_ERR_FORMAT, "one of narrow_layers and narrow_ffn is missing");
+    if (r->layer_inputs % HP_LANES || (r->layer_inputs > 0 && r->ffn_kind != HP_GATED))
+        return hp_fail(err, HARP_ERR_UNSUPPORTED, "layer_inputs is a multiple of 16 and goes with ffn_kind gated");
+    return HARP_OK;
+}
+
+/* Inputs of a delta net's convolution: queries, keys and values. */
+static int32_t hp_delta_inputs(const hp_recipe *r)
+{
+    return 2 * r->delta_key_heads * r->delta_key_dim + r->delta_heads * r->delta_value_dim;
+}
+
+/* Layers in which a convolution or a delta net stands in the place of attention. */
+static harp_status hp_check_convolutions(const harp_model *m, harp_error *err)
+{
+    const harp_info *f = &m->info;
+    const hp_recipe *r = &m->recipe;
+    int deltas = r->delta_layers != NULL;
+    int32_t i;
+    if ((r->conv_layers || deltas) != (r->conv_taps > 0))
+        return hp_fail(err, HARP_ERR_FORMAT, "one of conv_layers or delta_layers and conv_taps is missing");
+    if (deltas != (r->delta_heads > 0) || deltas != (r->delta_key_heads > 0) || deltas != (r->delta_key_dim > 0)
+        || deltas != (r->delta_value_dim > 0))
+        return hp_fail(err, HARP_ERR_FORMAT, "some of delta_layers, delta_heads, delta_key_heads, delta_key_dim and "
+                                             "delta_value_dim are there, and others missing");
+    if (r->conv_layers && (f->heads * f->head_dim != f->hidden || f->hidden % (2 * f->kv_heads)
+                           || r->residual != HP_SEQUENTIAL))
+        return hp_fail(err, HARP_ERR_UNSUPPORTED, "convolutions go with heads that make up hidden, which twice the "
+                       "key-value heads divide, and with a sequential residual");
+    if (!deltas) return HARP_OK;
+    if (r->delta_heads % r->delta_key_heads || r->delta_key_dim % HP_LANES || r->delta_value_dim % HP_LANES
+        || r->delta_heads * r->delta_value_dim % HP_GROUP || f->heads * f->head_dim % HP_GROUP
+        || hp_delta_inputs(r) % (2 * f->kv_heads) || r->residual != HP_SEQUENTIAL
+        || r->delta_heads > (1 << 28) / (r->delta_key_dim * r->delta_value_dim))
+        return hp_fail(err, HARP_ERR_UNSUPPORTED, "delta nets of %d heads of [%d][%d], %d of keys: sizes are "
+                       "multiples of 16, with all heads of 32, and at most 2^28; key heads divide heads, and twice the "
+                       "key-value heads all inputs; the residual is sequential", (int64_t)r->delta_heads,
+                       (int64_t)r->delta_key_dim, (int64_t)r->delta_value_dim, (int64_t)r->delta_key_heads);
+    for (i = 0; i < f->layers; i++)
+        if (r->conv_layers && r->conv_layers[i] && r->delta_layers[i])
+            return hp_fail(err, HARP_ERR_FORMAT, "layer %d is in conv_layers and in delta_layers", (int64_t)i);
+    return HARP_OK;
+}
+
+static harp_status hp_check_experts(harp_model *m, harp_error *err)
+{
+    harp_info *f = &m->info;
+    hp_recipe *r = &m->recipe;
+    if (f->experts == 0 && (f->experts_used || r->expert_ffn || r->expert_layers || r->shared_ffn))
+        return hp_fail(err, HARP_ERR_FORMAT, "the file tells of experts, but not how many there are");
+    if (f->experts == 0) return HARP_OK;
+    if (f->experts_used == 0) f->experts_used = 1;
+    if (r->expert_ffn == 0) r->expert_ffn = f->ffn;
+    if (f->experts_used > HP_MAX_USED || f->hidden % HP_LANES || hp_inner_rows(m, r->expert_ffn) % HP_LANES
+        || hp_max(f->hidden, hp_inner_rows(m, r->expert_ffn)) > (1 << 28) / f->experts)
+        return hp_fail(err, HARP_ERR_UNSUPPORTED, "%d experts of [%d][%d], %d used: at most 64 may be, and sizes must "
+                       "be multiples of 16, rows in all at most 2^28", (int64_t)f->experts, (int64_t)f->hidden,
+                       (int64_t)r->expert_ffn, (int64_t)f->experts_used);
+    if (r->residual != HP_SEQUENTIAL)
+        return hp_fail(err, HARP_ERR_UNSUPPORTED, "a mixture of experts goes with a sequential residual alone");
+    return HARP_OK;
+}
+
+/* A build without special layers ignores these keys, and refuses the file because its tensors do not fit. */
+static harp_status hp_read_special(harp_model *m, harp_error *err)
+{
+    harp_status status = hp_take_facts(m, hp_special_facts, sizeof hp_special_facts / sizeof hp_special_facts[0], err);
+    if (status || (status = hp_check_layers(m, err)) != HARP_OK || (status = hp_check_convolutions(m, err)) != HARP_OK)
+        return status;
+    return hp_check_experts(m, err);
 }
 
 static harp_status hp_read_architecture(harp_model *m, harp_error *err)
@@ -3458,23 +3922,432 @@ static harp_status hp_read_architecture(harp_model *m, harp_error *err)
     if (!harp_meta_find(m, "norm_eps", &meta) || meta.type != HARP_META_REAL || !(meta.real >= 0.0 && meta.real < 1.0))
         return hp_fail(err, HARP_ERR_FORMAT, "the real norm_eps is missing from the file, or not in 0..1");
     m->norm_eps = (float)meta.real;
-    m->info.bos = -1, m->recipe.rope_original = INT32_MAX;
+    m->info.bos = -1, m->recipe.rope_original = m->recipe.attention_step = INT32_MAX;
     m->recipe.embedding_scale = m->recipe.rope_scale = 1.0f;
     status = hp_take_facts(m, hp_model_facts, sizeof hp_model_facts / sizeof hp_model_facts[0], err);
-    if (status || (status = hp_read_ends(m, err)) != HARP_OK || (status = hp_check_facts(m, err)) != HARP_OK)
+    if (status || (HP_SPECIAL && (status = hp_read_special(m, err)) != HARP_OK)
+        || (status = hp_read_ends(m, err)) != HARP_OK || (status = hp_check_facts(m, err)) != HARP_OK)
         return status;
     if (m->recipe.attention_scale <= 0.0f) m->recipe.attention_scale = 1.0f / sqrtf((float)m->info.head_dim);
     m->vocab = m->info.vocab;
     return HARP_OK;
 }
 
-static int64_t hp_count_parameters(const harp_model *m)
+/* ---- What the file recommends ---- */
+
+enum { HP_MAX_REFRAMINGS = 64 }; /* of harp_params */
+
+/* A number of the file within bounds; *to stays if the key is absent. 0: it is none that counts. */
+static int hp_advised(const harp_model *m, const char *key, harp_meta_type type, double least, double most, double *to)
+{
+    harp_meta meta;
+    if (!harp_meta_find(m, key, &meta)) return 1;
+    *to = meta.real; /* of an integer, too; a NaN is in no range */
+    return meta.type == type && meta.real >= least && meta.real <= most;
+}
+
+static int hp_advised_frame(const harp_model *m, harp_frame *to)
+{
+    static const char names[3][8] = {"stream", "redraw", "last"}; /* in the order of harp_frame */
+    harp_meta meta;
+    int i = 0;
+    if (!harp_meta_find(m, "recommend.frame", &meta)) return 1;
+    if (meta.type != HARP_META_TEXT) return 0;
+    while (i < 3 && strcmp(names[i], meta.data) != 0) i++;
+    *to = (harp_frame)i;
+    return i < 3;
+}
+
+HARP_API int harp_recommend(const harp_model *m, harp_params *p)
+{
+    const harp_params paper = harp_defaults();
+    double on = -1.0, from = paper.reframe_from, k = paper.reframings, rescale = paper.rescale;
+    double theta = (double)paper.theta, delta = (double)paper.delta, beta = (double)paper.beta;
+    harp_frame frame = paper.frame;
+    if (!m || !p || hp_check_stamp(&p->stamp, "params", sizeof *p, NULL)) return -1;
+    if (!hp_advised(m, "recommend.harp", HARP_META_INTEGER, 0.0, 1.0, &on)
+        || !hp_advised(m, "recommend.reframe_from", HARP_META_INTEGER, HARP_FROM_PROMPT, 1 << 28, &from)
+        || !hp_advised(m, "recommend.reframings", HARP_META_INTEGER, 1.0, HP_MAX_REFRAMINGS, &k)
+        || !hp_advised(m, "recommend.rescale", HARP_META_INTEGER, 0.0, 1.0, &rescale)
+        || !hp_advised(m, "recommend.theta", HARP_META_REAL, -1e30, 1e30, &theta)
+        || !hp_advised(m, "recommend.delta", HARP_META_REAL, 0.0, 1.0, &delta)
+        || !hp_advised(m, "recommend.beta", HARP_META_REAL, 0.0, 1.0, &beta) || !hp_advised_frame(m, &frame))
+        return -1;
+    if (on < 0.0) return 0;
+    p->harp = (int)on, p->rescale = (int)rescale, p->frame = frame;
+    p->reframe_from = (int32_t)from, p->reframings = (int32_t)k;
+    p->theta = (float)theta, p->delta = (float)delta, p->beta = (float)beta;
+    return 1;
+}
+
+/* ================================================================================================================
+ * [CH11] Its weights
+ *
+ * The weights stay where they are, in the image. The model gets pointers to them, once it is certain that the tensors
+ * are those that its metadata call for. After that the model is complete and never changes.
+ *
+ * Tensors, in this order; what stands at the right in [] is a condition, ? means that the tensor may be there or not:
+ *
+ *      embedding [vocab][hidden]
+ *      position_embedding [context][hidden] ?
+ *      rope_frequencies (f32, rope_dims / 2: radians per position, any scaling applied)  [rope_dims > 0]
+ *      rope_long, rope_local (f32, the same)             [rope_original, local_layers are there; rope_local:
+ *                                                        local_head_dim / 2]
+ *      layer_embedding [vocab][layers layer_inputs], layer_input_norm (f32)    [layer_inputs]
+ *      for every layer L from 0:
+ *          L.attn_norm (f32), L.attn_norm_bias (f32) ?   [norm_place before or around; any bias of a norm: norm layer]
+ *          L.qkv [(heads + 2 kv_heads) head_dim][hidden] rows: all queries, all keys, all values; queries alone, and no
+ *                                                        k_norm, v_norm, where keys and values are another layer's
+ *          L.qkv_bias (f32) ?
+ *          L.attn_gate [heads head_dim][hidden] ?        its sigmoid is a factor of what goes into attn_out
+ *          L.q_norm, L.k_norm (f32)                      [qk_norm head: head_dim; all: heads, kv_heads times that]
+ *          L.v_norm (f32, head_dim) ?                    so are values, each head by itself  [qk_norm head or all]
+ *          L.sinks (f32, heads) ?                        a score more for each head, of a value that is zero
+ *          L.attn_out [hidden][heads head_dim]
+ *          L.attn_out_bias (f32) ?
+ *          or, if it is a convolution,
+ *          L.qkv [3 hidden][hidden]                      rows: all B, all C, all X
+ *          L.conv (f32, conv_taps hidden)                of the oldest position first; C conv(B X) goes into
+ *          L.attn_out [hidden][hidden]
+ *          or, if it is a delta net, with D = delta_heads, V = D delta_value_dim, K = delta_key_heads delta_key_dim,
+ *          L.qkv [2 K + V][hidden]                       rows: all queries, all keys, all values
+ *          L.attn_gate [V][hidden]                       its SiLU is a factor of what goes into attn_out
+ *          L.delta_gates [2 D][hidden]                   rows: all b, all a, see [CH19]
+ *          L.conv (f32, conv_taps (2 K + V))             of queries, keys and values, the oldest position first
+ *          L.delta_log_rate, L.delta_bias (f32, D)       for the decay
+ *          L.delta_norm (f32, delta_value_dim)           of what each head puts out
+ *          L.attn_out [hidden][V]
+ *          L.attn_post_norm (f32), L.attn_post_norm_bias (f32) ?  [norm_place after or around]
+ *          L.ffn_norm (f32), L.ffn_norm_bias (f32) ?     [as attn_norm, and residual not parallel_shared]
+ *          L.gate_up [2 ffn][hidden]                     rows: all gates, all ups; ffn_kind plain: [ffn][hidden], ups
+ *          L.gate_up_bias (f32) ?
+ *          L.down [hidden][ffn]
+ *          L.down_bias (f32) ?
+ *          or, if the layer is a mixture,
+ *          L.router [experts][hidden], L.router_bias (f32) ?    with shared_ffn one row more: the sigmoid of what that
+ *                                                        gives is the weight of the expert to which all go
+ *          L.gate_up [experts 2 expert_ffn][hidden]      one expert after another, each with the rows as above, and
+ *          L.gate_up_bias (f32) ?                        beginning a tile: their numbers are multiples of 16
+ *          L.down [experts hidden][expert_ffn]
+ *          L.down_bias (f32) ?
+ *          L.shared_gate_up [2 shared_ffn][hidden], L.shared_down [hidden][shared_ffn]    [shared_ffn]
+ *          L.ffn_post_norm (f32), L.ffn_post_norm_bias (f32) ?    [as attn_post_norm]
+ *          L.layer_input, L.layer_gate [layer_inputs][hidden], L.layer_out [hidden][layer_inputs]    [layer_inputs]
+ *          L.layer_post_norm (f32), L.layer_post_norm_bias (f32) ?    [layer_inputs]
+ *          L.layer_scale (f32, 1) ?                      what it hands on is multiplied with that
+ *      final_norm (f32), final_norm_bias (f32) ?
+ *      output [vocab][hidden]                            [tied is 0]
+ *      output_bias (f32) ?
+ *
+ * A tensor that has no place in this list is refused: its file means something that this reader does not compute.
+ * ============================================================================================================== */
+
+/* Writes "layer.part" (or "part", for layer -1) to name[48]. */
+static void hp_tensor_name(char *name, int32_t layer, const char *part)
+{
+    hp_text t;
+    t.out = name, t.used = 0, t.capacity = 48;
+    if (layer >= 0) hp_put_integer(&t, layer), hp_put(&t, '.');
+    hp_put_string(&t, part);
+}
+
+/* What the search for tensors carries along: tensors come in the order in which they are asked for, so the next one is
+ * the one that is wanted, or what is wanted is not there. The first failure stays. */
+typedef struct hp_binder {
+    const harp_model *m;
+    harp_error *err;
+    harp_status status;
+    int32_t next;
+} hp_binder;
+
+/* Is the next tensor called that? How tensors that need not be there are found. */
+static int hp_is_next(const hp_binder *b, int32_t layer, const char *part)
+{
+    char name[48];
+    hp_tensor_name(name, layer, part);
+    return b->status == HARP_OK && b->next < b->m->file.n_tensors
+           && strcmp(hp_tensor_at(&b->m->file, b->next).name, name) == 0;
+}
+
+/* The tensor of this name and shape; on failure one without bytes. */
+static hp_tensor hp_bind(hp_binder *b, int32_t layer, const char *part, int is_vector, int32_t rows, int32_t cols)
+{
+    char name[48];
+    hp_tensor t, none = {0};
+    if (b->status) return none;
+    hp_tensor_name(name, layer, part);
+    if (!hp_is_next(b, layer, part)) {
+        b->status = hp_fail(b->err, HARP_ERR_FORMAT, "tensor %s is missing or misplaced", name);
+        return none;
+    }
+    t = hp_tensor_at(&b->m->file, b->next++);
+    if (t.rows != (uint64_t)rows || t.cols != (uint64_t)cols)
+        b->status = hp_fail(b->err, HARP_ERR_FORMAT, "tensor %s is %d x %d; the model needs %d x %d", name,
+                            (int64_t)t.rows, (int64_t)t.cols, (int64_t)rows, (int64_t)cols);
+    else if ((t.type == HP_TENSOR_F32) != is_vector)
+        b->status = hp_fail(b->err, HARP_ERR_FORMAT, "tensor %s has the wrong type", name);
+    return b->status ? none : t;
+}
+
+static const uint8_t *hp_bind_vector(hp_binder *b, int32_t layer, const char *part, int32_t n)
+{
+    return b->m->file.image + hp_bind(b, layer, part, 1, 1, n).offset;
+}
+
+/* A vector that may be there: NULL if it is not. */
+static const uint8_t *hp_bind_optional(hp_binder *b, int32_t layer, const char *part, int32_t n)
+{
+    return hp_is_next(b, layer, part) ? hp_bind_vector(b, layer, part, n) : NULL;
+}
+
+static hp_norm_of hp_bind_norm(hp_binder *b, int32_t layer, const char *weight, const char *bias)
+{
+    hp_norm_of norm;
+    norm.weight = hp_bind_vector(b, layer, weight, b->m->info.hidden), norm.bias = NULL;
+    if (b->m->recipe.norm == HP_NORM_LAYER) norm.bias = hp_bind_optional(b, layer, bias, b->m->info.hidden);
+    return norm;
+}
+
+static hp_matrix hp_bind_matrix(hp_binder *b, int32_t layer, const char *part, int32_t rows, int32_t cols)
+{
+    hp_tensor t = hp_bind(b, layer, part, 0, rows, cols);
+    int has_nibbles = hp_is_nibbles(t.type);
+    hp_matrix w;
+    w.tiles = b->m->file.image + t.offset;
+    w.table = t.type == HP_TENSOR_F32_MATRIX || has_nibbles ? w.tiles : NULL; /* of floats nothing is looked up */
+    w.rows = rows, w.cols = cols;
+    w.groups = hp_round_up(cols, HP_GROUP) / HP_GROUP, w.n_tiles = hp_round_up(rows, HP_LANES) / HP_LANES;
+    w.scale_bytes = (size_t)hp_scale_bytes(t.type, (uint64_t)w.groups);
+    w.tile_bytes = (size_t)hp_tile_bytes(t.type, (uint64_t)w.groups);
+    if (!has_nibbles) return w;
+    w.tiles += HP_TABLE_BYTES;
+    if (layer < 0) /* rows of embeddings are looked up, and the output decides */
+        b->status = hp_fail(b->err, HARP_ERR_FORMAT, "tensor %s has weights of four bits; only layers may", part);
+    return w;
+}
+
+static void hp_bind_convolution(hp_binder *b, int32_t i, hp_layer *w)
+{
+    int32_t hidden = b->m->info.hidden;
+    w->qkv = hp_bind_matrix(b, i, "qkv", 3 * hidden, hidden);
+    w->conv = hp_bind_vector(b, i, "conv", b->m->recipe.conv_taps * hidden);
+    w->attn_out = hp_bind_matrix(b, i, "attn_out", hidden, hidden);
+    w->stored = hidden / (2 * b->m->info.kv_heads);
+}
+
+static void hp_bind_delta(hp_binder *b, int32_t i, hp_layer *w)
+{
+    const hp_recipe *r = &b->m->recipe;
+    int32_t hidden = b->m->info.hidden, inputs = hp_delta_inputs(r), values = r->delta_heads * r->delta_value_dim;
+    w->qkv = hp_bind_matrix(b, i, "qkv", inputs, hidden);
+    w->rare->attn_gate = hp_bind_matrix(b, i, "attn_gate", values, hidden);
+    w->rare->delta_gates = hp_bind_matrix(b, i, "delta_gates", 2 * r->delta_heads, hidden);
+    w->conv = hp_bind_vector(b, i, "conv", r->conv_taps * inputs);
+    w->rare->delta_log_rate = hp_bind_vector(b, i, "delta_log_rate", r->delta_heads);
+    w->rare->delta_bias = hp_bind_vector(b, i, "delta_bias", r->delta_heads);
+    w->rare->delta_norm = hp_bind_vector(b, i, "delta_norm", r->delta_value_dim);
+    w->attn_out = hp_bind_matrix(b, i, "attn_out", hidden, values);
+    w->stored = inputs / (2 * b->m->info.kv_heads);
+}
+
+/* The layer before that shares its keys and values with this one. */
+static int32_t hp_find_lender(hp_binder *b, int32_t i, const hp_layer *w)
+{
+    int32_t j;
+    for (j = i - 1; j >= 0; j--) {
+        const hp_layer *l = &b->m->layers[j];
+        if (!l->conv && l->stored > 0 && l->window == w->window && l->local == w->local) return j;
+    }
+    if (b->status == HARP_OK)
+        b->status = hp_fail(b->err, HARP_ERR_FORMAT, "no layer before layer %d has keys and values for it", (int64_t)i);
+    return i;
+}
+
+static void hp_bind_heads(hp_binder *b, int32_t i, hp_layer *w)
+{
+    const harp_info *f = &b->m->info;
+    const hp_recipe *r = &b->m->recipe;
+    int32_t dim = HP_SPECIAL && w->local ? r->local_head_dim : f->head_dim, queries = f->heads * dim, keys;
+    int borrows = HP_SPECIAL && r->shared_layers && r->shared_layers[i];
+    keys = borrows ? 0 : f->kv_heads * dim;
+    if (HP_SPECIAL) w->head_dim = dim, w->stored = borrows ? 0 : dim;
+    if (borrows) w->lender = hp_find_lender(b, i, w);
+    w->qkv = hp_bind_matrix(b, i, "qkv", queries + 2 * keys, f->hidden);
+    w->qkv_bias = hp_bind_optional(b, i, "qkv_bias", queries + 2 * keys);
+    if (HP_SPECIAL && hp_is_next(b, i, "attn_gate"))
+        w->rare->attn_gate = hp_bind_matrix(b, i, "attn_gate", queries, f->hidden);
+    if (r->qk_norm != HP_QK_NONE) {
+        w->q_norm = hp_bind_vector(b, i, "q_norm", r->qk_norm == HP_QK_ALL ? queries : dim);
+        if (!borrows) w->k_norm = hp_bind_vector(b, i, "k_norm", r->qk_norm == HP_QK_ALL ? keys : dim);
+        if (HP_SPECIAL && !borrows) w->v_norm = hp_bind_optional(b, i, "v_norm", dim);
+    }
+    if (HP_SPECIAL) w->sinks = hp_bind_optional(b, i, "sinks", f->heads);
+    w->attn_out = hp_bind_matrix(b, i, "attn_out", f->hidden, queries);
+    w->attn_out_bias = hp_bind_optional(b, i, "attn_out_bias", f->hidden);
+}
+
+static void hp_bind_attention(hp_binder *b, int32_t i, hp_layer *w)
+{
+    const harp_info *f = &b->m->info;
+    const hp_recipe *r = &b->m->recipe;
+    w->window = !r->window_layers || r->window_layers[i] ? f->window : 0;
+    w->local = r->local_layers && r->local_layers[i];
+    w->lender = i;
+    if (r->norm_place != HP_AFTER) w->attn_norm = hp_bind_norm(b, i, "attn_norm", "attn_norm_bias");
+    if (HP_SPECIAL && r->conv_layers && r->conv_layers[i]) hp_bind_convolution(b, i, w);
+    else if (HP_SPECIAL && r->delta_layers && r->delta_layers[i]) hp_bind_delta(b, i, w);
+    else hp_bind_heads(b, i, w);
+    if (r->norm_place != HP_BEFORE) w->attn_post_norm = hp_bind_norm(b, i, "attn_post_norm", "attn_post_norm_bias");
+}
+
+static void hp_bind_experts(hp_binder *b, int32_t i, hp_layer *w)
+{
+    const harp_info *f = &b->m->info;
+    int32_t ffn = b->m->recipe.expert_ffn, inner = f->experts * hp_inner_rows(b->m, ffn);
+    int32_t shared = b->m->recipe.shared_ffn, routed = f->experts + (shared > 0);
+    w->router = hp_bind_matrix(b, i, "router", routed, f->hidden);
+    w->router_bias = hp_bind_optional(b, i, "router_bias", routed);
+    w->gate_up = hp_bind_matrix(b, i, "gate_up", inner, f->hidden);
+    w->gate_up_bias = hp_bind_optional(b, i, "gate_up_bias", inner);
+    w->down = hp_bind_matrix(b, i, "down", f->experts * f->hidden, ffn);
+    w->down_bias = hp_bind_optional(b, i, "down_bias", f->experts * f->hidden);
+    if (shared == 0) return;
+    w->rare->shared_gate_up = hp_bind_matrix(b, i, "shared_gate_up", hp_inner_rows(b->m, shared), f->hidden);
+    w->rare->shared_down = hp_bind_matrix(b, i, "shared_down", f->hidden, shared);
+}
+
+static void hp_bind_ffn(hp_binder *b, int32_t i, hp_layer *w)
+{
+    const harp_info *f = &b->m->info;
+    const hp_recipe *r = &b->m->recipe;
+    int32_t ffn = HP_SPECIAL && r->narrow_layers && r->narrow_layers[i] ? r->narrow_ffn : f->ffn;
+    int32_t inner = hp_inner_rows(b->m, ffn);
+    if (r->norm_place != HP_AFTER && r->residual != HP_PARALLEL_SHARED)
+        w->ffn_norm = hp_bind_norm(b, i, "ffn_norm", "ffn_norm_bias");
+    if (HP_SPECIAL && f->experts > 0 && (!r->expert_layers || r->expert_layers[i])) {
+        hp_bind_experts(b, i, w);
+    } else {
+        w->gate_up = hp_bind_matrix(b, i, "gate_up", inner, f->hidden);
+        w->gate_up_bias = hp_bind_optional(b, i, "gate_up_bias", inner);
+        w->down = hp_bind_matrix(b, i, "down", f->hidden, ffn);
+        w->down_bias = hp_bind_optional(b, i, "down_bias", f->hidden);
+    }
+    if (r->norm_place != HP_BEFORE) w->ffn_post_norm = hp_bind_norm(b, i, "ffn_post_norm", "ffn_post_norm_bias");
+}
+
+/* What a layer has of a token for itself, and its scale. */
+static void hp_bind_layer_inputs(hp_binder *b, int32_t i, hp_layer *w)
+{
+    int32_t hidden = b->m->info.hidden, n = b->m->recipe.layer_inputs;
+    if (n > 0) {
+        w->layer_input = hp_bind_matrix(b, i, "layer_input", n, hidden);
+        w->layer_gate = hp_bind_matrix(b, i, "layer_gate", n, hidden);
+        w->layer_out = hp_bind_matrix(b, i, "layer_out", hidden, n);
+        w->layer_post_norm = hp_bind_norm(b, i, "layer_post_norm", "layer_post_norm_bias");
+    }
+    w->layer_scale = hp_bind_optional(b, i, "layer_scale", 1);
+}
+
+/* A table of rope frequencies. With 2^28 positions: angles stay below 2^34, fit for reduction. */
+static const uint8_t *hp_bind_rope(hp_binder *b, const char *name, int32_t dims)
+{
+    const uint8_t *table = hp_bind_vector(b, -1, name, dims / 2);
+    int32_t i;
+    for (i = 0; b->status == HARP_OK && i < dims / 2; i++) {
+        float f = hp_f32(table + 4 * (size_t)i);
+        if (!(f >= -64.0f && f <= 64.0f))
+            b->status = hp_fail(b->err, HARP_ERR_FORMAT, "element %d of %s is out of range", (int64_t)i, name);
+    }
+    return table;
+}
+
+static void hp_bind_positions(harp_model *m, hp_binder *b)
+{
+    if (hp_is_next(b, -1, "position_embedding"))
+        m->position_embedding = hp_bind_matrix(b, -1, "position_embedding", m->info.context, m->info.hidden);
+    if (m->rope_dims > 0) m->rope_frequencies = hp_bind_rope(b, "rope_frequencies", m->rope_dims);
+    if (m->recipe.rope_original != INT32_MAX) m->rope_long = hp_bind_rope(b, "rope_long", m->rope_dims);
+    if (m->recipe.local_layers)
+        m->rope_local = hp_bind_rope(b, "rope_local", HP_SPECIAL ? m->local_dims : m->rope_dims);
+    if (!HP_SPECIAL || m->recipe.layer_inputs == 0) return;
+    m->layer_embedding = hp_bind_matrix(b, -1, "layer_embedding", m->vocab, m->info.layers * m->recipe.layer_inputs);
+    m->layer_input_norm = hp_bind_vector(b, -1, "layer_input_norm", m->recipe.layer_inputs);
+}
+
+/* The largest unit of which all layers store a multiple [Euclid]. A delta net's gates, two for each of its heads, go
+ * with the units of its key-value heads. */
+static void hp_count_units(harp_model *m)
+{
+    int32_t i, n, rest;
+    for (i = 0; i < m->info.layers; i++)
+        for (n = m->layers[i].stored; n > 0; n = rest) rest = m->unit % n, m->unit = n;
+    for (i = 0; i < m->info.layers; i++) {
+        hp_layer *w = &m->layers[i];
+        w->before = m->units, w->units = w->stored / m->unit;
+        m->units += w->units;
+        w->rare->deltas_before = m->deltas;
+        if (!w->rare->delta_norm) continue;
+        n = w->units * m->info.kv_heads;
+        m->deltas++, m->gates = 2 * ((m->recipe.delta_heads + n - 1) / n);
+    }
+}
+
+/* All layers, and then what few of them have. */
+static size_t hp_layers_bytes(int32_t layers)
+{
+    return (size_t)layers * (sizeof(hp_layer) + (HP_SPECIAL ? sizeof(hp_rare) : 0));
+}
+
+static harp_status hp_bind_tensors(harp_model *m, harp_error *err)
+{
+    hp_binder b;
+    int32_t i;
+    b.m = m, b.err = err, b.status = HARP_OK, b.next = 0;
+    m->embedding = hp_bind_matrix(&b, -1, "embedding", m->vocab, m->info.hidden);
+    hp_bind_positions(m, &b);
+    memset(m->layers, 0, hp_layers_bytes(m->info.layers));
+    for (i = 0; HP_SPECIAL && i < m->info.layers; i++)
+        m->layers[i].rare = (hp_rare *)(void *)(m->layers + m->info.layers) + i;
+    for (i = 0; i < m->info.layers && b.status == HARP_OK; i++) {
+        hp_bind_attention(&b, i, &m->layers[i]);
+        hp_bind_ffn(&b, i, &m->layers[i]);
+        if (HP_SPECIAL) hp_bind_layer_inputs(&b, i, &m->layers[i]);
+        if (HP_SPECIAL && m->layers[i].sinks) m->recipe.has_sinks = 1;
+        if (HP_SPECIAL && m->layers[i].rare->attn_gate.tiles) m->recipe.has_gates = 1;
+        if (HP_SPECIAL && m->layers[i].layer_scale) m->recipe.has_scales = 1;
+    }
+    if (HP_SPECIAL && b.status == HARP_OK) hp_count_units(m);
+    m->final_norm = hp_bind_norm(&b, -1, "final_norm", "final_norm_bias");
+    m->output = m->info.tied ? m->embedding : hp_bind_matrix(&b, -1, "output", m->vocab, m->info.hidden);
+    m->output_bias = hp_bind_optional(&b, -1, "output_bias", m->vocab);
+    if (b.status == HARP_OK && b.next < m->file.n_tensors)
+        b.status = hp_fail(err, HARP_ERR_UNSUPPORTED, "tensor %s has no place in a model of this description",
+                           hp_tensor_at(&m->file, b.next).name);
+    return b.status;
+}
+
+/* ---- Opening and closing ---- */
+
+/* Weights of this type, 0: of all; tables of rope are none. */
+static int64_t hp_count_parameters(const harp_model *m, uint32_t type)
 {
     int64_t n = 0;
     int32_t i;
-    for (i = 0; i < m->n_tensors; i++) {
-        hp_tensor t = hp_tensor_at(m, i);
-        if (strncmp(t.name, "rope_", 5) != 0) n += (int64_t)(t.rows * t.cols);
+    for (i = 0; i < m->file.n_tensors; i++) {
+        hp_tensor t = hp_tensor_at(&m->file, i);
+        if (strncmp(t.name, "rope_", 5) != 0 && (!type || t.type == type)) n += (int64_t)(t.rows * t.cols);
+    }
+    return n;
+}
+
+static int64_t hp_count_active(const harp_model *m)
+{
+    int64_t n = m->info.parameters;
+    int32_t i, idle = m->info.experts - m->info.experts_used;
+    for (i = 0; HP_SPECIAL && i < m->info.layers; i++) {
+        const hp_layer *w = &m->layers[i];
+        int64_t all = (int64_t)w->gate_up.rows * w->gate_up.cols + (int64_t)w->down.rows * w->down.cols;
+        if (w->router.tiles) n -= (int64_t)((double)all / m->info.experts) * idle; /* no division of 64 bits */
     }
     return n;
 }
@@ -3486,81 +4359,13 @@ static void hp_choose_stages(harp_model *m);
 static harp_status hp_read_head(harp_model *m, harp_error *err)
 {
     harp_status status;
-    if ((status = hp_check_header(m, err)) != HARP_OK || (status = hp_check_metadata(m, err)) != HARP_OK
-        || (status = hp_check_tensors(m, err)) != HARP_OK || (status = hp_read_architecture(m, err)) != HARP_OK)
+    if ((status = hp_check_header(&m->file, err)) != HARP_OK || (status = hp_check_metadata(&m->file, err)) != HARP_OK
+        || (status = hp_check_tensors(&m->file, err)) != HARP_OK || (status = hp_read_architecture(m, err)) != HARP_OK)
         return status;
-    m->info.bytes = (int64_t)m->image_bytes;
-    m->info.parameters = hp_count_parameters(m);
+    m->info.bytes = (int64_t)m->file.bytes, m->info.mapped = m->file.mapped;
+    m->info.parameters = hp_count_parameters(m, 0);
+    if (HP_NIBBLES) m->info.four_bit = hp_count_parameters(m, HP_TENSOR_NIBBLES);
     return HARP_OK;
-}
-
-/* ---- Where the image comes from ---- */
-
-/* Fills an image of `bytes` bytes from a reader. The size is the source's own word, not the header's: a small file
- * cannot ask for much memory. */
-static harp_status hp_read_image(harp_model *m, harp_read_fn *read, void *user, uint64_t bytes, harp_error *err)
-{
-    uint8_t *p;
-    if (bytes < HP_HEADER_BYTES || bytes > SIZE_MAX)
-        return hp_fail(err, HARP_ERR_FORMAT, "this is not a .harp file: it has %d bytes", (int64_t)bytes);
-    p = (uint8_t *)m->allocator.alloc(m->allocator.user, (size_t)bytes);
-    if (!p) return hp_fail(err, HARP_ERR_MEMORY, "no memory for a model of %d bytes", (int64_t)bytes);
-    m->image = p, m->image_bytes = bytes, m->image_is_ours = 1;
-    if (read(user, 0, p, (size_t)bytes) != bytes) return hp_fail(err, HARP_ERR_IO, "the model could not be read whole");
-    return HARP_OK;
-}
-
-static harp_status hp_refuse_file(hp_file_answer answer, const char *path, harp_error *err)
-{
-    if (answer == HP_FILE_NO_FILES)
-        return hp_fail(err, HARP_ERR_ARGUMENT, "this build cannot map or read %s: give it memory or a reader", path);
-    if (answer == HP_FILE_IRREGULAR) return hp_fail(err, HARP_ERR_IO, "%s is not a regular file", path);
-    return hp_fail(err, HARP_ERR_IO, "cannot open %s", path);
-}
-
-static size_t hp_mapping_read(void *mapping, uint64_t offset, void *into, size_t bytes)
-{
-    memcpy(into, (const uint8_t *)((const hp_mapping *)mapping)->image + offset, bytes);
-    return bytes;
-}
-
-static harp_status hp_get_file(harp_model *m, const char *path, int copy, harp_error *err)
-{
-    void *file = NULL;
-    uint64_t bytes = 0;
-    hp_file_answer answer = hp_map(&m->mapping, path);
-    harp_status status;
-    if (answer == HP_FILE_FINE && copy) {
-        status = hp_read_image(m, hp_mapping_read, &m->mapping, m->mapping.bytes, err);
-        hp_unmap(&m->mapping);
-        return status;
-    }
-    if (answer == HP_FILE_FINE) {
-        m->image = (const uint8_t *)m->mapping.image, m->image_bytes = m->mapping.bytes, m->info.mapped = 1;
-        return HARP_OK;
-    }
-    if (answer == HP_FILE_UNMAPPABLE) answer = hp_file_open(path, &file, &bytes);
-    if (answer != HP_FILE_FINE) return hp_refuse_file(answer, path, err);
-    status = hp_read_image(m, hp_file_read, file, bytes, err);
-    hp_file_close(file);
-    return status;
-}
-
-static harp_status hp_get_image(harp_model *m, const harp_source *source, harp_error *err)
-{
-    if (source->data) {
-        if (source->bytes > SIZE_MAX) return hp_fail(err, HARP_ERR_ARGUMENT, "the image is larger than memory");
-        m->image = (const uint8_t *)source->data, m->image_bytes = source->bytes;
-        return HARP_OK;
-    }
-    if (source->read) return hp_read_image(m, source->read, source->read_user, source->bytes, err);
-    return hp_get_file(m, source->path, source->copy, err);
-}
-
-static void hp_release_image(harp_model *m)
-{
-    if (m->info.mapped) hp_unmap(&m->mapping);
-    if (m->image_is_ours) m->allocator.free(m->allocator.user, (void *)(uintptr_t)m->image, (size_t)m->image_bytes);
 }
 
 /* ---- Opening and closing ---- */
@@ -3573,7 +4378,7 @@ HARP_API void harp_set_source_defaults(harp_source *source, size_t bytes, int32_
 HARP_API size_t harp_source_memory(int32_t layers)
 {
     if (layers < 1 || layers > HP_MAX_LAYERS) return 0;
-    return HP_ALIGN + sizeof(harp_model) + (size_t)layers * sizeof(hp_layer);
+    return HP_ALIGN + sizeof(harp_model) + hp_layers_bytes(layers);
 }
 
 /* The head is read into a model on the stack; once the number of layers is known, the real one gets its memory. */
@@ -3585,7 +4390,7 @@ static harp_status hp_place_model(harp_model **out, harp_model *head, const harp
     if (block && source->memory_bytes < bytes)
         return hp_fail(err, HARP_ERR_MEMORY, "the model's tables need %d bytes; the block has %d", (int64_t)bytes,
                        (int64_t)source->memory_bytes);
-    if (!block) block = head->allocator.alloc(head->allocator.user, bytes);
+    if (!block) block = head->file.allocator.alloc(head->file.allocator.user, bytes);
     if (!block) return hp_fail(err, HARP_ERR_MEMORY, "no memory for the model's tables, %d bytes", (int64_t)bytes);
     m = (harp_model *)(void *)hp_aligned(block);
     *m = *head;
@@ -3598,8 +4403,8 @@ static harp_status hp_place_model(harp_model **out, harp_model *head, const harp
 HARP_API void harp_close(harp_model *model)
 {
     if (!model) return;
-    hp_release_image(model);
-    if (model->block_bytes) model->allocator.free(model->allocator.user, model->block, model->block_bytes);
+    hp_release_image(&model->file);
+    if (model->block_bytes) model->file.allocator.free(model->file.allocator.user, model->block, model->block_bytes);
 }
 
 HARP_API harp_status harp_open_source(harp_model **model, const harp_source *source, harp_error *err)
@@ -3615,18 +4420,18 @@ HARP_API harp_status harp_open_source(harp_model **model, const harp_source *sou
         return hp_fail(err, HARP_ERR_BUILD, "this build or thread fuses, flushes or rounds floats in another way than "
                                             "harp defines: check -ffp-contract, -ffast-math and the rounding mode");
     memset(&head, 0, sizeof head);
-    head.allocator = hp_allocator_or_libc(source->allocator);
-    if ((status = hp_get_image(&head, source, err)) != HARP_OK || (status = hp_read_head(&head, err)) != HARP_OK
+    head.file.allocator = hp_allocator_or_libc(source->allocator);
+    if ((status = hp_get_image(&head.file, source, err)) != HARP_OK || (status = hp_read_head(&head, err)) != HARP_OK
         || (status = hp_place_model(&m, &head, source, err)) != HARP_OK) {
-        hp_release_image(&head);
+        hp_release_image(&head.file);
         return status;
     }
-    if ((status = hp_bind_tensors(m, err)) != HARP_OK
-        || (status = hp_tokenizer_open(m, err)) != HARP_OK) {
+    if ((status = hp_bind_tensors(m, err)) != HARP_OK || (status = hp_tokenizer_open(m, err)) != HARP_OK) {
         harp_close(m);
         return status;
     }
     m->info.tokenizer = m->tokenizer.kind, m->info.longest_token = m->tokenizer.longest;
+    m->info.active = hp_count_active(m);
     hp_choose_stages(m);
     *model = m;
     return hp_ok(err);
@@ -3659,45 +4464,45 @@ static int hp_floats_are_finite(const uint8_t *p, uint64_t n)
 static int hp_numbers_are_finite(const hp_tensor *t, const uint8_t *p)
 {
     uint64_t groups = (t->cols + HP_GROUP - 1) / HP_GROUP, i, tile;
-    size_t scale_bytes = (size_t)((groups * 2 * HP_LANES + 63) / 64 * 64);
-    if (t->type != HP_TENSOR_INT8) return hp_floats_are_finite(p, t->bytes / 4);
-    for (tile = 0; tile < (t->rows + HP_LANES - 1) / HP_LANES; tile++) {
+    if (t->type != HP_TENSOR_INT8 && !hp_is_nibbles(t->type)) return hp_floats_are_finite(p, t->bytes / 4);
+    if (hp_is_nibbles(t->type)) p += HP_TABLE_BYTES;
+    for (tile = 0; tile < (t->rows + HP_LANES - 1) / HP_LANES; tile++, p += (size_t)hp_tile_bytes(t->type, groups))
         for (i = 0; i < groups * HP_LANES; i++)
             if ((hp_u16(p + 2 * i) & 0x7C00u) == 0x7C00u) return 0;
-        p += scale_bytes + groups * HP_TILE_GROUP_BYTES;
-    }
     return 1;
+}
+
+/* What follows the table of a nibble matrix is kept for later versions. */
+static int hp_table_is_whole(const hp_tensor *t, const uint8_t *p)
+{
+    int32_t i = HP_LANES;
+    if (!hp_is_nibbles(t->type)) return 1;
+    while (i < HP_TABLE_BYTES && p[i] == 0) i++;
+    return i == HP_TABLE_BYTES;
 }
 
 HARP_API harp_status harp_verify(const harp_model *m, harp_error *err)
 {
     int32_t i;
     if (!m) return hp_fail(err, HARP_ERR_ARGUMENT, "model must not be NULL");
-    for (i = 0; i < m->n_tensors; i++) {
-        hp_tensor t = hp_tensor_at(m, i);
-        const uint8_t *p = m->image + t.offset;
+    for (i = 0; i < m->file.n_tensors; i++) {
+        hp_tensor t = hp_tensor_at(&m->file, i);
+        const uint8_t *p = m->file.image + t.offset;
         if (hp_crc32(0, p, (size_t)t.bytes) != t.crc)
             return hp_fail(err, HARP_ERR_FORMAT, "the checksum of tensor %s is wrong: the file is damaged", t.name);
         if (!hp_numbers_are_finite(&t, p))
             return hp_fail(err, HARP_ERR_FORMAT, "tensor %s holds a NaN or an infinity", t.name);
+        if (!hp_table_is_whole(&t, p))
+            return hp_fail(err, HARP_ERR_FORMAT, "tensor %s: zeros must follow its table of sixteen values", t.name);
     }
     return hp_ok(err);
 }
 
 /* ================================================================================================================
- * [CH10] Text and tokens
+ * [CH12] Vocabularies
  *
- * A model reads token ids, not text. This chapter owns the way from one to the other and back, for the two families in
- * use, which differ less than their names say:
- *
- *   kind 1, SentencePiece BPE (Llama 2, Mistral, Phi-3): the text is one long word, its symbols are characters; a
- *   character that is no token becomes the tokens of its bytes.
- *   kind 2, byte-level BPE (GPT-2, SmolLM2, Llama 3): the text is cut into words first, by rules about letters, numbers
- *   and white space; the symbols of a word are bytes.
- *
- * Then both do the same: of all neighbouring symbols that a MERGE allows to join, the pair with the lowest rank joins,
- * the leftmost of equals, until none is left (hp_join). A tournament over the pairs finds each winner in log n steps,
- * so a word of n symbols costs n log n: a mebibyte of one letter is no trap.
+ * A model reads token ids, not text. The next chapter owns the way from one to the other and back; this one has what it
+ * needs for that, the vocabulary, and checks it.
  *
  * The vocabulary is read in place. The converter has undone what other formats do to it (GPT-2's printable alphabet,
  * U+2581 for a space, <0x0A> for a byte), so a token's text is the bytes it stands for, and decoding is copying. All
@@ -3735,45 +4540,6 @@ HARP_API harp_status harp_verify(const harp_model *m, harp_error *err)
  *   tokenizer.marks          u32 [][3], ascending: first and last character, their combining class
  *
  * An integer that is absent is 0, tokenizer.unknown -1.
- *
- * CONVERSATIONS. How a model expects a conversation to be written is a table of texts and integers, which the converter
- * derives from the chat template (tools/convert/chat/roles.c). A text that is absent is empty, unless said otherwise:
- *
- *   chat.start               begins the conversation, after the begin token
- *   chat.system.before       stand around the system message. If `before` is absent, the model has no system role
- *   chat.system.after
- *   chat.system.absent       stands in place of before, message and after if there is no system message
- *   chat.user.before         stand around a user's message
- *   chat.user.after
- *   chat.user.first          if present, even if empty: replaces chat.user.before of the first user's message
- *   chat.assistant.before    stand around an assistant's message
- *   chat.assistant.after
- *   chat.assistant.prompt    if present, even if empty: replaces chat.assistant.before where the model is to answer
- *   chat.thinking.end        1..64 bytes ("</think>"): all up to the last such text in an assistant's message is
- *                            thinking, and left out of messages before the last. Absent: nothing is left out
- *   chat.marks               not used here: texts, one per line; a message with one of them is changed by the chat
- *                            template in a way that this table does not tell
- *   chat.bos                 integer: 1 if the begin token comes first, 0 if not. Absent: as harp_encode does
- *   chat.system.last         integer: 1 if the system message does not come first, but inside the last user's message,
- *                            between chat.user.before and the message
- *   chat.system.trim         integers: white space is removed from the beginning of the message (1), from its end (2)
- *   chat.user.trim           or both (3)
- *   chat.assistant.trim
- *   chat.user.first.trim     replaces chat.user.trim for a user's message that directly follows a system message or
- *                            chat.system.absent. Absent: chat.user.trim holds there, too
- *   chat.thinking.trim       integer: 1 if newlines that follow the thinking are left out with it
- *
- * A conversation is an optional system message, then messages of user and assistant in turn. It is written as
- *
- *   start
- *   system message, unless system.last:  system.before, message, system.after; without one: system.absent
- *   user's message:                      user.before (the first: user.first), message, user.after
- *   the last of them, if system.last:    user.before, system.before, system message, system.after, message, user.after
- *   assistant's message:                 assistant.before, message, assistant.after
- *   where the model is to answer:        assistant.prompt, or if that is absent assistant.before
- *
- * An empty system message counts as none. The table's texts name control tokens; messages never do. Where two texts
- * meet they are joined before they become tokens.
  * ============================================================================================================== */
 
 enum { HP_SENTENCEPIECE = 1, HP_BYTE_LEVEL = 2, HP_LONGEST_TOKEN = 4096, HP_LONGEST_ADDED = 512 };
@@ -3782,8 +4548,8 @@ enum { HP_SPACE_FIRST = 1, HP_SPACE_EACH = 2, HP_SPACE_UNLESS = 4, HP_SPACE_STRI
 enum { HP_ADDED_LSTRIP = 1, HP_ADDED_RSTRIP = 2 };
 
 enum { HP_ITEM_SET, HP_ITEM_CONTRACTION, HP_ITEM_NOT_BEFORE, HP_ITEM_AT_END, HP_ITEM_KIND = 15,
-       HP_ITEM_ALTERNATIVE = 16, HP_ITEM_STAGE = 32, HP_ITEM_KEEPS = 64, HP_MOST_STAGES = 8, HP_MOST_IN_ALTERNATIVE = 8,
-       HP_MOST_ITEMS = 1024, HP_PATIENCE = 256 };
+       HP_ITEM_ALTERNATIVE = 16, HP_ITEM_STAGE = 32, HP_ITEM_KEEPS = 64 };
+enum { HP_MAX_WORD_STAGES = 8, HP_MAX_IN_ALTERNATIVE = 8, HP_MAX_ITEMS = 1024, HP_PATIENCE = 256 };
 
 #define HP_NO_TOKEN 0xFFFFFFFFu /* also: no neighbour, no rank */
 #define HP_NO_CHARACTER 0x110000u /* a byte that is no part of a character; that byte may be added */
@@ -4092,7 +4858,7 @@ static size_t hp_shown_bytes(const uint8_t *p, size_t bytes)
     return shown;
 }
 
-/* Finds the longest one, too. */
+/* Also finds the longest token. */
 static harp_status hp_check_texts(hp_tokenizer *t, int32_t text_bytes, harp_error *err)
 {
     uint32_t before = hp_u32(t->offsets), i;
@@ -4126,7 +4892,7 @@ static int hp_is_sorted(const hp_tokenizer *t, const uint8_t *table, int32_t cou
     return 1;
 }
 
-/* Finds out, too, whether the unknown token is one that text may become. */
+/* Also drops an unknown token that is a control token: text must not become it. */
 static harp_status hp_check_lists(hp_tokenizer *t, harp_error *err)
 {
     const unsigned found = 1u << HP_TOKEN_UNKNOWN | 1u << HP_TOKEN_CONTROL | 1u << HP_TOKEN_USER;
@@ -4218,7 +4984,7 @@ static int hp_is_ascending(const uint8_t *table, int32_t rows, int32_t width)
 static int hp_item_is_sound(const hp_tokenizer *t, const uint8_t *item, int32_t place)
 {
     uint32_t kind = hp_u32(item) & HP_ITEM_KIND, least = hp_u32(item + 8), most = hp_u32(item + 12);
-    if (hp_u32(item) > 127 || kind > HP_ITEM_AT_END || place >= HP_MOST_IN_ALTERNATIVE) return 0;
+    if (hp_u32(item) > 127 || kind > HP_ITEM_AT_END || place >= HP_MAX_IN_ALTERNATIVE) return 0;
     if ((kind == HP_ITEM_SET || kind == HP_ITEM_NOT_BEFORE) && hp_u32(item + 4) >= (uint32_t)t->n_sets) return 0;
     return least <= 1u << 20 && most <= 1u << 20 && (most == 0 || least <= most);
 }
@@ -4227,7 +4993,7 @@ static harp_status hp_check_words(const hp_tokenizer *t, harp_error *err)
 {
     int32_t i, place = 0, stages = 0;
     if (t->n_items < 0) return HARP_OK;
-    if (t->n_sets < 0 || t->n_items == 0 || t->n_items > HP_MOST_ITEMS || !(hp_u32(t->items) & HP_ITEM_STAGE))
+    if (t->n_sets < 0 || t->n_items == 0 || t->n_items > HP_MAX_ITEMS || !(hp_u32(t->items) & HP_ITEM_STAGE))
         return hp_bad_table("tokenizer.words", err);
     for (i = 0; i < t->n_items; i++) {
         const uint8_t *item = t->items + 16 * (size_t)i;
@@ -4235,7 +5001,8 @@ static harp_status hp_check_words(const hp_tokenizer *t, harp_error *err)
         stages += (flags & HP_ITEM_STAGE) != 0;
         if (flags & HP_ITEM_ALTERNATIVE) place = 0;
         else if (flags & HP_ITEM_STAGE) return hp_bad_table("tokenizer.words", err);
-        if (stages > HP_MOST_STAGES || !hp_item_is_sound(t, item, place++)) return hp_bad_table("tokenizer.words", err);
+        if (stages > HP_MAX_WORD_STAGES || !hp_item_is_sound(t, item, place++))
+            return hp_bad_table("tokenizer.words", err);
     }
     for (i = 0; i <= t->n_sets; i++) {
         uint32_t first = hp_u32_at(t->sets, (size_t)i), before = i ? hp_u32_at(t->sets, (size_t)i - 1) : 0;
@@ -4260,6 +5027,21 @@ static harp_status hp_check_normalization(const hp_tokenizer *t, harp_error *err
     return HARP_OK;
 }
 
+static const hp_fact hp_tokenizer_facts[] = {
+    {"tokenizer.unknown", HP_INTEGER, HP_IN(tokenizer.unknown), .least = -1, .most = -1, HP_UP_TO(info.vocab)},
+    {"tokenizer.add_bos", HP_INTEGER, HP_IN(tokenizer.add_bos), .most = 1},
+    {"tokenizer.spaces", HP_INTEGER, HP_IN(tokenizer.spaces), .most = 15},
+    {"tokenizer.unknown_whole", HP_INTEGER, HP_IN(tokenizer.unknown_whole), .most = 2},
+    {"tokenizer.ignore_merges", HP_INTEGER, HP_IN(tokenizer.ignore_merges), .most = 1},
+    {"tokenizer.contractions", HP_INTEGER, HP_IN(tokenizer.contractions), .most = 2},
+    {"tokenizer.any_lead", HP_INTEGER, HP_IN(tokenizer.any_lead), .most = 1},
+    {"tokenizer.number_lead", HP_INTEGER, HP_IN(tokenizer.number_lead), .most = 1},
+    {"tokenizer.number_digits", HP_INTEGER, HP_IN(tokenizer.number_digits), .most = 1 << 20},
+    {"tokenizer.lone_digits", HP_INTEGER, HP_IN(tokenizer.lone_digits), .most = 1},
+    {"tokenizer.sign_newlines", HP_INTEGER, HP_IN(tokenizer.sign_newlines), .most = 1},
+    {"tokenizer.newline_runs", HP_INTEGER, HP_IN(tokenizer.newline_runs), .most = 1},
+};
+
 static harp_status hp_tokenizer_open(harp_model *m, harp_error *err)
 {
     hp_tokenizer *t = &m->tokenizer;
@@ -4280,6 +5062,21 @@ static harp_status hp_tokenizer_open(harp_model *m, harp_error *err)
         return status;
     return HARP_OK;
 }
+
+/* ================================================================================================================
+ * [CH13] Text and tokens
+ *
+ * From text to tokens and back, for the two families in use, which differ less than their names say:
+ *
+ *   kind 1, SentencePiece BPE (Llama 2, Mistral, Phi-3): the text is one long word, its symbols are characters; a
+ *   character that is no token becomes the tokens of its bytes.
+ *   kind 2, byte-level BPE (GPT-2, SmolLM2, Llama 3): the text is cut into words first, by rules about letters, numbers
+ *   and white space; the symbols of a word are bytes.
+ *
+ * Then both do the same: of all neighbouring symbols that a MERGE allows to join, the pair with the lowest rank joins,
+ * the leftmost of equals, until none is left (hp_join). A tournament over the pairs finds each winner in log n steps,
+ * so a word of n symbols costs n log n: a mebibyte of one letter is no trap.
+ * ============================================================================================================== */
 
 /* ---- Encoding: state ----
  *
@@ -4316,7 +5113,7 @@ typedef struct hp_encoder {
 
 static void hp_free_room(const hp_encoder *e, hp_room *r)
 {
-    if (r->block) e->m->allocator.free(e->m->allocator.user, r->block, r->bytes);
+    if (r->block) e->m->file.allocator.free(e->m->file.allocator.user, r->block, r->bytes);
     r->block = NULL, r->bytes = 0;
 }
 
@@ -4330,7 +5127,7 @@ static harp_status hp_make_room(const hp_encoder *e, hp_room *r, size_t n, size_
     if (bytes <= r->bytes) return HARP_OK;
     hp_free_room(e, r);
     if (bytes < twice) bytes = twice;
-    r->block = e->m->allocator.alloc(e->m->allocator.user, bytes);
+    r->block = e->m->file.allocator.alloc(e->m->file.allocator.user, bytes);
     if (!r->block) return hp_fail(e->err, HARP_ERR_MEMORY, "no memory to encode %d characters", (int64_t)n);
     r->bytes = bytes;
     return HARP_OK;
@@ -4656,8 +5453,8 @@ static const uint8_t *hp_step_back(const uint8_t *begin, const uint8_t *p)
 static const uint8_t *hp_match_items(const hp_tokenizer *t, int32_t first, const uint8_t *p, const uint8_t *end,
                                      size_t *patience)
 {
-    const uint8_t *at[HP_MOST_IN_ALTERNATIVE + 1];
-    uint32_t spare[HP_MOST_IN_ALTERNATIVE];
+    const uint8_t *at[HP_MAX_IN_ALTERNATIVE + 1];
+    uint32_t spare[HP_MAX_IN_ALTERNATIVE];
     int32_t k = 0;
     at[0] = p;
     for (;;) {
@@ -4729,10 +5526,10 @@ static harp_status hp_encode_word(hp_encoder *e, const uint8_t *p, const uint8_t
 static harp_status hp_encode_words(hp_encoder *e, const uint8_t *p, const uint8_t *end)
 {
     size_t patience = (size_t)(end - p) < SIZE_MAX / HP_PATIENCE ? HP_PATIENCE * (size_t)(end - p) : SIZE_MAX;
-    const uint8_t *ends[HP_MOST_STAGES + 1], *word_end;
+    const uint8_t *ends[HP_MAX_WORD_STAGES + 1], *word_end;
     harp_status status = HARP_OK;
     int32_t s;
-    for (s = 0; s <= HP_MOST_STAGES; s++) ends[s] = s ? p : end;
+    for (s = 0; s <= HP_MAX_WORD_STAGES; s++) ends[s] = s ? p : end;
     for (; status == HARP_OK && p < end; p = word_end) {
         word_end = e->t->n_items > 0 ? hp_program_word(e->t, ends, p, &patience) : hp_rule_word(e->t, ends, p);
         status = hp_encode_word(e, p, word_end);
@@ -5112,9 +5909,8 @@ static const uint8_t *hp_spoken(harp_decoder *d, uint32_t token, size_t *n)
 {
     const hp_tokenizer *t = &d->model->tokenizer;
     const uint8_t *text = hp_token(t, token, n);
-    uint8_t type = t->types[token];
-    int silent = type == HP_TOKEN_UNUSED
-                 || ((type == HP_TOKEN_CONTROL || type == HP_TOKEN_UNKNOWN) && !(d->flags & HARP_DECODE_SPECIAL));
+    int silent = t->types[token] == HP_TOKEN_UNUSED
+                 || (hp_is_special(t, token) && !(d->flags & HARP_DECODE_SPECIAL));
     if (silent) *n = 0;
     if (*n == 0 || d->started) return text;
     d->started = 1;
@@ -5148,13 +5944,54 @@ HARP_API harp_status harp_decode(harp_decoder *decoder, int32_t token, char *out
     return hp_ok(err);
 }
 
-/* ---- Conversations ---- */
+/* ================================================================================================================
+ * [CH14] Conversations
+ *
+ * How a model expects a conversation to be written is a table of texts and integers, which the converter
+ * derives from the chat template (tools/convert/chat/roles.c). A text that is absent is empty, unless said otherwise:
+ *
+ *   chat.start               begins the conversation, after the begin token
+ *   chat.system.before       stand around the system message. If `before` is absent, the model has no system role
+ *   chat.system.after
+ *   chat.system.absent       stands in place of before, message and after if there is no system message
+ *   chat.user.before         stand around a user's message
+ *   chat.user.after
+ *   chat.user.first          if present, even if empty: replaces chat.user.before of the first user's message
+ *   chat.assistant.before    stand around an assistant's message
+ *   chat.assistant.after
+ *   chat.assistant.prompt    if present, even if empty: replaces chat.assistant.before where the model is to answer
+ *   chat.thinking.end        1..64 bytes ("</think>"): all up to the last such text in an assistant's message is
+ *                            thinking, and left out of messages before the last. Absent: nothing is left out
+ *   chat.marks               not used here: texts, one per line; a message with one of them is changed by the chat
+ *                            template in a way that this table does not tell
+ *   chat.bos                 integer: 1 if the begin token comes first, 0 if not. Absent: as harp_encode does
+ *   chat.system.last         integer: 1 if the system message does not come first, but inside the last user's message,
+ *                            between chat.user.before and the message
+ *   chat.system.trim         integers: white space is removed from the beginning of the message (1), from its end (2)
+ *   chat.user.trim           or both (3)
+ *   chat.assistant.trim      the same, or newlines alone from the beginning (4, with the end 6)
+ *   chat.user.first.trim     replaces chat.user.trim for a user's message that directly follows a system message or
+ *                            chat.system.absent. Absent: chat.user.trim holds there, too
+ *   chat.thinking.trim       integer: 1 if newlines that follow the thinking are left out with it
+ *
+ * A conversation is an optional system message, then messages of user and assistant in turn. It is written as
+ *
+ *   start
+ *   system message, unless system.last:  system.before, message, system.after; without one: system.absent
+ *   user's message:                      user.before (the first: user.first), message, user.after
+ *   the last of them, if system.last:    user.before, system.before, system message, system.after, message, user.after
+ *   assistant's message:                 assistant.before, message, assistant.after
+ *   where the model is to answer:        assistant.prompt, or if that is absent assistant.before
+ *
+ * An empty system message counts as none. The table's texts name control tokens; messages never do. Where two texts
+ * meet they are joined before they become tokens.
+ * ============================================================================================================== */
 
 enum { HP_START, HP_SYSTEM_BEFORE, HP_SYSTEM_AFTER, HP_SYSTEM_ABSENT, HP_USER_BEFORE, HP_USER_AFTER, HP_USER_FIRST,
        HP_ASSISTANT_BEFORE, HP_ASSISTANT_AFTER, HP_ASSISTANT_PROMPT, HP_THINKING_END, HP_CHAT_TEXTS };
 enum { HP_BOS, HP_SYSTEM_LAST, HP_SYSTEM_TRIM, HP_USER_TRIM, HP_ASSISTANT_TRIM, HP_FIRST_TRIM, HP_THINKING_TRIM,
        HP_CHAT_INTEGERS };
-enum { HP_TRIM_LEFT = 1, HP_TRIM_RIGHT = 2, HP_LONGEST_MARK = 64 };
+enum { HP_TRIM_LEFT = 1, HP_TRIM_RIGHT = 2, HP_TRIM_NEWLINES = 4, HP_LONGEST_MARK = 64 };
 
 typedef struct hp_piece { /* of a text */
     const char *data;     /* NULL: there is none */
@@ -5195,7 +6032,7 @@ static harp_status hp_read_chat_integers(const harp_model *m, hp_chat *c, harp_e
         int32_t absent, most;
     } keys[HP_CHAT_INTEGERS] = {{"chat.bos", 1, 1},         {"chat.system.last", 0, 1},
                                 {"chat.system.trim", 0, 3}, {"chat.user.trim", 0, 3},
-                                {"chat.assistant.trim", 0, 3}, {"chat.user.first.trim", -1, 3},
+                                {"chat.assistant.trim", 0, 6}, {"chat.user.first.trim", -1, 3},
                                 {"chat.thinking.trim", 0, 1}};
     harp_meta meta;
     int i;
@@ -5282,6 +6119,7 @@ static int hp_is_blank(char c)
 static void hp_write_trimmed(hp_scribe *w, hp_piece p, int32_t trim)
 {
     while (trim & HP_TRIM_LEFT && p.bytes > 0 && hp_is_blank(p.data[0])) p.data++, p.bytes--;
+    while (trim & HP_TRIM_NEWLINES && p.bytes > 0 && p.data[0] == '\n') p.data++, p.bytes--;
     while (trim & HP_TRIM_RIGHT && p.bytes > 0 && hp_is_blank(p.data[p.bytes - 1])) p.bytes--;
     hp_write(w, p, 0);
 }
@@ -5383,7 +6221,7 @@ HARP_API harp_status harp_render(const harp_model *model, const harp_message *me
 }
 
 /* ================================================================================================================
- * [CH11] Many hands
+ * [CH15] Many hands
  *
  * A pass is a few hundred short pieces of work, each split by outputs (rule R5) and finished before the next begins. A
  * piece of a small model lasts microseconds, so the threads that help must answer within less: a worker that has
@@ -5605,31 +6443,21 @@ static long hp_process(void)
 #endif
 }
 
-/* Seconds since some moment, to compare what passes cost; 0 where there is no clock. */
-static double hp_seconds(void)
-{
-#if defined(HARP_NO_CLOCK)
-    return 0.0;
-#elif HP_POSIX
-    struct timeval now;
-    gettimeofday(&now, NULL);
-    return (double)now.tv_sec + 1e-6 * (double)now.tv_usec;
-#elif defined(_WIN32)
-    LARGE_INTEGER now, rate;
-    QueryPerformanceCounter(&now);
-    QueryPerformanceFrequency(&rate);
-    return (double)now.QuadPart / (double)rate.QuadPart;
-#else
-    return 0.0;
-#endif
-}
-
 /* ================================================================================================================
- * [CH12] The session
+ * [CH16] Engines
  *
- * A session owns one block of memory, carved once (hp_lay_out): the tokens, the key-value STREAMS, the scratch of a
- * pass and the logits. Stream 0 is the vanilla one; streams 1..K hold the reframed keys and values of HARP; behind
- * them are those of beams ([CH16]) and, in frame last, those in which harp_score_harp reframes many positions at once.
+ * An ENGINE computes: it has the threads, the scratch of a pass, and the logits that passes gave. A SESSION remembers:
+ * it has the tokens, their keys and values, and how the next token is chosen. Many sessions may share an engine; a
+ * session that was given none has its own. Each is one block of memory, carved once (hp_lay_out_engine,
+ * hp_lay_out_session); a session's own engine lies in the session's block.
+ *
+ * Logits are large (half a megabyte for a vocabulary of 128,256), and wanted for a moment: so an engine has SEATS for
+ * as many sessions as it advances at once. A session takes one when it makes a step and has it until another session
+ * needs it (hp_take_seat).
+ *
+ * Keys and values are kept in STREAMS. Stream 0 is the vanilla one; streams 1..K hold the reframed keys and values of
+ * HARP; behind them are those of beams ([CH23]) and, in frame last, those in which harp_score_harp reframes many
+ * positions at once.
  *
  * A stream is cut into BLOCKS of 16 positions. In a block the keys are stored dimension by dimension, [head_dim][16],
  * so that one load brings one dimension of 16 positions, a lane each; the values are stored [16][head_dim], since there
@@ -5638,16 +6466,22 @@ static double hp_seconds(void)
  *      keys    [layers][kv_heads][blocks] of [head_dim][16]        element: float, half or int8
  *      values  [layers][kv_heads][blocks] of [16][head_dim]        int8: a half's scale per position, [..][blocks][16]
  *
- * A reframed stream, or a beam's, BEGINS at a base: earlier positions are the vanilla stream's and are read there,
- * block by block. If the base falls inside a block, that block is copied first, so that every block has one owner.
- * base = 0 is the paper; base = length of the prompt reframes only what was generated, and is where beams begin; base
- * = the newest position is frame "last", whose stream is a single block.
+ * A convolution's inputs are cut into as many keys and values. A gated delta net has its own there, and beside them its
+ * gates, floats in any cache. Of these inputs, in the order of positions, its STATE is a pure function; a stream holds
+ * the running one and some copies, and makes what it lacks anew from the inputs ([CH19]).
+ *
+ * A stream may BEGIN at a base: earlier positions are those of the stream below it and are read there, block by block.
+ * If the base falls inside a block, that block is copied first, so that every block has one owner. Below a reframed
+ * stream, or a beam's, is the vanilla one: base = 0 is the paper; base = length of the prompt reframes only what was
+ * generated, and is where beams begin; base = the newest position is frame "last", whose stream is a single block.
+ * Below the streams of a FORK, a session that began as a copy of another, are those of its parent.
  * ============================================================================================================== */
 
 enum { HP_BLOCK = HP_LANES, HP_SCALES_BYTES = 2 * HP_BLOCK /* of a block */, HP_RUN = 4 };
-enum { HP_MAX_REFRAMINGS = 64, HP_MAX_THREADS = 256 };
+enum { HP_MAX_THREADS = 256 };
 
-enum { HP_KEYS, HP_VALUES, HP_KEY_SCALES, HP_VALUE_SCALES, HP_PARTS }; /* scales: cache int8 */
+enum { HP_KEYS, HP_VALUES, HP_KEY_SCALES, HP_VALUE_SCALES, HP_GATES, HP_PARTS = HP_SPECIAL ? 5 : 4 };
+/* scales: cache int8; gates: models with delta nets */
 
 typedef struct hp_stream {
     uint8_t *part[HP_PARTS];          /* [layers][kv_heads][blocks][hp_part_bytes]                                */
@@ -5655,13 +6489,23 @@ typedef struct hp_stream {
     int32_t base;                     /* first position of its own                                                */
     int32_t length;                   /* positions below it are computed; 0: nothing is, base means nothing        */
     int32_t reached;                  /* positions below it were computed by the step that is under way            */
+    const struct hp_stream *below;    /* where positions before the base are; NULL: there are none                 */
+    float *states;                    /* [delta nets][delta_heads][slots][delta_key_dim][delta_value_dim]          */
+    int32_t *held;                    /* [delta nets][delta_heads][slots], positions before it are in that state   */
+    int32_t shared;                   /* a fork's: positions before it are the parent's for good, so base >= it    */
+    int32_t slots;                    /* of each: the running one, a mark, copies; in a fork what it began with    */
 } hp_stream;
+
+enum { HP_MARK = 1, HP_COPIES }; /* which of the slots; the mark is made after the first of several rows of a pass */
 
 /* One token to be computed in a pass. */
 typedef struct hp_row {
-    int32_t token, position, stream;
-    int32_t reframing; /* whose mask falls on its embedding, -1: none   */
-    int32_t slot;      /* where its logits go, -1: none are wanted      */
+    harp_session *session;
+    hp_stream *stream;
+    int32_t token, position;
+    int32_t reframing;  /* whose mask falls on its embedding, -1: none           */
+    uint32_t mask_step; /* fourth counter word of that mask                      */
+    int32_t slot;       /* of the engine, where its logits go; -1: none are wanted */
 } hp_row;
 
 /* A sequence that beam search considers. */
@@ -5669,28 +6513,29 @@ typedef struct hp_beam {
     int32_t parent, token; /* the beam that it continues, and with what; -1: it is finished and goes on as it is */
     int32_t length;        /* its tokens                                                                         */
     int32_t finished;
-    float sum, score; /* of log-probabilities, from 1 on; that with the length penalty */
+    float sum, score; /* 1 + its tokens' log-probabilities; the sum with the length penalty */
 } hp_beam;
 
 enum { HP_MAX_BEAMS = 64, HP_MAX_BEAM_TOP = 64, HP_MAX_DRAFTS = 64, HP_MAX_LOOKUP = 16 };
 
-typedef void hp_work(harp_session *s, int part, int32_t first, int32_t last);
+typedef void hp_work(harp_engine *e, int part, int32_t first, int32_t last);
 
-/* What the parts of a split piece of work need to know; written by the session's thread before the split. */
+/* What the parts of a split piece of work need to know; written by the calling thread before the split. */
 typedef struct hp_job {
     hp_work *work;
     int32_t first, count;    /* outputs, which the parts take share by share      */
     long taken;              /* shares                                            */
     long unsound;            /* parts on threads that compute otherwise           */
-    const hp_matrix *matrix; /* a product: out[rows][stride] = inputs . matrix^T  */
+    const hp_matrix *matrix; /* a product: places[row][] = inputs . matrix^T      */
     hp_inputs inputs;
     const hp_way *way;       /* of reading its weights                            */
-    float *out;
-    size_t stride;
     const float *source;     /* rows to be normed, and where they go              */
     float *normed;
     const hp_norm_of *norm;
     int32_t layer;           /* whose keys are stored or attended to              */
+    int32_t ffn;             /* inner size of what is activated                   */
+    const hp_matrix *expert_of; /* the experts' matrix, and what of it is one expert's */
+    hp_matrix expert;
 } hp_job;
 
 /* What the schedule auto has learned: seconds, moving averages, 0 if not measured yet. */
@@ -5701,40 +6546,64 @@ typedef struct hp_costs {
     int32_t no_plain, no_fused;  /* steps since the one and the other was last measured      */
 } hp_costs;
 
-/* Which way of reading the weights is the fastest ([CH06], [CH13]). */
+/* Which way of reading the weights is the fastest ([CH06], [CH18]). */
 typedef struct hp_reading {
     double spent[HP_WAYS]; /* seconds in the products of a layer, for each way that had its turn */
     int32_t votes[HP_WAYS], best, turn, on_trial;
     uint32_t passes;
 } hp_reading;
 
-/* Where a pass stands, for it may be computed in slices ([CH13]). */
-typedef struct hp_progress {
+/* Where a pass stands, for it may be computed in slices ([CH20]). */
+typedef struct hp_pass {
     int64_t budget;               /* multiply-adds that this slice may still take    */
-    int32_t under_way, resuming;  /* a pass is; a step is                            */
+    int32_t under_way;
     int32_t layer, stage, item;   /* what comes next; item: of a stage that was cut  */
-    int32_t n_rows, first_slot;   /* of the pass                                     */
-    int32_t redrawn;              /* frame redraw: reframings that the step has done */
-    int32_t drafting;             /* the step still waits for guesses                */
+    int32_t n_rows;               /* all of them; the last product has fewer         */
+    int32_t expert;               /* that computes for the visitors                  */
+} hp_pass;
+
+/* Where a step stands, which may take several passes and slices. */
+typedef struct hp_progress {
+    int32_t resuming;             /* a step is under way                             */
+    int32_t redrawn;              /* frame redraw: reframings that it has done       */
+    int32_t drafting;             /* it still waits for guesses                      */
+    int32_t decided, fused;       /* whether reframed rows ride along: said once     */
 } hp_progress;
 
-struct harp_session {
+/* Where the logits of a session are. */
+typedef struct hp_seat {
+    harp_session *session; /* NULL: free */
+    uint32_t asked;        /* when it was last asked for: the count then */
+} hp_seat;
+
+typedef struct hp_choice { /* an expert of a row's */
+    int32_t expert;
+    float weight;
+} hp_choice;
+
+struct harp_engine {
     const harp_model *model;
     const hp_kernels *kernels;
-    harp_params params; /* resolved: no zero stands for a default any more */
-    int32_t *tokens;    /* [context] */
-    int32_t n_tokens, from; /* from: params.reframe_from, resolved */
-    hp_stream *streams; /* [n_streams]; stream 0 may reach beyond n_tokens, see hp_append */
-    int32_t n_streams, all_streams; /* vanilla and reframed ones; with those of beams and of frame last */
-    int is_long;                    /* what the streams hold was turned by rope_long, see hp_follow_turn */
+    int32_t context, batch; /* most positions of a session, most rows of a pass */
+    harp_activations activations;
+    int threads;
+    harp_parallel_fn *parallel;
+    void *parallel_user;
+    harp_inputs_fn *inputs_fn;
+    void *inputs_user;
 
     hp_row *rows; /* [batch], the pass being put together */
+    float **places; /* [batch], where the rows of a product go */
     int32_t *runs; /* [batch + 1], starts of runs of rows that share a stream, at most HP_RUN long */
     int32_t n_rows, n_runs;
-    uint32_t mask_step; /* fourth counter word of the masks of this pass */
     unsigned char *keep; /* [hidden], a mask of the caller's */
 
     float *x, *normed, *qkv, *heads, *gate_up, *inner, *change, *turn; /* [batch][...], see hp_lay_out_scratch */
+    float *embedded;          /* [batch][...], the embeddings, for the layers' own inputs; NULL: there are none */
+    float *routed, *gathered; /* [batch][...], logits of a router; rows that go to an expert, or come from it */
+    hp_choice *choices;       /* [batch][experts_used] */
+    int32_t *visitors;        /* [batch], rows that go to the expert at hand */
+    int32_t n_visitors;
     int8_t *q;        /* [batch][widest] */
     float *q_scales;  /* [batch][widest / 32] */
     int32_t *q_starts; /* [batch][widest / 32] */
@@ -5742,16 +6611,50 @@ struct harp_session {
     size_t attention_floats;
     size_t hidden_stride, qkv_stride, heads_stride, gate_up_stride, inner_stride, turn_stride, logits_stride;
 
-    float *logits;    /* [slots][logits_stride]: of the newest step, vanilla_slot, and, K of them, reframed_slot, */
-                      /* reframed_slot + slot_gap, ...                                                        */
-    float *hidden;    /* [slots][hidden_stride]: what the last norm gave for the logits in each slot, or NULL         */
-    float *combined;  /* [logits_stride] */
+    hp_seat *seats; /* [n_seats] */
+    int32_t n_seats, slots, positions; /* slots: logits of a seat; positions: how many may have theirs at once */
+    uint32_t asked;   /* for seats, so far */
+    float *logits;    /* [n_seats][slots + 1][logits_stride]: those of passes, and the combined ones     */
+    float *hidden;    /* [n_seats][slots + 1][hidden_stride]: what the last norm gave for them; or NULL */
     float *adjusted;  /* [logits_stride], the sampler's */
     float *added;     /* [vocab], by adjust_fn; NULL: there is none */
     int32_t *ranking; /* [vocab], the sampler's */
-    int32_t slots, positions; /* positions: how many may have their logits computed at once */
-    int32_t vanilla_slot, reframed_slot, slot_gap;
     harp_step *judged; /* [positions], harp_score_harp's */
+
+    hp_job job;
+    hp_pass pass;
+    harp_member *members; /* [n_members], of harp_together while it gathers their rows; NULL: one session is driven */
+    int32_t n_members;
+    hp_pool *pool;        /* if the caller has no parallel-for */
+    hp_worker *workers;   /* [threads - 1] */
+    hp_reading reading;
+    int busy;             /* a public call on one of its sessions is under way               */
+    int32_t n_sessions;   /* open on it                                                      */
+    long process;         /* that the pool's threads belong to                               */
+    harp_allocator allocator;
+    void *block;          /* NULL: it lies in its only session's */
+    size_t block_bytes;   /* 0: the block is the caller's        */
+};
+
+struct harp_session {
+    const harp_model *model;
+    harp_engine *engine;
+    harp_params params; /* resolved: no zero stands for a default any more */
+    int32_t *tokens;    /* [context] */
+    int32_t n_tokens, from; /* from: params.reframe_from, resolved */
+    hp_stream *streams; /* [n_streams]; stream 0 may reach beyond n_tokens, see hp_append */
+    int32_t n_streams, all_streams; /* vanilla and reframed ones; with those of beams and of frame last */
+    int is_long;                    /* what the streams hold was turned by rope_long, see hp_follow_turn */
+    harp_session *parent, *child, *sibling; /* of a fork; the first of its own forks; the parent's next one */
+
+    uint32_t mask_step; /* fourth counter word of the masks of rows pushed now */
+    int32_t in_pass;    /* its rows in the engine's pass */
+    int32_t share;      /* those of the last pass of several sessions */
+    int32_t member;     /* which of the engine's members it is */
+    int32_t first_slot; /* of its seat, -1: it has none. Counted from there, the newest step's logits are in         */
+                        /* vanilla_slot and, K of them, in reframed_slot, reframed_slot + slot_gap, ...              */
+    int32_t slots, positions; /* what of the engine's it needs */
+    int32_t vanilla_slot, reframed_slot, slot_gap;
     int has_step, has_reframed, is_combined;
     int is_scoring; /* a callback of harp_score or harp_score_harp is told of the position in vanilla_slot */
 
@@ -5766,22 +6669,18 @@ struct harp_session {
     int32_t *beam_tokens, *next_tokens; /* [beams][beam_length] each */
     int32_t *beam_streams, *next_streams; /* [beams] */
 
-    char *held; /* [held_capacity], text that may begin a stop text */
+    char *held; /* [held_capacity], text of harp_generate that may begin a stop text */
     size_t held_bytes, held_capacity;
-    harp_decoder decoder; /* harp_generate's, with an unfinished character perhaps; it and what is held count while */
-    int32_t told;         /* n_tokens is this: -1 never                                                             */
+    harp_decoder decoder; /* of harp_generate, perhaps with an unfinished character            */
+    int32_t told;         /* the n_tokens that both belong to; with another they are void (-1) */
     harp_end end;
 
-    hp_job job;
     hp_progress progress;
-    hp_pool *pool;        /* if the caller has no parallel-for; apart, for restoring works on a copy of the session */
-    hp_worker *workers;   /* [threads - 1] */
     hp_costs costs;
-    hp_reading reading;
     harp_stats stats;
     int32_t step_passes, step_rows;
-    int busy;               /* HP_RESTING or HP_AT_WORK while a public call is under way */
-    long process;           /* that the pool's threads belong to                         */
+    int busy;           /* HP_RESTING or HP_AT_WORK while a public call is under way */
+    int closed;         /* by its owner; its forks still need its keys and values    */
     void *block;
     size_t block_bytes; /* 0: the block is the caller's          */
     size_t memory;      /* what the session needs, and so what it takes of the block */
@@ -5796,8 +6695,21 @@ HARP_API void harp_set_defaults(harp_params *p, size_t bytes, int32_t version)
     p->harp = 1, p->theta = 1.0f, p->delta = 0.2f, p->beta = 0.5f, p->reframings = 1;
     p->frame = HARP_FRAME_STREAM, p->schedule = HARP_SCHEDULE_AUTO, p->measure = HARP_MEASURE_ENTROPY;
     p->temperature = 0.8f, p->top_k = 40, p->top_p = 0.95f, p->min_p = 0.05f, p->repeat_penalty = 1.0f;
-    p->repeat_last = 64, p->beam_length = 256, p->lookup = 3, p->threads = 1;
+    p->repeat_last = 64, p->beam_length = 256, p->lookup = 3, p->threads = 1, p->seats = 8;
 }
+
+/* ---- Who shares: nobody, where HARP_NO_SHARING says so ---- */
+
+/* The engine that the caller gave; without one the session has its own. */
+static harp_engine *hp_shared_engine(const harp_params *p) { return HP_SHARING ? p->engine : NULL; }
+
+/* Whose fork the session is to be, or is; and the newest of its own forks. */
+static harp_session *hp_parent_in(const harp_params *p) { return HP_SHARING ? p->parent : NULL; }
+static harp_session *hp_parent_of(const harp_session *s) { return HP_SHARING ? s->parent : NULL; }
+static harp_session *hp_first_fork(const harp_session *s) { return HP_SHARING ? s->child : NULL; }
+
+/* The members of the step that the engine makes, if they are several. */
+static harp_member *hp_company(const harp_engine *e) { return HP_SHARING ? e->members : NULL; }
 
 /* ---- Checking the parameters ---- */
 
@@ -5839,6 +6751,7 @@ static const hp_integer_range hp_integer_ranges[] = {
     {HP_INTEGER_RANGE(context), 0, 1 << 28},
     {HP_INTEGER_RANGE(batch), 1, 4096},
     {HP_INTEGER_RANGE(logit_rows), 1, 4096},
+    {HP_INTEGER_RANGE(seats), 1, 256},
     {HP_INTEGER_RANGE(activations), HARP_ACT_INT8, HARP_ACT_F32},
     {HP_INTEGER_RANGE(cache), HARP_CACHE_F16, HARP_CACHE_INT8},
     {HP_INTEGER_RANGE(reframings), 1, HP_MAX_REFRAMINGS},
@@ -5917,6 +6830,65 @@ static harp_status hp_check_draft(const harp_model *m, const harp_params *p, har
     return HARP_OK;
 }
 
+/* How many positions have their logits computed at once, and how many logits that makes. */
+static int32_t hp_positions_at_once(const harp_params *p)
+{
+    return hp_max(p->logit_rows, 1 + p->drafts);
+}
+
+static int32_t hp_slots_of(const harp_params *p)
+{
+    return hp_max(hp_positions_at_once(p) * (p->harp ? 1 + p->reframings : 1), p->beams);
+}
+
+static harp_status hp_refuse_sharing(harp_error *err)
+{
+    return hp_fail(err, HARP_ERR_UNSUPPORTED, "left out: HARP_NO_SHARING");
+}
+
+/* What an engine decides for its sessions. */
+static harp_status hp_follow_engine(const harp_model *m, harp_params *p, harp_error *err)
+{
+    const harp_engine *e = p->engine;
+    if (e->model != m) return hp_fail(err, HARP_ERR_ARGUMENT, "the engine is of another model");
+    if (p->drafts > 0 && p->draft && p->draft->engine == e)
+        return hp_fail(err, HARP_ERR_ARGUMENT, "a draft session needs another engine than the one it drafts for");
+    if (p->context > e->context)
+        return hp_fail(err, HARP_ERR_ARGUMENT, "a context of %d is asked for; the engine was opened for %d",
+                       (int64_t)p->context, (int64_t)e->context);
+    if (hp_positions_at_once(p) > e->positions || hp_slots_of(p) > e->slots)
+        return hp_fail(err, HARP_ERR_ARGUMENT,
+                       "the session needs %d logits at once; the engine was opened for %d: open it with as large "
+                       "logit_rows, drafts, reframings and beams",
+                       (int64_t)hp_slots_of(p), (int64_t)e->slots);
+    p->batch = e->batch, p->activations = e->activations, p->hidden = e->hidden != NULL;
+    p->threads = e->threads, p->parallel = e->parallel, p->parallel_user = e->parallel_user;
+    return HARP_OK;
+}
+
+/* Is the session so long that rope_long turns it? The answer holds for all its positions: see hp_follow_turn. */
+static int hp_is_long(const harp_model *m, int32_t n_tokens)
+{
+    return n_tokens > m->recipe.rope_original;
+}
+
+/* Keys that are turned anew when the text gets longer than rope_original cannot be shared. */
+static harp_status hp_check_parent(const harp_model *m, const harp_params *p, harp_error *err)
+{
+    const harp_session *parent = p->parent;
+    if (parent->model != m || parent->params.cache != p->cache)
+        return hp_fail(err, HARP_ERR_ARGUMENT, "a fork has its parent's model and cache");
+    if (p->parent_at < 1 || p->parent_at > parent->n_tokens || p->parent_at > p->context)
+        return hp_fail(err, HARP_ERR_ARGUMENT, "a fork cannot begin with %d tokens: its parent has %d, its context %d",
+                       (int64_t)p->parent_at, (int64_t)parent->n_tokens, (int64_t)p->context);
+    if (hp_is_long(m, hp_max(p->context, parent->params.context)))
+        return hp_fail(err, HARP_ERR_UNSUPPORTED,
+                       "beyond %d tokens this model turns all keys anew: forks and their parents need a context no "
+                       "longer than that",
+                       (int64_t)m->recipe.rope_original);
+    return HARP_OK;
+}
+
 /* Checks the parameters and replaces what stands for a default. */
 static harp_status hp_resolve_params(const harp_model *m, const harp_params *given, harp_params *p, harp_error *err)
 {
@@ -5930,8 +6902,18 @@ static harp_status hp_resolve_params(const harp_model *m, const harp_params *giv
                        (int64_t)p->context, (int64_t)m->info.context);
     p->allocator = hp_allocator_or_libc(p->allocator);
     p->beam_length = hp_min(p->beam_length, p->context);
-    return hp_check_draft(m, p, err);
+    if (hp_check_draft(m, p, err)) return HARP_ERR_ARGUMENT;
+    if (!HP_SHARING && (p->engine || p->parent || p->inputs_fn)) return hp_refuse_sharing(err);
+    if (hp_shared_engine(p) && hp_follow_engine(m, p, err)) return HARP_ERR_ARGUMENT;
+    return hp_parent_in(p) ? hp_check_parent(m, p, err) : HARP_OK;
 }
+
+/* ================================================================================================================
+ * [CH17] Their memory
+ *
+ * What an engine and a session need is known when they are opened, so each is one block, carved once to count and once
+ * for real. A session's keys and values lie in blocks of 16 positions, which its streams and its forks share.
+ * ============================================================================================================== */
 
 /* ---- Laying out the memory ---- */
 
@@ -5940,12 +6922,32 @@ static int32_t hp_blocks(int32_t positions)
     return (positions + HP_BLOCK - 1) / HP_BLOCK;
 }
 
-/* Bytes of one block of a part; 0: this cache has no such part. */
+/* Elements of a key, and of a value, that a layer keeps for a position and a key-value head. */
+static int32_t hp_stored(const harp_model *m, int32_t layer)
+{
+    return HP_SPECIAL ? m->layers[layer].stored : m->info.head_dim;
+}
+
+/* A block of a layer has as many units as the layer stores; of scales it needs the first alone. */
+static size_t hp_units(const harp_model *m, int32_t layer)
+{
+    return HP_SPECIAL ? (size_t)m->layers[layer].units : 1;
+}
+
+/* Bytes of one unit of a block; 0: this cache has no such part. */
 static size_t hp_part_bytes(const harp_session *s, int part)
 {
     harp_cache cache = s->params.cache;
+    int32_t unit = HP_SPECIAL ? s->model->unit : s->model->info.head_dim;
+    if (HP_SPECIAL && part == HP_GATES) return HP_BLOCK * (size_t)s->model->gates * sizeof(float);
     if (part >= HP_KEY_SCALES) return cache == HARP_CACHE_INT8 ? HP_SCALES_BYTES : 0;
-    return HP_BLOCK * (size_t)s->model->info.head_dim * hp_cache_element_bytes(cache);
+    return HP_BLOCK * (size_t)unit * hp_cache_element_bytes(cache);
+}
+
+/* Units that 16 positions take up in all layers and heads. */
+static size_t hp_all_units(const harp_model *m)
+{
+    return (size_t)(HP_SPECIAL ? m->units : m->info.layers) * (size_t)m->info.kv_heads;
 }
 
 /* Of a reframed stream: the blocks before reframe_from are the vanilla stream's. */
@@ -5955,26 +6957,93 @@ static int32_t hp_reframed_blocks(const harp_params *p)
     return p->frame == HARP_FRAME_LAST ? 1 : all - hp_min(hp_max(p->reframe_from, 0) / HP_BLOCK, all - 1);
 }
 
+/* Would these parameters put other masks on the session's tokens? */
+static int hp_masks_differ(const harp_params *a, const harp_params *b)
+{
+    return a->delta != b->delta || a->seed != b->seed || a->rescale != b->rescale || a->mask_fn != b->mask_fn
+           || a->harp_user != b->harp_user || a->reframe_from != b->reframe_from;
+}
+
+/* How many positions of stream r a fork shares with its parent: not the newest, which may be computed once more for its
+ * logits. */
+static int32_t hp_shared_with_parent(const harp_params *p, int32_t r)
+{
+    const harp_session *parent = hp_parent_in(p);
+    int32_t shared;
+    if (!parent || r >= parent->n_streams) return 0;
+    if (r > 0 && (p->frame != HARP_FRAME_STREAM || parent->params.frame != HARP_FRAME_STREAM
+                  || hp_masks_differ(p, &parent->params)))
+        return 0;
+    shared = hp_min(parent->streams[r].length, p->parent_at - 1);
+    return r > 0 && shared <= parent->from ? 0 : shared; /* before that nothing is reframed */
+}
+
+/* The states of a stream, all slots. */
+static size_t hp_count_states(const harp_model *m, const hp_stream *t)
+{
+    return (size_t)m->deltas * (size_t)m->recipe.delta_heads * (size_t)t->slots;
+}
+
+static size_t hp_state_floats(const harp_model *m)
+{
+    return (size_t)m->recipe.delta_key_dim * (size_t)m->recipe.delta_value_dim;
+}
+
+/* A state is copied at every so-many-th position: so often that copies take as much memory as what they are made of
+ * does in halves, and a whole number of blocks. With 32 heads of [128][128], 16 of keys, that is 128. */
+static int32_t hp_copy_every(const harp_model *m)
+{
+    const hp_recipe *r = &m->recipe;
+    int64_t states = (int64_t)2 * r->delta_heads * r->delta_key_dim * r->delta_value_dim;
+    return hp_round_up(hp_max((int32_t)(states / hp_delta_inputs(r)), 1), HP_BLOCK);
+}
+
+/* Streams that last have room for a mark and for copies, and those of forks for what they begin with; those of beams
+ * and of frames redraw and last run through. */
+static void hp_lay_out_states(const harp_session *s, hp_stream *t, int32_t r, int32_t shared, hp_arena *a)
+{
+    const harp_model *m = s->model;
+    int32_t every = hp_copy_every(m);
+    int lasts = r == 0 || (r < s->n_streams && s->params.frame == HARP_FRAME_STREAM);
+    size_t heads = (size_t)m->deltas * (size_t)m->recipe.delta_heads, n = 0;
+    t->slots = 1;
+    if (lasts) t->slots = HP_COPIES + hp_min((s->params.context - 1) / every, t->blocks * HP_BLOCK / every + 1);
+    if (shared > 0) t->slots++;
+    if (!hp_mul_size(heads, (size_t)t->slots, &n)) a->overflow = 1;
+    t->held = hp_carve(a, n, sizeof *t->held);
+    t->states = hp_carve_rows(a, n, hp_state_floats(m), sizeof *t->states);
+    if (t->held) memset(t->held, 0, n * sizeof *t->held);
+}
+
 static void hp_lay_out_streams(harp_session *s, hp_arena *a)
 {
     const harp_params *p = &s->params;
-    size_t heads = (size_t)s->model->info.layers * (size_t)s->model->info.kv_heads;
+    size_t units = hp_all_units(s->model);
     int32_t r, all = hp_blocks(p->context);
     int32_t first_last = s->n_streams + p->beams; /* the first of frame last's extra ones */
     for (r = 0; r < s->all_streams; r++) {
         hp_stream none = {0}, *t = s->streams ? &s->streams[r] : &none;
+        int32_t shared = r < s->n_streams ? hp_shared_with_parent(p, r) : 0;
         size_t blocks = 0;
         int part;
+        t->below = r == 0 ? NULL : s->streams;
         t->blocks = r == 0 ? all : hp_reframed_blocks(p);
         if (r >= s->n_streams && r < first_last) t->blocks = hp_min(hp_blocks(p->beam_length) + 1, all);
-        if (!hp_mul_size(heads, (size_t)t->blocks, &blocks)) a->overflow = 1;
+        if (shared > 0) t->blocks = all - hp_min(shared / HP_BLOCK, all - 1);
+        if (!hp_mul_size(units, (size_t)t->blocks, &blocks)) a->overflow = 1;
         for (part = 0; part < HP_PARTS; part++) t->part[part] = hp_carve(a, blocks, hp_part_bytes(s, part));
+        if (HP_SPECIAL && s->model->deltas > 0) hp_lay_out_states(s, t, r, shared, a);
     }
 }
 
-static int32_t hp_longest_run(const harp_session *s)
+static size_t hp_max_size(size_t a, size_t b)
 {
-    return hp_min(HP_RUN, s->params.batch);
+    return a > b ? a : b;
+}
+
+static int32_t hp_longest_run(const harp_engine *e)
+{
+    return hp_min(HP_RUN, e->batch);
 }
 
 /* From one row of n numbers to the next. Products read whole groups of 32 and write whole tiles of 16. Rows a power of
@@ -5985,43 +7054,115 @@ static size_t hp_stride(int32_t n)
     return (size_t)hp_round_up(n, HP_GROUP) + HP_LANES;
 }
 
-static void hp_lay_out_scratch(harp_session *s, hp_arena *a)
+/* n numbers of four bytes for each row of a pass. */
+static void *hp_carve_batch(const harp_engine *e, hp_arena *a, size_t n)
 {
-    const harp_info *f = &s->model->info;
-    size_t batch = (size_t)s->params.batch, group = (size_t)(f->heads / f->kv_heads);
-    size_t widest = (size_t)hp_round_up(hp_max(hp_max(f->hidden, f->heads * f->head_dim), f->ffn), HP_GROUP);
-    size_t head_floats = (size_t)hp_round_up(f->head_dim, HP_LANES), query_floats;
-    s->hidden_stride = hp_stride(f->hidden);
-    s->heads_stride = hp_stride(f->heads * f->head_dim);
-    s->qkv_stride = hp_stride((f->heads + 2 * f->kv_heads) * f->head_dim);
-    s->gate_up_stride = hp_stride(s->model->recipe.ffn_kind == HP_GATED ? 2 * f->ffn : f->ffn);
-    s->inner_stride = hp_stride(f->ffn);
-    s->x = hp_carve_rows(a, batch, s->hidden_stride, sizeof(float));
-    s->normed = hp_carve_rows(a, batch, s->hidden_stride, sizeof(float));
-    s->change = hp_carve_rows(a, batch, s->hidden_stride, sizeof(float));
-    s->qkv = hp_carve_rows(a, batch, s->qkv_stride, sizeof(float));
-    s->heads = hp_carve_rows(a, batch, s->heads_stride, sizeof(float));
-    s->gate_up = hp_carve_rows(a, batch, s->gate_up_stride, sizeof(float));
-    s->inner = hp_carve_rows(a, batch, s->inner_stride, sizeof(float));
-    s->turn_stride = (size_t)(s->model->rope_local ? 2 : 1) * (size_t)s->model->rope_dims;
-    s->turn = hp_carve_rows(a, batch, s->turn_stride, sizeof(float));
-    if (s->params.hidden) s->hidden = hp_carve_rows(a, (size_t)s->slots, s->hidden_stride, sizeof(float));
-    s->q = hp_carve(a, batch, widest);
-    s->q_scales = hp_carve_rows(a, batch, widest / HP_GROUP, sizeof(float));
-    s->q_starts = hp_carve_rows(a, batch, widest / HP_GROUP, sizeof(int32_t));
-    /* for each query of a run: its scores, its mixed values, its sum */
-    query_floats = (size_t)hp_blocks(s->params.context) * HP_BLOCK + head_floats + 1;
-    if (!hp_mul_size((size_t)hp_longest_run(s) * group, query_floats, &s->attention_floats)) a->overflow = 1;
-    s->attention = hp_carve_rows(a, (size_t)s->params.threads, s->attention_floats, sizeof(float));
+    return hp_carve_rows(a, (size_t)e->batch, n, 4);
 }
 
-/* What the other decoders and harp_score_harp need. */
+/* With the expert to which all rows go, if there is one: the last. */
+static int32_t hp_all_experts(const harp_model *m)
+{
+    return m->info.experts + (m->recipe.shared_ffn > 0);
+}
+
+/* How many of them a row goes to. */
+static int32_t hp_experts_used(const harp_model *m)
+{
+    return m->info.experts_used + (m->recipe.shared_ffn > 0);
+}
+
+static size_t hp_routed_stride(const harp_engine *e)
+{
+    return hp_stride(hp_all_experts(e->model));
+}
+
+static void hp_lay_out_experts(harp_engine *e, hp_arena *a)
+{
+    e->routed = hp_carve_batch(e, a, hp_routed_stride(e));
+    e->gathered = hp_carve_batch(e, a, e->hidden_stride);
+    e->choices = hp_carve_rows(a, (size_t)e->batch, (size_t)hp_experts_used(e->model), sizeof(hp_choice));
+    e->visitors = hp_carve_batch(e, a, 1);
+}
+
+/* Scores of a query: of all positions, and of the sink behind them. */
+static size_t hp_span(const harp_engine *e)
+{
+    return (size_t)hp_blocks(e->context) * HP_BLOCK + (HP_SPECIAL && e->model->recipe.has_sinks ? HP_BLOCK : 0);
+}
+
+static void hp_lay_out_scratch(harp_engine *e, hp_arena *a)
+{
+    const harp_info *f = &e->model->info;
+    size_t group = (size_t)(f->heads / f->kv_heads);
+    const hp_recipe *r = &e->model->recipe;
+    int32_t ffn = HP_SPECIAL ? hp_max(hp_max(f->ffn, r->shared_ffn), hp_max(r->expert_ffn, r->layer_inputs)) : f->ffn;
+    int32_t heads = hp_max(f->heads * f->head_dim, HP_SPECIAL ? r->delta_heads * r->delta_value_dim : 0);
+    size_t widest = (size_t)hp_round_up(hp_max(hp_max(f->hidden, heads), ffn), HP_GROUP);
+    size_t head_floats = (size_t)hp_round_up(f->head_dim, HP_LANES), query_floats;
+    e->hidden_stride = hp_stride(f->hidden);
+    e->heads_stride = hp_stride(heads);
+    e->qkv_stride = hp_stride((f->heads + 2 * f->kv_heads) * f->head_dim);
+    if (HP_SPECIAL && r->conv_layers) e->qkv_stride = hp_stride(3 * f->hidden);
+    if (HP_SPECIAL && r->delta_layers) e->qkv_stride = hp_max_size(e->qkv_stride, hp_stride(hp_delta_inputs(r)));
+    e->gate_up_stride = hp_stride(hp_inner_rows(e->model, ffn));
+    if (HP_SPECIAL && r->has_gates) e->gate_up_stride = hp_max_size(e->gate_up_stride, e->heads_stride);
+    e->inner_stride = hp_stride(ffn);
+    e->turn_stride = (size_t)(e->model->rope_local ? 2 : 1) * (size_t)e->model->rope_dims;
+    if (HP_SPECIAL) e->turn_stride += (size_t)e->model->local_dims;
+    e->x = hp_carve_batch(e, a, e->hidden_stride);
+    e->normed = hp_carve_batch(e, a, e->hidden_stride);
+    e->change = hp_carve_batch(e, a, e->hidden_stride);
+    e->qkv = hp_carve_batch(e, a, e->qkv_stride);
+    e->heads = hp_carve_batch(e, a, e->heads_stride);
+    e->gate_up = hp_carve_batch(e, a, e->gate_up_stride);
+    e->inner = hp_carve_batch(e, a, e->inner_stride);
+    e->turn = hp_carve_batch(e, a, e->turn_stride);
+    if (HP_SPECIAL && r->layer_inputs > 0) e->embedded = hp_carve_batch(e, a, e->hidden_stride);
+    if (HP_SPECIAL && f->experts > 0) hp_lay_out_experts(e, a);
+    e->q_scales = hp_carve_batch(e, a, widest / HP_GROUP);
+    e->q_starts = hp_carve_batch(e, a, widest / HP_GROUP);
+    e->q = hp_carve(a, (size_t)e->batch, widest);
+    /* for each query of a run: its scores, its mixed values, its sum */
+    query_floats = hp_span(e) + head_floats + 1;
+    if (!hp_mul_size((size_t)hp_longest_run(e) * group, query_floats, &e->attention_floats)) a->overflow = 1;
+    if (HP_SPECIAL) /* a key and a value of a delta net */
+        e->attention_floats = hp_max_size(e->attention_floats, (size_t)(r->delta_key_dim + r->delta_value_dim));
+    e->attention = hp_carve_rows(a, (size_t)e->threads, e->attention_floats, sizeof(float));
+}
+
+/* What an engine for sessions with these parameters has. The fields that say how much of it come first. */
+static void hp_lay_out_engine(harp_engine *e, const harp_params *p, hp_arena *a)
+{
+    size_t vocab = (size_t)e->model->vocab, batch = (size_t)p->batch, slots;
+    e->context = p->context, e->batch = p->batch, e->threads = p->threads, e->activations = p->activations;
+    e->parallel = p->parallel, e->parallel_user = p->parallel_user;
+    e->inputs_fn = p->inputs_fn, e->inputs_user = p->inputs_user;
+    e->positions = hp_positions_at_once(p), e->slots = hp_slots_of(p);
+    e->logits_stride = (size_t)hp_round_up(e->model->vocab, HP_LANES);
+    slots = (size_t)e->n_seats * (size_t)(e->slots + 1);
+    e->rows = hp_carve(a, batch, sizeof(hp_row));
+    e->places = hp_carve(a, batch, sizeof *e->places);
+    e->runs = hp_carve(a, batch + 1, sizeof(int32_t));
+    e->keep = hp_carve(a, (size_t)e->model->info.hidden, 1);
+    e->pool = hp_carve(a, 1, sizeof(hp_pool));
+    e->workers = hp_carve(a, (size_t)p->threads - 1, sizeof(hp_worker));
+    e->seats = hp_carve(a, (size_t)e->n_seats, sizeof(hp_seat));
+    e->adjusted = hp_carve(a, e->logits_stride, sizeof(float));
+    e->added = e->allocator.alloc || p->adjust_fn ? hp_carve(a, vocab, sizeof(float)) : NULL;
+    e->ranking = hp_carve(a, vocab, sizeof(int32_t));
+    e->judged = hp_carve(a, (size_t)e->positions, sizeof(harp_step));
+    e->logits = hp_carve_rows(a, slots, e->logits_stride, sizeof(float));
+    hp_lay_out_scratch(e, a);
+    e->hidden = p->hidden ? hp_carve_rows(a, slots, e->hidden_stride, sizeof(float)) : NULL;
+}
+
+/* What the other decoders need. */
 static void hp_lay_out_decoders(harp_session *s, hp_arena *a)
 {
     const harp_params *p = &s->params;
     size_t beams = (size_t)p->beams, length = (size_t)p->beam_length;
     int guessed = p->draft && p->draft_rule == HARP_DRAFT_LEVIATHAN;
-    s->judged = hp_carve(a, (size_t)s->positions, sizeof(harp_step));
     s->guessed = hp_carve(a, guessed ? (size_t)p->drafts + 1 : 0, (size_t)s->model->vocab * sizeof(float));
     s->beams = hp_carve(a, beams, sizeof(hp_beam));
     s->next_beams = hp_carve(a, beams, sizeof(hp_beam));
@@ -6041,79 +7182,93 @@ static size_t hp_held_capacity(const harp_model *m, const harp_params *p)
     return longest + 2 * (size_t)m->tokenizer.longest + 32;
 }
 
-static void hp_lay_out(harp_session *s, hp_arena *a)
+static void hp_lay_out_session(harp_session *s, hp_arena *a)
 {
     const harp_params *p = &s->params;
-    size_t vocab = (size_t)s->model->vocab, batch = (size_t)p->batch;
     s->n_streams = !p->harp ? 1 : p->frame == HARP_FRAME_REDRAW ? 2 : 1 + p->reframings;
-    s->positions = hp_max(p->logit_rows, 1 + p->drafts);
-    s->slots = hp_max(s->positions * (p->harp ? 1 + p->reframings : 1), p->beams);
+    s->positions = hp_positions_at_once(p), s->slots = hp_slots_of(p);
     s->all_streams = s->n_streams + p->beams;
     if (p->harp && p->frame == HARP_FRAME_LAST) s->all_streams += (s->positions - 1) * p->reframings;
-    s->logits_stride = (size_t)hp_round_up(s->model->vocab, HP_LANES);
     s->held_capacity = hp_held_capacity(s->model, p);
     s->streams = hp_carve(a, (size_t)s->all_streams, sizeof(hp_stream));
     s->tokens = hp_carve(a, (size_t)p->context, sizeof(int32_t));
-    s->rows = hp_carve(a, batch, sizeof(hp_row));
-    s->runs = hp_carve(a, batch + 1, sizeof(int32_t));
-    s->keep = hp_carve(a, (size_t)s->model->info.hidden, 1);
-    s->pool = hp_carve(a, 1, sizeof(hp_pool));
-    s->workers = hp_carve(a, (size_t)p->threads - 1, sizeof(hp_worker));
-    s->combined = hp_carve(a, s->logits_stride, sizeof(float));
-    s->adjusted = hp_carve(a, s->logits_stride, sizeof(float));
-    s->added = p->adjust_fn ? hp_carve(a, vocab, sizeof(float)) : NULL;
-    s->ranking = hp_carve(a, vocab, sizeof(int32_t));
-    s->logits = hp_carve_rows(a, (size_t)s->slots, s->logits_stride, sizeof(float));
     s->held = hp_carve(a, s->held_capacity, 1);
     hp_lay_out_decoders(s, a);
-    hp_lay_out_scratch(s, a);
     if (a->base) memset(a->base, 0, a->used); /* padding must be zero; the streams, which follow, need not be */
     hp_lay_out_streams(s, a);
 }
 
-/* The size of the block: the session itself, then what hp_lay_out carves, with room to align. */
-static harp_status hp_plan(const harp_model *m, const harp_params *params, harp_session *s, size_t *bytes,
-                           harp_error *err)
+/* ---- Opening and closing ---- */
+
+/* A session, and an engine: its own, if it was not given one. */
+typedef struct hp_plan {
+    harp_session session;
+    harp_engine engine;
+    size_t bytes;
+} hp_plan;
+
+/* The size of a block, with room to align. */
+static harp_status hp_block_size(const hp_arena *a, size_t *bytes, harp_error *err)
+{
+    if (!a->overflow && hp_add_size(a->used, HP_ALIGN, bytes)) return HARP_OK;
+    return hp_fail(err, HARP_ERR_MEMORY, "this needs more memory than there can be");
+}
+
+/* Carves what is planned: the session, its engine if it has its own, and what they consist of. */
+static void hp_lay_out(hp_plan *plan, hp_arena *a)
+{
+    harp_session *s = hp_carve(a, 1, sizeof *s);
+    harp_engine *e = hp_shared_engine(&plan->session.params);
+    if (!e) e = hp_carve(a, 1, sizeof *e), hp_lay_out_engine(&plan->engine, &plan->session.params, a);
+    hp_lay_out_session(&plan->session, a);
+    if (!a->base) return;
+    if (!hp_shared_engine(&plan->session.params)) *e = plan->engine;
+    plan->session.engine = e;
+    *s = plan->session;
+}
+
+static harp_status hp_plan_session(const harp_model *m, const harp_params *params, hp_plan *plan, harp_error *err)
 {
     hp_arena a = {0};
     harp_status status;
-    memset(s, 0, sizeof *s);
-    s->model = m;
-    if (hp_resolve_params(m, params, &s->params, err)) return HARP_ERR_ARGUMENT;
-    if ((status = hp_choose_kernels(s->params.isa, &s->kernels, err)) != HARP_OK) return status;
-    hp_carve(&a, 1, sizeof *s);
-    hp_lay_out(s, &a);
-    if (a.overflow || !hp_add_size(a.used, HP_ALIGN, bytes))
-        return hp_fail(err, HARP_ERR_MEMORY, "such a session needs more memory than this machine can address");
-    return HARP_OK;
+    memset(plan, 0, sizeof *plan);
+    plan->session.model = plan->engine.model = m, plan->engine.n_seats = 1;
+    if ((status = hp_resolve_params(m, params, &plan->session.params, err)) != HARP_OK) return status;
+    if ((status = hp_choose_kernels(plan->session.params.isa, &plan->engine.kernels, err)) != HARP_OK) return status;
+    hp_lay_out(plan, &a);
+    return hp_block_size(&a, &plan->bytes, err);
 }
 
 HARP_API harp_status harp_session_memory(const harp_model *model, const harp_params *params, size_t *bytes,
                                          harp_error *err)
 {
-    harp_session plan;
+    hp_plan plan;
     harp_status status;
     if (!bytes) return hp_fail(err, HARP_ERR_ARGUMENT, "bytes must not be NULL");
-    status = hp_plan(model, params, &plan, bytes, err);
+    status = hp_plan_session(model, params, &plan, err);
+    *bytes = plan.bytes;
     return status ? status : hp_ok(err);
 }
 
 /* A public call that changes the session begins with it and ends with hp_leave: what a callback of that call asks of
- * the same session is refused. A child of fork has none of the pool's threads, so it does all parts itself. */
+ * the same session, or of another of its engine, is refused. A child of fork has none of the pool's threads, so it does
+ * all parts itself. */
 static harp_status hp_enter(harp_session *s, harp_error *err)
 {
+    harp_engine *e;
     if (!s) return hp_fail(err, HARP_ERR_ARGUMENT, "session must not be NULL");
-    if (s->busy)
+    e = s->engine;
+    if (s->busy || (HP_SHARING && e->busy))
         return hp_fail(err, HARP_ERR_ARGUMENT,
                        "the session is in use by the call that this callback belongs to: make this call after it");
-    if (s->pool->n_workers > 0 && s->process != hp_process()) s->pool->n_workers = 0;
-    s->busy = HP_AT_WORK;
+    if (e->pool->n_workers > 0 && e->process != hp_process()) e->pool->n_workers = 0;
+    s->busy = HP_AT_WORK, e->busy = 1;
     return HARP_OK;
 }
 
 static harp_status hp_leave(harp_session *s, harp_status status)
 {
-    s->busy = HP_IDLE;
+    s->busy = HP_IDLE, s->engine->busy = 0;
     return status;
 }
 
@@ -6126,59 +7281,184 @@ static harp_status hp_check_ready(const harp_session *s, harp_error *err)
     return HARP_OK;
 }
 
+/* The block for something: yours, if it is large enough, or the allocator's. */
+static harp_status hp_get_block(const harp_params *p, harp_allocator allocator, size_t bytes, void **block,
+                                harp_error *err)
+{
+    *block = p->memory;
+    if (p->memory && p->memory_bytes < bytes)
+        return hp_fail(err, HARP_ERR_MEMORY, "%d bytes are needed; the block has %d", (int64_t)bytes,
+                       (int64_t)p->memory_bytes);
+    if (!p->memory) *block = allocator.alloc(allocator.user, bytes);
+    return *block ? HARP_OK : hp_fail(err, HARP_ERR_MEMORY, "no memory for %d bytes", (int64_t)bytes);
+}
+
+static void hp_end_engine(harp_engine *e)
+{
+    if (e->pool->n_workers > 0) hp_pool_end(e->pool);
+    if (e->block_bytes) e->allocator.free(e->allocator.user, e->block, e->block_bytes);
+}
+
+static harp_status hp_begin_engine(harp_engine *e, harp_error *err)
+{
+    e->pass.budget = INT64_MAX;
+    e->pool->n_workers = 0, e->process = hp_process();
+    if (e->threads > 1 && !e->parallel && !hp_pool_begin(e->pool, e->workers, e->threads))
+        return hp_fail(err, HARP_ERR_MEMORY, "the system refuses %d threads", (int64_t)e->threads);
+    return HARP_OK;
+}
+
+/* Takes a session's rows out of the pass that is being put together; one that is under way is given up. */
+static void hp_leave_pass(harp_session *s)
+{
+    harp_engine *e = s->engine;
+    int32_t i, n = 0, all = e->pass.under_way ? e->pass.n_rows : e->n_rows;
+    if (s->in_pass == 0) return;
+    for (i = 0; HP_SHARING && i < all; i++) {
+        if (e->pass.under_way) e->rows[i].session->in_pass = 0;
+        else if (e->rows[i].session != s) e->rows[n++] = e->rows[i];
+    }
+    e->n_rows = n;
+    s->in_pass = e->pass.under_way = e->pass.item = 0;
+}
+
+/* Gives up the session's memory, and that of its parent, if only this fork was left to need it. */
+static void hp_end_session(harp_session *s)
+{
+    harp_session *parent = hp_parent_of(s), **link;
+    harp_engine *e = s->engine;
+    hp_leave_pass(s);
+    if (HP_SHARING && s->first_slot >= 0) e->seats[s->first_slot / (e->slots + 1)].session = NULL;
+    e->n_sessions--; /* of an engine of its own it is the last */
+    if (parent) {
+        for (link = &parent->child; *link != s;) link = &(*link)->sibling;
+        *link = s->sibling;
+    }
+    if (!hp_shared_engine(&s->params)) hp_end_engine(e);
+    if (s->block_bytes) s->params.allocator.free(s->params.allocator.user, s->block, s->block_bytes);
+    if (parent && parent->closed && !parent->child) hp_end_session(parent);
+}
+
 HARP_API void harp_session_close(harp_session *s)
 {
-    if (hp_enter(s, NULL)) return;
-    if (s->pool->n_workers > 0) hp_pool_end(s->pool);
-    if (s->block_bytes) s->params.allocator.free(s->params.allocator.user, s->block, s->block_bytes);
+    if (hp_enter(s, NULL)) return; /* NULL, or a callback closes what it was called for */
+    hp_leave(s, HARP_OK);
+    s->closed = 1;
+    if (!hp_first_fork(s)) hp_end_session(s);
 }
+
+static void hp_begin_fork(harp_session *s);
 
 HARP_API harp_status harp_session_open(harp_session **session, const harp_model *model, const harp_params *params,
                                        harp_error *err)
 {
-    harp_session plan, *s;
+    hp_plan plan;
+    harp_session *s;
+    harp_status status;
+    hp_arena a = {0};
+    void *block;
+    if (!session) return hp_fail(err, HARP_ERR_ARGUMENT, "session must not be NULL");
+    *session = NULL;
+    if ((status = hp_plan_session(model, params, &plan, err)) != HARP_OK) return status;
+    status = hp_get_block(params, plan.session.params.allocator, plan.bytes, &block, err);
+    if (status) return status;
+    a.base = hp_aligned(block), s = (harp_session *)(void *)a.base;
+    hp_lay_out(&plan, &a);
+    s->block = block, s->block_bytes = params->memory ? 0 : plan.bytes, s->memory = plan.bytes;
+    s->from = hp_max(s->params.reframe_from, 0), s->draft_goal = s->params.drafts;
+    s->told = -1, s->first_slot = HP_SHARING ? -1 : 0;
+    s->engine->n_sessions++;
+    status = hp_shared_engine(params) ? HARP_OK : hp_begin_engine(s->engine, err);
+    if (status) {
+        hp_end_session(s);
+        return status;
+    }
+    hp_begin_fork(s);
+    *session = s;
+    return hp_ok(err);
+}
+
+static harp_status hp_plan_engine(const harp_model *m, const harp_params *params, harp_params *p, harp_engine *e,
+                                  size_t *bytes, harp_error *err)
+{
+    harp_params alone;
+    hp_arena a = {0};
+    harp_status status;
+    memset(e, 0, sizeof *e), memset(p, 0, sizeof *p);
+    if (!params) return hp_fail(err, HARP_ERR_ARGUMENT, "params must not be NULL");
+    if (hp_check_stamp(&params->stamp, "params", sizeof *params, err)) return HARP_ERR_ARGUMENT;
+    alone = *params, alone.engine = NULL, alone.parent = NULL;
+    if ((status = hp_resolve_params(m, &alone, p, err)) != HARP_OK) return status;
+    if ((status = hp_choose_kernels(p->isa, &e->kernels, err)) != HARP_OK) return status;
+    e->model = m, e->n_seats = p->seats, e->allocator = p->allocator;
+    hp_carve(&a, 1, sizeof *e);
+    hp_lay_out_engine(e, p, &a);
+    return hp_block_size(&a, bytes, err);
+}
+
+HARP_API harp_status harp_engine_memory(const harp_model *model, const harp_params *params, size_t *bytes,
+                                        harp_error *err)
+{
+    harp_engine plan;
+    harp_params p;
+    harp_status status;
+    if (!HP_SHARING) return hp_refuse_sharing(err);
+    if (!bytes) return hp_fail(err, HARP_ERR_ARGUMENT, "bytes must not be NULL");
+    status = hp_plan_engine(model, params, &p, &plan, bytes, err);
+    return status ? status : hp_ok(err);
+}
+
+HARP_API harp_status harp_engine_open(harp_engine **engine, const harp_model *model, const harp_params *params,
+                                      harp_error *err)
+{
+    harp_engine plan, *e;
+    harp_params p;
     harp_status status;
     hp_arena a = {0};
     size_t bytes = 0;
     void *block;
-    if (!session) return hp_fail(err, HARP_ERR_ARGUMENT, "session must not be NULL");
-    *session = NULL;
-    if ((status = hp_plan(model, params, &plan, &bytes, err)) != HARP_OK) return status;
-    block = params->memory;
-    if (block && params->memory_bytes < bytes)
-        return hp_fail(err, HARP_ERR_MEMORY, "the session needs %d bytes; the block has %d", (int64_t)bytes,
-                       (int64_t)params->memory_bytes);
-    if (!block) block = plan.params.allocator.alloc(plan.params.allocator.user, bytes);
-    if (!block) return hp_fail(err, HARP_ERR_MEMORY, "no memory for a session of %d bytes", (int64_t)bytes);
-    a.base = hp_aligned(block);
-    s = hp_carve(&a, 1, sizeof *s);
-    hp_lay_out(&plan, &a);
-    *s = plan;
-    s->block = block, s->block_bytes = params->memory ? 0 : bytes, s->memory = bytes;
-    s->from = hp_max(s->params.reframe_from, 0), s->draft_goal = s->params.drafts;
-    s->progress.budget = INT64_MAX, s->told = -1;
-    s->pool->n_workers = 0, s->process = hp_process();
-    if (s->params.threads > 1 && !s->params.parallel && !hp_pool_begin(s->pool, s->workers, s->params.threads)) {
-        harp_session_close(s);
-        return hp_fail(err, HARP_ERR_MEMORY, "the system refuses %d threads", (int64_t)params->threads);
+    if (!HP_SHARING) return hp_refuse_sharing(err);
+    if (!engine) return hp_fail(err, HARP_ERR_ARGUMENT, "engine must not be NULL");
+    *engine = NULL;
+    if ((status = hp_plan_engine(model, params, &p, &plan, &bytes, err)) != HARP_OK) return status;
+    if ((status = hp_get_block(params, plan.allocator, bytes, &block, err)) != HARP_OK) return status;
+    a.base = hp_aligned(block), e = hp_carve(&a, 1, sizeof *e);
+    hp_lay_out_engine(&plan, &p, &a);
+    memset(a.base, 0, a.used); /* padding must be zero */
+    *e = plan;
+    e->block = block, e->block_bytes = params->memory ? 0 : bytes;
+    if ((status = hp_begin_engine(e, err)) != HARP_OK) {
+        hp_end_engine(e);
+        return status;
     }
-    *session = s;
+    *engine = e;
+    return hp_ok(err);
+}
+
+HARP_API harp_status harp_engine_close(harp_engine *e, harp_error *err)
+{
+    if (HP_SHARING && e && e->n_sessions > 0)
+        return hp_fail(err, HARP_ERR_ARGUMENT, "%d sessions are open on this engine: close them first",
+                       (int64_t)e->n_sessions);
+    if (HP_SHARING && e) hp_end_engine(e);
     return hp_ok(err);
 }
 
 /* ---- Keys and values in their blocks ---- */
 
-/* Which block of its stream (counted over layers and heads) holds a block of positions. */
-static size_t hp_block_index(const harp_session *s, const hp_stream *t, int32_t layer, int32_t kv_head, int32_t block)
+/* How many units of its stream are before a block of positions. */
+static size_t hp_place(const harp_session *s, const hp_stream *t, int32_t layer, int32_t kv_head, int32_t block)
 {
-    size_t head = (size_t)layer * (size_t)s->model->info.kv_heads + (size_t)kv_head;
-    return head * (size_t)t->blocks + (size_t)(block - t->base / HP_BLOCK);
+    const harp_model *m = s->model;
+    size_t n = hp_units(m, layer), before = (size_t)(HP_SPECIAL ? m->layers[layer].before : layer);
+    size_t head = before * (size_t)m->info.kv_heads + (size_t)kv_head * n;
+    return head * (size_t)t->blocks + (size_t)(block - t->base / HP_BLOCK) * n;
 }
 
-/* A part of a block. */
-static uint8_t *hp_part(const harp_session *s, const hp_stream *t, int part, size_t block)
+/* A part of the block at a place. */
+static uint8_t *hp_part(const harp_session *s, const hp_stream *t, int part, size_t place)
 {
-    return t->part[part] + block * hp_part_bytes(s, part);
+    return t->part[part] + place * hp_part_bytes(s, part);
 }
 
 static void hp_store_half(uint8_t *p, uint16_t h)
@@ -6214,30 +7494,33 @@ static void hp_store_int8(uint8_t *p, size_t step, const float *x, int32_t n, ui
 static void hp_store_elements(harp_cache cache, uint8_t *p, size_t step, const float *x, int32_t n, uint8_t *scale_at)
 {
     int32_t i;
-    for (i = 0; i < n && cache == HARP_CACHE_F32; i++) memcpy(p + 4 * step * (size_t)i, &x[i], 4);
+    for (i = 0; i < n && cache == HARP_CACHE_F32; i++) {
+        float one = x[i] == x[i] ? x[i] : hp_float(0x7FC00000u); /* any NaN, as in hp_float_to_half */
+        memcpy(p + 4 * step * (size_t)i, &one, 4);
+    }
     for (i = 0; i < n && cache == HARP_CACHE_F16; i++) hp_store_half(p + 2 * step * (size_t)i, hp_float_to_half(x[i]));
     if (cache == HARP_CACHE_INT8) hp_store_int8(p, step, x, n, scale_at);
 }
 
 /* Zeroes a block when its first position comes: what lies behind the last position of a stream is read and saved with
  * the block, and must not be what the memory held before. */
-static void hp_clear_block(const harp_session *s, hp_stream *t, size_t block)
+static void hp_clear_block(const harp_session *s, hp_stream *t, size_t place, size_t units)
 {
     int part;
-    for (part = 0; part < HP_PARTS; part++) memset(hp_part(s, t, part, block), 0, hp_part_bytes(s, part));
+    for (part = 0; part < HP_PARTS; part++) memset(hp_part(s, t, part, place), 0, units * hp_part_bytes(s, part));
 }
 
 static void hp_store_key_value(harp_session *s, hp_stream *t, int32_t layer, int32_t kv_head, int32_t position,
                                const float *key, const float *value)
 {
-    int32_t dim = s->model->info.head_dim;
-    size_t b = hp_block_index(s, t, layer, kv_head, position / HP_BLOCK), lane = (size_t)(position % HP_BLOCK);
+    int32_t dim = hp_stored(s->model, layer);
+    size_t b = hp_place(s, t, layer, kv_head, position / HP_BLOCK), lane = (size_t)(position % HP_BLOCK);
     size_t element = hp_cache_element_bytes(s->params.cache);
     uint8_t *keys = hp_part(s, t, HP_KEYS, b), *values = hp_part(s, t, HP_VALUES, b);
     uint8_t *ks = NULL, *vs = NULL;
     if (s->params.cache == HARP_CACHE_INT8)
         ks = hp_part(s, t, HP_KEY_SCALES, b) + 2 * lane, vs = hp_part(s, t, HP_VALUE_SCALES, b) + 2 * lane;
-    if (lane == 0) hp_clear_block(s, t, b);
+    if (lane == 0) hp_clear_block(s, t, b, hp_units(s->model, layer));
     hp_store_elements(s->params.cache, keys + lane * element, HP_BLOCK, key, dim, ks);
     hp_store_elements(s->params.cache, values + lane * (size_t)dim * element, 1, value, dim, vs);
 }
@@ -6252,11 +7535,11 @@ static hp_packed hp_packed_keys(const harp_session *s, const hp_stream *t, size_
     return p;
 }
 
-static hp_packed hp_packed_values(const harp_session *s, const hp_stream *t, size_t block)
+static hp_packed hp_packed_values(const harp_session *s, const hp_stream *t, size_t block, int32_t dim)
 {
     hp_packed p;
     p.elements = hp_part(s, t, HP_VALUES, block), p.type = s->params.cache;
-    p.cols = s->model->info.head_dim;
+    p.cols = dim;
     p.row_scales = p.type == HARP_CACHE_INT8 ? hp_part(s, t, HP_VALUE_SCALES, block) : NULL, p.col_scales = NULL;
     return p;
 }
@@ -6268,33 +7551,130 @@ static void hp_copy_blocks(const harp_session *s, hp_stream *to, const hp_stream
     for (layer = 0; layer < s->model->info.layers; layer++)
         for (head = 0; head < s->model->info.kv_heads; head++)
             for (part = 0; part < HP_PARTS; part++)
-                memcpy(hp_part(s, to, part, hp_block_index(s, to, layer, head, first)),
-                       hp_part(s, from, part, hp_block_index(s, from, layer, head, first)),
-                       n * hp_part_bytes(s, part));
+                memcpy(hp_part(s, to, part, hp_place(s, to, layer, head, first)),
+                       hp_part(s, from, part, hp_place(s, from, layer, head, first)),
+                       n * hp_units(s->model, layer) * hp_part_bytes(s, part));
 }
 
-/* Begins a stream at `base`: what lies before it in its first block is the vanilla stream's. */
+/* Whose block of positions this is: the stream's own, or, before its base, that of a stream below it. */
+static const hp_stream *hp_owner(const hp_stream *t, int32_t block)
+{
+    while (block < t->base / HP_BLOCK) t = t->below;
+    return t;
+}
+
+/* ---- States of gated delta nets ---- */
+
+static void hp_forget_states(const harp_session *s, hp_stream *t)
+{
+    if (HP_SPECIAL && t->held) memset(t->held, 0, hp_count_states(s->model, t) * sizeof *t->held);
+}
+
+/* Which of a stream's states is the first of a head. */
+static size_t hp_first_state(const harp_model *m, const hp_stream *t, const hp_layer *w, int32_t head)
+{
+    return ((size_t)w->rare->deltas_before * (size_t)m->recipe.delta_heads + (size_t)head) * (size_t)t->slots;
+}
+
+static float *hp_state_at(const harp_model *m, const hp_stream *t, size_t index)
+{
+    return t->states + index * hp_state_floats(m);
+}
+
+/* The furthest state of a head that holds at most `most` positions, so many: *held; NULL and 0 if there is none. Before
+ * its base a stream's are those of the one below it, but not of another session's, which may be at work elsewhere. */
+static const float *hp_find_state(const harp_model *m, const hp_stream *t, const hp_layer *w, int32_t head,
+                                  int32_t most, int32_t *held)
+{
+    const float *best = NULL;
+    int32_t i;
+    for (*held = 0;; most = hp_min(most, t->base), t = t->below) {
+        size_t first = hp_first_state(m, t, w, head);
+        for (i = 0; i < t->slots; i++) {
+            int32_t n = t->held[first + (size_t)i];
+            if (n <= most && n > *held) *held = n, best = hp_state_at(m, t, first + (size_t)i);
+        }
+        if (!t->below || t->shared > 0) return best;
+    }
+}
+
+/* What a fork's stream begins with, in its last slot: the parent's furthest states before what they share ends. */
+static void hp_fork_states(const harp_model *m, hp_stream *t, const hp_stream *parent)
+{
+    int32_t layer, head, held;
+    for (layer = 0; HP_SPECIAL && t->held && layer < m->info.layers; layer++)
+        for (head = 0; m->layers[layer].rare->delta_norm && head < m->recipe.delta_heads; head++) {
+            size_t own = hp_first_state(m, t, &m->layers[layer], head) + (size_t)t->slots - 1;
+            const float *state = hp_find_state(m, parent, &m->layers[layer], head, t->shared, &held);
+            if (state) memcpy(hp_state_at(m, t, own), state, hp_state_floats(m) * sizeof *state);
+            t->held[own] = held;
+        }
+}
+
+/* All states of a stream, to one that has as many slots. */
+static void hp_copy_states(const harp_model *m, hp_stream *to, const hp_stream *from)
+{
+    size_t n = hp_count_states(m, from);
+    if (!HP_SPECIAL || !from->held) return;
+    memcpy(to->held, from->held, n * sizeof *to->held);
+    memcpy(to->states, from->states, n * hp_state_floats(m) * sizeof *to->states);
+}
+
+/* ---- Beginning a stream ---- */
+
+/* Begins a stream at `base`, on top of another: what lies before it in its first block is copied. */
+static void hp_begin_above(harp_session *s, hp_stream *t, const hp_stream *below, int32_t base)
+{
+    t->base = t->length = base, t->below = below;
+    hp_forget_states(s, t);
+    if (base % HP_BLOCK != 0) hp_copy_blocks(s, t, hp_owner(below, base / HP_BLOCK), base / HP_BLOCK, 1);
+}
+
 static void hp_begin_stream(harp_session *s, hp_stream *t, int32_t base)
 {
-    t->base = t->length = base;
-    if (base % HP_BLOCK != 0) hp_copy_blocks(s, t, &s->streams[0], base / HP_BLOCK, 1);
+    hp_begin_above(s, t, &s->streams[0], base);
+}
+
+/* A fork begins as a copy of its parent up to position parent_at, and its streams on top of its parent's. */
+static void hp_begin_fork(harp_session *s)
+{
+    harp_session *parent = hp_parent_in(&s->params);
+    int32_t r;
+    if (!parent) return;
+    s->parent = parent, s->sibling = parent->child, parent->child = s;
+    s->n_tokens = s->params.parent_at;
+    memcpy(s->tokens, parent->tokens, (size_t)s->n_tokens * sizeof *s->tokens);
+    if (s->params.reframe_from < 0) s->from = parent->from;
+    for (r = 0; r < s->n_streams; r++) {
+        hp_stream *t = &s->streams[r];
+        t->shared = hp_shared_with_parent(&s->params, r);
+        if (t->shared == 0) continue;
+        hp_begin_above(s, t, &parent->streams[r], t->shared);
+        hp_fork_states(s->model, t, &parent->streams[r]);
+    }
+}
+
+/* How many tokens the session must keep: what a fork shares, or it as a fork, and the newest behind that. */
+static int32_t hp_least_length(const harp_session *s)
+{
+    int32_t most = hp_parent_of(s) ? s->streams[0].shared : 0, r;
+    const harp_session *fork;
+    for (fork = hp_first_fork(s); fork; fork = fork->sibling)
+        for (r = 0; r < fork->n_streams; r++) most = hp_max(most, fork->streams[r].shared);
+    return most > 0 ? most + 1 : 0;
 }
 
 /* ================================================================================================================
- * [CH13] The pass
+ * [CH18] The layers
  *
- * forward(rows): everything that computes goes through here. A row is a token at a position of a stream; prompts are
- * many rows of stream 0, decoding is one row, and HARP's second opinion is one more row of another stream, which may
- * ride in the same pass, where it shares every load of a weight. A row's result does not depend on its companions:
- * each row's sums are its own (rules R1 to R3).
- *
- * A pass can be cut into SLICES, for hosts that must not be kept waiting: stages that cost much do as many of their
- * items (tiles of a matrix, heads) as the slice's budget allows and are called again. What a step has computed so far
- * it finds again: the pass under way goes on, then the step's own program runs anew and skips what is there.
+ * What a pass computes of its rows before their logits:
  *
  *   P1  embed       x = embedding of the token, with its mask if it is reframed
  *   P2  each layer  x += attention(norm(x)); x += ffn(norm(x)), or a relative of it: a list of stages
- *   P3  logits      of the rows that want them: norm(x) . output^T
+ *
+ * A stage does its items (tiles of a matrix, heads) for all rows, so that each weight is loaded once for all of them,
+ * and is called again where a slice's budget ended. A row's result does not depend on its companions: each row's sums
+ * are its own (rules R1 to R3).
  * ============================================================================================================== */
 
 /* ---- Splitting work (rule R5: by outputs, so that the number of parts changes nothing) ---- */
@@ -6302,43 +7682,43 @@ static void hp_begin_stream(harp_session *s, hp_stream *t, int32_t base)
 /* A part takes shares of the work until none is left: a thread that lost its core for a while does fewer. Half of what
  * is left makes one share for each thread, then half of the rest, and so on: the last are single outputs, so that all
  * threads end at nearly the same time. */
-static void hp_do_part(void *session, int part)
+static void hp_do_part(void *engine, int part)
 {
-    harp_session *s = (harp_session *)session;
-    hp_job *j = &s->job;
+    harp_engine *e = (harp_engine *)engine;
+    hp_job *j = &e->job;
     if (!hp_thread_is_sound()) hp_take(&j->unsound, 1); /* the pass fails in the end */
     for (;;) {
-        int32_t share = (int32_t)hp_take(&j->taken, 1), threads = s->params.threads;
+        int32_t share = (int32_t)hp_take(&j->taken, 1), threads = e->threads;
         int32_t left = j->count >> share / threads, half = left - left / 2, size = (half + threads - 1) / threads;
         int32_t first = hp_min(share % threads * size, half), last = hp_min(first + size, half);
         if (left == 0) return;
-        j->work(s, part, j->first + j->count - left + first, j->first + j->count - left + last);
+        j->work(e, part, j->first + j->count - left + first, j->first + j->count - left + last);
     }
 }
 
-static void hp_split_range(harp_session *s, hp_work *work, int32_t first, int32_t count)
+static void hp_split_range(harp_engine *e, hp_work *work, int32_t first, int32_t count)
 {
-    hp_job *j = &s->job;
+    hp_job *j = &e->job;
     j->work = work, j->first = first, j->count = count, j->taken = 0;
-    if (count == 1 || s->params.threads == 1)
-        work(s, 0, first, first + count);
-    else if (HP_ATOMICS && s->params.parallel)
-        s->params.parallel(s->params.parallel_user, hp_do_part, s, s->params.threads);
-    else if (s->pool->n_workers > 0)
-        hp_pool_run(s->pool, hp_do_part, s);
+    if (count == 1 || e->threads == 1)
+        work(e, 0, first, first + count);
+    else if (HP_ATOMICS && e->parallel)
+        e->parallel(e->parallel_user, hp_do_part, e, e->threads);
+    else if (e->pool->n_workers > 0)
+        hp_pool_run(e->pool, hp_do_part, e);
     else
-        hp_do_part(s, 0); /* one part takes all shares */
+        hp_do_part(e, 0); /* one part takes all shares */
 }
 
-static void hp_split(harp_session *s, hp_work *work, int32_t count)
+static void hp_split(harp_engine *e, hp_work *work, int32_t count)
 {
-    hp_split_range(s, work, 0, count);
+    hp_split_range(e, work, 0, count);
 }
 
-static void hp_spend(harp_session *s, int64_t cost)
+static void hp_spend(harp_engine *e, int64_t cost)
 {
-    int64_t *budget = &s->progress.budget;
-    if (*budget > 0 && *budget != INT64_MAX) *budget -= cost; /* that much is no limit */
+    int64_t *budget = &e->pass.budget;
+    if (*budget > 0 && *budget != INT64_MAX) *budget -= cost; /* INT64_MAX: no limit */
 }
 
 /* n * cost, or INT64_MAX where that might not fit. A division of 64 bits would tell, but small machines have none. */
@@ -6349,313 +7729,402 @@ static int64_t hp_cost_of(int32_t n, int64_t cost)
 
 /* Does as many of `count` items, of `cost` multiply-adds each, as the budget allows, but at least one: 1 if all
  * are done, 0 if the stage is to be called again. Halving comes near enough. */
-static int hp_split_some(harp_session *s, hp_work *work, int32_t count, int64_t cost)
+static int hp_split_some(harp_engine *e, hp_work *work, int32_t count, int64_t cost)
 {
-    hp_progress *p = &s->progress;
+    hp_pass *p = &e->pass;
     int32_t first = p->item, n = count - first;
     while (n > 1 && hp_cost_of(n, cost) > p->budget) n -= n / 2;
-    hp_split_range(s, work, first, n);
-    hp_spend(s, hp_cost_of(n, cost));
+    hp_split_range(e, work, first, n);
+    hp_spend(e, hp_cost_of(n, cost));
     p->item = first + n < count ? first + n : 0;
     return p->item == 0;
 }
 
 /* ---- Norms, rounding and products of all rows ---- */
 
-static void hp_work_norm(harp_session *s, int part, int32_t first, int32_t last)
+static void hp_work_norm(harp_engine *e, int part, int32_t first, int32_t last)
 {
-    const hp_norm_of *norm = s->job.norm;
-    int32_t n = s->model->info.hidden;
+    const hp_norm_of *norm = e->job.norm;
+    int32_t n = e->model->info.hidden;
     (void)part;
     for (; first < last; first++) {
-        const float *x = s->job.source + (size_t)first * s->hidden_stride;
-        float *y = s->job.normed + (size_t)first * s->hidden_stride;
-        if (s->model->recipe.norm == HP_NORM_RMS) s->kernels->rmsnorm(y, x, norm->weight, n, s->model->norm_eps);
-        else s->kernels->layernorm(y, x, norm->weight, norm->bias, n, s->model->norm_eps);
+        const float *x = e->job.source + (size_t)first * e->hidden_stride;
+        float *y = e->job.normed + (size_t)first * e->hidden_stride;
+        if (e->model->recipe.norm == HP_NORM_RMS) e->kernels->rmsnorm(y, x, norm->weight, n, e->model->norm_eps);
+        else e->kernels->layernorm(y, x, norm->weight, norm->bias, n, e->model->norm_eps);
     }
 }
 
 /* to[rows][hidden] = norm(from[rows][hidden]); from and to may be the same. */
-static void hp_norm(harp_session *s, const hp_norm_of *norm, const float *from, float *to)
+static void hp_norm(harp_engine *e, const hp_norm_of *norm, const float *from, float *to)
 {
-    s->job.norm = norm, s->job.source = from, s->job.normed = to;
-    hp_split(s, hp_work_norm, s->n_rows);
+    e->job.norm = norm, e->job.source = from, e->job.normed = to;
+    hp_split(e, hp_work_norm, e->n_rows);
 }
 
 /* Groups first..last-1 of every row: rows of a block of inputs ([CH06]) lie side by side, and threads must not write to
  * the same lines. */
-static void hp_work_round(harp_session *s, int part, int32_t first, int32_t last)
+static void hp_work_round(harp_engine *e, int part, int32_t first, int32_t last)
 {
-    const hp_inputs *in = &s->job.inputs;
+    const hp_inputs *in = &e->job.inputs;
     size_t row;
     (void)part;
     for (row = 0; row < in->rows; row++) {
         size_t apart = hp_rows_in_block(row, in->rows);
-        size_t at = hp_first_group(row, (size_t)s->job.matrix->groups) + (size_t)first * apart;
-        s->kernels->quantize(s->q + HP_GROUP * at, s->q_scales + at, s->q_starts + at,
+        size_t at = hp_first_group(row, (size_t)e->job.matrix->groups) + (size_t)first * apart;
+        e->kernels->quantize(e->q + HP_GROUP * at, e->q_scales + at, e->q_starts + at,
                              in->x + row * in->stride + (size_t)first * HP_GROUP, last - first, apart);
     }
 }
 
-static void hp_work_product(harp_session *s, int part, int32_t first, int32_t last)
+static void hp_work_product(harp_engine *e, int part, int32_t first, int32_t last)
 {
     (void)part;
-    s->kernels->matmul(s->job.matrix, first, last, &s->job.inputs, s->job.way, s->job.out, s->job.stride);
+    e->kernels->matmul(e->job.matrix, first, last, &e->job.inputs, e->job.way, e->places);
 }
 
 /* Votes decide which way of reading the weights is the fastest here: in a pass on trial the layers take turns with the
  * ways, and after each round the fastest gets a vote, so that what else the machine does at a moment spoils one vote of
  * many. Older votes fade. */
-enum { HP_FIRST_TRIALS = 4, HP_TRIAL_EVERY = 64, HP_MOST_VOTES = 32 };
+enum { HP_FIRST_TRIALS = 4, HP_TRIAL_EVERY = 64, HP_MAX_VOTES = 32 };
 
-static void hp_begin_reading(harp_session *s)
+static void hp_begin_reading(harp_engine *e)
 {
-    hp_reading *r = &s->reading;
+    hp_reading *r = &e->reading;
     r->on_trial = 0;
-    if (s->n_rows > HP_FEW_ROWS) return;
+    if (e->n_rows > e->kernels->few_rows) return;
     r->on_trial = r->passes < HP_FIRST_TRIALS || r->passes % HP_TRIAL_EVERY == 0;
     r->passes++;
 }
 
-static int hp_way_to_read(const harp_session *s)
+static int hp_way_to_read(const harp_engine *e)
 {
-    if (s->n_rows > HP_FEW_ROWS) return 0;
-    return s->reading.on_trial ? s->reading.turn : s->reading.best;
+    if (e->n_rows > e->kernels->few_rows) return 0;
+    return e->reading.on_trial ? e->reading.turn : e->reading.best;
 }
 
-static void hp_end_turn(harp_session *s) /* after each layer */
+static void hp_end_turn(harp_engine *e) /* after each layer */
 {
-    hp_reading *r = &s->reading;
+    hp_reading *r = &e->reading;
     int32_t fastest = 0, i;
     if (!r->on_trial) return;
-    r->on_trial = s->progress.layer < s->model->info.layers; /* the logits are nobody's turn */
+    r->on_trial = e->pass.layer < e->model->info.layers; /* the logits are nobody's turn */
     r->turn = (r->turn + 1) % HP_WAYS;
     if (r->turn != 0) return;
     for (i = 1; i < HP_WAYS; i++)
         if (r->spent[i] < r->spent[fastest]) fastest = i;
     memset(r->spent, 0, sizeof r->spent);
     if (++r->votes[fastest] > r->votes[r->best]) r->best = fastest;
-    if (r->votes[fastest] < HP_MOST_VOTES) return;
+    if (r->votes[fastest] < HP_MAX_VOTES) return;
     for (i = 0; i < HP_WAYS; i++) r->votes[i] /= 2;
 }
 
 /* Some tiles of a product; returns as hp_split_some does. */
-static int hp_multiply(harp_session *s, int32_t tiles, int64_t cost)
+static int hp_multiply(harp_engine *e, int32_t tiles, int64_t cost)
 {
-    hp_reading *r = &s->reading;
-    int way = hp_way_to_read(s), done;
+    hp_reading *r = &e->reading;
+    int way = hp_way_to_read(e), done;
     double begin = r->on_trial ? hp_seconds() : 0.0;
-    s->job.way = &hp_ways[way];
-    done = hp_split_some(s, hp_work_product, tiles, cost);
+    e->job.way = &hp_ways[way];
+    done = hp_split_some(e, hp_work_product, tiles, cost);
     if (r->on_trial) r->spent[way] += hp_seconds() - begin;
     return done;
 }
 
 enum { HP_WORTH_SPLITTING = 256 }; /* groups to round: fewer are rounded sooner than a second thread begins */
 
-/* out[rows][out_stride] = x[rows][x_stride] . matrix^T + bias, if there is one: the activations are rounded once per
- * row, then the tiles are split. 0: the slice ended before the product did. */
-static int hp_product(harp_session *s, const hp_matrix *matrix, const uint8_t *bias, const float *x, size_t x_stride,
-                      float *out, size_t out_stride)
+static const char *hp_matrix_name(const hp_layer *w, const hp_matrix *matrix)
 {
-    hp_job *j = &s->job;
-    int32_t i, groups = matrix->groups, rows = s->n_rows;
+    const struct {
+        const char *name;
+        const hp_matrix *matrix;
+    } all[] = {{"qkv", &w->qkv},
+               {"attn_out", &w->attn_out},
+               {"gate_up", &w->gate_up},
+               {"down", &w->down},
+               {"router", &w->router},
+               {"layer_input", &w->layer_input},
+               {"layer_gate", &w->layer_gate},
+               {"layer_out", &w->layer_out},
+               {"attn_gate", HP_SPECIAL ? &w->rare->attn_gate : NULL},
+               {"delta_gates", HP_SPECIAL ? &w->rare->delta_gates : NULL},
+               {"shared_gate_up", HP_SPECIAL ? &w->rare->shared_gate_up : NULL},
+               {"shared_down", HP_SPECIAL ? &w->rare->shared_down : NULL}};
+    size_t i;
+    for (i = 0; i + 1 < sizeof all / sizeof all[0] && all[i].matrix != matrix; i++) continue;
+    return all[i].name;
+}
+
+/* Tells the caller what a matrix is about to be multiplied with. An expert's is a part of the layer's. */
+static void hp_show_inputs(harp_engine *e, const hp_matrix *matrix, const float *x, size_t stride, int32_t rows)
+{
+    int is_expert = HP_SPECIAL && matrix == &e->job.expert;
+    harp_inputs in;
+    in.layer = e->pass.layer, in.expert = is_expert ? e->pass.expert : -1, in.matrix = "output";
+    if (in.layer < e->model->info.layers)
+        in.matrix = hp_matrix_name(&e->model->layers[in.layer], is_expert ? e->job.expert_of : matrix);
+    in.x = x, in.stride = stride, in.rows = rows, in.cols = matrix->cols;
+    e->inputs_fn(e->inputs_user, &in);
+}
+
+/* places[rows][] = x[rows][x_stride] . matrix^T + bias, if there is one: the activations are rounded once per row, then
+ * the tiles are split. 0: the slice ended before the product did. */
+static int hp_product_to_places(harp_engine *e, int32_t rows, const hp_matrix *matrix, const uint8_t *bias,
+                                const float *x, size_t x_stride)
+{
+    hp_job *j = &e->job;
+    int32_t i, groups = matrix->groups;
     memset(&j->inputs, 0, sizeof j->inputs);
     j->inputs.x = x, j->inputs.stride = x_stride, j->inputs.rows = (size_t)rows;
-    j->matrix = matrix, j->out = out, j->stride = out_stride;
-    if (s->params.activations != HARP_ACT_F32 && !matrix->is_float) {
-        if (s->progress.item == 0 && (int64_t)rows * groups < HP_WORTH_SPLITTING) hp_work_round(s, 0, 0, groups);
-        else if (s->progress.item == 0) hp_split(s, hp_work_round, groups);
-        j->inputs.q = s->q, j->inputs.scales = s->q_scales, j->inputs.starts = s->q_starts;
+    j->matrix = matrix;
+    if (HP_SHARING && e->inputs_fn && e->pass.item == 0) hp_show_inputs(e, matrix, x, x_stride, rows);
+    if (e->activations != HARP_ACT_F32 && !hp_has_floats(matrix)) {
+        if (e->pass.item == 0 && (int64_t)rows * groups < HP_WORTH_SPLITTING) hp_work_round(e, 0, 0, groups);
+        else if (e->pass.item == 0) hp_split(e, hp_work_round, groups);
+        j->inputs.q = e->q, j->inputs.scales = e->q_scales, j->inputs.starts = e->q_starts;
     }
-    if (!hp_multiply(s, matrix->n_tiles, (int64_t)rows * HP_LANES * HP_GROUP * groups)) return 0;
-    for (i = 0; bias && i < rows; i++) s->kernels->add_bias(out + (size_t)i * j->stride, bias, matrix->rows);
+    if (!hp_multiply(e, matrix->n_tiles, (int64_t)rows * HP_LANES * HP_GROUP * groups)) return 0;
+    for (i = 0; bias && i < rows; i++) e->kernels->add_bias(e->places[i], bias, matrix->rows);
     return 1;
 }
 
-/* x += norm(inputs . matrix^T + bias), with what of bias and norm there is: how a block's result joins the residual
- * stream. */
-static void hp_product_onto_x(harp_session *s, const hp_matrix *matrix, const uint8_t *bias, const hp_norm_of *norm,
-                              const float *inputs, size_t stride)
+static int hp_product_of(harp_engine *e, int32_t rows, const hp_matrix *matrix, const uint8_t *bias, const float *x,
+                         size_t x_stride, float *out, size_t out_stride)
 {
     int32_t i;
-    if (!hp_product(s, matrix, bias, inputs, stride, s->change, s->hidden_stride)) return;
-    if (norm->weight) hp_norm(s, norm, s->change, s->change);
-    for (i = 0; i < s->n_rows; i++)
-        s->kernels->add_to(s->x + (size_t)i * s->hidden_stride,
-                           s->change + (size_t)i * s->hidden_stride, s->model->info.hidden);
+    for (i = 0; i < rows; i++) e->places[i] = out + (size_t)i * out_stride;
+    return hp_product_to_places(e, rows, matrix, bias, x, x_stride);
+}
+
+static int hp_product(harp_engine *e, const hp_matrix *matrix, const uint8_t *bias, const float *x, size_t x_stride,
+                      float *out, size_t out_stride)
+{
+    return hp_product_of(e, e->n_rows, matrix, bias, x, x_stride, out, out_stride);
+}
+
+/* x += norm(change), if there is one: how a block's result joins the residual stream. */
+static void hp_join_change(harp_engine *e, const hp_norm_of *norm)
+{
+    int32_t i;
+    if (norm->weight) hp_norm(e, norm, e->change, e->change);
+    for (i = 0; i < e->n_rows; i++)
+        e->kernels->add_to(e->x + (size_t)i * e->hidden_stride,
+                           e->change + (size_t)i * e->hidden_stride, e->model->info.hidden);
+}
+
+static void hp_product_onto_x(harp_engine *e, const hp_matrix *matrix, const uint8_t *bias, const hp_norm_of *norm,
+                              const float *inputs, size_t stride)
+{
+    if (hp_product(e, matrix, bias, inputs, stride, e->change, e->hidden_stride)) hp_join_change(e, norm);
 }
 
 /* ---- P1: embeddings and their masks ---- */
 
-/* Row `row` of a matrix as floats, x[cols]: how an embedding is looked up. */
-static void hp_matrix_row(const hp_matrix *m, int32_t row, float *x)
+/* Columns first..last-1 of row `row` of a matrix as floats: how an embedding is looked up. */
+static void hp_matrix_columns(const hp_matrix *m, int32_t row, int32_t first, int32_t last, float *x)
 {
     const uint8_t *tile = m->tiles + (size_t)(row / HP_LANES) * m->tile_bytes;
     const int8_t *w = (const int8_t *)(tile + m->scale_bytes);
     size_t lane = (size_t)(row % HP_LANES);
     int32_t c;
-    for (c = 0; c < m->cols && m->is_float; c++) x[c] = hp_f32(tile + 4 * ((size_t)c * HP_LANES + lane));
-    for (; c < m->cols; c++) {
+    for (c = first; c < last && hp_has_floats(m); c++) *x++ = hp_f32(tile + 4 * ((size_t)c * HP_LANES + lane));
+    for (; c < last; c++) {
         size_t g = (size_t)c / HP_GROUP, in_group = (size_t)c % HP_GROUP;
         float scale = hp_half_to_float(hp_u16(tile + 2 * (g * HP_LANES + lane)));
-        x[c] = (float)w[g * HP_TILE_GROUP_BYTES + in_group / 4 * 64 + lane * 4 + in_group % 4] * scale;
+        *x++ = (float)w[g * HP_TILE_GROUP_BYTES + in_group / 4 * 64 + lane * 4 + in_group % 4] * scale;
     }
+}
+
+static void hp_matrix_row(const hp_matrix *m, int32_t row, float *x)
+{
+    hp_matrix_columns(m, row, 0, m->cols, x);
 }
 
 /* Multiplies x[hidden] with the mask of (reframing, position): element d falls iff word d % 4 of the Philox block d / 4
  * is below delta * 2^32 (the paper, section 3.2; its published code drops without rescaling). */
-static void hp_apply_philox_mask(const harp_session *s, const hp_row *row, float *x, float kept)
+static void hp_apply_philox_mask(const harp_params *p, const hp_row *row, float *x, int32_t hidden, float kept)
 {
-    uint64_t limit = (uint64_t)((double)s->params.delta * 4294967296.0);
+    uint64_t limit = (uint64_t)((double)p->delta * 4294967296.0);
     int32_t d;
-    for (d = 0; d < s->model->info.hidden; d += 4) {
-        hp_random r = hp_philox(s->params.seed, (uint32_t)d / 4, (uint32_t)row->position, (uint32_t)row->reframing,
-                                s->mask_step);
-        int32_t k, n = hp_min(4, s->model->info.hidden - d);
+    for (d = 0; d < hidden; d += 4) {
+        hp_random r = hp_philox(p->seed, (uint32_t)d / 4, (uint32_t)row->position, (uint32_t)row->reframing,
+                                row->mask_step);
+        int32_t k, n = hp_min(4, hidden - d);
         for (k = 0; k < n; k++) x[d + k] = r.word[k] < limit ? 0.0f : x[d + k] * kept;
     }
 }
 
-static harp_status hp_apply_mask(harp_session *s, const hp_row *row, float *x, harp_error *err)
+static harp_status hp_apply_mask(harp_engine *e, const hp_row *row, float *x, harp_error *err)
 {
-    float kept = 1.0f, left = 1.0f - s->params.delta;
-    int32_t d, step = s->params.frame == HARP_FRAME_REDRAW ? (int32_t)(s->mask_step - 1) : row->position;
-    if (s->params.rescale && left > 0.0f) kept = 1.0f / left;
-    if (!s->params.mask_fn) {
-        hp_apply_philox_mask(s, row, x, kept);
+    const harp_params *p = &row->session->params;
+    float kept = 1.0f, left = 1.0f - p->delta;
+    int32_t d, hidden = e->model->info.hidden;
+    int32_t step = p->frame == HARP_FRAME_REDRAW ? (int32_t)(row->mask_step - 1) : row->position;
+    if (p->rescale && left > 0.0f) kept = 1.0f / left;
+    if (!p->mask_fn) {
+        hp_apply_philox_mask(p, row, x, hidden, kept);
         return HARP_OK;
     }
-    if (s->params.mask_fn(s->params.harp_user, row->reframing, step, row->position, s->keep, s->model->info.hidden))
+    if (p->mask_fn(p->harp_user, row->reframing, step, row->position, e->keep, hidden))
         return hp_fail(err, HARP_ERR_CANCELLED, "the mask of position %d was refused by the caller's mask source",
                        (int64_t)row->position);
-    for (d = 0; d < s->model->info.hidden; d++) x[d] = s->keep[d] ? x[d] * kept : 0.0f;
+    for (d = 0; d < hidden; d++) x[d] = e->keep[d] ? x[d] * kept : 0.0f;
     return HARP_OK;
 }
 
 /* Cosines, then sines, of the angles position * frequency; the product is rounded to float, as Hugging Face does. */
 static void hp_set_turn(const harp_model *m, const uint8_t *frequencies, int32_t position, float *turn)
 {
-    int32_t i, half = m->rope_dims / 2;
+    int is_local = frequencies == m->rope_local;
+    float scale = is_local ? 1.0f : m->recipe.rope_scale;
+    int32_t i, half = (HP_SPECIAL && is_local ? m->local_dims : m->rope_dims) / 2;
     for (i = 0; i < half; i++) {
         float angle = (float)position * hp_f32(frequencies + 4 * (size_t)i);
         if (!(fabsf(angle) < 17179869184.0f)) angle = 0.0f; /* the file has been changed since hp_bind_rope saw it */
         hp_sine_cosine((double)angle, &turn[half + i], &turn[i]);
-        turn[i] = turn[i] * m->recipe.rope_scale;
-        turn[half + i] = turn[half + i] * m->recipe.rope_scale;
+        turn[i] = turn[i] * scale;
+        turn[half + i] = turn[half + i] * scale;
     }
 }
 
-/* Is the session so long that rope_long turns it? The answer holds for all its positions: see hp_follow_turn. */
-static int hp_is_long(const harp_model *m, int32_t n_tokens)
-{
-    return n_tokens > m->recipe.rope_original;
-}
-
 /* What is masked is the token's own embedding: what is left of it is scaled, and the position's added. */
-static void hp_finish_embedding(harp_session *s, const hp_row *row, float *x)
+static void hp_finish_embedding(harp_engine *e, const hp_row *row, float *x)
 {
-    float *embedding = s->normed; /* free until the first norm */
-    float scale = s->model->recipe.embedding_scale;
+    float *embedding = e->normed; /* free until the first norm */
+    float scale = e->model->recipe.embedding_scale;
     int32_t d;
-    for (d = 0; d < s->model->info.hidden; d++) x[d] = x[d] * scale;
-    if (!s->model->position_embedding.tiles) return;
-    hp_matrix_row(&s->model->position_embedding, row->position, embedding);
-    s->kernels->add_to(x, embedding, s->model->info.hidden);
+    for (d = 0; d < e->model->info.hidden; d++) x[d] = x[d] * scale;
+    if (!e->model->position_embedding.tiles) return;
+    hp_matrix_row(&e->model->position_embedding, row->position, embedding);
+    e->kernels->add_to(x, embedding, e->model->info.hidden);
 }
 
 /* The residual stream begins here, and its padding, which norms and products read with it, at zero: a row before may
  * have left a NaN there, for what a NaN or an infinity is multiplied with, padding of zeros too, becomes NaN. */
-static harp_status hp_embed(harp_session *s, harp_error *err)
+static harp_status hp_embed_row(harp_engine *e, int32_t i, harp_error *err)
 {
-    const harp_model *m = s->model;
-    const uint8_t *frequencies = hp_is_long(m, s->n_tokens) ? m->rope_long : m->rope_frequencies;
-    int32_t i, hidden = m->info.hidden;
-    for (i = 0; i < s->n_rows; i++) {
-        const hp_row *row = &s->rows[i];
-        float *x = s->x + (size_t)i * s->hidden_stride, *turn = s->turn + (size_t)i * s->turn_stride;
-        hp_matrix_row(&m->embedding, row->token, x);
-        memset(x + hidden, 0, (size_t)(hp_round_up(hidden, HP_GROUP) - hidden) * sizeof *x);
-        if (row->reframing >= 0 && hp_apply_mask(s, row, x, err)) return HARP_ERR_CANCELLED;
-        hp_finish_embedding(s, row, x);
-        if (m->rope_frequencies) hp_set_turn(m, frequencies, row->position, turn);
-        if (m->rope_local) hp_set_turn(m, m->rope_local, row->position, turn + m->rope_dims);
+    const harp_model *m = e->model;
+    const hp_row *row = &e->rows[i];
+    const uint8_t *frequencies = hp_is_long(m, row->session->n_tokens) ? m->rope_long : m->rope_frequencies;
+    float *x = e->x + (size_t)i * e->hidden_stride, *turn = e->turn + (size_t)i * e->turn_stride;
+    int32_t hidden = m->info.hidden;
+    hp_matrix_row(&m->embedding, row->token, x);
+    memset(x + hidden, 0, (size_t)(hp_round_up(hidden, HP_GROUP) - hidden) * sizeof *x);
+    if (row->reframing >= 0 && hp_apply_mask(e, row, x, err)) return HARP_ERR_CANCELLED;
+    hp_finish_embedding(e, row, x);
+    if (HP_SPECIAL && e->embedded) memcpy(e->embedded + (size_t)i * e->hidden_stride, x, e->hidden_stride * sizeof *x);
+    if (m->rope_frequencies) hp_set_turn(m, frequencies, row->position, turn);
+    if (m->rope_local) hp_set_turn(m, m->rope_local, row->position, turn + m->rope_dims);
+    return HARP_OK;
+}
+
+/* Where a session's failure is told: in a step of several each has its own. */
+static harp_error *hp_error_of(const harp_engine *e, const harp_session *s, harp_error *err)
+{
+    return hp_company(e) ? &e->members[s->member].error : err;
+}
+
+/* A row whose mask is refused leaves the pass, with the others of its session. */
+static harp_status hp_embed(harp_engine *e, harp_error *err)
+{
+    int32_t i = 0;
+    while (i < e->n_rows) {
+        harp_session *s = e->rows[i].session;
+        harp_status status = hp_embed_row(e, i, hp_error_of(e, s, err));
+        i++;
+        if (status == HARP_OK) continue;
+        hp_leave_pass(s);
+        if (!hp_company(e)) return status;
+        i = 0; /* rows have moved */
     }
     return HARP_OK;
 }
 
 /* ---- P2: the stages of a layer ---- */
 
-static void hp_stage_attention_norm(harp_session *s, const hp_layer *w)
+static void hp_stage_attention_norm(harp_engine *e, const hp_layer *w)
 {
-    hp_norm(s, &w->attn_norm, s->x, s->normed);
+    hp_norm(e, &w->attn_norm, e->x, e->normed);
 }
 
 /* What attention and feed-forward read: the normed rows, or those themselves if norms come after. */
-static const float *hp_branch_input(const harp_session *s)
+static const float *hp_branch_input(const harp_engine *e)
 {
-    return s->model->recipe.norm_place == HP_AFTER ? s->x : s->normed;
+    return e->model->recipe.norm_place == HP_AFTER ? e->x : e->normed;
 }
 
-static void hp_stage_qkv(harp_session *s, const hp_layer *w)
+static void hp_stage_qkv(harp_engine *e, const hp_layer *w)
 {
-    hp_product(s, &w->qkv, w->qkv_bias, hp_branch_input(s), s->hidden_stride, s->qkv, s->qkv_stride);
+    hp_product(e, &w->qkv, w->qkv_bias, hp_branch_input(e), e->hidden_stride, e->qkv, e->qkv_stride);
 }
 
-/* Each head by itself, or all heads as one vector. */
-static void hp_stage_qk_norm(harp_session *s, const hp_layer *w)
+/* The size of a head in a layer, and how many heads have keys and values there. */
+static int32_t hp_head_dim(const harp_engine *e, const hp_layer *w)
 {
-    const harp_info *f = &s->model->info;
-    int whole = s->model->recipe.qk_norm == HP_QK_ALL;
-    int32_t queries = f->heads * f->head_dim, keys = f->kv_heads * f->head_dim, i, at;
-    int32_t query_width = whole ? queries : f->head_dim, key_width = whole ? keys : f->head_dim;
-    for (i = 0; i < s->n_rows; i++) {
-        float *qkv = s->qkv + (size_t)i * s->qkv_stride;
-        for (at = 0; at < queries; at += query_width)
-            s->kernels->rmsnorm(qkv + at, qkv + at, w->q_norm, query_width, s->model->norm_eps);
-        for (; at < queries + keys; at += key_width)
-            s->kernels->rmsnorm(qkv + at, qkv + at, w->k_norm, key_width, s->model->norm_eps);
+    return HP_SPECIAL ? w->head_dim : e->model->info.head_dim;
+}
+
+static int32_t hp_own_heads(const harp_engine *e, const hp_layer *w)
+{
+    return HP_SPECIAL && w->stored == 0 ? 0 : e->model->info.kv_heads;
+}
+
+/* Each head by itself, or all heads as one vector; values each by itself. */
+static void hp_stage_qk_norm(harp_engine *e, const hp_layer *w)
+{
+    int whole = e->model->recipe.qk_norm == HP_QK_ALL;
+    int32_t dim = hp_head_dim(e, w), queries = e->model->info.heads * dim, keys = hp_own_heads(e, w) * dim;
+    int32_t values = queries + keys, end = values + (HP_SPECIAL && w->v_norm ? keys : 0), i, at, width;
+    for (i = 0; i < e->n_rows; i++) {
+        float *qkv = e->qkv + (size_t)i * e->qkv_stride;
+        for (at = 0; at < end; at += width) {
+            const uint8_t *weight = at < queries ? w->q_norm : at < values ? w->k_norm : w->v_norm;
+            width = !whole || at >= values ? dim : at < queries ? queries : keys;
+            e->kernels->rmsnorm(qkv + at, qkv + at, weight, width, e->model->norm_eps);
+        }
     }
 }
 
-static void hp_stage_rope(harp_session *s, const hp_layer *w)
+static void hp_stage_rope(harp_engine *e, const hp_layer *w)
 {
-    const harp_info *f = &s->model->info;
-    int32_t i, h, dims = s->model->rope_dims;
-    for (i = 0; i < s->n_rows; i++) {
-        float *qkv = s->qkv + (size_t)i * s->qkv_stride;
-        const float *turn = s->turn + (size_t)i * s->turn_stride + (w->local ? dims : 0);
-        for (h = 0; h < f->heads + f->kv_heads; h++) s->kernels->rope(qkv + h * f->head_dim, turn, dims);
+    const harp_model *m = e->model;
+    int32_t i, h, dims = HP_SPECIAL && w->local ? m->local_dims : m->rope_dims;
+    for (i = 0; i < e->n_rows; i++) {
+        float *qkv = e->qkv + (size_t)i * e->qkv_stride;
+        const float *turn = e->turn + (size_t)i * e->turn_stride + (w->local ? m->rope_dims : 0);
+        for (h = 0; h < m->info.heads + hp_own_heads(e, w); h++)
+            e->kernels->rope(qkv + h * hp_head_dim(e, w), turn, dims);
     }
 }
 
 /* Split by key-value heads, for rows share blocks. */
-static void hp_work_store(harp_session *s, int part, int32_t first, int32_t last)
+static void hp_work_store(harp_engine *e, int part, int32_t first, int32_t last)
 {
-    const harp_info *f = &s->model->info;
-    int32_t i, h;
+    const harp_info *f = &e->model->info;
+    int32_t i, h, dim = hp_head_dim(e, &e->model->layers[e->job.layer]);
     (void)part;
     for (h = first; h < last; h++)
-        for (i = 0; i < s->n_rows; i++) {
-            const float *keys = s->qkv + (size_t)i * s->qkv_stride + f->heads * f->head_dim;
-            const float *values = keys + f->kv_heads * f->head_dim;
-            hp_store_key_value(s, &s->streams[s->rows[i].stream], s->job.layer, h, s->rows[i].position,
-                               keys + h * f->head_dim, values + h * f->head_dim);
+        for (i = 0; i < e->n_rows; i++) {
+            const float *keys = e->qkv + (size_t)i * e->qkv_stride + f->heads * dim;
+            const float *values = keys + f->kv_heads * dim;
+            hp_store_key_value(e->rows[i].session, e->rows[i].stream, e->job.layer, h, e->rows[i].position,
+                               keys + h * dim, values + h * dim);
         }
 }
 
 /* Stores the new keys and values before any row attends, so that rows of one pass see one another as they would have in
  * passes of their own. */
-static void hp_stage_store(harp_session *s, const hp_layer *w)
+static void hp_stage_store(harp_engine *e, const hp_layer *w)
 {
-    s->job.layer = (int32_t)(w - s->model->layers);
-    hp_split(s, hp_work_store, s->model->info.kv_heads);
+    e->job.layer = (int32_t)(w - e->model->layers);
+    hp_split(e, hp_work_store, e->model->info.kv_heads);
 }
 
 /* A run is a few rows of one stream at consecutive positions. With the query heads that share a key-value head they
  * make up the QUERIES of one attention task, for which each block of keys and values is fetched from memory once. */
 typedef struct hp_task {
-    int32_t first_row, n_rows, kv_head, layer;
+    int32_t first_row, n_rows, kv_head;
+    int32_t layer, dim;                    /* whose keys and values they are, and their size     */
     int32_t group;                         /* query heads per key-value head                     */
     int32_t window;                        /* of the layer; 0: none                              */
     int32_t first_block, last_block;       /* that any of its rows sees                          */
@@ -6669,32 +8138,24 @@ static int32_t hp_first_seen(const hp_task *t, const hp_row *row)
     return t->window ? hp_max(0, row->position - t->window + 1) : 0;
 }
 
-static hp_task hp_make_task(harp_session *s, int part, int32_t item)
+static hp_task hp_make_task(harp_engine *e, int part, int32_t item)
 {
-    const harp_info *f = &s->model->info;
+    const harp_info *f = &e->model->info;
     int32_t run = item / f->kv_heads;
+    const hp_layer *w = &e->model->layers[e->job.layer];
     const hp_row *last;
     size_t queries;
     hp_task t;
-    t.kv_head = item % f->kv_heads, t.layer = s->job.layer, t.group = f->heads / f->kv_heads;
-    t.window = s->model->layers[t.layer].window;
-    t.first_row = s->runs[run], t.n_rows = s->runs[run + 1] - t.first_row;
-    last = &s->rows[t.first_row + t.n_rows - 1];
-    t.first_block = hp_first_seen(&t, &s->rows[t.first_row]) / HP_BLOCK, t.last_block = last->position / HP_BLOCK;
-    t.head = (size_t)hp_round_up(f->head_dim, HP_LANES), t.span = (size_t)hp_blocks(s->params.context) * HP_BLOCK;
-    queries = (size_t)hp_longest_run(s) * (size_t)t.group;
-    t.scores = s->attention + (size_t)part * s->attention_floats, t.mixed = t.scores + queries * t.span;
+    t.kv_head = item % f->kv_heads, t.layer = HP_SPECIAL ? w->lender : e->job.layer, t.dim = hp_head_dim(e, w);
+    t.group = f->heads / f->kv_heads, t.window = w->window;
+    t.first_row = e->runs[run], t.n_rows = e->runs[run + 1] - t.first_row;
+    last = &e->rows[t.first_row + t.n_rows - 1];
+    t.first_block = hp_first_seen(&t, &e->rows[t.first_row]) / HP_BLOCK, t.last_block = last->position / HP_BLOCK;
+    t.head = (size_t)hp_round_up(f->head_dim, HP_LANES), t.span = hp_span(e);
+    queries = (size_t)hp_longest_run(e) * (size_t)t.group;
+    t.scores = e->attention + (size_t)part * e->attention_floats, t.mixed = t.scores + queries * t.span;
     t.totals = t.mixed + queries * t.head;
     return t;
-}
-
-/* Where a block of positions of a row's stream is: in the stream itself, or, before its base, in the vanilla one. */
-static const hp_stream *hp_owner(const harp_session *s, const hp_task *t, int32_t block, size_t *index)
-{
-    const hp_stream *own = &s->streams[s->rows[t->first_row].stream];
-    if (block < own->base / HP_BLOCK) own = &s->streams[0];
-    *index = hp_block_index(s, own, t->layer, t->kv_head, block);
-    return own;
 }
 
 /* Where the scores of a row's first query in a block are; those of its other queries follow at t->span. */
@@ -6704,42 +8165,58 @@ static float *hp_scores_in_block(const hp_task *t, int32_t row, int32_t block)
 }
 
 /* The queries of all rows one after another, [queries][head], in the place of what will be mixed for them. */
-static void hp_gather_queries(harp_session *s, const hp_task *t)
+static void hp_gather_queries(harp_engine *e, const hp_task *t)
 {
-    int32_t dim = s->model->info.head_dim, i, h;
+    int32_t dim = t->dim, i, h;
     for (i = 0; i < t->n_rows; i++) {
-        const float *q = s->qkv + (size_t)(t->first_row + i) * s->qkv_stride + t->kv_head * t->group * dim;
+        const float *q = e->qkv + (size_t)(t->first_row + i) * e->qkv_stride + t->kv_head * t->group * dim;
         for (h = 0; h < t->group; h++)
             memcpy(t->mixed + (size_t)(i * t->group + h) * t->head, q + h * dim, (size_t)dim * sizeof(float));
     }
 }
 
 /* The scores of a block; also for the few rows that do not see all of it. */
-static void hp_score_block(harp_session *s, const hp_task *t, int32_t block)
+static void hp_score_block(harp_engine *e, const hp_task *t, int32_t block)
 {
     hp_weighing w = {0};
-    size_t index;
-    const hp_stream *owner = hp_owner(s, t, block, &index);
+    const hp_row *row = &e->rows[t->first_row];
+    const hp_stream *owner = hp_owner(row->stream, block);
+    size_t place = hp_place(row->session, owner, t->layer, t->kv_head, block);
     int32_t i;
     w.out = hp_scores_in_block(t, 0, block), w.out_stride = t->span, w.a = t->mixed, w.a_stride = t->head;
-    w.b = hp_packed_keys(s, owner, index), w.queries = t->n_rows * t->group, w.last = s->model->info.head_dim - 1;
+    w.b = hp_packed_keys(row->session, owner, place);
+    w.queries = t->n_rows * t->group, w.last = t->dim - 1;
     for (i = 0; i < w.queries; i++) memset(w.out + (size_t)i * t->span, 0, HP_BLOCK * sizeof(float));
-    s->kernels->weighted_sums(&w);
+    e->kernels->weighted_sums(&w);
 }
 
-static void hp_weigh_positions(harp_session *s, const hp_task *t)
+/* The factor of the scores of a query at a position: it may grow with the number of keys that the query sees. */
+static float hp_score_factor(const hp_recipe *r, int32_t position)
 {
-    float scale = s->model->recipe.attention_scale, cap = s->model->recipe.attention_cap;
+    float growth;
+    if (position < r->attention_step) return r->attention_scale;
+    growth = r->attention_growth * (float)hp_log2((double)(1 + position / r->attention_step));
+    growth = growth * 0.69314718f; /* ln 2 */
+    growth = 1.0f + growth;
+    return r->attention_scale * growth;
+}
+
+static void hp_weigh_positions(harp_engine *e, const hp_task *t)
+{
+    const uint8_t *sinks = HP_SPECIAL ? e->model->layers[e->job.layer].sinks : NULL;
+    float cap = e->model->recipe.attention_cap;
     int32_t i, h, origin = t->first_block * HP_BLOCK;
     for (i = 0; i < t->n_rows; i++) {
-        const hp_row *row = &s->rows[t->first_row + i];
+        const hp_row *row = &e->rows[t->first_row + i];
+        float scale = hp_score_factor(&e->model->recipe, row->position);
         int32_t first = hp_first_seen(t, row) - origin, last = row->position - origin;
         int32_t begin = first / HP_BLOCK * HP_BLOCK;
         for (h = 0; h < t->group; h++) {
             size_t query = (size_t)(i * t->group + h);
-            float *scores = t->scores + query * t->span;
-            if (cap > 0.0f) s->kernels->soft_cap(scores + begin, last + 1 - begin, scale, cap);
-            t->totals[query] = s->kernels->softmax_weights(scores, first, last, cap > 0.0f ? 1.0f : scale);
+            float *scores = t->scores + query * t->span, factor = cap > 0.0f ? 1.0f : scale;
+            if (cap > 0.0f) e->kernels->soft_cap(scores + begin, last + 1 - begin, scale, cap);
+            if (sinks) scores[last + 1] = hp_f32(sinks + 4 * (size_t)(t->kv_head * t->group + h)) / factor;
+            t->totals[query] = e->kernels->softmax_weights(scores, first, sinks ? last + 1 : last, factor);
             memset(t->mixed + query * t->head, 0, t->head * sizeof(float));
         }
     }
@@ -6747,32 +8224,33 @@ static void hp_weigh_positions(harp_session *s, const hp_task *t)
 
 /* Most blocks are seen whole by all rows, and all queries are mixed together; at the ends of what is seen each row has
  * bounds of its own. */
-static void hp_mix_block(harp_session *s, const hp_task *t, int32_t block)
+static void hp_mix_block(harp_engine *e, const hp_task *t, int32_t block)
 {
     hp_weighing w = {0};
     int32_t i, begin = block * HP_BLOCK, rows;
-    size_t index;
-    const hp_stream *owner = hp_owner(s, t, block, &index);
-    w.out_stride = t->head, w.a_stride = t->span, w.b = hp_packed_values(s, owner, index);
+    const hp_row *first = &e->rows[t->first_row];
+    const hp_stream *owner = hp_owner(first->stream, block);
+    size_t place = hp_place(first->session, owner, t->layer, t->kv_head, block);
+    w.out_stride = t->head, w.a_stride = t->span, w.b = hp_packed_values(first->session, owner, place, t->dim);
     for (i = 0; i < t->n_rows; i += rows) {
-        const hp_row *row = &s->rows[t->first_row + i], *last = &s->rows[t->first_row + t->n_rows - 1];
+        const hp_row *row = &e->rows[t->first_row + i], *last = &e->rows[t->first_row + t->n_rows - 1];
         int whole = row->position >= begin + HP_BLOCK - 1 && hp_first_seen(t, last) <= begin;
         rows = whole ? t->n_rows - i : 1;
         w.out = t->mixed + (size_t)(i * t->group) * t->head, w.a = hp_scores_in_block(t, i, block);
         w.queries = rows * t->group;
         w.first = hp_max(hp_first_seen(t, row) - begin, 0), w.last = hp_min(row->position - begin, HP_BLOCK - 1);
-        if (w.first <= w.last) s->kernels->weighted_sums(&w);
+        if (w.first <= w.last) e->kernels->weighted_sums(&w);
     }
 }
 
-static void hp_deliver_heads(harp_session *s, const hp_task *t)
+static void hp_deliver_heads(harp_engine *e, const hp_task *t)
 {
-    int32_t dim = s->model->info.head_dim, i, h, d;
+    int32_t dim = t->dim, i, h, d;
     for (i = 0; i < t->n_rows; i++)
         for (h = 0; h < t->group; h++) {
             size_t query = (size_t)(i * t->group + h);
             float share = 1.0f / t->totals[query];
-            float *out = s->heads + (size_t)(t->first_row + i) * s->heads_stride
+            float *out = e->heads + (size_t)(t->first_row + i) * e->heads_stride
                          + (size_t)((t->kv_head * t->group + h) * dim);
             for (d = 0; d < dim; d++) out[d] = t->mixed[query * t->head + (size_t)d] * share;
         }
@@ -6780,161 +8258,757 @@ static void hp_deliver_heads(harp_session *s, const hp_task *t)
 
 /* softmax(q k / sqrt(head_dim)) v [Vaswani et al. 2017], heads sharing keys and values in groups [Ainslie et al.
  * 2023, GQA], block by block. */
-static void hp_work_attention(harp_session *s, int part, int32_t first, int32_t last)
+static void hp_work_attention(harp_engine *e, int part, int32_t first, int32_t last)
 {
     for (; first < last; first++) {
-        hp_task t = hp_make_task(s, part, first);
+        hp_task t = hp_make_task(e, part, first);
         int32_t block;
-        hp_gather_queries(s, &t);
-        for (block = t.first_block; block <= t.last_block; block++) hp_score_block(s, &t, block);
-        hp_weigh_positions(s, &t);
-        for (block = t.first_block; block <= t.last_block; block++) hp_mix_block(s, &t, block);
-        hp_deliver_heads(s, &t);
+        hp_gather_queries(e, &t);
+        for (block = t.first_block; block <= t.last_block; block++) hp_score_block(e, &t, block);
+        hp_weigh_positions(e, &t);
+        for (block = t.first_block; block <= t.last_block; block++) hp_mix_block(e, &t, block);
+        hp_deliver_heads(e, &t);
     }
 }
 
-static void hp_stage_attention(harp_session *s, const hp_layer *w)
+static void hp_stage_attention(harp_engine *e, const hp_layer *w)
 {
-    const harp_info *f = &s->model->info;
-    int64_t queries = (int64_t)hp_longest_run(s) * (f->heads / f->kv_heads), seen = s->rows[s->n_rows - 1].position + 1;
-    s->job.layer = (int32_t)(w - s->model->layers);
-    hp_split_some(s, hp_work_attention, s->n_runs * f->kv_heads, 2 * queries * f->head_dim * seen);
+    const harp_info *f = &e->model->info;
+    int64_t queries = (int64_t)hp_longest_run(e) * (f->heads / f->kv_heads);
+    int32_t seen = 0, i;
+    for (i = 0; i < e->n_rows; i++) seen = hp_max(seen, e->rows[i].position + 1);
+    e->job.layer = (int32_t)(w - e->model->layers);
+    hp_split_some(e, hp_work_attention, e->n_runs * f->kv_heads, 2 * queries * hp_head_dim(e, w) * seen);
 }
 
-static void hp_stage_attention_out(harp_session *s, const hp_layer *w)
+/* What attention or a delta net puts out may have a gate for each number, of the same rows that it read itself. */
+static void hp_stage_attention_gate(harp_engine *e, const hp_layer *w)
 {
-    hp_product_onto_x(s, &w->attn_out, w->attn_out_bias, &w->attn_post_norm, s->heads, s->heads_stride);
+    if (w->rare->attn_gate.tiles)
+        hp_product(e, &w->rare->attn_gate, NULL, hp_branch_input(e), e->hidden_stride, e->gate_up, e->gate_up_stride);
 }
 
-static void hp_stage_ffn_norm(harp_session *s, const hp_layer *w)
+static void hp_work_gate_attention(harp_engine *e, int part, int32_t first, int32_t last)
 {
-    hp_norm(s, &w->ffn_norm, s->x, s->normed);
-}
-
-static void hp_stage_gate_up(harp_session *s, const hp_layer *w)
-{
-    hp_product(s, &w->gate_up, w->gate_up_bias, hp_branch_input(s), s->hidden_stride, s->gate_up, s->gate_up_stride);
-}
-
-static void hp_work_activate(harp_session *s, int part, int32_t first, int32_t last)
-{
-    const hp_recipe *r = &s->model->recipe;
-    int32_t ffn = s->model->info.ffn;
     (void)part;
     for (; first < last; first++) {
-        const float *gate = s->gate_up + (size_t)first * s->gate_up_stride;
-        float *inner = s->inner + (size_t)first * s->inner_stride;
-        if (r->ffn_kind == HP_PLAIN) s->kernels->activate(inner, gate, NULL, ffn, (hp_activation)r->activation);
-        else s->kernels->activate(inner, gate, gate + ffn, ffn, (hp_activation)r->activation);
+        float *heads = e->heads + (size_t)first * e->heads_stride;
+        const float *gate = e->gate_up + (size_t)first * e->gate_up_stride;
+        e->kernels->activate(heads, gate, heads, e->model->layers[e->job.layer].rare->attn_gate.rows, HP_SIGMOID);
     }
 }
 
-static void hp_stage_activate(harp_session *s, const hp_layer *w)
+static void hp_stage_gate_attention(harp_engine *e, const hp_layer *w)
 {
-    (void)w;
-    hp_split(s, hp_work_activate, s->n_rows);
+    e->job.layer = (int32_t)(w - e->model->layers);
+    if (w->rare->attn_gate.tiles) hp_split(e, hp_work_gate_attention, e->n_rows);
 }
 
-static void hp_stage_down(harp_session *s, const hp_layer *w)
+static void hp_stage_attention_out(harp_engine *e, const hp_layer *w)
 {
-    hp_product_onto_x(s, &w->down, w->down_bias, &w->ffn_post_norm, s->inner, s->inner_stride);
+    hp_product_onto_x(e, &w->attn_out, w->attn_out_bias, &w->attn_post_norm, e->heads, e->heads_stride);
 }
+
+static void hp_stage_ffn_norm(harp_engine *e, const hp_layer *w)
+{
+    hp_norm(e, &w->ffn_norm, e->x, e->normed);
+}
+
+static void hp_stage_gate_up(harp_engine *e, const hp_layer *w)
+{
+    hp_product(e, &w->gate_up, w->gate_up_bias, hp_branch_input(e), e->hidden_stride, e->gate_up, e->gate_up_stride);
+}
+
+static void hp_work_activate(harp_engine *e, int part, int32_t first, int32_t last)
+{
+    const hp_recipe *r = &e->model->recipe;
+    int32_t ffn = e->job.ffn;
+    (void)part;
+    for (; first < last; first++) {
+        const float *gate = e->gate_up + (size_t)first * e->gate_up_stride;
+        float *inner = e->inner + (size_t)first * e->inner_stride;
+        if (HP_SPECIAL) memset(inner + ffn, 0, (size_t)(hp_round_up(ffn, HP_GROUP) - ffn) * sizeof *inner);
+        if (r->ffn_kind == HP_PLAIN) e->kernels->activate(inner, gate, NULL, ffn, (hp_activation)r->activation);
+        else e->kernels->activate(inner, gate, gate + ffn, ffn, (hp_activation)r->activation);
+    }
+}
+
+static void hp_stage_activate(harp_engine *e, const hp_layer *w)
+{
+    (void)w;
+    e->job.ffn = w->down.cols;
+    hp_split(e, hp_work_activate, e->n_rows);
+}
+
+static void hp_stage_down(harp_engine *e, const hp_layer *w)
+{
+    hp_product_onto_x(e, &w->down, w->down_bias, &w->ffn_post_norm, e->inner, e->inner_stride);
+}
+
+/* ================================================================================================================
+ * [CH19] Special layers
+ *
+ * What few families have, in the place of attention or of the feed-forward, or beside them, with the stages it needs.
+ * HARP_NO_SPECIAL_LAYERS leaves this chapter out.
+ * ================================================================================================================ */
+
+/* ---- Gated short convolutions [LFM2, Liquid AI 2025]
+ *
+ * Of a row's three vectors B, C and X, B X is what a convolution sees of a few positions, each dimension by itself, and
+ * C what its result is multiplied with. B X of earlier positions is read from where attention has keys and values, as
+ * the cache rounds it, so that rewinding, forks, reframed streams and batches need nothing of their own. ---- */
+
+static void hp_work_store_inputs(harp_engine *e, int part, int32_t first, int32_t last)
+{
+    int32_t width = e->model->layers[e->job.layer].stored, i, h;
+    (void)part;
+    for (h = first; h < last; h++)
+        for (i = 0; i < e->n_rows; i++) {
+            const float *inputs = e->qkv + (size_t)i * e->qkv_stride + 2 * h * width;
+            hp_store_key_value(e->rows[i].session, e->rows[i].stream, e->job.layer, h, e->rows[i].position, inputs,
+                               inputs + width);
+        }
+}
+
+static void hp_stage_store_inputs(harp_engine *e, const hp_layer *w)
+{
+    int32_t hidden = e->model->info.hidden, i, d;
+    for (i = 0; i < e->n_rows; i++) {
+        float *b = e->qkv + (size_t)i * e->qkv_stride;
+        for (d = 0; d < hidden; d++) b[d] = b[d] * b[2 * hidden + d];
+    }
+    e->job.layer = (int32_t)(w - e->model->layers);
+    hp_split(e, hp_work_store_inputs, e->model->info.kv_heads);
+}
+
+static float hp_load_element(harp_cache type, const uint8_t *p, const uint8_t *scale)
+{
+    float x;
+    if (type == HARP_CACHE_F16) return hp_half_to_float(hp_u16(p));
+    if (type == HARP_CACHE_INT8) return (float)(int8_t)*p * hp_half_to_float(hp_u16(scale));
+    memcpy(&x, p, sizeof x);
+    return x;
+}
+
+/* y[n] += inputs first..first + n - 1 of a position, as the cache has them, times their weights for that position. */
+static void hp_add_inputs(const harp_session *s, const hp_stream *t, int32_t layer, int32_t position,
+                          const uint8_t *weights, int32_t first, int32_t n, float *y)
+{
+    int32_t width = s->model->layers[layer].stored, block = position / HP_BLOCK, end = first + n, d;
+    size_t lane = (size_t)(position % HP_BLOCK), element = hp_cache_element_bytes(s->params.cache);
+    t = hp_owner(t, block), weights += 4 * (size_t)first;
+    while (first < end) {
+        int part = first / width % 2 ? HP_VALUES : HP_KEYS;
+        size_t index = hp_place(s, t, layer, first / width / 2, block), d_first = (size_t)(first % width);
+        size_t step = element * (part == HP_KEYS ? HP_BLOCK : 1), begin = part == HP_KEYS ? 1 : (size_t)width;
+        const uint8_t *p = hp_part(s, t, part, index) + element * lane * begin + d_first * step;
+        const uint8_t *scale = s->params.cache == HARP_CACHE_INT8
+                                   ? hp_part(s, t, part + HP_KEY_SCALES - HP_KEYS, index) + 2 * lane : NULL;
+        for (d = (int32_t)d_first; d < width && first < end; d++, first++, p += step, weights += 4) {
+            float add = hp_load_element(s->params.cache, p, scale) * hp_f32(weights);
+            *y = *y + add, y++;
+        }
+    }
+}
+
+static void hp_work_convolution(harp_engine *e, int part, int32_t first, int32_t last)
+{
+    int32_t layer = e->job.layer, hidden = e->model->info.hidden, taps = e->model->recipe.conv_taps, k, d;
+    const uint8_t *weights = e->model->layers[layer].conv, *own = weights + 4 * (size_t)hidden * (size_t)(taps - 1);
+    (void)part;
+    for (; first < last; first++) {
+        const hp_row *row = &e->rows[first];
+        const float *inputs = e->qkv + (size_t)first * e->qkv_stride;
+        float *y = e->heads + (size_t)first * e->heads_stride;
+        memset(y, 0, (size_t)hidden * sizeof *y);
+        for (k = hp_max(0, taps - 1 - row->position); k < taps - 1; k++)
+            hp_add_inputs(row->session, row->stream, layer, row->position - (taps - 1) + k,
+                          weights + 4 * (size_t)hidden * (size_t)k, 0, hidden, y);
+        for (d = 0; d < hidden; d++) {
+            float add = inputs[d] * hp_f32(own + 4 * (size_t)d), sum = y[d] + add;
+            y[d] = sum * inputs[hidden + d];
+        }
+    }
+}
+
+static void hp_stage_convolution(harp_engine *e, const hp_layer *w)
+{
+    e->job.layer = (int32_t)(w - e->model->layers);
+    hp_split(e, hp_work_convolution, e->n_rows);
+}
+
+/* ---- Gated delta nets [Yang, Kautz, Hatamizadeh 2024; Qwen3-Next, Alibaba 2025]
+ *
+ * Each head has a state, a matrix that says which value goes with a key. A token has it forget a little, and corrects
+ * what it says of the token's key: see hp_update. Queries, keys and values come from a short convolution with a SiLU
+ * behind it; queries and keys then get length 1, and queries are divided by the root of it as those of attention.
+ *
+ *      beta = sigmoid(b)     decay = exp(g),  g = -exp(log_rate) ln(1 + exp(a + bias))
+ *
+ * A state cannot go back, and sessions do. So the cache has what the convolution reads, beta and g for each position, a
+ * row computes with those as the cache rounds them, its own included, and the state of a position is the same whenever
+ * it is made of them. The running state goes on where a row stands next to it; otherwise it begins at the furthest copy
+ * before the row, and reads the inputs from there: no product, about as much work as attention to as many positions.
+ * What a state held beyond a row is forgotten when that row comes, for the row's inputs have been stored anew. ---- */
+
+static float hp_exp(float x)
+{
+    return hp_vf_exp(hp_vf_set(x)).lane[0];
+}
+
+/* ln(1 + exp(x)) */
+static float hp_soft_plus(float x)
+{
+    float rest = hp_exp(-fabsf(x)), sum;
+    if (x != x) return x;
+    sum = (float)(hp_log2(1.0 + (double)rest) * hp_ln2);
+    return x > 0.0f ? x + sum : sum;
+}
+
+static float hp_sigmoid(float x)
+{
+    float rest = 1.0f + hp_exp(-x);
+    return 1.0f / rest;
+}
+
+/* Heads whose gates go with a key-value head, and where those of a head are: beta, then g. */
+static int32_t hp_gate_heads(const harp_model *m, const hp_layer *w)
+{
+    return w->units * m->gates / 2;
+}
+
+static uint8_t *hp_gates_at(const harp_session *s, const hp_stream *t, const hp_layer *w, int32_t head,
+                            int32_t position)
+{
+    const harp_model *m = s->model;
+    int32_t heads = hp_gate_heads(m, w), row = position % HP_BLOCK * heads + head % heads;
+    size_t place = hp_place(s, t, (int32_t)(w - m->layers), head / heads, position / HP_BLOCK);
+    return hp_part(s, t, HP_GATES, place) + 2 * sizeof(float) * (size_t)row;
+}
+
+/* Of a row, those that go with a key-value head. Of `heads` the row has all b, then all a. */
+static void hp_store_gates(const hp_row *row, const hp_layer *w, int32_t kv_head, const float *gates)
+{
+    const harp_model *m = row->session->model;
+    int32_t n = hp_gate_heads(m, w), heads = m->recipe.delta_heads, h = kv_head * n;
+    for (; h < hp_min(kv_head * n + n, heads); h++) {
+        float both[2], rate = hp_exp(hp_f32(w->rare->delta_log_rate + 4 * (size_t)h));
+        float a = gates[heads + h] + hp_f32(w->rare->delta_bias + 4 * (size_t)h);
+        uint8_t *to = hp_gates_at(row->session, row->stream, w, h, row->position);
+        both[0] = hp_sigmoid(gates[h]), both[1] = -rate * hp_soft_plus(a);
+        hp_store_elements(HARP_CACHE_F32, to, 1, both, 2, NULL);
+    }
+}
+
+static void hp_work_store_delta(harp_engine *e, int part, int32_t first, int32_t last)
+{
+    int32_t h, i;
+    hp_work_store_inputs(e, part, first, last);
+    for (h = first; h < last; h++)
+        for (i = 0; i < e->n_rows; i++)
+            hp_store_gates(&e->rows[i], &e->model->layers[e->job.layer], h, e->heads + (size_t)i * e->heads_stride);
+}
+
+static void hp_stage_store_delta(harp_engine *e, const hp_layer *w)
+{
+    const float *x = hp_branch_input(e);
+    if (!hp_product(e, &w->rare->delta_gates, NULL, x, e->hidden_stride, e->heads, e->heads_stride)) return;
+    e->job.layer = (int32_t)(w - e->model->layers);
+    hp_split(e, hp_work_store_delta, e->model->info.kv_heads);
+}
+
+/* y[n] = SiLU of the convolution of inputs first..first + n - 1 at a position. */
+static void hp_convolve(harp_engine *e, const hp_row *row, const hp_layer *w, int32_t position, int32_t first,
+                        int32_t n, float *y)
+{
+    int32_t taps = e->model->recipe.conv_taps, inputs = hp_delta_inputs(&e->model->recipe), k;
+    memset(y, 0, (size_t)n * sizeof *y);
+    for (k = hp_max(0, taps - 1 - position); k < taps; k++)
+        hp_add_inputs(row->session, row->stream, (int32_t)(w - e->model->layers), position - (taps - 1) + k,
+                      w->conv + 4 * (size_t)inputs * (size_t)k, first, n, y);
+    e->kernels->activate(y, y, NULL, n, HP_SILU);
+}
+
+/* x[n] / |x| * factor */
+static void hp_set_length(float *x, int32_t n, float factor)
+{
+    hp_vf squares = hp_vf_set(0.0f);
+    float length, scale;
+    int32_t i;
+    for (i = 0; i < n; i += HP_LANES) squares = hp_vf_add(squares, hp_vf_mul(hp_vf_load(x + i), hp_vf_load(x + i)));
+    length = hp_vf_sum(squares) + 1e-6f;
+    scale = factor / sqrtf(length);
+    for (i = 0; i < n; i++) x[i] = x[i] * scale;
+}
+
+/* Queries, keys and values of the rows, in the place of what they are made of. */
+static void hp_work_delta_inputs(harp_engine *e, int part, int32_t first, int32_t last)
+{
+    const hp_recipe *r = &e->model->recipe;
+    int32_t dim = r->delta_key_dim, h;
+    float root = sqrtf((float)dim);
+    (void)part;
+    for (; first < last; first++) {
+        const hp_row *row = &e->rows[first];
+        float *qkv = e->qkv + (size_t)first * e->qkv_stride;
+        hp_convolve(e, row, &e->model->layers[e->job.layer], row->position, 0, hp_delta_inputs(r), qkv);
+        for (h = 0; h < 2 * r->delta_key_heads; h++)
+            hp_set_length(qkv + h * dim, dim, h < r->delta_key_heads ? 1.0f / root : 1.0f);
+    }
+}
+
+static void hp_stage_delta_inputs(harp_engine *e, const hp_layer *w)
+{
+    e->job.layer = (int32_t)(w - e->model->layers);
+    hp_split(e, hp_work_delta_inputs, e->n_rows);
+}
+
+/* Keeps a head's running state in another slot. */
+static void hp_keep_state(const harp_model *m, hp_stream *t, size_t first, int32_t slot)
+{
+    memcpy(hp_state_at(m, t, first + (size_t)slot), hp_state_at(m, t, first), hp_state_floats(m) * sizeof(float));
+    t->held[first + (size_t)slot] = t->held[first];
+}
+
+/* The running state of a head takes in its next position; copies are made at their places. */
+static void hp_take_in(harp_engine *e, const hp_row *row, const hp_layer *w, int32_t head, hp_update *u)
+{
+    const harp_model *m = e->model;
+    hp_stream *t = row->stream;
+    size_t first = hp_first_state(m, t, w, head);
+    int32_t *held = &t->held[first], every = hp_copy_every(m), slot;
+    float gates[2];
+    memcpy(gates, hp_gates_at(row->session, hp_owner(t, *held / HP_BLOCK), w, head, *held), sizeof gates);
+    u->beta = gates[0], u->decay = hp_exp(gates[1]);
+    u->state = hp_state_at(m, t, first), u->rows = m->recipe.delta_key_dim, u->cols = m->recipe.delta_value_dim;
+    e->kernels->update(u);
+    ++*held;
+    slot = HP_COPIES - 1 + *held / every - t->base / every;
+    if (*held % every == 0 && slot >= HP_COPIES && slot < t->slots - (t->shared > 0)) hp_keep_state(m, t, first, slot);
+}
+
+/* Brings the running state of a head to a row's position. */
+static void hp_reach_row(harp_engine *e, const hp_row *row, const hp_layer *w, int32_t head, float *scratch)
+{
+    const hp_recipe *r = &e->model->recipe;
+    hp_stream *t = row->stream;
+    size_t first = hp_first_state(e->model, t, w, head);
+    int32_t *held = &t->held[first], keys = r->delta_key_heads * r->delta_key_dim, i, n;
+    int32_t key = keys + head / (r->delta_heads / r->delta_key_heads) * r->delta_key_dim;
+    const float *state;
+    hp_update u = {0};
+    if (*held == row->position && *held > 0) return;
+    for (i = 0; i < t->slots; i++)
+        if (held[i] > row->position) held[i] = 0;
+    state = hp_find_state(e->model, t, w, head, row->position, &n);
+    if (n == 0) memset(hp_state_at(e->model, t, first), 0, hp_state_floats(e->model) * sizeof(float));
+    else if (n > *held) memcpy(hp_state_at(e->model, t, first), state, hp_state_floats(e->model) * sizeof(float));
+    u.k = scratch, u.v = scratch + r->delta_key_dim;
+    for (*held = n; *held < row->position;) {
+        hp_convolve(e, row, w, *held, key, r->delta_key_dim, scratch);
+        hp_set_length(scratch, r->delta_key_dim, 1.0f);
+        hp_convolve(e, row, w, *held, 2 * keys + head * r->delta_value_dim, r->delta_value_dim,
+                    scratch + r->delta_key_dim);
+        hp_take_in(e, row, w, head, &u);
+    }
+}
+
+/* Split by heads, of which each takes the rows in their order. If several of a stream come, all but the first may be
+ * guesses, and the state after that one is marked. */
+static void hp_work_states(harp_engine *e, int part, int32_t first, int32_t last)
+{
+    const hp_recipe *r = &e->model->recipe;
+    const hp_layer *w = &e->model->layers[e->job.layer];
+    float *scratch = e->attention + (size_t)part * e->attention_floats;
+    int32_t h, i, keys = r->delta_key_heads * r->delta_key_dim;
+    for (h = first; h < last; h++)
+        for (i = 0; i < e->n_rows; i++) {
+            const hp_row *row = &e->rows[i];
+            hp_update u = {0};
+            u.q = e->qkv + (size_t)i * e->qkv_stride + h / (r->delta_heads / r->delta_key_heads) * r->delta_key_dim;
+            u.k = u.q + keys, u.v = e->qkv + (size_t)i * e->qkv_stride + 2 * keys + h * r->delta_value_dim;
+            u.out = e->heads + (size_t)i * e->heads_stride + h * r->delta_value_dim;
+            hp_reach_row(e, row, w, h, scratch);
+            hp_take_in(e, row, w, h, &u);
+            if (row->stream->slots > HP_MARK && (i == 0 || e->rows[i - 1].stream != row->stream)
+                && i + 1 < e->n_rows && e->rows[i + 1].stream == row->stream)
+                hp_keep_state(e->model, row->stream, hp_first_state(e->model, row->stream, w, h), HP_MARK);
+        }
+}
+
+/* Positions that a head's states take in. */
+static int64_t hp_count_taken(const harp_engine *e, const hp_layer *w, int32_t head)
+{
+    int64_t n = 0;
+    int32_t i, held;
+    for (i = 0; i < e->n_rows; i++) {
+        const hp_row *row = &e->rows[i];
+        if (i > 0 && e->rows[i - 1].stream == row->stream) held = row->position;
+        else hp_find_state(e->model, row->stream, w, head, row->position, &held);
+        n += row->position + 1 - held;
+    }
+    return n;
+}
+
+static void hp_stage_states(harp_engine *e, const hp_layer *w)
+{
+    int64_t taken = hp_count_taken(e, w, e->pass.item);
+    e->job.layer = (int32_t)(w - e->model->layers);
+    hp_split_some(e, hp_work_states, e->model->recipe.delta_heads, 3 * taken * (int64_t)hp_state_floats(e->model));
+}
+
+/* norm(out) SiLU(gate), each head by itself */
+static void hp_work_gate_states(harp_engine *e, int part, int32_t first, int32_t last)
+{
+    const harp_model *m = e->model;
+    int32_t dim = m->recipe.delta_value_dim, n = m->recipe.delta_heads * dim, d;
+    (void)part;
+    for (; first < last; first++) {
+        float *heads = e->heads + (size_t)first * e->heads_stride;
+        for (d = 0; d < n; d += dim)
+            e->kernels->rmsnorm(heads + d, heads + d, m->layers[e->job.layer].rare->delta_norm, dim, m->norm_eps);
+        e->kernels->activate(heads, e->gate_up + (size_t)first * e->gate_up_stride, heads, n, HP_SILU);
+    }
+}
+
+static void hp_stage_gate_states(harp_engine *e, const hp_layer *w)
+{
+    e->job.layer = (int32_t)(w - e->model->layers);
+    hp_split(e, hp_work_gate_states, e->n_rows);
+}
+
+/* ---- Mixtures of experts [Shazeer et al. 2017]
+ *
+ * A router gives each row a few experts, feed-forwards of which each has weights of its own. The stages after the
+ * router's come again for one expert after another, in the order of their numbers: rows that chose the same one go
+ * through it together, and one that no row chose is not read. So a row adds up what its experts say in the order of
+ * their numbers, whatever its companions chose. There may be one more, to which all rows go, with a weight of its own
+ * [Qwen3-Next]: it comes last. ---- */
+
+/* The experts of a row: those with the largest logits, of equal ones the first. Weights come from a softmax over the
+ * chosen ones, in the order of their ranks, or over all. */
+static void hp_choose_experts(harp_engine *e, float *logits, hp_choice *chosen)
+{
+    int32_t experts = e->model->info.experts, used = e->model->info.experts_used, i, k;
+    int all = e->model->recipe.routing == HP_ROUTED_ALL;
+    float of_chosen[HP_MAX_USED], *weights = all ? logits : of_chosen, total;
+    for (k = 0; k < used; k++) {
+        int32_t best = -1;
+        for (i = 0; i < experts; i++) {
+            int32_t taken = 0;
+            while (taken < k && chosen[taken].expert != i) taken++;
+            if (taken == k && (best < 0 || logits[i] > logits[best])) best = i;
+        }
+        chosen[k].expert = best, of_chosen[k] = logits[best];
+    }
+    total = e->kernels->softmax_weights(weights, 0, (all ? experts : used) - 1, 1.0f);
+    for (k = 0; k < used; k++) chosen[k].weight = weights[all ? chosen[k].expert : k] / total;
+}
+
+static void hp_work_route(harp_engine *e, int part, int32_t first, int32_t last)
+{
+    const harp_info *f = &e->model->info;
+    (void)part;
+    for (; first < last; first++) {
+        float *logits = e->routed + (size_t)first * hp_routed_stride(e);
+        hp_choice *chosen = e->choices + (size_t)first * (size_t)hp_experts_used(e->model), *shared;
+        if (e->model->recipe.shared_ffn > 0) {
+            shared = &chosen[f->experts_used];
+            shared->expert = f->experts, shared->weight = hp_sigmoid(logits[f->experts]);
+        }
+        hp_choose_experts(e, logits, chosen);
+        memset(e->change + (size_t)first * e->hidden_stride, 0, e->hidden_stride * sizeof(float));
+    }
+}
+
+/* Where a row chose an expert, or NULL. */
+static const hp_choice *hp_find_choice(const harp_engine *e, int32_t row, int32_t expert)
+{
+    size_t used = (size_t)hp_experts_used(e->model);
+    const hp_choice *c = e->choices + (size_t)row * used, *end;
+    for (end = c + used; c < end; c++)
+        if (c->expert == expert) return c;
+    return NULL;
+}
+
+/* Finds the first expert from that number on that some row chose, and those rows; 0: there is none. */
+static int hp_seek_expert(harp_engine *e, int32_t expert)
+{
+    int32_t i;
+    for (e->n_visitors = 0; expert < hp_all_experts(e->model) && e->n_visitors == 0; expert++) {
+        e->pass.expert = expert;
+        for (i = 0; i < e->n_rows; i++)
+            if (hp_find_choice(e, i, expert)) e->visitors[e->n_visitors++] = i;
+    }
+    return e->n_visitors > 0;
+}
+
+static void hp_stage_route(harp_engine *e, const hp_layer *w)
+{
+    const float *x = hp_branch_input(e);
+    if (!hp_product(e, &w->router, w->router_bias, x, e->hidden_stride, e->routed, hp_routed_stride(e))) return;
+    hp_split(e, hp_work_route, e->n_rows);
+    hp_seek_expert(e, 0);
+}
+
+static int hp_is_shared(const harp_engine *e)
+{
+    return e->pass.expert == e->model->info.experts;
+}
+
+/* out[visitors] = x[visitors] . the expert's part of a matrix^T, + that of the biases if there are any; or . the matrix
+ * of the expert to which all go. */
+static int hp_expert_product(harp_engine *e, const hp_matrix *all, const uint8_t *biases, const hp_matrix *shared,
+                             const float *x, size_t x_stride, float *out, size_t out_stride)
+{
+    hp_matrix *own = &e->job.expert;
+    if (hp_is_shared(e)) return hp_product_of(e, e->n_visitors, shared, NULL, x, x_stride, out, out_stride);
+    *own = *all, e->job.expert_of = all;
+    own->rows = all->rows / e->model->info.experts, own->n_tiles = own->rows / HP_LANES;
+    own->tiles += (size_t)e->pass.expert * (size_t)own->n_tiles * own->tile_bytes;
+    if (biases) biases += 4 * (size_t)e->pass.expert * (size_t)own->rows;
+    return hp_product_of(e, e->n_visitors, own, biases, x, x_stride, out, out_stride);
+}
+
+static void hp_stage_expert_gate_up(harp_engine *e, const hp_layer *w)
+{
+    const float *x = hp_branch_input(e);
+    size_t stride = e->hidden_stride;
+    int32_t i;
+    for (i = 0; i < e->n_visitors && e->pass.item == 0; i++)
+        memcpy(e->gathered + (size_t)i * stride, x + (size_t)e->visitors[i] * stride, stride * sizeof(float));
+    hp_expert_product(e, &w->gate_up, w->gate_up_bias, &w->rare->shared_gate_up, e->gathered, stride, e->gate_up,
+                      e->gate_up_stride);
+}
+
+static void hp_stage_expert_activate(harp_engine *e, const hp_layer *w)
+{
+    (void)w;
+    e->job.ffn = hp_is_shared(e) ? e->model->recipe.shared_ffn : e->model->recipe.expert_ffn;
+    hp_split(e, hp_work_activate, e->n_visitors);
+}
+
+/* Adds what the expert says to the rows that asked it. If there is another expert, its stages come next. */
+static void hp_stage_expert_down(harp_engine *e, const hp_layer *w)
+{
+    size_t stride = e->hidden_stride;
+    int32_t i, d;
+    if (!hp_expert_product(e, &w->down, w->down_bias, &w->rare->shared_down, e->inner, e->inner_stride, e->gathered,
+                           stride))
+        return;
+    for (i = 0; i < e->n_visitors; i++) {
+        const float *said = e->gathered + (size_t)i * stride;
+        float *change = e->change + (size_t)e->visitors[i] * stride;
+        float weight = hp_find_choice(e, e->visitors[i], e->pass.expert)->weight;
+        for (d = 0; d < e->model->info.hidden; d++) {
+            float add = said[d] * weight;
+            change[d] = change[d] + add;
+        }
+    }
+    if (hp_seek_expert(e, e->pass.expert + 1)) e->pass.stage -= 3; /* the next is hp_stage_expert_gate_up */
+    else hp_join_change(e, &w->ffn_post_norm);
+}
+
+/* ---- What a layer has of a token for itself [Gemma 3n and 4, Google 2025 and 2026]
+ *
+ * Numbers from an embedding of the layer's own and from the embedding that the stream began with, a reframed row's with
+ * its mask. The layer's result gates them and gets them added. They go through gate_up and inner as a feed-forward
+ * does: they are its ups. ---- */
+
+/* The product with hidden numbers is divided by the root of hidden before its norm: that is one of its epsilon. */
+static void hp_work_layer_input(harp_engine *e, int part, int32_t first, int32_t last)
+{
+    const harp_model *m = e->model;
+    int32_t n = m->recipe.layer_inputs, at = e->job.layer * n, d;
+    float eps = m->norm_eps * (float)m->info.hidden;
+    (void)part;
+    for (; first < last; first++) {
+        float *own = e->inner + (size_t)first * e->inner_stride;
+        float *input = e->gate_up + (size_t)first * e->gate_up_stride + n;
+        hp_matrix_columns(&m->layer_embedding, e->rows[first].token, at, at + n, own);
+        e->kernels->rmsnorm(input, input, m->layer_input_norm, n, eps);
+        for (d = 0; d < n; d++) {
+            float add = own[d] * m->recipe.layer_input_scale;
+            input[d] = input[d] + add;
+        }
+    }
+}
+
+static void hp_stage_layer_input(harp_engine *e, const hp_layer *w)
+{
+    float *ups = e->gate_up + e->model->recipe.layer_inputs;
+    if (!hp_product(e, &w->layer_input, NULL, e->embedded, e->hidden_stride, ups, e->gate_up_stride)) return;
+    e->job.layer = (int32_t)(w - e->model->layers);
+    hp_split(e, hp_work_layer_input, e->n_rows);
+}
+
+static void hp_stage_layer_gate(harp_engine *e, const hp_layer *w)
+{
+    if (!hp_product(e, &w->layer_gate, NULL, e->x, e->hidden_stride, e->gate_up, e->gate_up_stride)) return;
+    e->job.ffn = w->layer_gate.rows;
+    hp_split(e, hp_work_activate, e->n_rows);
+}
+
+static void hp_stage_layer_out(harp_engine *e, const hp_layer *w)
+{
+    hp_product_onto_x(e, &w->layer_out, NULL, &w->layer_post_norm, e->inner, e->inner_stride);
+}
+
+static void hp_stage_layer_scale(harp_engine *e, const hp_layer *w)
+{
+    float scale = w->layer_scale ? hp_f32(w->layer_scale) : 1.0f;
+    int32_t i, d;
+    for (i = 0; i < e->n_rows; i++) {
+        float *x = e->x + (size_t)i * e->hidden_stride;
+        for (d = 0; d < e->model->info.hidden; d++) x[d] = x[d] * scale;
+    }
+}
+
+/* ================================================================================================================
+ * [CH20] The pass
+ *
+ * forward(rows): everything that computes goes through here. A row is a token at a position of a stream; prompts are
+ * many rows of stream 0, decoding is one row, and HARP's second opinion is one more row of another stream, which may
+ * ride in the same pass, where it shares every load of a weight.
+ *
+ * A pass can be cut into SLICES, for hosts that must not be kept waiting: stages that cost much do as many of their
+ * items (tiles of a matrix, heads) as the slice's budget allows and are called again. What a step has computed so far
+ * it finds again: the pass under way goes on, then the step's own program runs anew and skips what is there.
+ *
+ *   P1  embed       [CH18]
+ *   P2  each layer  [CH18], [CH19]
+ *   P3  logits      of the rows that want them: norm(x) . output^T
+ * ============================================================================================================== */
+
+/* ---- P2: the order of the stages ---- */
 
 /* The stages of a layer in their order; what a model lacks is not in its list. Llama's [Touvron et al. 2023] is
  *     attention_norm qkv rope store attention attention_out   ffn_norm gate_up activate down
  * If attention and feed-forward are parallel, the latter's norm must see x before attention has been added to it. */
-static void hp_choose_stages(harp_model *m)
+static void hp_choose_stages_of(harp_model *m, int kind)
 {
     const hp_recipe *r = &m->recipe;
-    int before = r->norm_place != HP_AFTER;
+    int before = r->norm_place != HP_AFTER, mixture = kind & HP_IS_MIXTURE, conv = kind & HP_IS_CONVOLUTION;
+    int delta = kind & HP_IS_DELTA, attends = !conv && !delta, gated = HP_SPECIAL && r->has_gates;
+    int inputs = HP_SPECIAL && r->layer_inputs > 0;
     const struct {
         int wanted;
         hp_stage *stage;
     } all[] = {{before, hp_stage_attention_norm},
                {1, hp_stage_qkv},
-               {r->qk_norm != HP_QK_NONE, hp_stage_qk_norm},
-               {m->rope_dims > 0, hp_stage_rope},
-               {1, hp_stage_store},
-               {1, hp_stage_attention},
+               {gated, HP_SPECIAL ? hp_stage_attention_gate : NULL},
+               {attends && r->qk_norm != HP_QK_NONE, hp_stage_qk_norm},
+               {attends && m->rope_dims > 0, hp_stage_rope},
+               {attends && !(kind & HP_IS_BORROWER), hp_stage_store},
+               {attends, hp_stage_attention},
+               {attends && gated, HP_SPECIAL ? hp_stage_gate_attention : NULL},
+               {conv, HP_SPECIAL ? hp_stage_store_inputs : NULL},
+               {conv, HP_SPECIAL ? hp_stage_convolution : NULL},
+               {delta, HP_SPECIAL ? hp_stage_store_delta : NULL},
+               {delta, HP_SPECIAL ? hp_stage_delta_inputs : NULL},
+               {delta, HP_SPECIAL ? hp_stage_states : NULL},
+               {delta, HP_SPECIAL ? hp_stage_gate_states : NULL},
                {r->residual == HP_PARALLEL, hp_stage_ffn_norm},
                {1, hp_stage_attention_out},
                {before && r->residual == HP_SEQUENTIAL, hp_stage_ffn_norm},
-               {1, hp_stage_gate_up},
-               {1, hp_stage_activate},
-               {1, hp_stage_down}};
-    size_t i;
+               {!mixture, hp_stage_gate_up},
+               {!mixture, hp_stage_activate},
+               {!mixture, hp_stage_down},
+               {mixture, HP_SPECIAL ? hp_stage_route : NULL},
+               {mixture, HP_SPECIAL ? hp_stage_expert_gate_up : NULL},
+               {mixture, HP_SPECIAL ? hp_stage_expert_activate : NULL},
+               {mixture, HP_SPECIAL ? hp_stage_expert_down : NULL},
+               {inputs, HP_SPECIAL ? hp_stage_layer_input : NULL},
+               {inputs, HP_SPECIAL ? hp_stage_layer_gate : NULL},
+               {inputs, HP_SPECIAL ? hp_stage_layer_out : NULL},
+               {r->has_scales, HP_SPECIAL ? hp_stage_layer_scale : NULL}};
+    size_t i, n = 0;
     for (i = 0; i < sizeof all / sizeof all[0]; i++)
-        if (all[i].wanted) m->stages[m->n_stages++] = all[i].stage;
+        if (all[i].wanted) m->stages[kind][n++] = all[i].stage;
+}
+
+static void hp_choose_stages(harp_model *m)
+{
+    int kind;
+    for (kind = 0; kind < HP_KINDS; kind++) hp_choose_stages_of(m, kind);
 }
 
 /* ---- P3: logits ---- */
 
-/* The rows that want logits move to the front of the scratch; their slots follow one another (see hp_push). */
-static void hp_pick_rows(harp_session *s)
+/* The rows that want logits move to the front of the scratch, and their slots are where the last product goes. */
+static void hp_pick_rows(harp_engine *e)
 {
-    size_t stride = s->hidden_stride;
+    size_t stride = e->hidden_stride;
     int32_t i, n = 0;
-    for (i = 0; i < s->n_rows; i++) {
-        if (s->rows[i].slot < 0) continue;
-        if (n == 0) s->progress.first_slot = s->rows[i].slot;
-        memmove(s->x + (size_t)n++ * stride, s->x + (size_t)i * stride, stride * sizeof(float));
+    for (i = 0; i < e->n_rows; i++) {
+        if (e->rows[i].slot < 0) continue;
+        e->places[n] = e->logits + (size_t)e->rows[i].slot * e->logits_stride;
+        memmove(e->x + (size_t)n++ * stride, e->x + (size_t)i * stride, stride * sizeof(float));
     }
-    s->n_rows = n;
-    hp_norm(s, &s->model->final_norm, s->x, s->normed);
-    if (s->hidden)
-        memcpy(s->hidden + (size_t)s->progress.first_slot * stride, s->normed, (size_t)n * stride * sizeof(float));
+    e->n_rows = n;
+    hp_norm(e, &e->model->final_norm, e->x, e->normed);
+    for (i = n = 0; i < e->pass.n_rows && e->hidden; i++)
+        if (e->rows[i].slot >= 0)
+            memcpy(e->hidden + (size_t)e->rows[i].slot * stride, e->normed + (size_t)n++ * stride,
+                   stride * sizeof(float));
 }
 
-static void hp_compute_logits(harp_session *s)
+static void hp_compute_logits(harp_engine *e)
 {
-    const harp_model *m = s->model;
-    int32_t i, n = s->n_rows;
-    float *out = s->logits + (size_t)s->progress.first_slot * s->logits_stride;
-    if (n == 0) return;
-    if (!hp_product(s, &m->output, m->output_bias, s->normed, s->hidden_stride, out, s->logits_stride)) return;
+    const harp_model *m = e->model;
+    int32_t i, n = e->n_rows;
+    if (n == 0 || !hp_product_to_places(e, n, &m->output, m->output_bias, e->normed, e->hidden_stride)) return;
     for (i = 0; i < n && m->recipe.logit_cap > 0.0f; i++)
-        s->kernels->soft_cap(out + (size_t)i * s->logits_stride, m->vocab, 1.0f, m->recipe.logit_cap);
+        e->kernels->soft_cap(e->places[i], m->vocab, 1.0f, m->recipe.logit_cap);
 }
 
 /* ---- The pass itself ---- */
 
-static void hp_find_runs(harp_session *s)
+static void hp_find_runs(harp_engine *e)
 {
     int32_t i;
-    s->n_runs = 0;
-    for (i = 0; i < s->n_rows; i++)
-        if (i == 0 || i - s->runs[s->n_runs - 1] == HP_RUN || s->rows[i].stream != s->rows[i - 1].stream)
-            s->runs[s->n_runs++] = i;
-    s->runs[s->n_runs] = s->n_rows;
+    e->n_runs = 0;
+    for (i = 0; i < e->n_rows; i++)
+        if (i == 0 || i - e->runs[e->n_runs - 1] == HP_RUN || e->rows[i].stream != e->rows[i - 1].stream)
+            e->runs[e->n_runs++] = i;
+    e->runs[e->n_runs] = e->n_rows;
 }
 
 /* Statuses that no caller sees: the slice ended, nothing failed; the session that this one drafts for was cancelled. */
 #define HP_PAUSED ((harp_status)100)
 #define HP_CLIENT_CANCELLED ((harp_status)101)
 
-static harp_status hp_begin_pass(harp_session *s, harp_error *err)
+static harp_status hp_begin_pass(harp_engine *e, harp_error *err)
 {
-    hp_progress *p = &s->progress;
-    hp_find_runs(s);
-    if (hp_embed(s, err)) return HARP_ERR_CANCELLED;
-    hp_begin_reading(s);
-    p->under_way = 1, p->layer = p->stage = p->item = 0, p->n_rows = s->n_rows;
-    hp_spend(s, (int64_t)s->n_rows * s->model->info.hidden);
+    hp_pass *p = &e->pass;
+    if (hp_embed(e, err)) return HARP_ERR_CANCELLED;
+    hp_find_runs(e);
+    hp_begin_reading(e);
+    p->under_way = 1, p->layer = p->stage = p->item = 0, p->n_rows = e->n_rows;
+    hp_spend(e, (int64_t)e->n_rows * e->model->info.hidden);
     return HARP_OK;
 }
 
-/* Does what comes next in the pass: a stage, or a part of one. Behind the layers come two stages more. */
-static void hp_do_stage(harp_session *s)
+static int hp_kind_of(const hp_layer *w)
 {
-    hp_progress *p = &s->progress;
-    const harp_model *m = s->model;
-    int32_t n_stages = p->layer < m->info.layers ? m->n_stages : 2;
-    if (p->layer < m->info.layers) m->stages[p->stage](s, &m->layers[p->layer]);
-    else if (p->stage == 0) hp_pick_rows(s);
-    else hp_compute_logits(s);
-    if (p->item > 0 || ++p->stage < n_stages) return;
+    return (w->router.tiles ? HP_IS_MIXTURE : 0) | (w->rare->delta_norm ? HP_IS_DELTA : w->conv ? HP_IS_CONVOLUTION : 0)
+           | (w->stored == 0 ? HP_IS_BORROWER : 0);
+}
+
+/* Does what comes next in the pass: a stage, or a part of one. After the layers there are two more: P3. */
+static void hp_do_stage(harp_engine *e)
+{
+    hp_pass *p = &e->pass;
+    const harp_model *m = e->model;
+    int in_layer = p->layer < m->info.layers;
+    const hp_layer *w = &m->layers[in_layer ? p->layer : 0];
+    hp_stage *const *stages = m->stages[HP_SPECIAL ? hp_kind_of(w) : 0];
+    if (in_layer) stages[p->stage](e, w);
+    else if (p->stage == 0) hp_pick_rows(e);
+    else hp_compute_logits(e);
+    if (p->item > 0 || (++p->stage, in_layer ? stages[p->stage] != NULL : p->stage < 2)) return;
     p->stage = 0, p->layer++;
-    hp_end_turn(s);
+    hp_end_turn(e);
 }
 
 static int hp_is_cancelled(const harp_session *s)
@@ -6942,65 +9016,97 @@ static int hp_is_cancelled(const harp_session *s)
     return s->params.cancel && s->params.cancel(s->params.cancel_user);
 }
 
-static harp_status hp_forward(harp_session *s, harp_error *err)
+/* Asks those whose call this is, one session or the members of a step of several, whether to go on. A member that is
+ * cancelled has failed; the others go on. */
+static harp_status hp_ask_cancel(harp_engine *e, harp_session *s, harp_error *err)
 {
-    hp_progress *p = &s->progress;
-    while (p->layer <= s->model->info.layers) {
-        if (s->client && hp_is_cancelled(s->client)) return HP_CLIENT_CANCELLED;
-        if (hp_is_cancelled(s)) return hp_fail(err, HARP_ERR_CANCELLED, "cancelled by the caller");
+    harp_member *m = hp_company(e);
+    if (s && s->client && hp_is_cancelled(s->client)) return HP_CLIENT_CANCELLED;
+    if (s && hp_is_cancelled(s)) return hp_fail(err, HARP_ERR_CANCELLED, "cancelled by the caller");
+    for (; m && m < e->members + e->n_members; m++)
+        if (!m->done && m->error.status == HARP_OK && hp_is_cancelled(m->session))
+            hp_fail(&m->error, HARP_ERR_CANCELLED, "cancelled by the caller");
+    return HARP_OK;
+}
+
+static harp_status hp_forward(harp_engine *e, harp_session *s, harp_error *err)
+{
+    hp_pass *p = &e->pass;
+    while (p->layer <= e->model->info.layers) {
+        harp_status status = hp_ask_cancel(e, s, err);
+        if (status) return status;
         if (p->budget <= 0) return HP_PAUSED;
-        s->job.unsound = !hp_thread_is_sound();
-        if (!s->job.unsound) hp_do_stage(s);
-        if (s->job.unsound) return hp_refuse_thread(err);
+        e->job.unsound = !hp_thread_is_sound();
+        if (!e->job.unsound) hp_do_stage(e);
+        if (e->job.unsound) return hp_refuse_thread(err);
     }
     return HARP_OK;
 }
 
 /* ---- Putting passes together ---- */
 
-/* The rows of the pass are computed, for as long as the step lasts. */
-static void hp_note_rows(harp_session *s)
+/* The rows of the pass are computed, for as long as the steps of their sessions last. */
+static void hp_note_rows(harp_engine *e)
 {
-    int32_t i, reframed = 0, n = s->progress.n_rows;
-    for (i = 0; i < n; i++) {
-        const hp_row *row = &s->rows[i];
-        s->streams[row->stream].reached = row->position + 1;
-        reframed += row->reframing >= 0;
+    int32_t i;
+    for (i = 0; i < e->pass.n_rows; i++) {
+        const hp_row *row = &e->rows[i];
+        harp_session *s = row->session;
+        row->stream->reached = row->position + 1;
+        if (s->in_pass > 0) s->stats.passes++, s->step_passes++, s->step_rows += s->in_pass;
+        s->in_pass = 0;
+        if (row->reframing >= 0) s->stats.reframed_rows++;
+        else s->stats.rows++;
     }
-    s->stats.passes++, s->stats.rows += n - reframed, s->stats.reframed_rows += reframed;
-    s->step_passes++, s->step_rows += n;
 }
 
-/* Computes the rows gathered so far, or goes on with it. */
+/* Computes the rows gathered so far, or goes on with the pass under way. `s` is whose call this is, NULL for a step of
+ * several. */
+static harp_status hp_compute_pass(harp_engine *e, harp_session *s, harp_error *err)
+{
+    hp_pass *p = &e->pass;
+    harp_status status = HARP_OK;
+    if (!p->under_way) status = hp_begin_pass(e, err);
+    if (status == HARP_OK && p->n_rows > 0) status = hp_forward(e, s, err);
+    if (status) return status;
+    hp_note_rows(e);
+    e->n_rows = p->under_way = p->item = 0;
+    return HARP_OK;
+}
+
+/* Has what was pushed computed, and before it the pass that another call has left under way. A member of a step of
+ * several waits instead until all have pushed theirs. */
 static harp_status hp_flush(harp_session *s, harp_error *err)
 {
-    hp_progress *p = &s->progress;
-    harp_status status = HARP_OK;
-    if (!p->under_way && s->n_rows == 0) return HARP_OK;
-    if (!p->under_way) status = hp_begin_pass(s, err);
-    if (status == HARP_OK) status = hp_forward(s, err);
-    if (status == HP_PAUSED) return status;
-    if (status == HARP_OK) hp_note_rows(s);
-    s->n_rows = p->under_way = p->item = 0;
+    harp_engine *e = s->engine;
+    harp_status status;
+    if (hp_company(e)) return s->in_pass > 0 ? HP_PAUSED : HARP_OK;
+    if (e->n_rows == 0 && !e->pass.under_way) return HARP_OK;
+    status = hp_compute_pass(e, s, err);
+    if (status && status != HP_PAUSED) hp_leave_pass(s);
     return status;
 }
 
-/* Adds a row; a full pass is computed first. Rows of a stream come in the order of their positions, and slots in
- * rising order without gaps within a pass. */
+/* Adds a row; a full pass is computed first. Rows of a stream come in the order of their positions. */
 static harp_status hp_push(harp_session *s, int32_t position, int32_t stream, int32_t reframing, int32_t slot,
                            harp_error *err)
 {
+    harp_engine *e = s->engine;
     hp_row *row;
-    harp_status status = s->n_rows == s->params.batch ? hp_flush(s, err) : HARP_OK;
-    if (status) return status;
-    row = &s->rows[s->n_rows++];
-    row->token = s->tokens[position], row->position = position, row->stream = stream;
-    row->reframing = reframing, row->slot = slot;
+    if (e->n_rows == e->batch || e->pass.under_way) {
+        harp_status status = hp_company(e) ? HP_PAUSED : hp_flush(s, err);
+        if (status) return status;
+    }
+    row = &e->rows[e->n_rows++], s->in_pass++;
+    row->session = s, row->stream = &s->streams[stream];
+    row->token = s->tokens[position], row->position = position;
+    row->reframing = reframing, row->mask_step = s->mask_step;
+    row->slot = slot < 0 ? -1 : s->first_slot + slot;
     return HARP_OK;
 }
 
 /* Pushes what stream r lacks up to and including `upto`. The logits of the last `wanted` positions go to slots `slot`,
- * slot + 1, ...; they are computed again if need be, unless an earlier slice of the step did it. */
+ * slot + 1, ...; they are recomputed if necessary, unless an earlier slice of this step has done so. */
 static harp_status hp_push_stream(harp_session *s, int32_t r, int32_t reframing, int32_t upto, int32_t wanted,
                                   int32_t slot, harp_error *err)
 {
@@ -7022,8 +9128,8 @@ static void hp_drop_slices(harp_session *s)
         if (r < lasting) t->length = hp_max(t->length, hp_min(t->reached, s->n_tokens));
         t->reached = 0;
     }
-    s->n_rows = s->progress.under_way = s->progress.resuming = s->progress.item = s->progress.redrawn = 0;
-    s->progress.drafting = 0;
+    hp_leave_pass(s);
+    memset(&s->progress, 0, sizeof s->progress);
 }
 
 /* Shortens what is computed to `length` positions, after hp_drop_slices if a step may be under way: for that looks at
@@ -7034,7 +9140,7 @@ static void hp_truncate(harp_session *s, int32_t length)
     for (r = 0; r < s->n_streams; r++) {
         hp_stream *t = &s->streams[r];
         t->length = hp_min(t->length, length);
-        if (r > 0 && t->length <= t->base) t->length = t->base = 0;
+        if (r > 0 && t->length <= t->base && t->base > t->shared) t->length = t->base = 0;
     }
 }
 
@@ -7058,8 +9164,39 @@ static harp_status hp_compute_vanilla(harp_session *s, int32_t upto, harp_error 
     return HARP_OK;
 }
 
+/* ---- Seats: whose logits the engine holds ---- */
+
+/* What was guessed, and a step under way. */
+static void hp_forget_drafts(harp_session *s)
+{
+    s->n_guesses = s->n_drafts = s->n_ahead = 0;
+    hp_drop_slices(s);
+}
+
+/* Gives the session a seat, if it has none: a free one, or that of the session that asked least recently. Who loses its
+ * seat loses the logits of its newest step, and begins a step anew that was under way. */
+static void hp_take_seat(harp_session *s)
+{
+    harp_engine *e = s->engine;
+    hp_seat *seat = e->seats;
+    int32_t i;
+    if (!HP_SHARING) return; /* there is one seat, and it is this session's */
+    if (s->first_slot >= 0) seat += s->first_slot / (e->slots + 1);
+    for (i = 0; i < e->n_seats && s->first_slot < 0; i++)
+        if (!e->seats[i].session || (seat->session && e->asked - e->seats[i].asked > e->asked - seat->asked))
+            seat = &e->seats[i];
+    seat->asked = e->asked++;
+    if (seat->session == s) return;
+    if (seat->session) {
+        hp_forget_drafts(seat->session);
+        seat->session->has_step = 0, seat->session->first_slot = -1;
+    }
+    seat->session = s;
+    s->first_slot = (int32_t)(seat - e->seats) * (e->slots + 1);
+}
+
 /* ================================================================================================================
- * [CH14] Choosing
+ * [CH21] Choosing
  *
  * From logits to a token, in this order: bias, the caller's adjustment, repetition penalty, top-k, top-p, min-p,
  * temperature. The candidates come off a heap, best first, so that only as many are ordered as the cuts keep. The draw
@@ -7114,16 +9251,18 @@ static int32_t hp_argmax(const float *x, int32_t n)
 static void hp_adjust_logits(harp_session *s, const float *logits)
 {
     const harp_params *p = &s->params;
+    float *adjusted = s->engine->adjusted;
+    const float *added = s->engine->added;
     int32_t i, j, first = hp_max(0, s->n_tokens - p->repeat_last);
-    memcpy(s->adjusted, logits, (size_t)s->model->vocab * sizeof(float));
+    memcpy(adjusted, logits, (size_t)s->model->vocab * sizeof(float));
     for (i = 0; i < p->n_bias; i++) {
-        float *l = &s->adjusted[p->bias[i].token];
+        float *l = &adjusted[p->bias[i].token];
         *l = *l + p->bias[i].add;
     }
-    for (i = 0; s->added && i < s->model->vocab; i++)
-        s->adjusted[i] = s->added[i] >= -FLT_MAX ? s->adjusted[i] + s->added[i] : -HUGE_VALF; /* a NaN forbids, too */
+    for (i = 0; p->adjust_fn && i < s->model->vocab; i++)
+        adjusted[i] = added[i] >= -FLT_MAX ? adjusted[i] + added[i] : -HUGE_VALF; /* a NaN forbids, too */
     for (i = first; i < s->n_tokens && p->repeat_penalty != 1.0f; i++) {
-        float *l = &s->adjusted[s->tokens[i]];
+        float *l = &adjusted[s->tokens[i]];
         for (j = first; j < i && s->tokens[j] != s->tokens[i]; j++) {}
         if (j == i) *l = *l > 0.0f ? *l / p->repeat_penalty : *l * p->repeat_penalty;
     }
@@ -7181,25 +9320,20 @@ static int32_t hp_rank(int32_t *ranking, const float *x, int32_t vocab, int32_t 
     return n;
 }
 
-static float hp_exp(float x)
-{
-    return hp_vf_exp(hp_vf_set(x)).lane[0];
-}
-
 /* Orders the candidates that survive the cuts: the j-th best is ranking[vocab - 1 - j]. Returns how many: 0 if the best
  * logit is not finite, for biases may forbid every token, and a bias or the penalty make a large logit infinite. */
 static int32_t hp_cut_candidates(harp_session *s)
 {
     const harp_params *p = &s->params;
-    const float *x = s->adjusted;
+    const float *x = s->engine->adjusted;
     int32_t vocab = s->model->vocab, limit = p->top_k > 0 ? hp_min(p->top_k, vocab) : vocab, n;
-    int32_t heaped = hp_rank(s->ranking, x, vocab, limit), *heap = s->ranking + vocab - heaped;
+    int32_t heaped = hp_rank(s->engine->ranking, x, vocab, limit), *heap = s->engine->ranking + vocab - heaped;
     float top = x[heap[0]], total = 0.0f, reached = 0.0f;
     if (!(fabsf(top) <= FLT_MAX)) return 0;
-    if (p->top_k == 0) total = s->kernels->measure_spread(x, vocab).total;
+    if (p->top_k == 0) total = s->engine->kernels->measure_spread(x, vocab).total;
     else for (n = 0; n < limit; n++) total = total + hp_exp(x[hp_pop_heap(heap, heaped - n, x)] - top);
     for (n = 0; n < limit; n++) {
-        int32_t token = p->top_k > 0 ? s->ranking[vocab - 1 - n] : hp_pop_heap(heap, heaped - n, x);
+        int32_t token = p->top_k > 0 ? s->engine->ranking[vocab - 1 - n] : hp_pop_heap(heap, heaped - n, x);
         float weight = hp_exp(x[token] - top), share = weight / total;
         if (n > 0 && (reached >= p->top_p || weight < p->min_p || !(x[token] >= -FLT_MAX))) break;
         reached = reached + share;
@@ -7210,8 +9344,9 @@ static int32_t hp_cut_candidates(harp_session *s)
 /* exp(logit / temperature) of the i-th best candidate, relative to the best one's. */
 static float hp_weight(const harp_session *s, int32_t i)
 {
-    const int32_t *best = &s->ranking[s->model->vocab - 1];
-    float distance = s->adjusted[*(best - i)] - s->adjusted[*best], scaled = distance / s->params.temperature;
+    const int32_t *best = &s->engine->ranking[s->model->vocab - 1];
+    const float *adjusted = s->engine->adjusted;
+    float distance = adjusted[*(best - i)] - adjusted[*best], scaled = distance / s->params.temperature;
     return hp_exp(scaled);
 }
 
@@ -7221,12 +9356,12 @@ static int32_t hp_draw(const harp_session *s, int32_t n)
     int32_t vocab = s->model->vocab, i;
     float total = 0.0f, sum = 0.0f, aim;
     for (i = 0; i < n; i++) total = total + hp_weight(s, i);
-    aim = hp_uniform(s->params.seed, s->n_tokens, 0) * total;
+    aim = hp_uniform(s->params.seed, s->params.sample, s->n_tokens, 0) * total;
     for (i = 0; i < n - 1; i++) {
         sum = sum + hp_weight(s, i);
         if (aim < sum) break;
     }
-    return s->ranking[vocab - 1 - i];
+    return s->engine->ranking[vocab - 1 - i];
 }
 
 /* The token chosen; -1 if none is left to choose. */
@@ -7234,15 +9369,15 @@ static int32_t hp_choose(harp_session *s, const float *logits)
 {
     hp_adjust_logits(s, logits);
     if (s->params.temperature == 0.0f) {
-        int32_t best = hp_argmax(s->adjusted, s->model->vocab);
-        return fabsf(s->adjusted[best]) <= FLT_MAX ? best : -1;
+        int32_t best = hp_argmax(s->engine->adjusted, s->model->vocab);
+        return fabsf(s->engine->adjusted[best]) <= FLT_MAX ? best : -1;
     }
     s->n_cut = hp_cut_candidates(s);
     return s->n_cut > 0 ? hp_draw(s, s->n_cut) : -1;
 }
 
 /* ================================================================================================================
- * [CH15] HARP
+ * [CH22] HARP
  *
  * The method of [Storai and Hwang 2025], one step with newest position n:
  *
@@ -7265,7 +9400,13 @@ static int32_t hp_choose(harp_session *s, const float *logits)
 
 static float *hp_slot(const harp_session *s, int32_t slot)
 {
-    return s->logits + (size_t)slot * s->logits_stride;
+    int32_t first = HP_SHARING ? s->first_slot : 0;
+    return s->engine->logits + (size_t)(first + slot) * s->engine->logits_stride;
+}
+
+static float *hp_combined(const harp_session *s) /* behind those of passes */
+{
+    return hp_slot(s, s->engine->slots);
 }
 
 /* H2 */
@@ -7365,7 +9506,7 @@ static void hp_average_reframed(harp_session *s, int32_t k)
     float *mean = hp_slot(s, s->reframed_slot);
     int32_t r, i;
     for (r = 1; r < k; r++)
-        s->kernels->add_to(mean, hp_slot(s, s->reframed_slot + r * s->slot_gap), s->model->vocab);
+        s->engine->kernels->add_to(mean, hp_slot(s, s->reframed_slot + r * s->slot_gap), s->model->vocab);
     for (i = 0; i < s->model->vocab && k > 1; i++) mean[i] = mean[i] / (float)k;
 }
 
@@ -7376,18 +9517,18 @@ static void hp_combine(harp_session *s)
     float beta = s->params.beta, rest = 1.0f - beta;
     int32_t i;
     if (s->params.combine_fn) {
-        s->params.combine_fn(s->params.harp_user, vanilla, reframed, s->combined, s->model->vocab);
+        s->params.combine_fn(s->params.harp_user, vanilla, reframed, hp_combined(s), s->model->vocab);
         return;
     }
     for (i = 0; i < s->model->vocab; i++) {
         float a = beta * vanilla[i], b = rest * reframed[i];
-        s->combined[i] = a + b;
+        hp_combined(s)[i] = a + b;
     }
 }
 
 /* ---- The schedule: when H5 is computed changes what it costs, never what it gives ---- */
 
-enum { HP_PROBE_EVERY = 128, HP_MOST_LAG = 16, HP_RATE_OVER = 64 };
+enum { HP_PROBE_EVERY = 128, HP_MAX_LAG = 16, HP_RATE_OVER = 64 };
 
 /* How many positions before n the reframed streams have not seen. */
 static int32_t hp_reframed_lag(const harp_session *s, int32_t n)
@@ -7412,14 +9553,14 @@ static int hp_is_fused_cheaper(const harp_session *s, int32_t k, int32_t lag)
     return c->no_fused >= HP_PROBE_EVERY && lag == 0;
 }
 
-/* Whether the reframed rows ride along with the vanilla row of position n. A stream far behind (a prompt that it has
- * not seen) is left behind until the first hesitation, which may never come. */
+/* Whether the reframed rows ride along with the vanilla row of position n; in company they do. A stream far behind (a
+ * prompt that it has not seen) is left behind until the first hesitation, which may never come. */
 static int hp_is_fused(const harp_session *s, int32_t n, int32_t k)
 {
     int32_t lag = hp_reframed_lag(s, n);
     if (k == 0 || s->params.frame == HARP_FRAME_REDRAW || s->params.schedule == HARP_SCHEDULE_LAZY) return 0;
     if (s->params.schedule == HARP_SCHEDULE_FUSED) return 1;
-    return lag <= HP_MOST_LAG && hp_is_fused_cheaper(s, k, lag);
+    return lag <= HP_MAX_LAG && (hp_company(s->engine) || hp_is_fused_cheaper(s, k, lag));
 }
 
 static void hp_learn(double *average, double seconds)
@@ -7444,7 +9585,7 @@ static void hp_learn_costs(harp_session *s, int fused, double newest, double sec
 
 /* ---- The step ---- */
 
-/* Computes position n and, in the same pass, the drafted tokens after it ([CH16]). */
+/* Computes position n and, in the same pass, the drafted tokens after it ([CH23]). */
 static harp_status hp_compute_newest(harp_session *s, int32_t n, int32_t ride, harp_error *err)
 {
     int32_t wanted = 1 + s->n_drafts;
@@ -7462,9 +9603,11 @@ static harp_status hp_compute_newest(harp_session *s, int32_t n, int32_t ride, h
  * streams follow what has been chosen: what was computed for guesses lies beyond them. */
 static harp_status hp_reach_newest(harp_session *s, int32_t n, int32_t k, harp_error *err)
 {
-    int fused = hp_is_fused(s, n, k) && (s->params.frame != HARP_FRAME_LAST || s->n_drafts == 0);
+    hp_progress *p = &s->progress;
+    if (!p->decided) p->fused = hp_is_fused(s, n, k) && (s->params.frame != HARP_FRAME_LAST || s->n_drafts == 0);
+    p->decided = 1; /* where the logits go depends on it, and a later slice may be one in company */
     if (n < s->first_ahead || n - s->first_ahead >= s->n_ahead) {
-        harp_status status = hp_compute_newest(s, n, fused ? k : 0, err);
+        harp_status status = hp_compute_newest(s, n, p->fused ? k : 0, err);
         if (status) return status;
     }
     s->vanilla_slot = n - s->first_ahead;
@@ -7480,7 +9623,7 @@ static harp_status hp_blend(harp_session *s, int32_t k, int32_t n, harp_step *st
 {
     hp_average_reframed(s, k);
     hp_combine(s);
-    if (!hp_logits_are_sound(s->combined, s->model->vocab))
+    if (!hp_logits_are_sound(hp_combined(s), s->model->vocab))
         return hp_fail(err, HARP_ERR_NUMBER, "the combined logits of position %d are not finite", (int64_t)n);
     step->reframed = k;
     return HARP_OK;
@@ -7494,7 +9637,7 @@ static harp_status hp_measure_hesitation(const harp_session *s, const float *log
     if (!hp_logits_are_sound(logits, s->model->vocab))
         return hp_fail(err, HARP_ERR_NUMBER, "the logits of position %d are not finite: the model is damaged",
                        (int64_t)n);
-    spread = s->kernels->measure_spread(logits, s->model->vocab);
+    spread = s->engine->kernels->measure_spread(logits, s->model->vocab);
     step->entropy = hp_entropy_bits(spread);
     step->uncertainty = hp_uncertainty(s, logits, spread);
     step->hesitated = s->params.harp && step->uncertainty > s->params.theta;
@@ -7506,7 +9649,7 @@ static harp_status hp_combined_logits(harp_session *s, const float **logits, har
 {
     int32_t n = s->n_tokens - 1, k = hp_active_reframings(s, n);
     int newest_alone = s->streams[0].length == n && s->params.drafts == 0;
-    int in_one_slice = !s->progress.resuming;
+    int in_one_slice = !s->progress.resuming && !hp_company(s->engine);
     int32_t lag = hp_reframed_lag(s, n);
     double begin = hp_seconds(), middle, end;
     harp_status status = hp_reach_newest(s, n, k, err); /* H1 */
@@ -7523,7 +9666,7 @@ static harp_status hp_combined_logits(harp_session *s, const float **logits, har
                        end - middle, step->hesitated);
     if (status || !step->hesitated || k == 0) return status;
     if ((status = hp_blend(s, k, n, step, err)) != HARP_OK) return status; /* H6 */
-    *logits = s->combined;
+    *logits = hp_combined(s);
     return HARP_OK;
 }
 
@@ -7542,7 +9685,7 @@ static int32_t hp_last_stream(const harp_session *s, int32_t r, int32_t j)
 /* Does position first + i want reframed logits? */
 static int hp_wants_reframing(const harp_session *s, int32_t first, int32_t i)
 {
-    return s->judged[i].hesitated && hp_active_reframings(s, first + i) > 0;
+    return s->engine->judged[i].hesitated && hp_active_reframings(s, first + i) > 0;
 }
 
 static harp_status hp_push_hesitating(harp_session *s, int32_t r, int32_t first, int32_t m, int32_t slot,
@@ -7591,7 +9734,7 @@ static harp_status hp_deliver_judged(harp_session *s, int32_t first, int32_t i, 
                                      harp_error *err)
 {
     const float *vanilla = hp_slot(s, i), *logits = vanilla;
-    harp_step *step = &s->judged[i];
+    harp_step *step = &s->engine->judged[i];
     harp_status status = HARP_OK;
     int32_t k = s->params.reframings, vocab = s->model->vocab;
     int cancelled;
@@ -7600,12 +9743,12 @@ static harp_status hp_deliver_judged(harp_session *s, int32_t first, int32_t i, 
         if (s->params.frame == HARP_FRAME_REDRAW) status = hp_compute_reframed(s, k, first + i, err);
         if (status == HARP_OK) status = hp_blend(s, k, first + i, step, err);
         if (status) return status;
-        logits = s->combined;
+        logits = hp_combined(s);
         if (s->params.frame != HARP_FRAME_REDRAW) s->reframed_slot++;
     }
     step->position = first + i + 1;
     step->vanilla_token = hp_argmax(vanilla, vocab), step->token = hp_argmax(logits, vocab);
-    step->logprob = hp_logprob(s->kernels->measure_spread(logits, vocab), logits[step->token]);
+    step->logprob = hp_logprob(s->engine->kernels->measure_spread(logits, vocab), logits[step->token]);
     s->is_scoring = 1;
     cancelled = on_step(user, step, vanilla, logits);
     s->is_scoring = 0;
@@ -7617,16 +9760,16 @@ static harp_status hp_judge_batch(harp_session *s, int32_t first, int32_t m, har
 {
     harp_status status = HARP_OK, delivered;
     int32_t i, n = 0; /* positions whose logits are sound: they are delivered, however large the batch */
-    memset(s->judged, 0, (size_t)m * sizeof *s->judged);
+    memset(s->engine->judged, 0, (size_t)m * sizeof *s->engine->judged);
     while (n < m && status == HARP_OK)
-        if ((status = hp_measure_hesitation(s, hp_slot(s, n), first + n, &s->judged[n], err)) == HARP_OK) n++;
+        if ((status = hp_measure_hesitation(s, hp_slot(s, n), first + n, &s->engine->judged[n], err)) == HARP_OK) n++;
     delivered = hp_reframe_batch(s, first, n, err);
     for (i = 0; i < n && delivered == HARP_OK; i++) delivered = hp_deliver_judged(s, first, i, on_step, user, err);
     return delivered ? delivered : status;
 }
 
 /* ================================================================================================================
- * [CH16] Other decoders
+ * [CH23] Other decoders
  *
  * Ways to choose rows. DRAFTING [Leviathan, Kalman, Matias 2023] guesses the next tokens, puts all of them into one
  * pass and keeps as many as the model would have chosen:
@@ -7644,16 +9787,10 @@ static harp_status hp_judge_batch(harp_session *s, int32_t first, int32_t m, har
 
 /* ---- Drafting: where guesses come from ---- */
 
-/* A draft session is driven as any other ([CH17]); it has none of its own (hp_check_draft sees to it). */
+/* A draft session is driven as any other ([CH24]); it has none of its own (hp_check_draft sees to it). */
 static void hp_append(harp_session *s, const int32_t *tokens, int32_t n);
 static harp_status hp_rewind(harp_session *s, int32_t position, harp_error *err);
 static harp_status hp_make_step(harp_session *s, harp_step *step, harp_error *err);
-
-static void hp_forget_drafts(harp_session *s)
-{
-    s->n_guesses = s->n_drafts = s->n_ahead = 0;
-    hp_drop_slices(s);
-}
 
 /* With longrope [Ding et al. 2024] the length of a sequence decides which table turns all its positions. So crossing
  * rope_original, either way, voids every cached key, and from the second layer on every value, too: the streams start
@@ -7699,7 +9836,7 @@ static void hp_note_guess(const harp_session *d, int32_t token, float *q)
         return;
     }
     for (i = 0; i < d->n_cut; i++) total = total + hp_weight(d, i);
-    for (i = 0; i < d->n_cut; i++) q[d->ranking[vocab - 1 - i]] = hp_weight(d, i) / total;
+    for (i = 0; i < d->n_cut; i++) q[d->engine->ranking[vocab - 1 - i]] = hp_weight(d, i) / total;
 }
 
 /* The draft session goes back to what it has in common with this one and its guesses so far, and reads on. */
@@ -7717,8 +9854,8 @@ static harp_status hp_ask_draft(harp_session *s, int32_t most, harp_error *err)
 {
     harp_session *d = s->params.draft;
     harp_status status = HARP_OK;
-    if (d->busy) return HARP_OK; /* a callback of its own has led here */
-    d->busy = HP_AT_WORK, d->client = s, d->progress.budget = s->progress.budget;
+    if (d->busy || d->engine->busy) return HARP_OK; /* a callback of its own has led here */
+    d->busy = HP_AT_WORK, d->engine->busy = 1, d->client = s, d->engine->pass.budget = s->engine->pass.budget;
     while (s->n_guesses < most && s->n_tokens + s->n_guesses < d->params.context) {
         harp_step step = {0};
         hp_follow(d, s->tokens, s->n_tokens + s->n_guesses);
@@ -7728,8 +9865,8 @@ static harp_status hp_ask_draft(harp_session *s, int32_t most, harp_error *err)
             hp_note_guess(d, step.token, s->guessed + (size_t)s->n_guesses * (size_t)s->model->vocab);
         s->n_guesses++;
     }
-    s->progress.budget = d->progress.budget, d->progress.budget = INT64_MAX;
-    d->busy = HP_IDLE, d->client = NULL;
+    s->engine->pass.budget = d->engine->pass.budget, d->engine->pass.budget = INT64_MAX;
+    d->busy = HP_IDLE, d->engine->busy = 0, d->client = NULL;
     if (status == HP_CLIENT_CANCELLED) return hp_fail(err, HARP_ERR_CANCELLED, "cancelled by the caller");
     return status == HP_PAUSED ? status : HARP_OK;
 }
@@ -7781,7 +9918,7 @@ static int32_t hp_guess(const harp_session *s, const float **q)
  * sum of all weights; q is NULL where the guess was no draw: then its probability there was 1. */
 static float hp_excess(const harp_session *s, int32_t i, float total, int32_t guess, const float *q)
 {
-    int32_t token = s->ranking[s->model->vocab - 1 - i];
+    int32_t token = s->engine->ranking[s->model->vocab - 1 - i];
     float p = hp_weight(s, i) / total, there = q ? q[token] : token == guess ? 1.0f : 0.0f;
     return p > there ? p - there : 0.0f;
 }
@@ -7797,16 +9934,16 @@ static int32_t hp_keep_or_replace(harp_session *s, const float *logits, int32_t 
     if (s->n_cut == 0) return -1;
     for (i = 0; i < s->n_cut; i++) total = total + hp_weight(s, i);
     for (i = 0; i < s->n_cut; i++)
-        if (s->ranking[vocab - 1 - i] == guess) p = hp_weight(s, i) / total;
-    aim = hp_uniform(s->params.seed, s->n_tokens, 1) * q_guess;
+        if (s->engine->ranking[vocab - 1 - i] == guess) p = hp_weight(s, i) / total;
+    aim = hp_uniform(s->params.seed, s->params.sample, s->n_tokens, 1) * q_guess;
     if (aim < p) return guess;
     for (i = 0; i < s->n_cut; i++) rest = rest + hp_excess(s, i, total, guess, q);
-    aim = hp_uniform(s->params.seed, s->n_tokens, 2) * rest;
+    aim = hp_uniform(s->params.seed, s->params.sample, s->n_tokens, 2) * rest;
     for (i = 0; i < s->n_cut - 1; i++) {
         sum = sum + hp_excess(s, i, total, guess, q);
         if (aim < sum) break;
     }
-    return s->ranking[vocab - 1 - i];
+    return s->engine->ranking[vocab - 1 - i];
 }
 
 static int32_t hp_choose_next(harp_session *s, const float *logits)
@@ -7928,11 +10065,11 @@ static harp_status hp_extend_beam(harp_session *s, const harp_beam_options *o, i
     if (!hp_logits_are_sound(logits, vocab))
         return hp_fail(err, HARP_ERR_NUMBER, "the logits of beam %d are not finite: the model is damaged",
                        (int64_t)parent);
-    spread = s->kernels->measure_spread(logits, vocab);
-    top = hp_min(top, vocab), heaped = hp_rank(s->ranking, logits, vocab, top);
+    spread = s->engine->kernels->measure_spread(logits, vocab);
+    top = hp_min(top, vocab), heaped = hp_rank(s->engine->ranking, logits, vocab, top);
     for (i = 0; i < top; i++) {
         hp_beam c;
-        c.parent = parent, c.token = hp_pop_heap(s->ranking + vocab - heaped, heaped - i, logits);
+        c.parent = parent, c.token = hp_pop_heap(s->engine->ranking + vocab - heaped, heaped - i, logits);
         c.length = from->length + 1;
         c.sum = from->sum + hp_logprob(spread, logits[c.token]);
         c.score = hp_beam_score(o, c.sum, counted);
@@ -7949,6 +10086,7 @@ static void hp_copy_beam(harp_session *s, int32_t to, int32_t from)
     int32_t first = b->base / HP_BLOCK;
     a->base = b->base, a->length = b->length;
     hp_copy_blocks(s, a, b, first, (size_t)(hp_blocks(b->length) - first));
+    hp_copy_states(s->model, a, b);
 }
 
 /* Which of the next beams continues `parent` first; -1: none does. */
@@ -8005,6 +10143,7 @@ static harp_status hp_begin_beams(harp_session *s, const harp_beam_options *o, h
     hp_forget_drafts(s);
     hp_truncate(s, s->n_tokens);
     hp_follow_turn(s);
+    hp_take_seat(s);
     status = hp_reach_newest(s, s->n_tokens - 1, 0, err);
     memset(s->beams, 0, (size_t)s->params.beams * sizeof *s->beams);
     s->beams[0].sum = 1.0f; /* the paper's code begins there, not at 0 */
@@ -8027,7 +10166,8 @@ static harp_status hp_advance_beams(harp_session *s, const harp_beam_options *o,
         int32_t stream = s->n_streams + s->beam_streams[i], position = s->n_tokens + b->length - 1;
         if (b->finished) continue;
         status = hp_push(s, position, stream, -1, slot++, err);
-        if (status == HARP_OK) s->rows[s->n_rows - 1].token = b->token, s->streams[stream].length = position + 1;
+        if (status) break;
+        s->engine->rows[s->engine->n_rows - 1].token = b->token, s->streams[stream].length = position + 1;
     }
     if (status == HARP_OK) status = hp_flush(s, err);
     if (status) return hp_abandon(s, status);
@@ -8078,13 +10218,15 @@ HARP_API harp_status harp_beam(harp_session *s, const harp_beam_options *options
 }
 
 /* ================================================================================================================
- * [CH17] Driving
+ * [CH24] Driving
  *
  * The public calls on a session. What they promise is in harp.h; how they keep "a failed call leaves the tokens as they
  * were" is simple: what a call appended it takes back when something fails. What whole passes had computed of it stays
  * in stream 0, beyond the session's tokens, for the next call to find if it appends the same ones (hp_keep_same); what
  * a failed pass left lies beyond every length, where nothing reads.
  * ============================================================================================================== */
+
+/* ---- Feeding and stepping ---- */
 
 static void hp_forget_reframed(harp_session *s)
 {
@@ -8188,9 +10330,10 @@ HARP_API harp_status harp_pause(harp_session *s, int32_t token, int32_t count, h
 static harp_status hp_ask_adjustment(harp_session *s, const float *logits, harp_error *err)
 {
     int32_t vocab = s->model->vocab;
-    if (!s->added) return HARP_OK;
-    memset(s->added, 0, (size_t)vocab * sizeof *s->added);
-    if (!s->params.adjust_fn(s->params.adjust_user, s->tokens, s->n_tokens, logits, s->added, vocab)) return HARP_OK;
+    if (!s->params.adjust_fn) return HARP_OK;
+    memset(s->engine->added, 0, (size_t)vocab * sizeof *s->engine->added);
+    if (!s->params.adjust_fn(s->params.adjust_user, s->tokens, s->n_tokens, logits, s->engine->added, vocab))
+        return HARP_OK;
     return hp_fail(err, HARP_ERR_CANCELLED, "cancelled by adjust_fn");
 }
 
@@ -8220,6 +10363,7 @@ static harp_status hp_go_on(harp_session *s, const float **logits, harp_step *no
         hp_drop_slices(s);
         hp_truncate(s, s->n_tokens);
         hp_follow_turn(s);
+        hp_take_seat(s);
         s->has_step = s->step_passes = s->step_rows = 0;
         status = hp_draft(s, err);
     } else {
@@ -8237,7 +10381,7 @@ static void hp_finish_step(harp_session *s, const float *logits, harp_step *now)
 {
     now->position = s->n_tokens;
     now->end = hp_is_among(s->model->info.end, s->model->info.n_end, now->token);
-    now->logprob = hp_logprob(s->kernels->measure_spread(logits, s->model->vocab), logits[now->token]);
+    now->logprob = hp_logprob(s->engine->kernels->measure_spread(logits, s->model->vocab), logits[now->token]);
     now->passes = s->step_passes, now->rows = s->step_rows;
     s->stats.steps++, s->stats.hesitations += now->hesitated, s->stats.changed += now->token != now->vanilla_token;
     hp_settle_draft(s, now->token);
@@ -8246,7 +10390,7 @@ static void hp_finish_step(harp_session *s, const float *logits, harp_step *now)
     s->has_step = 1, s->has_reframed = s->is_combined = now->reframed > 0;
 }
 
-/* A step, or as much of it as progress.budget allows: then HP_PAUSED. */
+/* A step, or as much of it as the pass's budget allows: then HP_PAUSED. */
 static harp_status hp_make_step(harp_session *s, harp_step *step, harp_error *err)
 {
     harp_step now;
@@ -8268,9 +10412,9 @@ HARP_API harp_status harp_step_some(harp_session *s, int64_t budget, int *done, 
     *done = 0;
     status = hp_enter(s, err);
     if (status) return status;
-    s->progress.budget = budget > 0 ? budget : 1;
+    s->engine->pass.budget = budget > 0 ? budget : 1;
     status = hp_make_step(s, step, err);
-    s->progress.budget = INT64_MAX; /* all other calls are whole */
+    s->engine->pass.budget = INT64_MAX; /* all other calls are whole */
     *done = status == HARP_OK;
     return hp_leave(s, status == HP_PAUSED ? hp_ok(err) : status);
 }
@@ -8281,10 +10425,132 @@ HARP_API harp_status harp_next(harp_session *s, harp_step *step, harp_error *err
     return status ? status : hp_leave(s, hp_make_step(s, step, err));
 }
 
+/* ---- Several sessions in one pass ----
+ *
+ * Each member runs the program of its step until that waits for a pass (hp_flush); when all have pushed their rows, the
+ * pass is computed, and the programs run anew and find what they waited for, as after a slice. */
+
+static int hp_is_open(const harp_member *m)
+{
+    return !m->done && m->error.status == HARP_OK;
+}
+
+static int32_t hp_pending(const harp_session *s)
+{
+    return hp_max(s->n_tokens - hp_max(s->streams[0].length, s->streams[0].reached), 0);
+}
+
+/* Runs the open members' programs: first those of which little is to be computed, and, when these have pushed their
+ * rows, those that have much to catch up with, a prompt or its reframed text. Returns whether somebody waits. */
+static int hp_gather(harp_engine *e, int is_late)
+{
+    harp_member *m, *end = e->members + e->n_members;
+    int waits = 0;
+    for (m = e->members; m < end; m++) {
+        if (!is_late) m->pending = hp_max(hp_pending(m->session), m->session->share);
+        if (!hp_is_open(m) || (m->pending > HP_BLOCK) != is_late) continue;
+        m->done = hp_make_step(m->session, &m->step, &m->error) == HARP_OK;
+        m->session->share = m->session->in_pass;
+        waits |= hp_is_open(m);
+    }
+    return waits;
+}
+
+/* A member's step has failed in a pass, not in its own program. */
+static void hp_abandon_member(harp_member *m)
+{
+    if (m->done || m->error.status == HARP_OK) return;
+    hp_forget_drafts(m->session);
+    hp_truncate(m->session, INT32_MAX);
+}
+
+/* Makes passes until all members of which little is to be computed have their tokens. If those that have much to catch
+ * up with (hp_gather) found no room in these passes, one more pass is theirs. */
+static void hp_advance_members(harp_engine *e)
+{
+    harp_member *m;
+    harp_status status = HARP_OK;
+    harp_error err;
+    int32_t first_rows;
+    int had_room = 0, is_first = 1;
+    memset(&err, 0, sizeof err);
+    for (; status == HARP_OK; is_first = 0) {
+        if (!e->pass.under_way) {
+            int waits = hp_gather(e, 0);
+            if (!waits && had_room && !is_first) return;
+            first_rows = e->n_rows;
+            had_room |= !hp_gather(e, 1) || e->n_rows > first_rows;
+            if (e->n_rows == 0) return;
+        }
+        status = hp_compute_pass(e, NULL, &err);
+        for (m = e->members; m < e->members + e->n_members; m++) {
+            if (status && status != HP_PAUSED && hp_is_open(m)) m->error = err; /* the thread's mode */
+            hp_abandon_member(m);
+        }
+    }
+}
+
+/* Marks the members as in use; if one of them cannot be a member, none. */
+static harp_status hp_enter_members(harp_member *members, int32_t n, harp_error *err)
+{
+    harp_status status = hp_enter(members[0].session, err);
+    int32_t i, k;
+    if (status) return status;
+    for (i = 1; i < n; i++) {
+        harp_session *s = members[i].session;
+        if (!s || s->engine != members[0].session->engine || s->busy) break;
+        s->busy = HP_AT_WORK;
+    }
+    if (i == n) return HARP_OK;
+    for (k = 0; k < i; k++) hp_leave(members[k].session, HARP_OK);
+    return hp_fail(err, HARP_ERR_ARGUMENT,
+                   "member %d is NULL, named twice, in use, or of another engine than the first", (int64_t)i);
+}
+
+/* Each of them has a seat, and none takes another's. */
+static void hp_take_seats(harp_engine *e)
+{
+    int32_t i;
+    for (i = 0; i < e->n_members; i++)
+        if (e->members[i].session->first_slot >= 0) hp_take_seat(e->members[i].session);
+    for (i = 0; i < e->n_members; i++) hp_take_seat(e->members[i].session);
+}
+
+HARP_API harp_status harp_together(harp_member *members, int32_t n, int64_t budget, harp_error *err)
+{
+    harp_engine *e;
+    harp_status status;
+    int32_t i;
+    if (!HP_SHARING) return hp_refuse_sharing(err);
+    if (!members || n < 1) return hp_fail(err, HARP_ERR_ARGUMENT, "there must be a member");
+    if ((status = hp_enter_members(members, n, err)) != HARP_OK) return status;
+    e = members[0].session->engine;
+    if (n > e->n_seats)
+        status = hp_fail(err, HARP_ERR_ARGUMENT, "there are %d members; the engine was opened with %d seats",
+                         (int64_t)n, (int64_t)e->n_seats);
+    else if (!hp_thread_is_sound())
+        status = hp_refuse_thread(err);
+    if (status == HARP_OK) {
+        e->members = members, e->n_members = n, e->pass.budget = budget > 0 ? budget : INT64_MAX;
+        for (i = 0; i < n; i++) members[i].done = 0, members[i].session->member = i, hp_ok(&members[i].error);
+        hp_take_seats(e);
+        hp_advance_members(e);
+        for (i = 0; i < n; i++) members[i].pending = members[i].done ? 0 : hp_pending(members[i].session);
+        e->members = NULL, e->pass.budget = INT64_MAX;
+    }
+    for (i = 0; i < n; i++) hp_leave(members[i].session, HARP_OK);
+    return status ? status : hp_ok(err);
+}
+
+/* ---- Rewinding, and what a session shows ---- */
+
 static harp_status hp_rewind(harp_session *s, int32_t position, harp_error *err)
 {
     if (position < 0 || position > s->n_tokens)
         return hp_fail(err, HARP_ERR_ARGUMENT, "there is no position %d to rewind to", (int64_t)position);
+    if (position < hp_least_length(s))
+        return hp_fail(err, HARP_ERR_ARGUMENT, "%d tokens must stay, for a fork and its parent share them",
+                       (int64_t)hp_least_length(s));
     hp_forget_drafts(s);
     hp_truncate(s, position);
     if (position < s->n_tokens) s->told = -1;
@@ -8308,7 +10574,7 @@ HARP_API const float *harp_logits(const harp_session *s, harp_which which)
 {
     if (!s || !s->has_step) return NULL;
     switch (which) {
-    case HARP_COMBINED: return s->is_combined ? s->combined : hp_slot(s, s->vanilla_slot);
+    case HARP_COMBINED: return s->is_combined ? hp_combined(s) : hp_slot(s, s->vanilla_slot);
     case HARP_VANILLA: return hp_slot(s, s->vanilla_slot);
     case HARP_REFRAMED: return s->has_reframed ? hp_slot(s, s->reframed_slot) : NULL;
     }
@@ -8317,8 +10583,8 @@ HARP_API const float *harp_logits(const harp_session *s, harp_which which)
 
 HARP_API const float *harp_hidden(const harp_session *s)
 {
-    if (!s || !s->hidden || (!s->has_step && !s->is_scoring)) return NULL;
-    return s->hidden + (size_t)s->vanilla_slot * s->hidden_stride;
+    if (!s || !s->engine->hidden || (!s->has_step && !s->is_scoring)) return NULL;
+    return s->engine->hidden + (size_t)(s->first_slot + s->vanilla_slot) * s->engine->hidden_stride;
 }
 
 HARP_API int32_t harp_top(const harp_session *s, harp_which which, harp_choice *top, int32_t n)
@@ -8327,7 +10593,7 @@ HARP_API int32_t harp_top(const harp_session *s, harp_which which, harp_choice *
     int32_t i, k, have = 0;
     hp_spread spread;
     if (!logits || !top || n < 1) return 0;
-    spread = s->kernels->measure_spread(logits, s->model->vocab);
+    spread = s->engine->kernels->measure_spread(logits, s->model->vocab);
     for (i = 0; i < s->model->vocab; i++) { /* insertion into a short list that is almost never reached */
         if (have == n && !(logits[i] > logits[top[n - 1].token])) continue;
         if (have < n) have++;
@@ -8340,6 +10606,8 @@ HARP_API int32_t harp_top(const harp_session *s, harp_which which, harp_choice *
     }
     return have;
 }
+
+/* ---- Scoring a given text ---- */
 
 /* Hands over the logits of n positions, which are in slots 0..n-1. */
 static harp_status hp_deliver_scores(harp_session *s, int32_t first, int32_t n, harp_score_fn *on_logits, void *user,
@@ -8363,8 +10631,9 @@ static harp_status hp_score_from(harp_session *s, int32_t first, harp_score_fn *
                                  void *user, harp_error *err)
 {
     harp_status status = HARP_OK;
-    int32_t i, m, most = on_step ? s->positions : hp_min(s->slots, s->params.batch); /* positions at a time */
+    int32_t i, m, most = on_step ? s->positions : hp_min(s->slots, s->engine->batch); /* positions at a time */
     hp_follow_turn(s);
+    hp_take_seat(s);
     if (first > 0) status = hp_compute_vanilla(s, first - 1, err);
     for (i = first; i < s->n_tokens && status == HARP_OK; i += m) {
         m = hp_min(most, s->n_tokens - i);
@@ -8427,16 +10696,15 @@ HARP_API harp_stats harp_statistics(const harp_session *s)
 HARP_API harp_facts harp_session_info(const harp_session *s)
 {
     harp_facts f;
-    size_t layers_heads;
     int32_t r, part;
     memset(&f, 0, sizeof f);
     if (!s) return f;
-    f.isa = s->kernels->name, f.context = s->params.context, f.batch = s->params.batch, f.threads = s->params.threads;
-    f.beam_length = s->params.beam_length, f.reframe_from = s->from, f.memory = s->memory;
-    layers_heads = (size_t)s->model->info.layers * (size_t)s->model->info.kv_heads;
+    f.isa = s->engine->kernels->name, f.threads = s->params.threads;
+    f.context = s->params.context, f.batch = s->params.batch;
+    f.beam_length = s->params.beam_length, f.reframe_from = s->from, f.pending = hp_pending(s), f.memory = s->memory;
     for (r = 0; r < s->all_streams; r++)
         for (part = 0; part < HP_PARTS; part++)
-            f.cache_memory += layers_heads * (size_t)s->streams[r].blocks * hp_part_bytes(s, part);
+            f.cache_memory += (size_t)s->streams[r].blocks * hp_all_units(s->model) * hp_part_bytes(s, part);
     return f;
 }
 
@@ -8444,15 +10712,14 @@ HARP_API harp_facts harp_session_info(const harp_session *s)
 
 static int hp_same_memory(const harp_params *a, const harp_params *b)
 {
-    if (a->context != b->context || a->batch != b->batch || a->logit_rows != b->logit_rows
-        || a->activations != b->activations || a->cache != b->cache || !a->hidden != !b->hidden || a->frame != b->frame
-        || a->reframings != b->reframings || a->threads != b->threads || a->memory != b->memory
-        || a->memory_bytes != b->memory_bytes || a->allocator.alloc != b->allocator.alloc
-        || a->allocator.free != b->allocator.free || a->allocator.user != b->allocator.user
-        || a->beams != b->beams || a->beam_length != b->beam_length || a->drafts != b->drafts || a->draft != b->draft
-        || a->draft_rule != b->draft_rule || !a->parallel != !b->parallel || !a->adjust_fn != !b->adjust_fn)
-        return 0;
-    return 1;
+    return a->context == b->context && a->batch == b->batch && a->logit_rows == b->logit_rows
+           && a->activations == b->activations && a->cache == b->cache && !a->hidden == !b->hidden
+           && a->frame == b->frame && a->reframings == b->reframings && a->threads == b->threads
+           && a->memory == b->memory && a->memory_bytes == b->memory_bytes && a->allocator.alloc == b->allocator.alloc
+           && a->allocator.free == b->allocator.free && a->allocator.user == b->allocator.user && a->beams == b->beams
+           && a->beam_length == b->beam_length && a->drafts == b->drafts && a->draft == b->draft
+           && a->draft_rule == b->draft_rule && a->engine == b->engine && a->parent == b->parent
+           && a->parent_at == b->parent_at && !a->parallel == !b->parallel && !a->adjust_fn == !b->adjust_fn;
 }
 
 /* Whether what these parameters need has room in the memory that the session was opened with. */
@@ -8460,7 +10727,16 @@ static int hp_fits_memory(const harp_session *s, const harp_params *p)
 {
     if (hp_held_capacity(s->model, p) > s->held_capacity) return 0;
     if (!p->harp) return 1;
-    return s->n_streams > 1 && s->streams[1].blocks >= hp_reframed_blocks(p);
+    return s->n_streams > 1 && (s->streams[1].shared > 0 || s->streams[1].blocks >= hp_reframed_blocks(p));
+}
+
+/* Whether the session's reframed text is also that of a fork or of its parent. */
+static int hp_shares_reframed(const harp_session *s)
+{
+    const harp_session *fork;
+    for (fork = hp_first_fork(s); fork; fork = fork->sibling)
+        if (fork->n_streams > 1 && fork->streams[1].shared > 0) return 1;
+    return hp_parent_of(s) && s->n_streams > 1 && s->streams[1].shared > 0;
 }
 
 static harp_status hp_tune(harp_session *s, const harp_params *params, harp_error *err)
@@ -8474,13 +10750,16 @@ static harp_status hp_tune(harp_session *s, const harp_params *params, harp_erro
     old = &s->params;
     if (!hp_same_memory(old, &next) || !hp_fits_memory(s, &next))
         return hp_fail(err, HARP_ERR_ARGUMENT, "a parameter that determines memory or threads cannot change");
+    if (hp_masks_differ(old, &next) && hp_shares_reframed(s))
+        return hp_fail(err, HARP_ERR_ARGUMENT,
+                       "the masks cannot change: a fork and its parent share the reframed text");
     if ((status = hp_choose_kernels(next.isa, &kernels, err)) != HARP_OK) return status;
     hp_forget_drafts(s); /* first, for it keeps what a step in slices has computed so far, by the old masks */
-    if (next.delta != old->delta || next.seed != old->seed || next.rescale != old->rescale
-        || next.mask_fn != old->mask_fn || next.harp_user != old->harp_user || next.reframe_from != old->reframe_from)
-        hp_forget_reframed(s);
+    if (hp_masks_differ(old, &next)) hp_forget_reframed(s);
     if (next.reframe_from != old->reframe_from) s->from = next.reframe_from < 0 ? s->n_tokens : next.reframe_from;
-    s->params = next, s->kernels = kernels;
+    s->params = next;
+    if (next.engine) return hp_ok(err);
+    s->engine->kernels = kernels, s->engine->inputs_fn = next.inputs_fn, s->engine->inputs_user = next.inputs_user;
     return hp_ok(err);
 }
 
@@ -8490,10 +10769,132 @@ HARP_API harp_status harp_tune(harp_session *s, const harp_params *params, harp_
     return status ? status : hp_leave(s, hp_tune(s, params, err));
 }
 
-/* ---- Saving and restoring ----
+/* ---- Generating text ---- */
+
+/* The text of the tokens to come continues what is there, a begin token alone excepted. */
+static void hp_begin_text(harp_session *s)
+{
+    harp_decoder_start(&s->decoder, s->model, s->n_tokens > 1 ? HARP_DECODE_CONTINUE : 0);
+    s->held_bytes = 0, s->told = s->n_tokens;
+}
+
+/* How much of the held text may be shown: all but the longest end of it that begins a stop text. If a stop text is
+ * there whole, *found is set and what stands before it may be shown. */
+static size_t hp_showable(const harp_session *s, int *found)
+{
+    size_t at, n = s->held_bytes;
+    int32_t i;
+    *found = 0;
+    for (at = 0; at < n; at++)
+        for (i = 0; i < s->params.n_stop; i++) {
+            const char *stop = s->params.stop[i];
+            size_t length = strlen(stop), have = n - at < length ? n - at : length;
+            if (memcmp(s->held + at, stop, have) != 0) continue;
+            *found = have == length;
+            return at;
+        }
+    return n;
+}
+
+/* Shows what can be shown of the held text and keeps the rest. `end` is why this is the last token, if it is: then all
+ * of it is shown. Returns why generation ends now, if it does. */
+static harp_end hp_show(harp_session *s, harp_end end, const harp_step *step, harp_text_fn *on_text, void *user)
+{
+    int found, stopped;
+    size_t n = hp_showable(s, &found);
+    if (end && !found) n = s->held_bytes;
+    s->busy = HP_RESTING;
+    stopped = on_text && on_text(user, s->held, n, step);
+    s->busy = HP_AT_WORK;
+    s->held_bytes -= n;
+    memmove(s->held, s->held + n, s->held_bytes);
+    if (found) s->told = -1; /* what comes after a stop text is another text */
+    if (end == HARP_END_TOKEN) return end;
+    return found ? HARP_END_STOP : stopped ? HARP_END_CALLBACK : end;
+}
+
+static harp_status hp_feed_text(harp_session *s, const char *prompt, harp_error *err)
+{
+    unsigned flags = s->n_tokens == 0 ? HARP_ENCODE_BOS : HARP_ENCODE_CONTINUE;
+    int32_t *tokens = s->tokens + s->n_tokens, before;
+    size_t n = 0, room = (size_t)(s->params.context - s->n_tokens), i = 0;
+    harp_status status;
+    hp_forget_drafts(s); /* the guesses stand where the prompt's tokens go */
+    memcpy(s->engine->attention, tokens, room * sizeof *tokens); /* what a failed call appended: see hp_keep_same */
+    status = harp_encode(s->model, prompt, strlen(prompt), flags, tokens, room, &n, err);
+    for (; i < room; i++) {
+        memcpy(&before, s->engine->attention + i, sizeof before);
+        if (tokens[i] != before) break;
+    }
+    hp_truncate(s, s->n_tokens + (int32_t)i);
+    if (status && n > room)
+        return hp_fail(err, HARP_ERR_CONTEXT, "the prompt has %d tokens; the context has room for %d", (int64_t)n,
+                       (int64_t)room);
+    if (status) return status;
+    return hp_feed(s, s->tokens + s->n_tokens, (int32_t)n, err);
+}
+
+/* Adds a token's text to what is held; token -1 ends the text. */
+static harp_status hp_hold(harp_session *s, int32_t token, harp_error *err)
+{
+    size_t bytes = 0;
+    harp_status status = harp_decode(&s->decoder, token, s->held + s->held_bytes, s->held_capacity - s->held_bytes,
+                                     &bytes, err);
+    s->held_bytes += bytes, s->told = s->n_tokens;
+    return status;
+}
+
+/* A token, and its text. *end is why it was the last one; HARP_END_NONE if it was not. */
+static harp_status hp_generate_token(harp_session *s, int is_last, harp_text_fn *on_text, void *user, harp_end *end,
+                                     harp_error *err)
+{
+    harp_step step;
+    harp_status status = hp_make_step(s, &step, err);
+    if (status == HARP_OK) status = hp_hold(s, step.token, err);
+    if (status) return status;
+    *end = step.end && !s->params.ignore_end ? HARP_END_TOKEN
+           : s->n_tokens == s->params.context ? HARP_END_CONTEXT
+           : is_last ? HARP_END_LENGTH : HARP_END_NONE;
+    if (*end == HARP_END_TOKEN || *end == HARP_END_CONTEXT) status = hp_hold(s, -1, err); /* no byte can follow */
+    if (status == HARP_OK) *end = hp_show(s, *end, &step, on_text, user);
+    return status;
+}
+
+static harp_status hp_generate(harp_session *s, const char *prompt, int32_t max_tokens, harp_text_fn *on_text,
+                               void *user, harp_error *err)
+{
+    harp_status status;
+    int32_t i;
+    if (max_tokens < 0) return hp_fail(err, HARP_ERR_ARGUMENT, "max_tokens is negative");
+    if (s->model->info.tokenizer == 0)
+        return hp_fail(err, HARP_ERR_UNSUPPORTED, "this model has no tokenizer: use harp_feed and harp_next");
+    status = hp_feed_text(s, prompt ? prompt : "", err);
+    if (s->told != s->n_tokens) hp_begin_text(s);
+    s->end = max_tokens == 0 ? HARP_END_LENGTH : s->n_tokens == s->params.context ? HARP_END_CONTEXT : HARP_END_NONE;
+    for (i = 0; s->end == HARP_END_NONE && status == HARP_OK; i++)
+        status = hp_generate_token(s, i + 1 == max_tokens, on_text, user, &s->end, err);
+    if (status) s->end = status == HARP_ERR_CANCELLED ? HARP_END_CANCELLED : HARP_END_ERROR;
+    return status ? status : hp_ok(err);
+}
+
+HARP_API harp_status harp_generate(harp_session *s, const char *prompt, int32_t max_tokens, harp_text_fn *on_text,
+                                   void *user, harp_error *err)
+{
+    harp_status status = hp_enter(s, err);
+    return status ? status : hp_leave(s, hp_generate(s, prompt, max_tokens, on_text, user, err));
+}
+
+HARP_API harp_end harp_generate_end(const harp_session *s)
+{
+    return s ? s->end : HARP_END_NONE;
+}
+
+/* ================================================================================================================
+ * [CH25] Keeping
  *
  * An image is a run of pieces: the state's head, the streams' bounds, the tokens, the blocks in use, and a CRC-32 of it
- * all. One function walks the pieces; it runs to count, to write, and to read. */
+ * all. One function walks the pieces; it runs to count, to write, and to read.
+ * ============================================================================================================== */
 
 typedef struct hp_saved_head {
     uint32_t magic, order; /* "HPSS" and 1, in the byte order of the machine that saved */
@@ -8516,36 +10917,49 @@ static void hp_visit(hp_walk *w, void *piece, size_t bytes)
     w->used += bytes; /* the sum is at most the session's own size and a little: no overflow */
 }
 
-/* How much of a stream is the session's own: not what a failed call has left behind the tokens, and nothing if it was
- * turned for another number of them. A stream that has begun and holds nothing is as good as none. */
-static int32_t hp_own_length(const harp_session *s, const hp_stream *t)
+/* Where a stream begins that is saved: a fork's where its parent's does, for what they share is saved with it. */
+static int32_t hp_saved_base(const harp_session *s, int32_t r)
 {
-    int32_t length = s->is_long == hp_is_long(s->model, s->n_tokens) ? hp_min(t->length, s->n_tokens) : 0;
-    return length > t->base ? length : 0;
+    const hp_stream *t = &s->streams[r];
+    for (; hp_parent_of(s) && t->below == &s->parent->streams[r]; s = s->parent) t = t->below;
+    return t->base;
+}
+
+/* How far it is saved: not what a failed call has left behind the tokens, and nothing if it was turned for another
+ * number of them. A stream that has begun and holds nothing is as good as none. */
+static int32_t hp_saved_length(const harp_session *s, int32_t r)
+{
+    int32_t length = s->is_long == hp_is_long(s->model, s->n_tokens) ? hp_min(s->streams[r].length, s->n_tokens) : 0;
+    return length > hp_saved_base(s, r) ? length : 0;
 }
 
 /* Zeroes in a block of an image what lies behind the last position of its stream: keys and values of tokens that were
- * rewound, or guessed, or taken back. Position p of keys and scales is element p of each row, of values a row. */
-static void hp_clear_behind(const harp_session *s, uint8_t *block, int part, size_t used)
+ * rewound, or guessed, or taken back. Position p of keys and scales is element p of each row, of values and gates a
+ * row. */
+static void hp_clear_behind(const harp_session *s, int32_t layer, uint8_t *block, int part, size_t used)
 {
-    size_t dim = (size_t)s->model->info.head_dim, element = hp_cache_element_bytes(s->params.cache), rows = 1, i;
+    size_t dim = (size_t)hp_stored(s->model, layer), element = hp_cache_element_bytes(s->params.cache), rows = 1, i;
     if (part == HP_KEYS) rows = dim;
     else if (part == HP_VALUES) element *= dim;
+    else if (HP_SPECIAL && part == HP_GATES) element = hp_units(s->model, layer) * hp_part_bytes(s, part) / HP_BLOCK;
     else element = HP_SCALES_BYTES / HP_BLOCK;
     for (i = 0; i < rows; i++) memset(block + (i * HP_BLOCK + used) * element, 0, (HP_BLOCK - used) * element);
 }
 
-static void hp_visit_stream(harp_session *s, hp_stream *t, hp_walk *w)
+static void hp_visit_stream(harp_session *s, int32_t r, hp_walk *w)
 {
-    int32_t first = t->base / HP_BLOCK, length = hp_own_length(s, t), layer, head, part;
-    size_t n = length > 0 ? (size_t)(hp_blocks(length) - first) : 0, used = (size_t)(length % HP_BLOCK);
+    int32_t first = hp_saved_base(s, r) / HP_BLOCK, length = hp_saved_length(s, r), layer, head, part, block;
+    size_t used = (size_t)(length % HP_BLOCK);
     for (layer = 0; layer < s->model->info.layers; layer++)
         for (head = 0; head < s->model->info.kv_heads; head++)
-            for (part = 0; part < HP_PARTS; part++) {
-                size_t bytes = hp_part_bytes(s, part);
-                hp_visit(w, hp_part(s, t, part, hp_block_index(s, t, layer, head, first)), n * bytes);
+            for (part = 0; part < HP_PARTS && length > 0; part++) {
+                size_t bytes = hp_units(s->model, layer) * hp_part_bytes(s, part);
+                for (block = first; block < hp_blocks(length); block++) {
+                    const hp_stream *t = hp_owner(&s->streams[r], block);
+                    hp_visit(w, hp_part(s, t, part, hp_place(s, t, layer, head, block)), bytes);
+                }
                 if (w->image && !w->reading && used > 0 && bytes > 0)
-                    hp_clear_behind(s, w->image + w->used - bytes, part, used);
+                    hp_clear_behind(s, layer, w->image + w->used - bytes, part, used);
             }
 }
 
@@ -8553,11 +10967,10 @@ static void hp_visit_bounds(harp_session *s, hp_walk *w)
 {
     int32_t r;
     for (r = 0; r < s->n_streams; r++) {
-        hp_stream *t = &s->streams[r];
-        int32_t length = hp_own_length(s, t), base = length > 0 ? t->base : 0;
+        int32_t length = hp_saved_length(s, r), base = length > 0 ? hp_saved_base(s, r) : 0;
         hp_visit(w, &base, sizeof base);
         hp_visit(w, &length, sizeof length);
-        if (w->reading) t->base = base, t->length = length;
+        if (w->reading) s->streams[r].base = base, s->streams[r].length = length;
     }
 }
 
@@ -8565,14 +10978,14 @@ static void hp_visit_contents(harp_session *s, hp_walk *w)
 {
     int32_t r;
     hp_visit(w, s->tokens, (size_t)s->n_tokens * sizeof(int32_t));
-    for (r = 0; r < s->n_streams; r++) hp_visit_stream(s, &s->streams[r], w);
+    for (r = 0; r < s->n_streams; r++) hp_visit_stream(s, r, w);
 }
 
 static hp_saved_head hp_describe(const harp_session *s)
 {
     hp_saved_head h;
     memset(&h, 0, sizeof h);
-    h.magic = 0x53535048u, h.order = 1, h.model_crc = hp_u32(s->model->image + 12);
+    h.magic = 0x53535048u, h.order = 1, h.model_crc = hp_u32(s->model->file.image + 12);
     h.context = (uint32_t)s->params.context, h.cache = (uint32_t)s->params.cache;
     h.frame = (uint32_t)s->params.frame, h.reframings = (uint32_t)s->params.reframings, h.harp = s->n_streams > 1;
     h.reframe_from = (uint32_t)s->params.reframe_from;
@@ -8660,13 +11073,6 @@ static int hp_unfinished_is_sound(const hp_saved_head *h)
     return h->n_unfinished == 0 || (h->n_unfinished <= 3 && hp_utf8_state(h->unfinished, h->n_unfinished) == 0);
 }
 
-/* The text of the tokens to come continues what is there, a begin token alone excepted. */
-static void hp_begin_text(harp_session *s)
-{
-    harp_decoder_start(&s->decoder, s->model, s->n_tokens > 1 ? HARP_DECODE_CONTINUE : 0);
-    s->held_bytes = 0, s->told = s->n_tokens;
-}
-
 /* Reads head and bounds of an image into the trial session, whose streams are a copy; checks everything. */
 static harp_status hp_check_image(harp_session *trial, const uint8_t *image, size_t bytes, harp_error *err)
 {
@@ -8707,12 +11113,17 @@ static harp_status hp_restore(harp_session *s, const void *image, size_t bytes, 
     hp_walk w = {0};
     int32_t r;
     if (!image) return hp_fail(err, HARP_ERR_ARGUMENT, "image must not be NULL");
+    if (hp_parent_of(s) || hp_first_fork(s))
+        return hp_fail(err, HARP_ERR_ARGUMENT, "a fork, or a session that has forks, cannot become another");
     trial = *s, trial.streams = streams;
     memcpy(streams, s->streams, (size_t)s->n_streams * sizeof *streams);
     status = hp_check_image(&trial, (const uint8_t *)image, bytes, err);
     if (status) return status;
     hp_forget_drafts(s);
-    for (r = 0; r < s->n_streams; r++) s->streams[r].base = streams[r].base, s->streams[r].length = streams[r].length;
+    for (r = 0; r < s->n_streams; r++) {
+        s->streams[r].base = streams[r].base, s->streams[r].length = streams[r].length;
+        hp_forget_states(s, &s->streams[r]);
+    }
     s->n_tokens = trial.n_tokens, s->from = trial.from, s->stats = trial.stats, s->is_long = trial.is_long;
     s->has_step = 0, s->end = HARP_END_NONE;
     w.image = (uint8_t *)(uintptr_t)image, w.reading = 1;
@@ -8729,119 +11140,6 @@ HARP_API harp_status harp_restore(harp_session *s, const void *image, size_t byt
 {
     harp_status status = hp_enter(s, err);
     return status ? status : hp_leave(s, hp_restore(s, image, bytes, err));
-}
-
-/* ---- Generating text ---- */
-
-/* How much of the held text may be shown: all but the longest end of it that begins a stop text. If a stop text is
- * there whole, *found is set and what stands before it may be shown. */
-static size_t hp_showable(const harp_session *s, int *found)
-{
-    size_t at, n = s->held_bytes;
-    int32_t i;
-    *found = 0;
-    for (at = 0; at < n; at++)
-        for (i = 0; i < s->params.n_stop; i++) {
-            const char *stop = s->params.stop[i];
-            size_t length = strlen(stop), have = n - at < length ? n - at : length;
-            if (memcmp(s->held + at, stop, have) != 0) continue;
-            *found = have == length;
-            return at;
-        }
-    return n;
-}
-
-/* Shows what can be shown of the held text and keeps the rest. `end` is why this is the last token, if it is: then all
- * of it is shown. Returns why generation ends now, if it does. */
-static harp_end hp_show(harp_session *s, harp_end end, const harp_step *step, harp_text_fn *on_text, void *user)
-{
-    int found, stopped;
-    size_t n = hp_showable(s, &found);
-    if (end && !found) n = s->held_bytes;
-    s->busy = HP_RESTING;
-    stopped = on_text && on_text(user, s->held, n, step);
-    s->busy = HP_AT_WORK;
-    s->held_bytes -= n;
-    memmove(s->held, s->held + n, s->held_bytes);
-    if (found) s->told = -1; /* what comes after a stop text is another text */
-    if (end == HARP_END_TOKEN) return end;
-    return found ? HARP_END_STOP : stopped ? HARP_END_CALLBACK : end;
-}
-
-static harp_status hp_feed_text(harp_session *s, const char *prompt, harp_error *err)
-{
-    unsigned flags = s->n_tokens == 0 ? HARP_ENCODE_BOS : HARP_ENCODE_CONTINUE;
-    int32_t *tokens = s->tokens + s->n_tokens, before;
-    size_t n = 0, room = (size_t)(s->params.context - s->n_tokens), i = 0;
-    harp_status status;
-    hp_forget_drafts(s); /* the guesses stand where the prompt's tokens go */
-    memcpy(s->attention, tokens, room * sizeof *tokens); /* what a failed call appended: see hp_keep_same */
-    status = harp_encode(s->model, prompt, strlen(prompt), flags, tokens, room, &n, err);
-    for (; i < room; i++) {
-        memcpy(&before, s->attention + i, sizeof before);
-        if (tokens[i] != before) break;
-    }
-    hp_truncate(s, s->n_tokens + (int32_t)i);
-    if (status && n > room)
-        return hp_fail(err, HARP_ERR_CONTEXT, "the prompt has %d tokens; the context has room for %d", (int64_t)n,
-                       (int64_t)room);
-    if (status) return status;
-    return hp_feed(s, s->tokens + s->n_tokens, (int32_t)n, err);
-}
-
-/* Adds a token's text to what is held; token -1 ends the text. */
-static harp_status hp_hold(harp_session *s, int32_t token, harp_error *err)
-{
-    size_t bytes = 0;
-    harp_status status = harp_decode(&s->decoder, token, s->held + s->held_bytes, s->held_capacity - s->held_bytes,
-                                     &bytes, err);
-    s->held_bytes += bytes, s->told = s->n_tokens;
-    return status;
-}
-
-/* A token, and its text. *end is why it was the last one; HARP_END_NONE if it was not. */
-static harp_status hp_generate_token(harp_session *s, int is_last, harp_text_fn *on_text, void *user, harp_end *end,
-                                     harp_error *err)
-{
-    harp_step step;
-    harp_status status = hp_make_step(s, &step, err);
-    if (status == HARP_OK) status = hp_hold(s, step.token, err);
-    if (status) return status;
-    *end = step.end && !s->params.ignore_end ? HARP_END_TOKEN
-           : s->n_tokens == s->params.context ? HARP_END_CONTEXT
-           : is_last ? HARP_END_LENGTH : HARP_END_NONE;
-    if (*end == HARP_END_TOKEN || *end == HARP_END_CONTEXT) status = hp_hold(s, -1, err); /* no byte can follow */
-    if (status == HARP_OK) *end = hp_show(s, *end, &step, on_text, user);
-    return status;
-}
-
-static harp_status hp_generate(harp_session *s, const char *prompt, int32_t max_tokens, harp_text_fn *on_text,
-                               void *user, harp_error *err)
-{
-    harp_status status;
-    int32_t i;
-    if (max_tokens < 0) return hp_fail(err, HARP_ERR_ARGUMENT, "max_tokens is negative");
-    if (s->model->info.tokenizer == 0)
-        return hp_fail(err, HARP_ERR_UNSUPPORTED, "this model has no tokenizer: use harp_feed and harp_next");
-    status = hp_feed_text(s, prompt ? prompt : "", err);
-    if (s->told != s->n_tokens) hp_begin_text(s);
-    s->end = max_tokens == 0 ? HARP_END_LENGTH : s->n_tokens == s->params.context ? HARP_END_CONTEXT : HARP_END_NONE;
-    for (i = 0; s->end == HARP_END_NONE && status == HARP_OK; i++)
-        status = hp_generate_token(s, i + 1 == max_tokens, on_text, user, &s->end, err);
-    if (status) s->end = status == HARP_ERR_CANCELLED ? HARP_END_CANCELLED : HARP_END_ERROR;
-    return status ? status : hp_ok(err);
-}
-
-HARP_API harp_status harp_generate(harp_session *s, const char *prompt, int32_t max_tokens, harp_text_fn *on_text,
-                                   void *user, harp_error *err)
-{
-    harp_status status = hp_enter(s, err);
-    return status ? status : hp_leave(s, hp_generate(s, prompt, max_tokens, on_text, user, err));
-}
-
-HARP_API harp_end harp_generate_end(const harp_session *s)
-{
-    return s ? s->end : HARP_END_NONE;
 }
 
 /* ================================================================================================================
@@ -8867,6 +11165,10 @@ HARP_API harp_end harp_generate_end(const harp_session *s)
 #undef HP_POSIX_THREADS
 #undef HP_WIN32_THREADS
 #undef HP_THREADS
+#undef HP_SHARING
+#undef HP_NIBBLES
+#undef HP_SPECIAL
+#undef HP_SPECIAL_WORDS
 #undef HP_PRAGMA
 #undef HP_STRING_
 #undef HP_STRING
@@ -8918,6 +11220,10 @@ HARP_API harp_end harp_generate_end(const harp_session *s)
 #undef hp_vi_load_file
 #undef hp_vi_load_bytes
 #undef hp_vw_load
+#undef hp_vt
+#undef hp_vt_load
+#undef hp_vw_expand
+#undef hp_expand_bytes
 #undef hp_vi_dot4
 #undef hp_vf_abs
 #undef hp_vf_clamp
@@ -8930,6 +11236,7 @@ HARP_API harp_end harp_generate_end(const harp_session *s)
 #undef hp_vi_store_bytes
 #undef hp_vi_sum
 #undef hp_block_dots
+#undef hp_vf_times
 #undef hp_vf_polynomial
 #undef hp_vf_exp
 #undef hp_vf_exp_inlined
@@ -8943,6 +11250,7 @@ HARP_API harp_end harp_generate_end(const harp_session *s)
 #undef hp_tile_scale
 #undef hp_tile_f32
 #undef hp_tile_rows
+#undef hp_tile_expanded
 #undef hp_matmul
 #undef hp_load_elements
 #undef hp_unpack_rows
@@ -8958,8 +11266,11 @@ HARP_API harp_end harp_generate_end(const harp_session *s)
 #undef hp_vf_tanh
 #undef hp_soft_cap
 #undef hp_vf_gated
+#undef hp_vf_clamped
+#undef hp_vf_sigmoid
 #undef hp_vf_gelu_erf
 #undef hp_activate
+#undef hp_update_state
 #undef hp_kernels_of_set
 #undef HP_EACH_LANE
 /* [CH08] */
@@ -8971,10 +11282,15 @@ HARP_API harp_end harp_generate_end(const harp_session *s)
 #undef HP_STORE_REGISTERS
 #undef HP_SHIFT_REGISTERS
 #undef HP_SAME
+#undef HP_ASK_NOT
+#undef HP_FEW_ROWS
 /* [CH10] */
+#undef HP_IN
+#undef HP_UP_TO
+/* [CH12] */
 #undef HP_NO_TOKEN
 #undef HP_NO_CHARACTER
-/* [CH11] */
+/* [CH15] */
 #undef HP_THREAD_CALL
 #undef hp_lock_make
 #undef hp_lock_take
@@ -8994,10 +11310,10 @@ HARP_API harp_end harp_generate_end(const harp_session *s)
 #undef hp_count_down
 #undef hp_take
 #undef HP_PAUSE
-/* [CH12] */
+/* [CH16] */
 #undef HP_RANGE
 #undef HP_INTEGER_RANGE
-/* [CH13] */
+/* [CH20] */
 #undef HP_PAUSED
 #undef HP_CLIENT_CANCELLED
 

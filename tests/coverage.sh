@@ -23,7 +23,7 @@ linked() { # linked LIBRARY NAME SOURCE...: a program of which the library alone
 build() {
     rm -rf $B && mkdir -p $B/files
     clang $flags -c harp_impl.c -o $B/harp_impl.o && clang $flags $plain -c tests/inside.c -o $B/inside.o || return 1
-    for t in library models conformance tokenizer threads decoders slices; do
+    for t in library inputs models conformance tokenizer threads decoders slices together; do
         linked harp_impl test_$t tests/test_$t.c || return 1
     done
     for t in format promises faults; do linked inside test_$t tests/test_$t.c || return 1; done
@@ -60,6 +60,8 @@ run_all() {
     done
     $B/test_decoders same $F/llama_gqa/model.harp
     $B/test_slices $F/llama_gqa/model.harp
+    $B/test_together $F/llama_gqa/model.harp $F/llama_gqa/golden
+    $B/test_inputs $F/mixtral/model.harp
     $B/machine -n 300
     $B/test_threads $F/llama_gqa/model.harp
     $B/test_tokenizer demo=examples/demo/demo.harp

@@ -3,8 +3,8 @@
  * harp_file.h - .harp files in memory: what make_harp.h and random_model.h both write, and what tests look up in a file
  * or change there
  *
- * A second writer of the format, made from its description ([CH09] and [CH10] in harp_impl.c). It uses no function of
- * the library, so a program can test the public header alone with it. */
+ * A second writer of the format, made from its description ([CH09] to [CH12] and [CH14] in harp_impl.c). It uses no
+ * function of the library, so a program can test the public header alone with it. */
 #ifndef HARP_FILE_H
 #define HARP_FILE_H
 
@@ -13,7 +13,7 @@
 #include <stdlib.h>
 
 enum { HF_MOST_VOCAB = 700 };
-enum { HF_VECTOR = 1, HF_INT8, HF_FLOAT }; /* types of tensors */
+enum { HF_VECTOR = 1, HF_INT8, HF_FLOAT, HF_NIBBLES }; /* types of tensors */
 enum { HF_NORMAL = 1, HF_UNKNOWN, HF_CONTROL, HF_USER, HF_UNUSED, HF_BYTE }; /* types of tokens */
 
 /* Words as a program: the kinds of an item, then what may begin with it. */
@@ -90,6 +90,7 @@ static inline size_t hf_tensor_bytes(unsigned type, uint64_t rows, uint64_t cols
     size_t groups = (size_t)(cols + 31) / 32, tiles = (size_t)(rows + 15) / 16;
     if (type == HF_VECTOR) return 4 * (size_t)cols;
     if (type == HF_FLOAT) return tiles * groups * 2048;
+    if (type == HF_NIBBLES) return 64 + tiles * ((32 * groups + 63) / 64 * 64 + groups * 256);
     return type == HF_INT8 ? tiles * ((32 * groups + 63) / 64 * 64 + groups * 512) : 0;
 }
 
@@ -106,6 +107,32 @@ static inline uint8_t *hf_find_record(uint8_t *data, const char *name)
 
 /* The first byte of the tensor that a record describes. */
 static inline uint8_t *hf_tensor_data(uint8_t *data, const uint8_t *record) { return data + cv_u64(record + 72); }
+
+/* The float of an IEEE half that is neither infinite nor NaN. */
+static inline double hf_half(unsigned h)
+{
+    unsigned exponent = h >> 10 & 31u, fraction = h & 1023u, i;
+    double x = exponent ? 1024.0 + fraction : fraction;
+    for (i = exponent ? exponent : 1; i < 25; i++) x /= 2.0;
+    for (i = 25; i < exponent; i++) x *= 2.0;
+    return h & 0x8000u ? -x : x;
+}
+
+/* One weight of the matrix that a record describes. */
+static inline double hf_weight(uint8_t *data, const uint8_t *record, uint64_t row, uint64_t col)
+{
+    unsigned type = cv_u32(record + 48);
+    size_t groups = (size_t)(cv_u64(record + 64) + 31) / 32, scales = (32 * groups + 63) / 64 * 64;
+    size_t table = type == HF_NIBBLES ? 64 : 0, g = (size_t)col / 32, c = (size_t)col % 32, lane = (size_t)row % 16;
+    const uint8_t *first = hf_tensor_data(data, record);
+    const uint8_t *tile = first + table + (size_t)(row / 16) * (hf_tensor_bytes(type, 16, cv_u64(record + 64)) - table);
+    double scale = type == HF_FLOAT ? 1.0 : hf_half(cv_u16(tile + 2 * (16 * g + lane)));
+    unsigned both;
+    if (type == HF_FLOAT) return (double)cv_float_of_bits(cv_u32(tile + 4 * (16 * (size_t)col + lane)));
+    if (type == HF_INT8) return (double)(int8_t)tile[scales + 512 * g + c / 4 * 64 + 4 * lane + c % 4] * scale;
+    both = tile[scales + 256 * g + c / 8 * 64 + 4 * lane + c % 4];
+    return (double)(int8_t)first[c % 8 < 4 ? both & 15u : both >> 4] * scale;
+}
 
 /* A record of the table of tensors. */
 static inline void hf_store_record(uint8_t *record, const char name[48], uint32_t type, uint32_t crc, uint64_t rows,

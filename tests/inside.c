@@ -9,7 +9,7 @@ inside_cutter inside_begin_cutting(const uint8_t *text, size_t bytes)
     inside_cutter c;
     int32_t s;
     c.ends[0] = text + bytes, c.patience = HP_PATIENCE * bytes;
-    for (s = 1; s <= HP_MOST_STAGES; s++) c.ends[s] = text;
+    for (s = 1; s <= HP_MAX_WORD_STAGES; s++) c.ends[s] = text;
     return c;
 }
 
@@ -82,4 +82,4 @@ size_t inside_image_head(const harp_session *s) { return sizeof(hp_saved_head) +
 
 size_t inside_image_unfinished(void) { return offsetof(hp_saved_head, n_unfinished); }
 
-typedef char inside_has_all_stages[(int)INSIDE_STAGES == (int)HP_MOST_STAGES ? 1 : -1];
+typedef char inside_has_all_stages[(int)INSIDE_STAGES == (int)HP_MAX_WORD_STAGES ? 1 : -1];

@@ -141,6 +141,24 @@ static int on_text(void *user, const char *text, size_t bytes, const harp_step *
     return l->r->calls++ == l->stop_after;
 }
 
+/* The same in the passes of other sessions, which begin anew when their context is full. */
+static harp_status step_in_company(seat *s, int64_t budget, int *done, harp_step *step, harp_error *err)
+{
+    machine *m = s->m;
+    harp_member members[3];
+    int i, n = 1;
+    memset(members, 0, sizeof members);
+    members[0].session = s->session;
+    for (i = 0; i < 2; i++)
+        if (m->company[i] && m->company[i] != s) members[n++].session = m->company[i]->session;
+    CHECK(m, harp_together(members, n, budget, err) == HARP_OK, "together: %s", err->text);
+    for (i = 1; i < n; i++)
+        if (members[i].error.status)
+            CHECK(m, harp_rewind(members[i].session, 3, NULL) == HARP_OK, "company cannot begin anew");
+    *done = members[0].done, *step = members[0].step, *err = members[0].error;
+    return err->status;
+}
+
 /* A step, or slices of one. */
 static harp_status step_on(seat *s, const act *a, record *r, harp_error *err)
 {
@@ -148,13 +166,18 @@ static harp_status step_on(seat *s, const act *a, record *r, harp_error *err)
     harp_status status = HARP_OK;
     harp_stats before = harp_statistics(s->session), after;
     chance c = a->budgets;
-    int done = 0, i;
-    if (a->slices == 0) status = harp_next(s->session, &step, err), done = status == HARP_OK;
+    int done = 0, begun, i;
+    while (a->slices == 0 && s->params.engine && !done && status == HARP_OK)
+        status = step_in_company(s, 0, &done, &step, err);
+    if (a->slices == 0 && !s->params.engine) status = harp_next(s->session, &step, err), done = status == HARP_OK;
     for (i = 0; i < a->slices && !done && status == HARP_OK; i++) {
         int64_t budget = one_in(&c, 4) ? (int64_t)draw(&c, 3) - 1 : (int64_t)draw(&c, one_in(&c, 3) ? 1000000 : 30000);
-        status = harp_step_some(s->session, budget, &done, &step, err);
-        CHECK(s->m, done || status || !harp_logits(s->session, HARP_VANILLA), "there are logits within a step");
-        CHECK(s->m, done || status || !harp_hidden(s->session), "there is a hidden state within a step");
+        begun = !s->params.engine || one_in(&c, 2); /* in company the first slice may finish another session's pass */
+        if (!begun) status = step_in_company(s, budget > 0 ? budget : 1, &done, &step, err);
+        else status = harp_step_some(s->session, budget, &done, &step, err);
+        if (done || status || !begun) continue;
+        CHECK(s->m, !harp_logits(s->session, HARP_VANILLA), "there are logits within a step");
+        CHECK(s->m, !harp_hidden(s->session), "there is a hidden state within a step");
     }
     r->pending = !done && status == HARP_OK;
     if (!done) return status;
@@ -623,11 +646,11 @@ static void op_tune(machine *m)
     if (kind == 5) p.harp = !p.harp;
     if (kind == 6) p.reframe_from = one_in(c, 3) ? HARP_FROM_PROMPT : (int32_t)draw(c, 40);
     if (one_in(c, 20)) p.batch++;
-    if (one_in(c, 30)) p.hidden = !p.hidden;
+    if (one_in(c, 30) && !p.engine) p.hidden = !p.hidden; /* an engine decides for its sessions */
     if (one_in(c, 40)) p.delta = 2.0f;
     say_params(m, "tune", &p);
     q = m->main->opening, q.draft = NULL;
-    like = sit(m, (int)draw(c, 2), &q);
+    like = sit(m, q.engine ? 0 : (int)draw(c, 2), &q);
     q = p, q.draft = NULL, q.harp_user = like, q.allocator = like->params.allocator;
     q.memory = like->params.memory, q.memory_bytes = like->params.memory_bytes;
     expected = harp_tune(like->session, &q, &err);
@@ -931,10 +954,15 @@ static void say_shape(machine *m, const rm_shape *s)
         s->layers, s->heads, s->kv_heads, s->head_dim, s->hidden, s->ffn, s->vocab, s->context, s->window, s->tied,
         s->rope_dims, s->rope_original, s->norm, s->place, s->residual, s->activation, s->ffn_kind, s->qk_norm);
     say(m,
-        "    positions %d windows %d locals %d scales %d%d%d caps %d%d biases %x float %d eps0 %d tokenizer %d"
-        " loud %d\n",
+        "    positions %d windows %d locals %d scales %d%d%d growth %d sinks %d taps %d deltas %d/%d of %dx%d gates %d"
+        " experts %d/%d of %d, %d%d shared %d caps %d%d biases %x float %d nibbles %x eps0 %d tokenizer %d"
+        " local heads %d shared %d narrow %d inputs %d, %d%d loud %d\n",
         s->has_positions, s->window_layers, s->local_layers, s->attention_scale, s->embedding_scale, s->rope_scale,
-        s->attention_cap, s->logit_cap, (unsigned)s->biases, s->is_float, s->zero_eps, s->tokenizer, s->loud);
+        s->attention_step, s->sinks, s->conv_taps, s->delta_heads, s->delta_key_heads, s->delta_key_dim,
+        s->delta_value_dim, s->attn_gates, s->experts_used, s->experts, s->expert_ffn, s->routing, s->expert_layers,
+        s->shared_ffn, s->attention_cap, s->logit_cap, (unsigned)s->biases, s->is_float, (unsigned)s->nibbles,
+        s->zero_eps, s->tokenizer,
+        s->local_head_dim, s->shared_layers, s->narrow_ffn, s->layer_inputs, s->value_norms, s->layer_scales, s->loud);
 }
 
 static void open_all(machine *m)
@@ -962,6 +990,13 @@ static void open_all(machine *m)
     }
     m->main = sit(m, (int)draw(&m->now, 2), &p);
     m->main->draft = draft;
+    if (one_in(&m->now, 2)) open_engine(m, p);
+    if (m->engine && one_in(&m->now, 2)) { /* the main session, too */
+        m->main->draft = NULL;
+        leave(m, m->main);
+        p.engine = m->engine, m->main = sit(m, 0, &p);
+        m->main->draft = draft;
+    }
     m->here.from = p.reframe_from > 0 ? p.reframe_from : 0;
     say_params(m, "main", &m->main->params);
 }
@@ -994,8 +1029,13 @@ static uint64_t total_comparisons;
 
 static void clean_up(machine *m)
 {
+    seat *s;
     int i;
-    while (m->seats) free_seat(m, m->seats);
+    while (m->seats) { /* forks first */
+        for (s = m->seats; s->next && !s->base; s = s->next) {}
+        free_seat(m, s->base ? s : m->seats);
+    }
+    if (harp_engine_close(m->engine, NULL)) m->where = "engine", strcpy(m->complaint, "sessions stay open");
     for (i = 0; i < 4; i++) {
         harp_close(m->models[i]);
         rm_free_copy(&m->images[i]);

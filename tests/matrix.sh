@@ -15,10 +15,12 @@ readme=
 parts=" ${*:-all} "
 passed=0
 failed=0
-expected=$(sed -n 's/^demo //p' $F/bits)
+expected="$(sed -n 's/^demo //p' $F/bits) $(sed -n 's/^demo4 //p' $F/bits)"
 reference_models=$(sed '/^demo/d; s/ .*//' $F/bits)
 mkdir -p $W
 rm -f $W/table
+FOUR=$W/demo4.harp # the demo model with weights of four bits
+${CC:-cc} -std=c99 tests/four_bits.c -o $W/four_bits && $W/four_bits $MODEL $FOUR || exit 1
 
 wanted() { # wanted PART
     case "$parts" in *" $1 "* | " all " | " readme ") ;; *) return 1 ;; esac
@@ -87,7 +89,7 @@ target() {
     exe=${object%.o}
     [ "${cc#*mingw}" = "$cc" ] || exe=$exe.exe
     if $compiler tests/portable.c $object -o $exe -lm > $exe.log 2>&1; then
-        judge "$name" "$compiler" "$runner" "$(timeout 300 $runner $exe $MODEL 2>> $exe.log ||
+        judge "$name" "$compiler" "$runner" "$(timeout 600 $runner $exe $MODEL $FOUR 2>> $exe.log ||
             printf '\nstatus %d: %s' $? "$(tail -1 $exe.log)")"
     else
         judge "$name" "$compiler" "$runner" "does not compile: $(grep -m1 error $exe.log)"
@@ -200,8 +202,8 @@ cortex() { # cortex NAME MACHINE FLAGS...
     exe="$W/$(printf '%s' "$name" | tr -c 'A-Za-z0-9' '_')"
     if arm-none-eabi-gcc "$@" --specs=rdimon.specs -T tests/cortex_m.ld tests/cortex_m.c tests/portable.c harp_impl.c \
         -o $exe -lm > $exe.log 2>&1; then
-        said=$(timeout 300 qemu-system-arm -M $machine -kernel $exe -nographic -monitor none -serial none \
-            -semihosting-config "enable=on,target=native,arg=portable,arg=$MODEL" 2>> $exe.log)
+        said=$(timeout 900 qemu-system-arm -M $machine -kernel $exe -nographic -monitor none -serial none \
+            -semihosting-config "enable=on,target=native,arg=portable,arg=$MODEL,arg=$FOUR" 2>> $exe.log)
     else said="does not compile: $(grep -m1 error $exe.log)"
     fi
     judge "$name" "arm-none-eabi-gcc $*" "qemu-system-arm -M $machine" "$said"
@@ -212,7 +214,7 @@ if wanted bare; then
 fi
 
 if [ -n "$readme" ]; then
-    { printf '| target | compiler | run by | instruction sets, each forced | hash of the logits |\n'
+    { printf '| target | compiler | run by | instruction sets, each forced | hashes of the logits, int8 and four bits |\n'
         printf '|---|---|---|---|---|\n'
         cat $W/table; } > $W/table.md
     awk -v table=$W/table.md '

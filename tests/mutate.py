@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT OR Unlicense
 """mutate.py - would the tests notice? Small edits in harp_impl.c, and the share that the tests catch
 
-    mutate.py BUILD_FOLDER [COUNT [CHAPTER...]]      COUNT: edits, default 200; CHAPTER: CH09 CH10 ... for some only
+    mutate.py BUILD_FOLDER [COUNT [CHAPTER...]]      COUNT: edits, default 200; CHAPTER: "The file" ... for some only
 
 An edit changes one operator, constant or bound of one line. Those taken lie evenly over all that are possible, and
 the first n of them do too, for any n; the choice depends on nothing but the file. Each is built (plain C, optimised a
@@ -30,21 +30,23 @@ PLAIN = ["-DHARP_NO_SIMD"]
 CHECKED = PLAIN + ["-fsanitize=address,undefined", "-fno-sanitize=null,alignment", "-fno-sanitize-recover=all"]
 WIDE = [] # with this machine's instruction sets
 TESTS = [ # source, what it is linked with (None: it includes the library), arguments, chapters to try it on first
-    ("test_conformance", "harp_impl", [F + "/llama_gqa/model.harp", F + "/llama_gqa/golden"], "CH05 CH06 CH07 CH13"),
-    ("test_threads", "harp_impl", [F + "/llama_gqa/model.harp"], "CH11"),
-    ("test_tokenizer", "harp_impl", ["demo=examples/demo/demo.harp"], "CH10"),
-    ("test_format", "inside", [], "CH09"),
-    ("test_library", "harp_impl", [F + "/llama_gqa/model.harp"], "CH04 CH12 CH14 CH15"),
+    ("test_conformance", "harp_impl", [F + "/llama_gqa/model.harp", F + "/llama_gqa/golden"],
+     "Mathematics, Sixteen lanes, Kernels, The layers, Special layers"),
+    ("test_threads", "harp_impl", [F + "/llama_gqa/model.harp"], "Many hands"),
+    ("test_tokenizer", "harp_impl", ["demo=examples/demo/demo.harp"], "Vocabularies, Text and tokens"),
+    ("test_format", "inside", [], "The file, The model, Its weights"),
+    ("test_library", "harp_impl", [F + "/llama_gqa/model.harp"], "Chance, Engines, Their memory, Choosing, HARP"),
     ("test_models", "harp_impl", [F], ""),
-    ("test_faults", "inside", ["{B}/files"], "CH01 CH02 CH03 CH17"),
+    ("test_faults", "inside", ["{B}/files"], "Ground, Failing, Memory, Driving, Keeping"),
     ("test_numbers", None, [F + "/llama_gqa/model.harp"], ""),
-    ("test_decoders", "harp_impl", ["beam", F + "/llama_gqa/model.harp", F + "/llama_gqa/golden"], "CH16"),
+    ("test_decoders", "harp_impl", ["beam", F + "/llama_gqa/model.harp", F + "/llama_gqa/golden"], "Other decoders"),
     ("test_slices", "harp_impl", [F + "/llama_gqa/model.harp"], ""),
-    ("test_promises", "inside", [], "CH12"),
-    ("machine", "harp_impl", ["-n", "60"], "CH12 CH13 CH14 CH15 CH16"),
-    ("test_words", "inside", ["{T}/harp-convert", "{B}/files"], "CH10"),
+    ("test_promises", "inside", [], "Engines, Their memory"),
+    ("machine", "harp_impl", ["-n", "60"],
+     "Engines, Their memory, The layers, Special layers, The pass, Choosing, HARP, Other decoders"),
+    ("test_words", "inside", ["{T}/harp-convert", "{B}/files"], "Text and tokens"),
     ("test_conformance", "harp_impl", [F + "/mistral_swa16/model.harp", F + "/mistral_swa16/golden"], ""),
-    ("test_decoders", "harp_impl", ["same", F + "/llama_gqa/model.harp"], "CH16"),
+    ("test_decoders", "harp_impl", ["same", F + "/llama_gqa/model.harp"], "Other decoders"),
     ("test_conformance", "harp_impl", [F + "/gemma2/model.harp", F + "/gemma2/golden"], ""),
     ("test_conformance", "harp_impl", [F + "/gpt2/model.harp", F + "/gpt2/golden"], ""),
     ("test_conformance", "harp_impl", [F + "/phi3_longrope/model.harp", F + "/phi3_longrope/golden"], ""),
@@ -67,9 +69,9 @@ def code_lines():
     """(number, chapter, text) of lines that hold code of functions: no comments, tables, preprocessor."""
     chapter, comment = "", False
     for number, text in enumerate(open(SOURCE, encoding="utf-8"), 1):
-        tag = re.match(r" \* \[(CH\w+)\]", text)
-        if tag:
-            chapter = tag.group(1)
+        title = re.match(r" \* \[CH\w+\] (.*)", text)
+        if title:
+            chapter = title.group(1)
         if text.startswith("/*") and "*/" not in text:
             comment = True
         if comment:
@@ -129,7 +131,7 @@ def caught_by(folder, chapter, limits, how):
     """The test that fails, or an empty string; limits: test -> seconds, measured here if there are none yet."""
     built, measure = set(), not limits
     compile_library(folder, how)
-    for test in sorted(TESTS, key=lambda t: chapter not in t[3]):
+    for test in sorted(TESTS, key=lambda t: chapter not in t[3].split(", ")):
         program, linked, arguments, _ = test
         name = program + " " + " ".join(arguments)
         if how is not PLAIN and name.startswith(SLOW):
@@ -189,18 +191,22 @@ def report(results):
     table = {}
     for name, by in results.items():
         if by != "-":
-            row = table.setdefault(name.split()[0], [0, 0])
+            row = table.setdefault(name.split(", line ")[0], [0, 0])
             row[0], row[1] = row[0] + 1, row[1] + (by != "survived")
     for name, by in results.items():
         if by == "survived":
             print("survived  " + name)
     for chapter in sorted(table):
-        print("%-6s %d of %d caught" % (chapter, table[chapter][1], table[chapter][0]))
+        print("%-18s %d of %d caught" % (chapter, table[chapter][1], table[chapter][0]))
     tried, caught = sum(r[0] for r in table.values()), sum(r[1] for r in table.values())
     print("%d of %d edits caught, %.1f %%" % (caught, tried, 100 * caught / max(tried, 1)))
 
 
 def main():
+    known = {chapter for _, chapter, _ in code_lines()} | {""}
+    for title in [t for test in TESTS for t in test[3].split(", ")] + sys.argv[3:]:
+        if title not in known:
+            sys.exit("%s has no chapter %s" % (SOURCE, title))
     folder = os.path.abspath(sys.argv[1]) + "/mutants"
     count = int(sys.argv[2]) if len(sys.argv) > 2 else 200
     lines = open(SOURCE, encoding="utf-8").read().split("\n")
@@ -224,7 +230,7 @@ def main():
             if sum(by != "-" for by in results.values()) + len(under_way) >= count:
                 return None
             for number, chapter, text in left:
-                name = "%s %d: %s" % (chapter, number, text.strip())
+                name = "%s, line %d: %s" % (chapter, number, text.strip())
                 if name not in results and name not in under_way:
                     under_way.add(name)
                     return name, number, chapter, text
@@ -235,7 +241,7 @@ def main():
             write_source(own, lines, number, text)
             changed = compile_library(own, PLAIN)
             by = "-" if changed in (None, same) else "survived"
-            for how, limits in ways if chapter == "CH07" else ways[:2]:
+            for how, limits in ways if chapter == "Kernels" else ways[:2]:
                 by = by if by != "survived" else caught_by(own, chapter, limits, how) or by
             with lock:
                 under_way.remove(name)

@@ -54,12 +54,13 @@ static int32_t number(int32_t least, int32_t most)
     return Frama_C_interval(least, most);
 }
 
-/* What a session needs, for any model and any parameters that are let through: no size wraps on the way, also where a
- * size has 32 bits. */
+/* What a session and its engine need, for any model and any parameters that are let through: no size wraps on the way,
+ * also where a size has 32 bits. */
 void prove_layout(void)
 {
     static harp_model m;
-    static harp_session s;
+    static hp_plan plan;
+    harp_params *p = &plan.session.params;
     hp_arena a = {0};
     m.vocab = number(1, 1 << 24), m.info.vocab = m.vocab, m.info.hidden = number(1, 1 << 18);
     m.info.layers = number(1, HP_MAX_LAYERS), m.info.heads = number(1, 4096), m.info.kv_heads = number(1, 4096);
@@ -67,14 +68,21 @@ void prove_layout(void)
     m.info.context = number(1, 1 << 28), m.rope_dims = number(0, HP_MAX_HEAD_DIM);
     m.recipe.ffn_kind = number(HP_GATED, HP_PLAIN), m.tokenizer.longest = number(0, 3 * HP_LONGEST_TOKEN);
     m.rope_local = number(0, 1) ? image : 0;
-    s.params = harp_defaults(), s.model = &m;
-    s.params.context = number(1, 1 << 28), s.params.batch = number(1, 4096), s.params.logit_rows = number(1, 4096);
-    s.params.cache = (harp_cache)number(HARP_CACHE_F16, HARP_CACHE_INT8), s.params.harp = number(0, 1);
-    s.params.reframings = number(1, HP_MAX_REFRAMINGS), s.params.frame = (harp_frame)number(0, 2);
-    s.params.reframe_from = number(HARP_FROM_PROMPT, 1 << 28), s.params.beams = number(0, HP_MAX_BEAMS);
-    s.params.beam_length = number(1, 1 << 28), s.params.drafts = number(0, HP_MAX_DRAFTS);
-    s.params.threads = number(1, HP_MAX_THREADS);
-    hp_lay_out(&s, &a);
+    m.info.experts = number(0, HP_MAX_EXPERTS), m.info.experts_used = number(1, HP_MAX_USED);
+    m.recipe.expert_ffn = number(1, 1 << 20), m.recipe.has_sinks = number(0, 1);
+    m.recipe.conv_layers = number(0, 1) ? image : 0;
+    m.recipe.delta_layers = number(0, 1) ? image : 0, m.deltas = number(0, HP_MAX_LAYERS);
+    m.recipe.delta_heads = number(1, 4096), m.recipe.delta_key_heads = number(1, 4096), m.gates = number(1, 8192);
+    m.recipe.delta_key_dim = number(16, HP_MAX_HEAD_DIM), m.recipe.delta_value_dim = number(16, HP_MAX_HEAD_DIM);
+    m.recipe.shared_ffn = number(0, 1 << 20), m.recipe.has_gates = number(0, 1);
+    *p = harp_defaults(), plan.session.model = plan.engine.model = &m, plan.engine.n_seats = number(1, 256);
+    p->context = number(1, 1 << 28), p->batch = number(1, 4096), p->logit_rows = number(1, 4096);
+    p->cache = (harp_cache)number(HARP_CACHE_F16, HARP_CACHE_INT8), p->harp = number(0, 1);
+    p->reframings = number(1, HP_MAX_REFRAMINGS), p->frame = (harp_frame)number(0, 2);
+    p->reframe_from = number(HARP_FROM_PROMPT, 1 << 28), p->beams = number(0, HP_MAX_BEAMS);
+    p->beam_length = number(1, 1 << 28), p->drafts = number(0, HP_MAX_DRAFTS);
+    p->threads = number(1, HP_MAX_THREADS);
+    hp_lay_out(&plan, &a);
 }
 
 static void put_byte(size_t at, uint64_t least, uint64_t most)
@@ -86,10 +94,10 @@ static void put_byte(size_t at, uint64_t least, uint64_t most)
 static void read_entry(size_t room)
 {
     uint64_t offset = sizeof image - room;
-    harp_model m;
+    hp_file f;
     harp_meta meta;
-    m.image = image;
-    if (hp_read_meta(&m, &offset, sizeof image, &meta)) {
+    f.image = image;
+    if (hp_read_meta(&f, &offset, sizeof image, &meta)) {
         //@ assert offset <= sizeof(image);
     }
 }

@@ -48,6 +48,94 @@ for form in "shards gpt2" "shards gpt_neox" "shards gemma2" "bare gpt2" "split p
     check "$2 $1: the same bytes" cmp $W/$1/$2.harp $F/$2/model.harp
 done
 
+# as_gguf FOLDER EPSILON ARCHITECTURE halves|pairs KEY=VALUE...: the model of the folder by llama.cpp's names
+as_gguf() {
+    folder=$1 eps=$2
+    shift 2
+    $B/as_gguf $folder $W/model.gguf "$@" attention.layer_norm_rms_epsilon=f$eps \
+        && $B/harp-convert $W/model.gguf $W/gguf.harp --quiet
+}
+golden_gguf() { # golden_gguf MODEL ...
+    as_gguf $S/conformance/"$@" && $B/test_conformance $W/gguf.harp $S/conformance/$1/golden
+}
+same_logits() { # same_logits A.harp B.harp
+    for m in "$@"; do $B/harp score -m $m --tokens 5,9,2,77,31,8,250,12 --logits $m.logits || return 1; done
+    cmp $1.logits $2.logits
+}
+yarn() { # yarn FACTOR ORIGINAL_CONTEXT
+    echo rope.scaling.type=syarn rope.scaling.factor=f$1 rope.scaling.original_context_length=u$2
+}
+GPT_OSS="attention.sliding_window=u8 expert_count=u4 expert_used_count=u2 expert_feed_forward_length=u64"
+while read -r m options; do
+    check "$m as a GGUF file: all goldens" golden_gguf $m $options
+done << EOF
+granite 1e-5 granite pairs attention.scale=f0.0625 embedding_scale=f12 residual_scale=f0.22 logit_scale=f8
+ernie4_5 1e-5 ernie4_5 pairs rope.freq_base=f500000
+olmo3 1e-6 olmo2 halves rope.freq_base=f500000 $(yarn 4 32) rope.scaling.attn_factor=f1.138629436 \
+    attention.sliding_window=u16 attention.sliding_window_pattern=b1110
+exaone4 1e-5 exaone4 halves llama3=1000000 rope.freq_base=f1000000 attention.sliding_window=u16 \
+    attention.sliding_window_pattern=b11101
+ministral3 1e-5 mistral3 pairs rope.freq_base=f1000000 $(yarn 8 16) rope.scaling.yarn_beta_fast=f32 \
+    rope.scaling.yarn_beta_slow=f1 rope.scaling.yarn_log_multiplier=f1 attention.temperature_scale=f0.1
+mixtral 1e-5 llama pairs rope.freq_base=f1000000 expert_count=u4 expert_used_count=u2
+olmoe 1e-5 olmoe halves expert_count=u8 expert_used_count=u2
+lfm2 1e-5 lfm2 halves rope.freq_base=f1000000
+granitemoe 1e-6 granitemoe pairs attention.scale=f0.0625 embedding_scale=f12 residual_scale=f0.22 logit_scale=f6 \
+    expert_count=u8 expert_used_count=u2
+gpt_oss 1e-5 gpt-oss halves rope.freq_base=f150000 $(yarn 4 32) $GPT_OSS
+EOF
+
+# What has no goldens: SmolLM3's GGUF files say nothing of layers without rope; MiniCPM is Granite in other words
+with_config() { # with_config MODEL NAME SED...: the model's folder with another config.json
+    mkdir -p $W/$2
+    cp $S/conformance/$1/model.safetensors $S/conformance/$1/generation_config.json $W/$2
+    sed "$3" $S/conformance/$1/config.json > $W/$2/config.json
+    $B/harp-convert $W/$2 $W/$2.harp --quiet
+}
+olmo3_kinds() { # as transformers 5 writes it: rope for each kind of layer
+    with_config olmo3 kinds/olmo3 '/"rope_theta"/d; s/"rope_type": "yarn"/&}/
+        s/"rope_scaling": {/"rope_parameters": {"sliding_attention": {"rope_type": "default", "rope_theta": 5e5},\
+            "full_attention": {"rope_theta": 5e5,/' && cmp $W/kinds/olmo3.harp $F/olmo3/model.harp
+}
+smollm3_gguf() {
+    with_config smollm3 smollm3_of_4 's/"no_rope_layer_interval": 3/"no_rope_layer_interval": 4/
+        /"no_rope_layers"/,/]/d' && as_gguf $W/smollm3_of_4 1e-6 smollm3 pairs rope.freq_base=f5000000 \
+        && same_logits $W/smollm3_of_4.harp $W/gguf.harp
+}
+minicpm() {
+    with_config granite granite_scaled 's/\(attention_multiplier": \).*/\10.25,/' \
+        && with_config granite minicpm '/attention_multiplier/d; s/granite/minicpm/; s/Granite/MiniCPM/
+        s/embedding_multiplier/scale_emb/; s/residual_multiplier": .*/scale_depth": 0.44,/
+        s/logits_scaling": .*/dim_model_base": 8,/' && same_logits $W/granite_scaled.harp $W/minicpm.harp \
+        && as_gguf $W/minicpm 1e-5 minicpm pairs embedding_scale=f12 residual_scale=f0.22 logit_scale=f8 \
+        && same_logits $W/minicpm.harp $W/gguf.harp
+}
+# gpt-oss as it is published: experts in MXFP4. As floats they are what the definition of the type says; as nibbles they
+# are the same as in a GGUF file, and give the logits that the same integers give as int8.
+mxfp4() {
+    for form in mxfp4 widened; do
+        mkdir -p $W/$form/gpt_oss && $B/variants $form $S/conformance/gpt_oss $W/$form/gpt_oss \
+            && $B/harp-convert $W/$form/gpt_oss $W/$form.harp --quiet --weights f32 || return 1
+    done
+    cmp $W/mxfp4.harp $W/widened.harp && $B/harp-convert $W/mxfp4/gpt_oss $W/four.harp --quiet \
+        && $B/harp-convert $W/mxfp4/gpt_oss $W/eight.harp --quiet --bits 8 && same_logits $W/four.harp $W/eight.harp \
+        && as_gguf $W/mxfp4/gpt_oss 1e-5 gpt-oss halves rope.freq_base=f150000 $(yarn 4 32) $GPT_OSS \
+        && same_logits $W/four.harp $W/gguf.harp \
+        && $B/harp-convert --check $W/gguf.harp | grep '196608 of them in 4 bits'
+}
+check "gpt-oss in MXFP4, a folder and a GGUF file" mxfp4
+# A GGUF file does not say in which type a model computes; of norms with few bits bfloat16 is assumed.
+gemma4_gguf() {
+    with_config gemma4_text gemma4_bf16 's/"dtype": "float32"/"dtype": "bfloat16"/' && as_gguf $W/gemma4_bf16 1e-6 \
+        gemma4 halves llama3=1000000 rope.freq_base=f1000000 attention.sliding_window=u8 \
+        attention.sliding_window_pattern=b110110 final_logit_softcapping=f50 \
+        && same_logits $W/gemma4_bf16.harp $W/gguf.harp
+}
+check "gemma4 as a GGUF file" gemma4_gguf
+check "olmo3, rope for each kind of layer" olmo3_kinds
+check "smollm3 as a GGUF file" smollm3_gguf
+check "minicpm, a folder and a GGUF file" minicpm
+
 # stories260K: two versions of llama2.c's format hold the same weights
 M=$S/data/models
 for v in "" _v1; do

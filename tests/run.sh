@@ -28,8 +28,10 @@ can() { # can COMPILER FLAGS...
     echo 'int main(void) { return 0; }' > $W/empty.c
     "$@" $W/empty.c -o $W/empty > $W/log 2>&1 || { echo "skipped: this machine cannot: $*"; return 1; }
 }
-# -g1: lines are enough in a report, and what gcc knows of variables would take it minutes to write down
-sanitized="gcc -std=c99 -g1 -fsanitize=address,undefined -fno-sanitize-recover=undefined"
+sanitized="gcc -std=c99 -g1 -O1 -fsanitize=address,undefined,float-cast-overflow -fno-sanitize-recover=all"
+has_sanitized() { # the library, see the Makefile
+    [ -f $B/sanitized.o ] || { echo "skipped: gcc has no sanitizers here"; return 1; }
+}
 one="1 passed, 0 failed" # what a test of a single thing says
 
 # all_of "COMMAND"...: a test of several programs, whose numbers are added up

@@ -31,6 +31,8 @@ typedef struct seat {
     int meddle_in;               /* the so many-th time that cancel or on_text makes a call of its own     */
     int fired;                   /* cancel or the mask did answer 1                                       */
     struct seat *draft, *next;
+    struct seat *base; /* of a fork: its parent */
+    int model;
 } seat;
 
 /* What a session should hold. */
@@ -62,6 +64,8 @@ struct machine {
     int32_t vocab, hidden, rope_original;
     int has_tokenizer;
     seat *seats, *main;
+    harp_engine *engine; /* of copy 0, for some of the sessions; or NULL             */
+    seat *company[2];    /* on it: their steps are made in the passes of the others */
     history here;
     int32_t computed; /* at least so many positions are */
     int text_is_open; /* the next text may continue one */
@@ -334,14 +338,19 @@ static seat *sit(machine *m, int model, const harp_params *given)
     p.cancel = on_cancel, p.cancel_user = p.harp_user = s;
     p.allocator.alloc = on_alloc, p.allocator.free = on_free, p.allocator.user = s;
     p.memory = NULL, p.memory_bytes = 0;
+    if (model != 0) p.engine = NULL;
+    /* what the clock decides of one session must not decide how far those in its company come */
+    if (p.engine && p.schedule == HARP_SCHEDULE_AUTO) p.schedule = HARP_SCHEDULE_FUSED;
+    s->model = model;
     CHECK(m, harp_session_memory(m->models[model], &p, &bytes, &err) == HARP_OK, "memory: %s", err.text);
     if (!one_in(&m->now, 3)) lend(m, s, &p, bytes);
     s->params = s->opening = p;
     CHECK(m, harp_session_open(&s->session, m->models[model], &p, &err) == HARP_OK, "open: %s", err.text);
     facts = harp_session_info(s->session);
     CHECK(m, facts.memory == bytes && facts.cache_memory > 0 && facts.cache_memory < bytes, "facts: memory");
-    CHECK(m, facts.context == p.context && facts.batch == p.batch && facts.threads == p.threads, "facts: sizes");
-    CHECK(m, strcmp(facts.isa, p.isa ? p.isa : harp_isa(0)) == 0, "facts: %s in place of %s", facts.isa, p.isa);
+    CHECK(m, facts.context == p.context, "facts: context");
+    CHECK(m, p.engine || (facts.batch == p.batch && facts.threads == p.threads), "facts: sizes");
+    CHECK(m, p.engine || strcmp(facts.isa, p.isa ? p.isa : harp_isa(0)) == 0, "facts: %s, not %s", facts.isa, p.isa);
     CHECK(m, !harp_hidden(s->session), "there is a hidden state before the first step");
     CHECK(m, !m->whisper, "%s", m->whisper);
     return s;
@@ -371,10 +380,32 @@ static void free_seat(machine *m, seat *s)
 static void leave(machine *m, seat *s)
 {
     int hold = !s->memory || guards_hold(s);
+    seat *base = s->base;
     if (s->draft) leave(m, s->draft);
     free_seat(m, s);
+    if (base) leave(m, base);
     CHECK(m, hold, "the session wrote beside its block");
     CHECK(m, !m->whisper, "%s", m->whisper);
+}
+
+/* An engine on which sessions like the main one have what they need, and two that keep them company. */
+static void open_engine(machine *m, harp_params p)
+{
+    static const int32_t words[3] = {0, 0, 0};
+    harp_error err;
+    int i;
+    p.stop = NULL, p.n_stop = 0, p.n_bias = 0, p.draft = NULL, p.harp = 1, p.drafts = 8, p.logit_rows = 9;
+    p.beams = p.beams > 0 ? p.beams : 0, p.hidden = m->main->params.hidden, p.seats = 2 + (int32_t)draw(&m->now, 4);
+    if (p.seats < 3) p.seats = 3;
+    draw_resources(m, &p);
+    p.logit_rows = 9;
+    CHECK(m, harp_engine_open(&m->engine, m->models[0], &p, &err) == HARP_OK, "engine: %s", err.text);
+    p.engine = m->engine, p.logit_rows = 1, p.drafts = 0, p.beams = 0, p.adjust_fn = NULL, p.mask_fn = NULL;
+    p.combine_fn = NULL, p.measure = HARP_MEASURE_ENTROPY, p.theta = 1.0f, p.frame = HARP_FRAME_STREAM;
+    for (i = 0; i < 2 && p.context > 8; i++) {
+        m->company[i] = sit(m, 0, &p);
+        CHECK(m, harp_queue(m->company[i]->session, words, 3, &err) == HARP_OK, "company: %s", err.text);
+    }
 }
 
 /* Sits down a session with these parameters and, if guesses have a say in what is chosen, one like the main one's that
@@ -392,9 +423,25 @@ static seat *sit_beside(machine *m, harp_params p)
         draft = sit(m, 2 + (int)draw(&m->now, 2), &like);
         p.draft = draft->session;
     }
-    s = sit(m, (int)draw(&m->now, 2), &p);
+    p.engine = m->engine && one_in(&m->now, 2) ? m->engine : NULL;
+    s = sit(m, p.engine ? 0 : (int)draw(&m->now, 2), &p);
     s->draft = draft;
     return s;
+}
+
+/* The same session as a fork of it, now and then. */
+static seat *or_fork(machine *m, seat *s, int32_t n)
+{
+    harp_params p = s->params;
+    seat *fork;
+    int of;
+    if (n == 0 || m->rope_original > 0 || !one_in(&m->now, 3)) return s;
+    p.parent = s->session, p.parent_at = n;
+    if (one_in(&m->now, 2)) p.engine = NULL;
+    of = s->model;
+    fork = sit(m, of, &p);
+    fork->draft = s->draft, s->draft = NULL, fork->base = s;
+    return fork;
 }
 
 /* A session that never met anything but these tokens. */
@@ -414,7 +461,7 @@ static seat *fresh(machine *m, const history *h)
         CHECK(m, status == HARP_OK, "a fresh session is fed: %s", err.text);
         at += n;
     }
-    return s;
+    return or_fork(m, s, h->n);
 }
 
 #endif

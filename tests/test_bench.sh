@@ -152,6 +152,12 @@ cp "$T/kept.harp" "$T/kept.before"
 [ $? = 0 ] && [ ! -s "$T/err" ] && cmp -s "$T/kept.harp" "$T/kept.before"
 report "a kept model is used again" $?
 refused "a kept model of another shape" 1 "kept.harp: there already.*smollm2" --shape smollm2-135m --keep "$T/kept.harp"
+refused "a kept model of other bits" 1 "kept.harp: there already.*4 bits" --shape stories-15m --bits 4 --keep "$T/kept.harp"
+"$H" --shape stories-15m --bits 4 --keep "$T/four.harp" --json $quick --what open > "$T/out" 2> "$T/err"
+[ $? = 0 ] && [ $(wc -c < "$T/four.harp") -lt $(wc -c < "$T/kept.harp") ]
+report "a random model with four bits" $?
+refused "bits without a shape" 2 "--bits goes with --shape" -m $M --bits 4
+refused "five bits" 2 "--bits is 8 or 4" --shape stories-15m --bits 5
 cp README.md "$T/readme"
 refused "a kept file that is no model" 1 "readme" --shape stories-15m --keep "$T/readme"
 cmp -s README.md "$T/readme"

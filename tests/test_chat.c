@@ -151,8 +151,8 @@ typedef struct talk {
 } talk;
 
 static const char *const more_tokens[] = {"<sep>", "<end>"};
-static const cv_specials classic = {"<s>", "</s>", "<unk>", NULL, "<pad>", NULL, NULL, more_tokens, 2};
-static const cv_specials none = {"", "", NULL, NULL, NULL, NULL, NULL, NULL, 0};
+static const cv_specials classic = {"<s>", "</s>", "<unk>", NULL, "<pad>", NULL, NULL, more_tokens, 2, NULL};
+static const cv_specials none = {"", "", NULL, NULL, NULL, NULL, NULL, NULL, 0, NULL};
 
 /* The way the vectors were made: models without a system role get its text at the beginning of the first user's. */
 static talk folded(const talk *t, char *first, size_t room)
@@ -512,6 +512,60 @@ static const struct {
     {"{{ a[1:2:3:4] }}", CV_TEMPLATE_BAD, "]"},
 };
 
+/* Dates: the first of 2026 was a Thursday, the last day of February 2028 is a Tuesday. */
+static void test_dates(void)
+{
+    static const struct {
+        const char *today, *jinja, *want; /* want NULL: it is refused */
+    } cases[] = {{"2026-01-01", "{{ strftime_now is defined }} {{ strftime_now('%B %d, %Y') }}", "True January 01, 2026"},
+                 {"2028-02-29", "{{ strftime_now('%a %A, %d %b %y; %Y-%m-%d %F 100%%') }}",
+                  "Tue Tuesday, 29 Feb 28; 2028-02-29 2028-02-29 100%"},
+                 {"2026-01-01", "{{ strftime_now('%a') ~ strftime_now('') }}", "Thu"},
+                 {"2026-01-01", "{{ strftime_now('%H:%M') }}", NULL},
+                 {"2026-01-01", "{{ strftime_now('%') }}", NULL},
+                 {"2026-01-01", "{{ strftime_now(1) }}", NULL},
+                 {"2026-01-01", "{{ strftime_now() }}", NULL}};
+    static const char *const none_of_them[] = {"", "2026", "2026-1-01", "2026-13-01", "2026-00-01", "2026-02-29",
+                                               "2100-02-29", "2026-04-31", "2026-04-00", "2026-04-01 ", "0000-01-01"};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        cv_specials specials = none;
+        cv_error err = {{0}};
+        char *out;
+        specials.today = cases[i].today;
+        int status = render(cases[i].jinja, strlen(cases[i].jinja), &small_talk, &specials, &out, &err);
+        check(cases[i].want ? !status && !strcmp(out, cases[i].want) : status == CV_TEMPLATE_REFUSED, "%s\n  got %s",
+              cases[i].jinja, status ? err.text : out);
+        free(out);
+    }
+    check(cv_is_date("2028-02-29") && cv_is_date("2000-02-29") && cv_is_date("9999-12-31"), "dates");
+    for (size_t i = 0; i < sizeof none_of_them / sizeof *none_of_them; i++)
+        check(!cv_is_date(none_of_them[i]), "no date: %s", none_of_them[i]);
+}
+
+/* The default system message of Granite 3 tells the date; another one does not. */
+static void test_dated_table(void)
+{
+    static const char granite[] =
+        "{%- if messages[0]['role'] == 'system' %}{%- set system_message = messages[0]['content'] %}"
+        "{%- set loop_messages = messages[1:] %}{%- else %}{%- set system_message = \"Today's Date: \" +"
+        " strftime_now('%B %d, %Y') + \".\" %}{%- set loop_messages = messages %}{%- endif %}"
+        "{{- '<|role|>system<|/role|>' + system_message + '<|end|>\n' }}{%- for message in loop_messages %}"
+        "{{- '<|role|>' + message['role'] + '<|/role|>' + message['content'] + '<|end|>\n' }}"
+        "{%- if loop.last and add_generation_prompt %}{{- '<|role|>assistant<|/role|>' }}{%- endif %}{%- endfor %}";
+    cv_specials specials = none;
+    cv_meta meta = {NULL, 0, 0, 0};
+    cv_error err = {{0}};
+    check(cv_chat_table(granite, sizeof granite - 1, &specials, &meta, &err) == 1 && strstr(err.text, "--today"),
+          "a dated template without a date: %s", err.text);
+    cv_meta_free(&meta);
+    meta = (cv_meta){NULL, 0, 0, 0}, specials.today = "2026-11-30";
+    check(cv_chat_table(granite, sizeof granite - 1, &specials, &meta, &err) == 0, "with one: %s", err.text);
+    const char *absent = meta_text(&meta, "chat.system.absent");
+    check(absent && !strcmp(absent, "<|role|>system<|/role|>Today's Date: November 30, 2026.<|end|>\n"), "%s",
+          absent ? absent : "nothing");
+    cv_meta_free(&meta);
+}
+
 static void test_evaluator(void)
 {
     cv_error err = {{0}};
@@ -556,6 +610,9 @@ static const struct {
     {EACH "<{{ m.content | upper }}>" DONE, "changed, or not at all", NULL, NULL},
     {EACH "<{{ m.content.split(' ') | join('_') }}>" DONE ASK, "cannot be written", NULL, NULL},
     {EACH "<{{ m.content.lstrip('\n') }}>" DONE ASK, "white space", NULL, NULL},
+    {EACH "<{{ m.content.lstrip('\n') if m.role == 'assistant' else m.content }}>" DONE, NULL, NULL, NULL},
+    {EACH "<{{ m.content.lstrip('\n').rstrip() if m.role == 'assistant' else m.content }}>" DONE, NULL, NULL, NULL},
+    {EACH "<{{ m.content.lstrip('\n ') if m.role == 'assistant' else m.content }}>" DONE, "white space", NULL, NULL},
     {EACH "{{ loop.index }}{{ m.content }}" DONE ASK, "cannot be written", NULL, NULL},
     {EACH "<{{ m.content[:60] }}>" DONE ASK, "cannot be written", NULL, NULL},
     {"{% for m in messages[::-1] %}<{{ m.content }}>" DONE ASK, "order", NULL, NULL},
@@ -791,6 +848,8 @@ int main(int argc, char **argv)
 {
     const char *folder = argc > 1 ? argv[1] : "../shared/data/chat";
     test_evaluator();
+    test_dates();
+    test_dated_table();
     test_tables();
     test_thinking();
     test_hostile();

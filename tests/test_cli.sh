@@ -310,7 +310,8 @@ report "damaged weights" $(($? != 1))
 report "info with session options" $?
 
 # ---- run --tokens ----
-run() { "$H" run -m "$M" --tokens $ids -n 24 "$@" 2> "$T/err"; }
+# with the paper's settings, whatever the model's file recommends
+run() { "$H" run --paper -m "$M" --tokens $ids -n 24 "$@" 2> "$T/err"; }
 run > "$T/a"
 report "run --tokens" $?
 grep -Eq '^\[[0-9]+(, [0-9]+){23}\]$' "$T/a" && [ "$(wc -l < "$T/a")" = 1 ]
@@ -318,9 +319,9 @@ report "a JSON array of 24 ids on one line" $?
 run > "$T/b"
 same "greedy twice" "$T/a" "$T/b"
 echo "[$ids]" > "$T/ids"
-"$H" run -m "$M" --tokens-file "$T/ids" -n 24 > "$T/b"
+"$H" run --paper -m "$M" --tokens-file "$T/ids" -n 24 > "$T/b"
 same "--tokens-file" "$T/a" "$T/b"
-"$H" run -m "$M" --tokens "1 2, 3 4 5" -n 24 > "$T/b"
+"$H" run --paper -m "$M" --tokens "1 2, 3 4 5" -n 24 > "$T/b"
 same "ids with blanks" "$T/a" "$T/b"
 run --temp=0 --isa c -t 1 > "$T/b"
 same "--name=value, --isa c" "$T/a" "$T/b"
@@ -546,7 +547,7 @@ while [ ! -e "$T/done" ] && [ $n -lt 60 ]; do sleep 1; n=$((n + 1)); done
 [ -e "$T/done" ] || kill $pipe
 [ -s "$T/out" ] && [ -e "$T/done" ]
 report "run | head -1 ends" $?
-echo "$ids" | "$H" run -m "$M" --tokens-file - -n 24 > "$T/b"
+echo "$ids" | "$H" run --paper -m "$M" --tokens-file - -n 24 > "$T/b"
 same "token ids from standard input" "$T/a" "$T/b"
 
 # ---- text ----
@@ -578,7 +579,7 @@ line" "trailing " "<s></s>"; do
 bA')" ]
     report "escapes" $?
     fails "decode beyond the vocabulary" 1 "$H" tokenize -m "$M" --decode 2147483647
-    text() { "$H" run -m "$M" -p "Once upon a time" -n 40 "$@" 2> "$T/err"; }
+    text() { "$H" run --paper -m "$M" -p "Once upon a time" -n 40 "$@" 2> "$T/err"; }
     text --seed 3 > "$T/a1"
     report "run -p" $?
     head -c 16 "$T/a1" | grep -q 'Once upon a time'
@@ -586,13 +587,28 @@ bA')" ]
     text --seed 3 --no-echo > "$T/c1"
     tail -c +17 "$T/a1" > "$T/b1"
     same "--no-echo: only what is generated" "$T/b1" "$T/c1"
+
+    answers() { text --no-echo -n 30 --answers 5 "$@" 2> "$T/err"; }
+    answers > "$T/b1" && grep -q '^answer [1-5] of 5: ' "$T/err"
+    report "--answers: says which and why" $?
+    answers --threads 2 > "$T/c1"
+    same "--answers: the same with more threads" "$T/b1" "$T/c1"
+    text --no-echo -n 30 --answers 1 > "$T/b1"
+    answers --temp 0 --no-harp > "$T/b1" && text --no-echo -n 30 --temp 0 --no-harp > "$T/c1"
+    tr -d '\n' < "$T/b1" > "$T/b2" && tr -d '\n' < "$T/c1" > "$T/c2"
+    same "--answers: each is that of a run by itself" "$T/b2" "$T/c2"
+    answers --pick logprob --confident 0.4 > "$T/b1" && grep -q 'mean log-probability' "$T/err"
+    report "--answers: by log-probability, without the unsure ones" $?
+    fails "--answers with --trace" 2 $H run -m "$M" -p x --answers 2 --trace "$T/trace"
+    fails "--answers with --decoder beam" 2 $H run -m "$M" -p x --answers 2 --decoder beam --no-harp
+    fails "--answers 65" 2 $H run -m "$M" -p x --answers 65
     text --seed 3 > "$T/b1"
     same "a seed reproduces a text" "$T/a1" "$T/b1"
     text --temp 0 --schedule lazy > "$T/a1"
     text --temp 0 --schedule fused > "$T/b1"
     same "fused = lazy, text" "$T/a1" "$T/b1"
     printf 'Once upon a time\n' > "$T/prompt"
-    "$H" run -m "$M" -f "$T/prompt" -n 40 --temp 0 > "$T/b1"
+    "$H" run --paper -m "$M" -f "$T/prompt" -n 40 --temp 0 > "$T/b1"
     same "run -f" "$T/a1" "$T/b1"
     text --temp 0 --trace "$T/trace" > "$T/b1"
     same "a trace changes no text" "$T/a1" "$T/b1"
@@ -628,6 +644,32 @@ bA')" ]
     text -n 8 --temp 0 --decoder beam > "$T/b1"
     text --temp 0 --decoder beam -n 2147483647 > "$T/c1" && [ "$(wc -c < "$T/c1")" -gt "$(wc -c < "$T/b1")" ]
     report "beam search until the context is full" $?
+    # The form of an answer
+    echo '{"type":"object","properties":{"age":{"type":"integer","minimum":3,"maximum":12}},"required":["age"]}' > "$T/schema"
+    text --no-echo --schema "$T/schema" > "$T/b1" && tr -d ' \n' < "$T/b1" | grep -q -E '^\{"age":([3-9]|1[0-2])\}$'
+    report "--schema" $?
+    text --no-echo --schema "$T/schema" --decoder lookup > "$T/c1"
+    same "--schema, drafted" "$T/b1" "$T/c1"
+    printf 'root ::= [0-9]{3} "!"\n' > "$T/grammar"
+    text --no-echo --grammar "$T/grammar" | grep -q -E '^[0-9]{3}!$'
+    report "--grammar" $?
+    text --no-echo --json -n 300 --seed 4 --stop '!!!' > "$T/b1" && { ! command -v python3 > /dev/null || python3 -m json.tool "$T/b1" > /dev/null; }
+    report "--json" $?
+    text --no-echo --choice " dog| cat| red ball" > "$T/b1"
+    [ "$(wc -l < "$T/b1")" = 4 ] && grep -q -E '^  [01]\.[0-9]{4}   cat$' "$T/b1" && head -1 "$T/b1" | grep -q -E '^ (dog|cat|red ball)$'
+    report "--choice" $?
+    printf '%s\n' "What is 3 plus 4?" "And 5 plus 1?" | "$H" chat -m "$M" --schema "$T/schema" 2> "$T/err" | tr -d ' \n' | grep -q -E '^(\{"age":[0-9]+\}){2}$'
+    report "chat --schema" $?
+    printf '%s\n' "What is 3 plus 4?" | "$H" chat -m "$M" --choice "7|8" 2> "$T/err" | sed -n 1p | grep -q '^[78]$'
+    report "chat --choice" $?
+    echo '{"not":{}}' > "$T/schema"
+    says "a schema that is not supported" '"not" is not supported' "$H" run -m "$M" -p x --schema "$T/schema"
+    says "a grammar that is none" "grammar, line 1" "$H" run -m "$M" -p x --grammar "$T/schema"
+    says "an empty choice" "a text is empty" "$H" run -m "$M" -p x --choice "a||b"
+    says "no schema" "No such file" "$H" run -m "$M" -p x --schema "$T/no file"
+    fails "two forms" 2 "$H" run -m "$M" -p x --json --choice "a|b"
+    fails "a form of token ids" 2 "$H" run -m "$M" --tokens 1 --json
+    fails "a form and beams" 2 "$H" run -m "$M" -p x --json --decoder beam
     yes 'word and so' | head -600 > "$T/long"
     says "a long file is refused before it is shown" "the prompt has 3600 tokens" "$H" run -m "$M" -f "$T/long"
     says "so is a long text" "-c sets it" "$H" run -m "$M" -c 3 -p "Once upon a time"
@@ -635,7 +677,7 @@ bA')" ]
     head -80 "$T/long" | "$H" score -m "$M" -f - > "$T/out" && [ "$(wc -l < "$T/out")" = 481 ]
     report "score takes as long a context as the text needs" $?
     if (ulimit -v 100000 && "$H" run -m "$M" -p x -n 1 -t 1) > /dev/null 2>&1; then
-        (ulimit -v 100000 && "$H" run -m "$M" -p x -n 1 -t 1 --reframings 64 --cache f32) > "$T/out" 2> "$T/err"
+        (ulimit -v 100000 && "$H" run -m "$M" -p x -n 1 -t 1 --frame stream --reframings 64 --cache f32) > "$T/out" 2> "$T/err"
         [ $? = 1 ] && [ ! -s "$T/out" ] && grep -q 'no memory .* (512 positions): a smaller -c' "$T/err"
         report "no memory" $?
     else
@@ -679,7 +721,7 @@ bA')" ]
     "$H" score -m "$M" -p "Once upon a time" > "$T/out"
     report "score -p" $?
     if grep -q '"chat.user.before"' "$T/info"; then
-        chat() { "$H" chat -m "$M" "$@" 2> "$T/err"; }
+        chat() { "$H" chat --paper -m "$M" "$@" 2> "$T/err"; }
         printf 'hello\nagain\n/stats\n/reset\nonce more\n/exit\nnever read\n' | chat -n 8 > "$T/a1"
         report "chat" $?
         grep -q hesitated "$T/err"

@@ -152,13 +152,22 @@ static void test_whole_table(void)
     static written w;
     entry last[sizeof full / sizeof *full];
     table t = TABLE(full);
-    talk all = say("suauau", texts), bare = say("uau", texts + 1);
+    static const char *const led_texts[] = {" one ", "\n\n \n two "};
+    talk all = say("suauau", texts), bare = say("uau", texts + 1), led = say("ua", led_texts);
     CHECK(reads(t.model, &all, HARP_RENDER_ANSWER, "^([S])[ one]uA[ two ]aU[three ]uA[ ]aU[five\n]u"));
     CHECK(reads(t.model, &bare, HARP_RENDER_ANSWER, "^~[ one]uA[ two ]aU[three ]u"));
     CHECK(reads(t.model, &bare, HARP_RENDER_THINKING, "^~[ one]uA[x]]y]]\n\n two ]aU[three ]u"));
     bare.n = 2; /* the last answer is not a former one */
     CHECK(reads(t.model, &bare, 0, "^~[ one]uA[x]]y]]\n\n two ]a"));
     CHECK(write_into(&w, t.model, &all, 0) == HARP_OK && w.r.flags == 0);
+    close_table(t);
+    memcpy(last, full, sizeof full), last[14].integer = 4, last[16].integer = 0; /* newlines alone */
+    t = TABLE(last);
+    CHECK(reads(t.model, &led, 0, "^~[ one]uA[ \n two ]a"));
+    close_table(t);
+    last[14].integer = 6;
+    t = TABLE(last);
+    CHECK(reads(t.model, &led, 0, "^~[ one]uA[ \n two]a"));
     close_table(t);
     memcpy(last, full, sizeof full), last[7].key = "chat.system.last", last[7].text = NULL, last[7].integer = 1;
     last[16].integer = 0;
@@ -353,7 +362,7 @@ static void test_hostile_tables(void)
         "chat.start",           "chat.system.before",    "chat.system.after", "chat.system.absent",
         "chat.user.after",      "chat.user.first",       "chat.assistant.before",
         "chat.assistant.after", "chat.assistant.prompt", "chat.thinking.end"};
-    static const uint64_t numbers[] = {4, (uint64_t)-1, (uint64_t)1 << 32, (uint64_t)1 << 63};
+    static const uint64_t numbers[] = {7, (uint64_t)-1, (uint64_t)1 << 32, (uint64_t)1 << 63};
     static const char *const texts[] = {"one", "two", "three"};
     talk all = say("uau", texts), led = say("su", texts);
     table t = open_table(NULL, 0);

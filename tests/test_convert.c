@@ -11,6 +11,7 @@
 #include "../tools/convert/ground/bytes.h"
 #include "test.h"
 
+#include <math.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -244,7 +245,9 @@ enum { MANY_ROWS = 264 };
 static void write_wide_safetensors(const char *name)
 {
     matrix kept = model[EMB];
+    int i;
     model[EMB].rows = MANY_ROWS, model[EMB].w = calloc((size_t)MANY_ROWS * DIM, sizeof(float));
+    for (i = 0; i < MANY_ROWS * DIM; i++) model[EMB].w[i] = (float)(i * 7 % 31 - 15) / 64.0f;
     write_safetensors(name, "F32", (1u << HEAD_OUT) - 1);
     free(model[EMB].w);
     model[EMB] = kept;
@@ -272,7 +275,7 @@ static const char *const gguf_names[N_MATRICES] = {
     "token_embd", "blk.%d.attn_norm", "blk.%d.attn_q", "blk.%d.attn_k", "blk.%d.attn_v", "blk.%d.attn_output",
     "blk.%d.ffn_norm", "blk.%d.ffn_gate", "blk.%d.ffn_down", "blk.%d.ffn_up", "output_norm", "output"};
 
-enum { GGUF_F32 = 0, GGUF_F16 = 1, GGUF_Q8_0 = 8, GGUF_BF16 = 30 };
+enum { GGUF_F32 = 0, GGUF_F16 = 1, GGUF_Q4_0 = 2, GGUF_Q8_0 = 8, GGUF_IQ4_NL = 20, GGUF_BF16 = 30, GGUF_MXFP4 = 39 };
 
 static void put_string(FILE *f, const char *text)
 {
@@ -300,10 +303,27 @@ static int has_odd_blocks(const matrix *x)
     return ups && x == &model[UP];
 }
 
+static int has_nibbles(const matrix *x, int type)
+{
+    return x->q && (type == GGUF_Q4_0 || type == GGUF_IQ4_NL || type == GGUF_MXFP4);
+}
+
+/* Blocks of four bits, any nibbles with scales of either sign. */
+static void put_nibbles(FILE *f, const matrix *x, int type)
+{
+    int i, k;
+    for (i = 0; i < x->rows * x->cols / 32; i++) {
+        if (type == GGUF_MXFP4) fputc(118 + chance(6), f);
+        else put(f, (unsigned)(chance(2) << 15 | (type == GGUF_Q4_0 ? 0x2400 : 0x1400) | chance(1024)), 2);
+        for (k = 0; k < 16; k++) fputc(chance(256), f);
+    }
+}
+
 static int gguf_bytes(const matrix *x, int type)
 {
     int n = x->rows * x->cols;
     if (has_odd_blocks(x)) return n / 32 * ups->bytes;
+    if (has_nibbles(x, type)) return n / 32 * (type == GGUF_MXFP4 ? 17 : 18);
     if (!x->q || type == GGUF_F32) return 4 * n;
     return type == GGUF_Q8_0 ? n / 32 * 34 : 2 * n;
 }
@@ -320,7 +340,8 @@ static void put_gguf_matrix(FILE *f, const matrix *x, int layer, int type)
 {
     int r, c;
     if (has_odd_blocks(x)) put_odd_blocks(f, x, layer);
-    for (r = 0; r < x->rows && !has_odd_blocks(x); r++)
+    else if (has_nibbles(x, type)) put_nibbles(f, x, type);
+    else for (r = 0; r < x->rows; r++)
         for (c = 0; c < x->cols; c++) {
             int i = (layer * x->rows + row_in_pairs(x, r)) * x->cols + c;
             if (type == GGUF_Q8_0 && x->q && c % GROUP == 0) put(f, half_of(x->scales[i / GROUP]), 2);
@@ -422,6 +443,15 @@ static int says(const char *text)
     char *said = load("said", &n);
     int found = said && strstr(said, text);
     if (!found) printf("        said: %s\n", said ? said : "nothing");
+    free(said);
+    return found;
+}
+
+static int says_quietly(const char *text) /* where it should not */
+{
+    size_t n;
+    char *said = load("said", &n);
+    int found = said && strstr(said, text);
     free(said);
     return found;
 }
@@ -542,6 +572,8 @@ static void test_gguf_forms(void)
     model[UP].w[7 * DIM + 5] = 0.0f / 0.0f;
     write_gguf("bad.gguf", 3, GGUF_BF16, 1, 0, 1);
     check(convert("bad.gguf", "bad.harp", "") == 1 && says("ffn_up.weight, row 7, column 5"), "a NaN in a GGUF file");
+    check(convert("bad.gguf", "bad.harp", "--bits 4") == 1 && says("ffn_up.weight, row 7, column 5")
+          && !exists("bad.harp"), "a NaN, in four bits");
     model[UP].w[7 * DIM + 5] = (float)model[UP].q[7 * DIM + 5] * model[UP].scales[(7 * DIM + 5) / GROUP];
 }
 
@@ -568,6 +600,118 @@ static void test_odd_scales(void)
     ups = NULL;
 }
 
+/* ---- four bits ---- */
+
+/* The logits of three tokens, and how many weights have four bits; -1: it does not run. */
+static long logits_of(const char *name, float logits[VOCAB])
+{
+    static const int32_t tokens[] = {1, 5, 3};
+    harp_model *m = NULL;
+    harp_session *s = NULL;
+    harp_params p = harp_defaults();
+    char path[LONGEST_PATH];
+    long four_bit = -1;
+    p.harp = 0;
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    if (harp_open(&m, path, NULL) == HARP_OK && harp_session_open(&s, m, &p, NULL) == HARP_OK
+        && harp_feed(s, tokens, 3, NULL) == HARP_OK && harp_next(s, NULL, NULL) == HARP_OK) {
+        memcpy(logits, harp_logits(s, HARP_VANILLA), VOCAB * sizeof *logits);
+        four_bit = (long)harp_model_info(m).four_bit;
+    }
+    harp_session_close(s);
+    harp_close(m);
+    return four_bit;
+}
+
+/* The type of a tensor in a .harp file; 0: it has none of that name. */
+static unsigned type_of(const char *file, const char *tensor)
+{
+    size_t bytes, i, n;
+    char *data = load(file, &bytes);
+    unsigned type = 0;
+    n = data ? (size_t)cv_u32((unsigned char *)data + 36) : 0;
+    for (i = 0; i < n; i++) {
+        const char *record = data + word(data + 48) + 96 * i;
+        if (strcmp(record, tensor) == 0) type = cv_u32((const unsigned char *)record + 48);
+    }
+    free(data);
+    return type;
+}
+
+enum { LAYER_WEIGHTS = LAYERS * (2 * DIM * DIM + 2 * KEYS * DIM + 3 * FFN * DIM) };
+
+/* Q4_0, IQ4_NL and MXFP4 are kept as they are, and asked to become int8 they mean the same: the same logits. */
+static void test_exact_nibbles(void)
+{
+    static const struct {
+        const char *name;
+        int type;
+    } types[] = {{"Q4_0", GGUF_Q4_0}, {"IQ4_NL", GGUF_IQ4_NL}, {"MXFP4", GGUF_MXFP4}};
+    char what[128];
+    size_t i;
+    for (i = 0; i < sizeof types / sizeof *types; i++) {
+        float four[VOCAB] = {0}, eight[VOCAB] = {0};
+        write_gguf("nibbles.gguf", 3, types[i].type, 0, 0, 1);
+        check(convert("nibbles.gguf", "four.harp", "--errors") == 0 && says("0.qkv") && says(" of them in 4 bits)")
+              && says("SNR exact") && !says_quietly(" dB"), types[i].name);
+        check(check_says("four.harp", "of them in 4 bits") == 0, "--check says it");
+        check(convert("nibbles.gguf", "eight.harp", "--bits 8 --errors") == 0 && !says_quietly(" dB"), "as int8, exactly");
+        snprintf(what, sizeof what, "%s in four bits and in eight: the same logits", types[i].name);
+        check(logits_of("four.harp", four) == LAYER_WEIGHTS && logits_of("eight.harp", eight) == 0 && four[0] != four[1]
+              && memcmp(four, eight, sizeof four) == 0, what);
+        check(convert("nibbles.gguf", "again.harp", "--bits 4") == 0 && same_tensors("again.harp", "four.harp"),
+              "--bits 4 keeps them, too");
+    }
+}
+
+/* A type of fewer bits that is not ours stays int8, even if four bits are asked for; the rest becomes nibbles. */
+static void test_coarse_types(void)
+{
+    odd_type q5 = {"Q5_0", 6, 22, 0, 0};
+    ups = &q5;
+    write_gguf("coarse.gguf", 3, GGUF_F16, 0, 0, 1);
+    check(convert("coarse.gguf", "coarse.harp", "--bits 4") == 0 && says("2 matrices have 8 bits")
+          && says("in Q5_0"), "Q5_0 with --bits 4: said");
+    check(type_of("coarse.harp", "0.gate_up") == 2 && type_of("coarse.harp", "0.down") == 4, "Q5_0 with --bits 4: int8");
+    ups = NULL;
+}
+
+static void test_four_bits(void)
+{
+    float logits[VOCAB];
+    check(convert("f32", "four.harp", "--bits 4 --errors") == 0 && says(" dB"), "--bits 4");
+    check(logits_of("four.harp", logits) == LAYER_WEIGHTS && type_of("four.harp", "embedding") == 2
+          && type_of("four.harp", "output") == 2 && type_of("four.harp", "1.attn_out") == 4, "what has four bits");
+    check(convert("f32", "again.harp", "--bits 4") == 0 && same_tensors("again.harp", "four.harp"), "the same bytes again");
+    check(convert("f32", "four.harp", "--bits 4 --keep 'down|0.qkv'") == 0 && type_of("four.harp", "0.down") == 2
+          && type_of("four.harp", "1.down") == 2 && type_of("four.harp", "0.qkv") == 2
+          && type_of("four.harp", "1.qkv") == 4 && type_of("four.harp", "0.gate_up") == 4, "--keep");
+    check(convert("f32", "bad.harp", "--bits 4 --keep down,qkv") == 1 && says("has no matrix \"down,qkv\"")
+          && !exists("bad.harp"), "--keep names what is not there");
+    check(convert("f32", "bad.harp", "--keep down") == 2 && says("--keep goes with --bits 4"), "--keep alone");
+    check(convert("f32", "bad.harp", "--bits 5") == 2 && says("--bits is 8 or 4, not 5"), "--bits 5");
+    check(convert("f32", "bad.harp", "--bits 4 --weights f32") == 2 && says("exclude each other"), "--bits and --weights");
+    check(convert("f32", "bad.harp", "--bits 8 --calibrate x") == 2 && says("--calibrate goes"), "--calibrate alone");
+    check(convert("f32", "bad.harp", "--bits 4 --calibrate x") == 1 && says("no tokenizer"), "no tokenizer to read with");
+}
+
+/* The same with a tokenizer, in "model": what a text says about inputs changes what is written. */
+static void test_calibration(void)
+{
+    char options[2 * LONGEST_PATH];
+    write_text("reading.txt", "one two three, and more of the same: one two three\n");
+    write_text("empty.txt", "");
+    snprintf(options, sizeof options, "--bits 4 --calibrate %s/reading.txt", folder);
+    check(convert("model", "plain.harp", "--bits 4") == 0 && convert("model", "seen.harp", options) == 0
+          && says("calibrated with "), "--calibrate");
+    check(!same_tensors("plain.harp", "seen.harp") && convert("model", "again.harp", options) == 0
+          && same_tensors("again.harp", "seen.harp"), "it matters, and is the same each time");
+    snprintf(options, sizeof options, "--bits 4 --calibrate %s/empty.txt", folder);
+    check(convert("model", "bad.harp", options) == 1 && says("has no text") && !exists("bad.harp"), "an empty text");
+    snprintf(options, sizeof options, "--bits 4 --calibrate %s/gone.txt", folder);
+    check(convert("model", "bad.harp", options) == 1 && says("gone") && !exists("bad.harp"), "a text that is not there");
+}
+
 static void test_repeatable(void)
 {
     size_t n = 0, m = 0;
@@ -588,11 +732,26 @@ static void test_repeatable(void)
     " \"max_position_embeddings\": 32, \"vocab_size\": 40"
 #define RMS ", \"rms_norm_eps\": 1e-5"
 #define LAYER ", \"layer_norm_eps\": 1e-5"
+#define GEMMA4(full, more) \
+    "{\"model_type\": \"gemma4_text\", \"rope_parameters\": {\"sliding_attention\": {\"rope_type\": \"default\"}," \
+    " \"full_attention\": {\"rope_type\": \"proportional\"" full "}}, \"vocab_size_per_layer_input\": 40," \
+    " \"layer_types\": [\"sliding_attention\", \"full_attention\"], " more ", " SMALL RMS "}"
+
+#define DELTA(more) "{\"model_type\": \"qwen3_5_text\", " more ", " SMALL RMS "}"
 
 static const struct {
     const char *more, *word;
 } families[] = {
-    {"{\"model_type\": \"mamba\", " SMALL "}", "model_type mamba"},
+    {"{\"model_type\": \"mamba\", \"state_size\": 16, " SMALL "}",
+     "model_type mamba is not supported: it would need recurrent layers; supported are llama, mistral, "},
+    {"{\"model_type\": \"qwen2_moe\", \"num_experts\": 4, \"shared_expert_intermediate_size\": 32, " SMALL "}",
+     "it would need a mixture of experts of its kind and shared experts;"},
+    {"{\"model_type\": \"jamba\", \"mamba_d_state\": 16, \"num_experts\": 16, \"vision_config\": null, " SMALL "}",
+     "it would need a mixture of experts of its kind and recurrent layers;"},
+    {"{\"model_type\": \"x\", \"n_routed_experts\": 16, \"n_shared_experts\": 0, \"kv_lora_rank\": 64,"
+     " \"vision_config\": {}, " SMALL "}",
+     "of its kind, keys and values of low rank (multi-head latent attention) and vision;"},
+    {"{\"model_type\": \"apertus\", " SMALL "}", "model_type apertus is not supported; supported are"},
     {"{\"model_type\": \"llava\", \"text_config\": {}}", "model_type llava"},
     {"{\"model_type\": \"qwen2\", \"architectures\": [\"Qwen2ForReward\"], " SMALL RMS "}", "Qwen2ForReward"},
     {"{\"model_type\": \"llama\", \"hidden_act\": \"relu\", " SMALL RMS "}", "hidden_act is relu"},
@@ -606,8 +765,124 @@ static const struct {
     {"{\"model_type\": \"smollm3\", \"no_rope_layers\": [1], " SMALL RMS "}", "no_rope_layers is not a list of 2"},
     {"{\"model_type\": \"smollm3\", \"no_rope_layers\": [1, 2], " SMALL RMS "}", "no_rope_layers has 2"},
     {"{\"model_type\": \"smollm3\", \"no_rope_layer_interval\": 0, " SMALL RMS "}", "no_rope_layer_interval is 0"},
-    {"{\"model_type\": \"smollm3\", \"no_rope_layers\": [1, 0], \"rope_scaling\": {\"rope_type\": \"yarn\","
-     " \"factor\": 2}, " SMALL RMS "}", "rope_scaling multiplies queries and keys by 1.06931"},
+    {"{\"model_type\": \"exaone4\", \"sliding_window\": 8, \"sliding_window_pattern\": \"LLLG\", " SMALL RMS "}",
+     "sliding_window_pattern is LLLG; a count is wanted"},
+    {"{\"model_type\": \"exaone4\", \"sliding_window\": 8, \"sliding_window_pattern\": 0, " SMALL RMS "}",
+     "sliding_window_pattern is 0"},
+    {"{\"model_type\": \"exaone4\", \"layer_types\": [\"full_attention\", \"sliding_attention\"], " SMALL RMS "}",
+     "there is no sliding_window"},
+    {"{\"model_type\": \"ernie4_5\", \"use_bias\": 1, " SMALL RMS "}", "use_bias is 1; true or false is wanted"},
+    {"{\"model_type\": \"ministral3\", \"rope_parameters\": {\"rope_type\": \"default\","
+     " \"llama_4_scaling_beta\": 0.1}, " SMALL RMS "}", "scores grow every 0 positions"},
+    {"{\"model_type\": \"ministral3\", \"rope_parameters\": {\"rope_type\": \"yarn\", \"factor\": 2,"
+     " \"llama_4_scaling_beta\": \"0.1\"}, " SMALL RMS "}", "llama_4_scaling_beta is 0.1; a number is wanted"},
+    {"{\"model_type\": \"ministral3\", \"rope_parameters\": {\"rope_type\": \"yarn\", \"factor\": 2,"
+     " \"llama_4_scaling_beta\": -0.1}, " SMALL RMS "}", "growth of scores is -0.1"},
+    {"{\"model_type\": \"ministral3\", \"rope_parameters\": {\"rope_type\": \"yarn\", \"factor\": 2,"
+     " \"mscale\": 0, \"mscale_all_dim\": 1}, " SMALL RMS "}", "mscale is missing or not a number from 0.001 up"},
+    {"{\"model_type\": \"qwen2\", \"rope_parameters\": {\"rope_type\": \"yarn\", \"factor\": 2,"
+     " \"llama_4_scaling_beta\": 0.1}, " SMALL RMS "}", "llama_4_scaling_beta is 0.1: not known for this type"},
+    {"{\"model_type\": \"olmo3\", \"rope_parameters\": {\"full_attention\": {\"rope_type\": \"default\"},"
+     " \"sliding_attention\": {\"rope_type\": \"yarn\"}}, " SMALL RMS "}", "sliding_attention is of type yarn"},
+    {"{\"model_type\": \"mixtral\", \"num_local_experts\": 4, \"num_experts_per_tok\": 5, " SMALL RMS "}",
+     "5 experts are used for a token; it must be between 1 and 4"},
+    {"{\"model_type\": \"mixtral\", \"num_local_experts\": 99, \"num_experts_per_tok\": 65, " SMALL RMS "}",
+     "65 experts are used for a token; it must be between 1 and 64"},
+    {"{\"model_type\": \"mixtral\", \"num_local_experts\": 4, \"num_experts_per_tok\": 0, " SMALL RMS "}",
+     "0 experts are used"},
+    {"{\"model_type\": \"mixtral\", \"num_local_experts\": 32769, " SMALL RMS "}",
+     "32769 experts in each of 2 layers are more than 65536"},
+    {"{\"model_type\": \"qwen3_moe\", \"num_experts\": 4, \"moe_intermediate_size\": 12, " SMALL RMS "}",
+     "[24][64]; their sizes must be multiples of 16"},
+    {"{\"model_type\": \"qwen3_moe\", \"num_experts\": 4, \"decoder_sparse_step\": 0, " SMALL RMS "}",
+     "decoder_sparse_step is 0"},
+    {"{\"model_type\": \"qwen3_moe\", \"num_experts\": 4, \"mlp_only_layers\": [0, 2], " SMALL RMS "}",
+     "mlp_only_layers lists what is no layer"},
+    {"{\"model_type\": \"qwen3_moe\", \"num_experts\": 4, \"mlp_only_layers\": 1, " SMALL RMS "}",
+     "mlp_only_layers is 1; a list of layers is wanted"},
+    {"{\"model_type\": \"qwen3_moe\", \"use_sliding_window\": true, " SMALL RMS "}", "use_sliding_window (true)"},
+    {"{\"model_type\": \"gpt_oss\", \"num_local_experts\": 4, \"swiglu_limit\": 8.0, " SMALL RMS "}",
+     "swiglu_limit is 8; 7 is wanted"},
+    {"{\"model_type\": \"gpt_oss\", \"quantization_config\": {\"quant_method\": \"fp8\"}, " SMALL RMS "}",
+     "the weights are quantized by fp8"},
+    {"{\"model_type\": \"llama\", \"quantization_config\": {\"quant_method\": \"mxfp4\"}, " SMALL RMS "}",
+     "the weights are quantized by mxfp4"},
+    {"{\"model_type\": \"lfm2\", \"norm_eps\": 1e-5, " SMALL "}", "neither layer_types nor full_attn_idxs tells"},
+    {"{\"model_type\": \"lfm2\", \"norm_eps\": 1e-5, \"full_attn_idxs\": [2], " SMALL "}",
+     "full_attn_idxs lists what is no layer"},
+    {"{\"model_type\": \"lfm2\", \"norm_eps\": 1e-5, \"layer_types\": [\"conv\", \"mamba\"], " SMALL "}",
+     "layer_types has mamba; conv or full_attention is wanted"},
+    {"{\"model_type\": \"lfm2\", \"norm_eps\": 1e-5, \"layer_types\": [\"conv\"], " SMALL "}",
+     "layer_types is not a list of 2"},
+    {"{\"model_type\": \"lfm2\", \"norm_eps\": 1e-5, \"conv_bias\": true, " SMALL "}", "conv_bias is true; false is"},
+    {"{\"model_type\": \"lfm2\", \"norm_eps\": 1e-5, \"conv_L_cache\": 1, " SMALL "}", "conv_L_cache is 1"},
+    {"{\"model_type\": \"lfm2\", \"norm_eps\": 1e-5, \"conv_L_cache\": 17, \"full_attn_idxs\": [1], " SMALL "}",
+     "a convolution of 17 positions"},
+    {"{\"model_type\": \"lfm2\", \"norm_eps\": 1e-5, \"block_multiple_of\": 0, " SMALL "}", "block_multiple_of is 0"},
+    {"{\"model_type\": \"lfm2\", \"norm_eps\": 1e-5, \"block_ffn_dim_multiplier\": 1e9, " SMALL "}",
+     "block_ffn_dim_multiplier is 1000000000"},
+    {"{\"model_type\": \"lfm2\", \"norm_eps\": 1e-5, \"block_ff_dim\": 2000000, " SMALL "}", "block_ff_dim is 2000000"},
+    {DELTA("\"layer_types\": [\"linear_attention\"]"), "layer_types is not a list of 2"},
+    {DELTA("\"layer_types\": 2"), "layer_types is not a list of 2"},
+    {DELTA("\"layer_types\": [\"linear_attention\", \"sliding_attention\"]"),
+     "layer_types has sliding_attention; linear_attention or full_attention is wanted"},
+    {DELTA("\"full_attention_interval\": 0"), "full_attention_interval is 0; a count from 1 up is wanted"},
+    {DELTA("\"attn_output_gate\": false"), "attn_output_gate is false; true is wanted"},
+    {DELTA("\"output_gate_type\": \"sigmoid\""), "output_gate_type is sigmoid; swish is wanted"},
+    {DELTA("\"linear_conv_kernel_dim\": 1"), "linear_conv_kernel_dim is 1; a count from 2 up is wanted"},
+    {DELTA("\"linear_conv_kernel_dim\": 17"), "a convolution of 17 positions"},
+    {DELTA("\"linear_num_value_heads\": 0"), "linear_num_value_heads is 0; a count from 1 up is wanted"},
+    {DELTA("\"linear_num_value_heads\": 4097, \"linear_num_key_heads\": 1"), "gated delta nets of 4097 heads"},
+    {DELTA("\"linear_num_key_heads\": 0"), "0 of them of keys"},
+    {DELTA("\"linear_num_key_heads\": 3"), "gated delta nets of 32 heads of [128][128], 3 of them of keys"},
+    {DELTA("\"linear_key_head_dim\": 0"), "heads of [0][128]"},
+    {DELTA("\"linear_key_head_dim\": 24"), "heads of [24][128]"},
+    {DELTA("\"linear_value_head_dim\": 2048"), "heads of [128][2048]"},
+    {DELTA("\"linear_value_head_dim\": 16, \"linear_num_value_heads\": 1, \"linear_num_key_heads\": 1"),
+     "sizes must be multiples of 16, and with all heads of 32"},
+    {DELTA("\"head_dim\": 12, \"partial_rotary_factor\": 0.5"), "beside 4 heads of 12"},
+    {DELTA("\"linear_key_head_dim\": 1024, \"linear_value_head_dim\": 1024, \"linear_num_value_heads\": 512"),
+     "gated delta nets of 512 heads"},
+    {DELTA("\"rope_parameters\": {\"rope_type\": \"default\", \"partial_rotary_factor\": 1.5}"),
+     "partial_rotary_factor is 1.5"},
+    {DELTA("\"rope_parameters\": {\"rope_type\": \"default\", \"partial_rotary_factor\": \"half\"}"),
+     "partial_rotary_factor is missing or not a number"},
+    {DELTA("\"layer_types\": [\"linear_attention\", \"full_attention\"]"),
+     "tensor model.layers.0.linear_attn.in_proj_qkvz.weight is missing"},
+    {"{\"model_type\": \"qwen3_next\", \"shared_expert_intermediate_size\": -1, " SMALL RMS "}",
+     "shared_expert_intermediate_size is -1; a count is wanted"},
+    {"{\"model_type\": \"qwen3_next\", \"shared_expert_intermediate_size\": 2000000, " SMALL RMS "}",
+     "the expert for all tokens has an inner size of 2000000"},
+    {"{\"model_type\": \"qwen3_next\", \"attention_bias\": true, \"num_experts\": 0, " SMALL RMS "}",
+     "tensor model.layers.0.linear_attn.in_proj_qkvz.weight is missing"},
+    {"{\"model_type\": \"qwen3_5\", \"text_config\": {\"model_type\": \"qwen3_5_moe_text\"}}",
+     "text_config.model_type is qwen3_5_moe_text; only qwen3_5_text is supported"},
+    {"{\"model_type\": \"gemma4_text\", \"vocab_size_per_layer_input\": 40, " SMALL RMS "}",
+     "rope_parameters does not tell of full_attention"},
+    {GEMMA4(", \"partial_rotary_factor\": 1.5", "\"head_dim\": 16"), "partial_rotary_factor must be a number up to 1"},
+    {GEMMA4(", \"partial_rotary_factor\": 0", "\"head_dim\": 16"), "partial_rotary_factor must be a number up to 1"},
+    {GEMMA4(", \"factor\": 8", "\"head_dim\": 16"), "rope_scaling.factor is 8: not known for this type"},
+    {GEMMA4("", "\"num_kv_shared_layers\": 2"), "num_kv_shared_layers is 2"},
+    {GEMMA4("", "\"num_kv_shared_layers\": -1"), "num_kv_shared_layers is -1"},
+    {GEMMA4("", "\"num_kv_shared_layers\": 1, \"global_head_dim\": 16"),
+     "tensor model.embed_tokens_per_layer.weight is missing"},
+    {GEMMA4("", "\"global_head_dim\": 1025"), "global_head_dim is 1025"},
+    {GEMMA4("", "\"global_head_dim\": 8"), "4 heads of 16 in layers that slide, and of 8 in others"},
+    {GEMMA4("", "\"head_dim\": 12"), "4 heads of 12 in layers that slide, and of 512 in others"},
+    {GEMMA4("", "\"head_dim\": 0"), "head_dim is 0; a count from 2 up"},
+    {GEMMA4("", "\"hidden_size_per_layer_input\": 24"), "24 inputs of each layer"},
+    {GEMMA4("", "\"hidden_size_per_layer_input\": 16400"), "16400 inputs of each layer"},
+    {"{\"model_type\": \"gemma4_text\", \"rope_parameters\": {\"full_attention\": {}}, " SMALL RMS "}",
+     "vocab_size_per_layer_input is absent; the same as vocab_size is wanted"},
+    {GEMMA4("", "\"use_double_wide_mlp\": 2"), "use_double_wide_mlp is 2"},
+    {GEMMA4("", "\"enable_moe_block\": true"), "enable_moe_block (true)"},
+    {GEMMA4("", "\"attention_k_eq_v\": true"), "attention_k_eq_v (true)"},
+    {GEMMA4("", "\"num_global_key_value_heads\": 2"), "num_global_key_value_heads (2)"},
+    {"{\"model_type\": \"olmoe\", \"clip_qkv\": 8.0, " SMALL RMS "}", "clip_qkv (8)"},
+    {"{\"model_type\": \"granitemoe\", \"position_embedding_type\": \"nope\", " SMALL RMS "}",
+     "position_embedding_type is nope; rope is wanted"},
+    {"{\"model_type\": \"minicpm\", \"scale_depth\": 0, " SMALL RMS "}", "scale_depth is 0"},
+    {"{\"model_type\": \"minicpm\", \"dim_model_base\": -8, " SMALL RMS "}", "dim_model_base is -8"},
     {"{\"model_type\": \"granite\", \"logits_scaling\": 0, " SMALL RMS "}", "logits_scaling is 0"},
     {"{\"model_type\": \"granite\", \"residual_multiplier\": -0.5, " SMALL RMS "}", "residual_multiplier is -0.5"},
     {"{\"model_type\": \"granite\", \"residual_multiplier\": 0.001, " SMALL RMS "}", "epsilon of the norms is 10"},
@@ -1211,6 +1486,415 @@ static void test_gemma3_vision(void)
           "text_config");
 }
 
+/* ---- gated delta nets: the same weights as Qwen3-Next and as Qwen3.5 have them ---- */
+
+enum { DN_KEY = 16, DN_KEYS = 2, DN_HEADS = 4, DN_SHARE = 2 * DN_KEY /* values of a head of keys */ };
+enum { DN_NEXT = 1, DN_SPLIT = 2, DN_BOTH = 3, DN_OTHER = 4 };
+
+static const struct {
+    const char *name, *shape;
+    int rows, cols, where; /* of DN_NEXT and so on; the last: what is left out */
+} delta[] = {{"embed_tokens.weight", "8,32", 8, 32, DN_BOTH},
+             {"norm.weight", "32", 1, 32, DN_BOTH},
+             {"layers.0.input_layernorm.weight", "32", 1, 32, DN_BOTH},
+             {"layers.0.post_attention_layernorm.weight", "32", 1, 32, DN_BOTH},
+             {"layers.0.linear_attn.in_proj_qkvz.weight", "192,32", 192, 32, DN_NEXT},
+             {"layers.0.linear_attn.in_proj_ba.weight", "8,32", 8, 32, DN_NEXT},
+             {"layers.0.linear_attn.in_proj_qkv.weight", "128,32", 128, 32, DN_SPLIT},
+             {"layers.0.linear_attn.in_proj_z.weight", "64,32", 64, 32, DN_SPLIT},
+             {"layers.0.linear_attn.in_proj_b.weight", "4,32", 4, 32, DN_SPLIT},
+             {"layers.0.linear_attn.in_proj_a.weight", "4,32", 4, 32, DN_SPLIT},
+             {"layers.0.linear_attn.conv1d.weight", "128,1,4", 128, 4, DN_BOTH},
+             {"layers.0.linear_attn.A_log", "4", 1, 4, DN_BOTH},
+             {"layers.0.linear_attn.dt_bias", "4", 1, 4, DN_BOTH},
+             {"layers.0.linear_attn.norm.weight", "16", 1, 16, DN_BOTH},
+             {"layers.0.linear_attn.out_proj.weight", "32,64", 32, 64, DN_BOTH},
+             {"layers.1.input_layernorm.weight", "32", 1, 32, DN_BOTH},
+             {"layers.1.post_attention_layernorm.weight", "32", 1, 32, DN_BOTH},
+             {"layers.1.self_attn.q_proj.weight", "64,32", 64, 32, DN_BOTH},
+             {"layers.1.self_attn.k_proj.weight", "16,32", 16, 32, DN_BOTH},
+             {"layers.1.self_attn.v_proj.weight", "16,32", 16, 32, DN_BOTH},
+             {"layers.1.self_attn.o_proj.weight", "32,32", 32, 32, DN_BOTH},
+             {"layers.1.self_attn.q_norm.weight", "16", 1, 16, DN_BOTH},
+             {"layers.1.self_attn.k_norm.weight", "16", 1, 16, DN_BOTH},
+             {"layers.0.mlp.gate_proj.weight", "16,32", 16, 32, DN_BOTH},
+             {"layers.0.mlp.up_proj.weight", "16,32", 16, 32, DN_BOTH},
+             {"layers.0.mlp.down_proj.weight", "32,16", 32, 16, DN_BOTH},
+             {"layers.1.mlp.gate_proj.weight", "16,32", 16, 32, DN_BOTH},
+             {"layers.1.mlp.up_proj.weight", "16,32", 16, 32, DN_BOTH},
+             {"layers.1.mlp.down_proj.weight", "32,16", 32, 16, DN_BOTH},
+             {"mtp.fc.weight", "2,3", 2, 3, DN_OTHER},
+             {"visual.patch_embed.weight", "3,5", 3, 5, DN_OTHER}};
+enum { DN_TENSORS = sizeof delta / sizeof *delta };
+
+/* Which row of queries, keys, values, gates (parts 0 to 3), b or a (4, 5) a row of a tensor is; others are their own. */
+static void find_delta_row(int t, int row, int *part, int *own)
+{
+    int group = 2 * DN_KEY + 2 * DN_SHARE, g = row / group, k = row % group;
+    *part = 10 + t, *own = row;
+    if (strstr(delta[t].name, "in_proj_qkvz")) {
+        *part = k < DN_KEY ? 0 : k < 2 * DN_KEY ? 1 : k < 2 * DN_KEY + DN_SHARE ? 2 : 3;
+        *own = *part < 2 ? g * DN_KEY + k % DN_KEY : g * DN_SHARE + (k - 2 * DN_KEY) % DN_SHARE;
+    } else if (strstr(delta[t].name, "in_proj_qkv")) {
+        *part = row < DN_KEYS * DN_KEY ? 0 : row < 2 * DN_KEYS * DN_KEY ? 1 : 2;
+        *own = row - *part * DN_KEYS * DN_KEY;
+    } else if (strstr(delta[t].name, "in_proj_z")) {
+        *part = 3;
+    } else if (strstr(delta[t].name, "in_proj_ba")) {
+        *part = row % 4 < 2 ? 4 : 5, *own = row / 4 * 2 + row % 2;
+    } else if (strstr(delta[t].name, "in_proj_b") || strstr(delta[t].name, "in_proj_a")) {
+        *part = strstr(delta[t].name, "in_proj_b") ? 4 : 5;
+    }
+}
+
+static void write_delta(const char *name, int where, const char *before, const char *configured)
+{
+    char file[64], path[LONGEST_PATH], header[8192] = "{\"__metadata__\":{\"format\":\"pt\"}";
+    int t, at = 0, row, col, part, own;
+    FILE *f;
+    make_place(name);
+    snprintf(file, sizeof file, "%s/config.json", name), write_text(file, configured);
+    for (t = 0; t < DN_TENSORS; t++) {
+        int n = 4 * delta[t].rows * delta[t].cols;
+        if (!(delta[t].where & where)) continue;
+        snprintf(header + strlen(header), sizeof header - strlen(header),
+                 ",\"%s%s\":{\"dtype\":\"F32\",\"shape\":[%s],\"data_offsets\":[%d,%d]}",
+                 delta[t].where != DN_OTHER ? before : delta[t].name[0] == 'm' ? "" : "model.", delta[t].name,
+                 delta[t].shape, at, at + n);
+        at += n;
+    }
+    strcat(header, "}");
+    snprintf(file, sizeof file, "%s/model.safetensors", name);
+    f = create(file, path);
+    put(f, strlen(header), 8), fputs(header, f);
+    for (t = 0; t < DN_TENSORS; t++)
+        for (row = 0; row < delta[t].rows && delta[t].where & where; row++)
+            for (col = 0; col < delta[t].cols; col++) {
+                find_delta_row(t, row, &part, &own);
+                put(f, cv_bits_of_float((float)((part * 131 + own * 37 + col * 7919) % 255 - 127) / 512.0f), 4);
+            }
+    fclose(f);
+}
+
+#define DN_SIZES \
+    "\"hidden_size\": 32, \"num_hidden_layers\": 2, \"num_attention_heads\": 2, \"num_key_value_heads\": 1," \
+    " \"head_dim\": 16, \"intermediate_size\": 16, \"vocab_size\": 8, \"max_position_embeddings\": 32," \
+    " \"rms_norm_eps\": 1e-6, \"full_attention_interval\": 2, \"linear_num_value_heads\": 4," \
+    " \"linear_num_key_heads\": 2, \"linear_key_head_dim\": 16, \"linear_value_head_dim\": 16," \
+    " \"tie_word_embeddings\": true"
+
+static void test_delta_nets(void)
+{
+    static const char *const split = "{\"model_type\": \"qwen3_5_text\", " DN_SIZES "}";
+    static const char *const seeing = "{\"model_type\": \"qwen3_5\", \"image_token_id\": 5, \"vision_config\": {},"
+        " \"text_config\": {\"model_type\": \"qwen3_5_text\", \"mtp_num_hidden_layers\": 1, " DN_SIZES "}}";
+    write_delta("dn", DN_NEXT, "model.", "{\"model_type\": \"qwen3_next\", \"num_experts\": 0, " DN_SIZES "}");
+    check(convert("dn", "next.harp", "") == 0, "gated delta nets, Qwen3-Next's tensors");
+    write_delta("dn", DN_SPLIT, "model.", split);
+    check(convert("dn", "split.harp", "") == 0 && same_tensors("next.harp", "split.harp"),
+          "Qwen3.5's: the same model, for the weights are the same");
+    write_delta("dn", DN_SPLIT | DN_OTHER, "model.language_model.", seeing);
+    check(convert("dn", "seeing.harp", "") == 0 && says("note: the part for images is left out")
+          && same_tensors("split.harp", "seeing.harp"), "one that sees, with a layer for drafts: both are left out");
+    write_delta("dn", DN_BOTH, "model.", split);
+    check(convert("dn", "both.harp", "") == 1 && says("weight is not part of a qwen3_5_text model"),
+          "both kinds of tensors at once");
+    write_delta("dn", DN_SPLIT, "model.",
+                "{\"model_type\": \"qwen3_5_text\", \"linear_conv_kernel_dim\": 3, " DN_SIZES "}");
+    check(convert("dn", "bad.harp", "") == 1 && says("conv1d.weight has the shape [1][512]"), "another convolution");
+}
+
+/* ---- gpt-oss: experts in MXFP4 ---- */
+
+enum { OSS_DIM = 64, OSS_FFN = 32, OSS_EXPERTS = 2, OSS_BLOCKS = OSS_EXPERTS * 2 * OSS_FFN * OSS_DIM / 32 };
+
+static const struct {
+    const char *name, *shape;
+    int elements; /* of BF16 */
+} oss[] = {{"model.embed_tokens.weight", "8,64", 8 * OSS_DIM},
+           {"lm_head.weight", "8,64", 8 * OSS_DIM},
+           {"model.norm.weight", "64", OSS_DIM},
+           {"model.layers.0.input_layernorm.weight", "64", OSS_DIM},
+           {"model.layers.0.post_attention_layernorm.weight", "64", OSS_DIM},
+           {"model.layers.0.self_attn.q_proj.weight", "64,64", OSS_DIM * OSS_DIM},
+           {"model.layers.0.self_attn.k_proj.weight", "32,64", 32 * OSS_DIM},
+           {"model.layers.0.self_attn.v_proj.weight", "32,64", 32 * OSS_DIM},
+           {"model.layers.0.self_attn.o_proj.weight", "64,64", OSS_DIM * OSS_DIM},
+           {"model.layers.0.self_attn.q_proj.bias", "64", OSS_DIM},
+           {"model.layers.0.self_attn.k_proj.bias", "32", 32},
+           {"model.layers.0.self_attn.v_proj.bias", "32", 32},
+           {"model.layers.0.self_attn.o_proj.bias", "64", OSS_DIM},
+           {"model.layers.0.self_attn.sinks", "2", 2},
+           {"model.layers.0.mlp.router.weight", "2,64", OSS_EXPERTS * OSS_DIM},
+           {"model.layers.0.mlp.router.bias", "2", OSS_EXPERTS},
+           {"model.layers.0.mlp.experts.gate_up_proj_bias", "2,64", OSS_EXPERTS * 2 * OSS_FFN},
+           {"model.layers.0.mlp.experts.down_proj_bias", "2,64", OSS_EXPERTS * OSS_DIM}};
+enum { OSS_TENSORS = sizeof oss / sizeof *oss };
+
+/* The experts of one matrix: out rows of in weights each, in blocks of 32 with a scale. */
+typedef struct oss_experts {
+    const char *name;
+    int out, in;
+    unsigned char pairs[OSS_BLOCKS * 16], scales[OSS_BLOCKS];
+} oss_experts;
+
+static oss_experts oss_matrices[2] = {{.name = "gate_up_proj", .out = 2 * OSS_FFN, .in = OSS_DIM},
+                                      {.name = "down_proj", .out = OSS_DIM, .in = OSS_FFN}};
+
+/* Weight c of row r of expert e, by the definition of the type, as BF16; integers have no -0. */
+static unsigned oss_weight(const oss_experts *x, int e, int r, int c)
+{
+    static const double sizes[8] = {0, 0.5, 1, 1.5, 2, 3, 4, 6};
+    int block = ((e * x->out + r) * x->in + c) / 32, nibble = x->pairs[block * 16 + c % 32 / 2] >> 4 * (c % 2) & 15;
+    float w = (float)ldexp(sizes[nibble & 7], x->scales[block] - 127);
+    return cv_bits_of_float(w) >> 16 | (nibble > 8 ? 0x8000u : 0u);
+}
+
+static void put_oss_header(char *header, size_t room, int in_blocks, const char *spoilt, const char *shape)
+{
+    int t, at = 0;
+    strcpy(header, "{");
+    for (t = 0; t < OSS_TENSORS + (in_blocks ? 4 : 2); t++) {
+        const oss_experts *x = &oss_matrices[t - OSS_TENSORS < 2 ? t > OSS_TENSORS : t > OSS_TENSORS + 2];
+        char name[96], dims[64];
+        int k = t - OSS_TENSORS, n = OSS_EXPERTS * x->out * x->in;
+        if (in_blocks && k >= 0) x = &oss_matrices[k / 2], n = OSS_EXPERTS * x->out * x->in / (k % 2 ? 32 : 2);
+        if (k < 0) snprintf(name, sizeof name, "%s", oss[t].name), snprintf(dims, sizeof dims, "%s", oss[t].shape);
+        else
+            snprintf(name, sizeof name, "model.layers.0.mlp.experts.%s%s", x->name,
+                     !in_blocks ? "" : k % 2 ? "_scales" : "_blocks");
+        if (k >= 0 && !in_blocks) snprintf(dims, sizeof dims, "2,%d,%d", x->in, x->out);
+        if (k >= 0 && in_blocks) snprintf(dims, sizeof dims, k % 2 ? "2,%d,%d" : "2,%d,%d,16", x->out, x->in / 32);
+        if (k < 0) n = oss[t].elements;
+        if (spoilt && strstr(name, spoilt)) snprintf(strstr(shape, ",") ? dims : name, 64, "%s", shape);
+        if (k < 0 || !in_blocks) n *= 2;
+        snprintf(header + strlen(header), room - strlen(header),
+                 "%s\"%s\":{\"dtype\":\"%s\",\"shape\":[%s],\"data_offsets\":[%d,%d]}", t ? "," : "", name,
+                 k < 0 || !in_blocks ? "BF16" : "U8", dims, at, at + n);
+        at += n;
+    }
+    strcat(header, "}");
+}
+
+/* spoilt: a tensor, of which shape is another shape or, without a comma, another name. */
+static void write_oss(const char *name, int in_blocks, const char *spoilt, const char *shape)
+{
+    static char header[1 << 14];
+    char path[LONGEST_PATH], file[64];
+    FILE *f;
+    int t, i, e, c, r, k;
+    make_place(name), snprintf(file, sizeof file, "%s/config.json", name);
+    write_text(file, "{\"model_type\": \"gpt_oss\", \"vocab_size\": 8, \"hidden_size\": 64, \"num_hidden_layers\": 1,"
+                     " \"num_attention_heads\": 2, \"num_key_value_heads\": 1, \"head_dim\": 32,"
+                     " \"intermediate_size\": 32, \"max_position_embeddings\": 32, \"rms_norm_eps\": 1e-5,"
+                     " \"num_local_experts\": 2, \"sliding_window\": 8,"
+                     " \"quantization_config\": {\"quant_method\": \"mxfp4\"}}");
+    put_oss_header(header, sizeof header, in_blocks, spoilt, shape);
+    snprintf(file, sizeof file, "%s/model.safetensors", name), f = create(file, path);
+    put(f, strlen(header), 8), fputs(header, f);
+    for (t = 0; t < OSS_TENSORS; t++)
+        for (i = 0; i < oss[t].elements; i++) put(f, cv_bits_of_float((float)(i * 7919 % 255 - 127) / 128.0f) >> 16, 2);
+    for (k = 0; k < 2; k++) {
+        const oss_experts *x = &oss_matrices[k];
+        size_t blocks = (size_t)(OSS_EXPERTS * x->out * x->in / 32);
+        if (in_blocks) fwrite(x->pairs, 1, blocks * 16, f), fwrite(x->scales, 1, blocks, f);
+        else
+            for (e = 0; e < OSS_EXPERTS; e++)
+                for (c = 0; c < x->in; c++)
+                    for (r = 0; r < x->out; r++) put(f, oss_weight(x, e, r, c), 2);
+    }
+    fclose(f);
+}
+
+static void test_mxfp4_folder(void)
+{
+    static const struct {
+        const char *spoilt, *shape, *word;
+    } refused[] = {{"gate_up_proj_scales", "x", "there is no tensor of its scales"},
+                   {"gate_up_proj_blocks", "2,32,4,16", "demand U8 [2][64][32], and a scale for 16 of these"},
+                   {"gate_up_proj_blocks", "2,64,1,32", NULL},
+                   {"gate_up_proj_scales", "2,32,4", "demand U8 [2][64][32]"},
+                   {"gate_up_proj_scales", "2,2,32,2", "demand U8 [2][64][32]"},
+                   {"down_proj_blocks", "64,1,2,16", "demand U8 [2][64][16]"},
+                   {"down_proj_scales", "128,1", "demand U8 [2][64][16]"},
+                   {"down_proj_blocks", "2,64,2,2,4", "demand U8 [2][64][16]"}};
+    size_t i, k;
+    for (k = 0; k < 2; k++) {
+        for (i = 0; i < sizeof oss_matrices[k].pairs; i++) oss_matrices[k].pairs[i] = (unsigned char)chance(256);
+        for (i = 0; i < sizeof oss_matrices[k].scales; i++)
+            oss_matrices[k].scales[i] = (unsigned char)(118 + chance(6));
+    }
+    write_oss("oss", 1, NULL, NULL), write_oss("oss16", 0, NULL, NULL);
+    check(convert("oss", "four.harp", "--errors") == 0 && says("SNR exact") && says("(12288 of them in 4 bits)"),
+          "MXFP4 in a folder stays as it is");
+    check(convert("oss", "a.harp", "--quiet --weights f32") == 0
+          && convert("oss16", "b.harp", "--quiet --weights f32") == 0 && same_tensors("a.harp", "b.harp"),
+          "as floats it is what the definition says");
+    check(convert("oss", "a.harp", "--quiet --bits 8 --errors") == 0 && type_of("a.harp", "0.down") == 2, "as int8");
+    for (i = 0; i < sizeof refused / sizeof *refused; i++) {
+        write_oss("oss", 1, refused[i].spoilt, refused[i].shape), remove_file("four.harp");
+        if (!refused[i].word) check(convert("oss", "four.harp", "--quiet") == 0, "the same bytes in other blocks");
+        else
+            check(convert("oss", "four.harp", "--quiet") == 1 && says(refused[i].word) && !exists("four.harp"),
+                  refused[i].word);
+    }
+    oss_matrices[1].scales[5] = 255, write_oss("oss", 1, NULL, NULL);
+    check(convert("oss", "four.harp", "--quiet") == 1 && says("down_proj_blocks: a scale is 1.7"),
+          "a scale that is none");
+    oss_matrices[1].scales[5] = 144, write_oss("oss", 1, NULL, NULL);
+    check(convert("oss", "four.harp", "--quiet") == 1 && says("a scale is 65536"), "a scale too large for a half");
+}
+
+/* ---- keys of GGUF files ---- */
+
+/* A key of a family: its value, or, if there are several, an array. `is_real`: it counts thousandths. */
+typedef struct gguf_key {
+    const char *key;
+    int is_real, n, values[4];
+} gguf_key;
+
+enum { MOST_KEYS = 24 };
+
+static const struct gguf_family {
+    const char *name;
+    gguf_key keys[MOST_KEYS];
+} gguf_families[] = {
+    {"gemma4",
+     {{"context_length", 0, 1, {64}}, {"embedding_length", 0, 1, {16}}, {"block_count", 0, 1, {3}},
+      {"attention.head_count", 0, 1, {2}}, {"attention.head_count_kv", 0, 1, {1}},
+      {"attention.key_length", 0, 1, {32}}, {"attention.value_length", 0, 1, {32}},
+      {"attention.key_length_swa", 0, 1, {16}}, {"attention.value_length_swa", 0, 1, {16}},
+      {"rope.dimension_count", 0, 1, {4}}, {"rope.dimension_count_swa", 0, 1, {16}},
+      {"attention.shared_kv_layers", 0, 1, {1}}, {"embedding_length_per_layer_input", 0, 1, {16}},
+      {"attention.sliding_window", 0, 1, {8}}, {"attention.sliding_window_pattern", 0, 3, {1, 0, 0}},
+      {"feed_forward_length", 0, 3, {8, 8, 16}}, {"final_logit_softcapping", 1, 1, {30000}},
+      {"attention.layer_norm_rms_epsilon", 1, 1, {1}}}},
+    {"gpt-oss",
+     {{"context_length", 0, 1, {64}}, {"embedding_length", 0, 1, {16}}, {"block_count", 0, 1, {2}},
+      {"attention.head_count", 0, 1, {2}}, {"attention.head_count_kv", 0, 1, {1}},
+      {"attention.key_length", 0, 1, {16}}, {"attention.value_length", 0, 1, {16}},
+      {"rope.dimension_count", 0, 1, {4}}, {"attention.sliding_window", 0, 1, {8}},
+      {"feed_forward_length", 0, 1, {32}}, {"expert_count", 0, 1, {4}}, {"expert_used_count", 0, 1, {2}},
+      {"expert_feed_forward_length", 0, 1, {32}}, {"rope.scaling.factor", 1, 1, {4000}},
+      {"rope.scaling.original_context_length", 0, 1, {16}}, {"attention.layer_norm_rms_epsilon", 1, 1, {1}}}},
+    {"lfm2",
+     {{"context_length", 0, 1, {64}}, {"embedding_length", 0, 1, {32}}, {"block_count", 0, 1, {2}},
+      {"attention.head_count", 0, 1, {2}}, {"attention.head_count_kv", 0, 2, {0, 1}},
+      {"rope.dimension_count", 0, 1, {4}}, {"feed_forward_length", 0, 1, {32}}, {"shortconv.l_cache", 0, 1, {3}},
+      {"attention.layer_norm_rms_epsilon", 1, 1, {1}}}},
+    {"olmoe",
+     {{"context_length", 0, 1, {64}}, {"embedding_length", 0, 1, {32}}, {"block_count", 0, 1, {2}},
+      {"attention.head_count", 0, 1, {2}}, {"attention.head_count_kv", 0, 1, {1}},
+      {"rope.dimension_count", 0, 1, {4}}, {"feed_forward_length", 0, 1, {32}}, {"expert_count", 0, 1, {4}},
+      {"expert_used_count", 0, 1, {2}}, {"attention.layer_norm_rms_epsilon", 1, 1, {1}}}}};
+
+static void put_gguf_key(FILE *f, const char *family, const gguf_key *k)
+{
+    char full[128];
+    int i, type = k->is_real ? 6 : 4;
+    snprintf(full, sizeof full, "%s.%s", family, k->key);
+    put_string(f, full), put(f, k->n > 1 ? 9 : (unsigned)type, 4);
+    if (k->n > 1) put(f, (unsigned)type, 4), put(f, (unsigned)k->n, 8);
+    for (i = 0; i < k->n; i++)
+        put(f, k->is_real ? cv_bits_of_float((float)k->values[i] / 1000.0f) : (unsigned)k->values[i], 4);
+}
+
+/* keys.gguf: a family's keys, one of them with another value (n 0: left out), an embedding and two factors of rope. */
+static void write_gguf_keys(const struct gguf_family *family, const gguf_key *other, float factor)
+{
+    char path[LONGEST_PATH];
+    FILE *f = create("keys.gguf", path);
+    int i, k, n = 0, hidden = family->keys[1].values[0];
+    for (k = 0; k < MOST_KEYS && family->keys[k].key; k++) n += strcmp(other->key, family->keys[k].key) != 0;
+    n += other->n > 0;
+    put(f, 0x46554747u, 4), put(f, 3, 4), put(f, 2, 8), put(f, (unsigned)n + 1, 8);
+    put_string(f, "general.architecture"), put(f, 8, 4), put_string(f, family->name);
+    for (k = 0; k < MOST_KEYS && family->keys[k].key; k++)
+        if (strcmp(other->key, family->keys[k].key) != 0) put_gguf_key(f, family->name, &family->keys[k]);
+    if (other->n > 0) put_gguf_key(f, family->name, other);
+    put_string(f, "token_embd.weight"), put(f, 2, 4), put(f, (unsigned)hidden, 8), put(f, 8, 8);
+    put(f, GGUF_F32, 4), put(f, 0, 8);
+    put_string(f, "rope_freqs.weight"), put(f, 1, 4), put(f, 2, 8), put(f, GGUF_F32, 4);
+    put(f, 4 * (unsigned)hidden * 8, 8);
+    while (ftell(f) % 32) fputc(0, f);
+    for (i = 0; i < hidden * 8 + 1; i++) put(f, cv_bits_of_float(1.0f), 4);
+    put(f, cv_bits_of_float(factor), 4);
+    fclose(f);
+}
+
+/* Right keys are refused for a tensor that is missing; wrong ones in words of their own. */
+static void test_gguf_keys(void)
+{
+    static const struct {
+        int family;
+        gguf_key other;
+        float factor;
+        const char *word;
+    } refused[] = {{0, {"", 0, 0, {0}}, 1e30f, "tensor per_layer_token_embd.weight is missing"},
+                   {0, {"", 0, 0, {0}}, 1e31f, "element 1 of rope_freqs.weight is 1e+31"},
+                   {0, {"feed_forward_length", 0, 3, {8, 12, 16}}, 1.0f,
+                    "feed_forward_length is an array of 3; one of two sizes for each layer"},
+                   {0, {"feed_forward_length", 0, 3, {8, 0, 16}}, 1.0f,
+                    "feed_forward_length is an array of 3; a size for each layer"},
+                   {0, {"feed_forward_length", 0, 3, {-1, 8, 16}}, 1.0f,
+                    "feed_forward_length is an array of 3; a size for each layer"},
+                   {0, {"block_count", 0, 1, {4}}, 1.0f, "a size for each layer"},
+                   {0, {"attention.shared_kv_layers", 0, 1, {3}}, 1.0f, "attention.shared_kv_layers is 3"},
+                   {0, {"attention.value_length_swa", 0, 1, {8}}, 1.0f, "that of attention.key_length_swa"},
+                   {0, {"rope.dimension_count_swa", 0, 1, {8}}, 1.0f, "that of attention.key_length_swa"},
+                   {0, {"attention.key_length_swa", 0, 1, {18}}, 1.0f, "attention.value_length_swa is 16"},
+                   {0, {"embedding_length_per_layer_input", 0, 1, {17}}, 1.0f, "17 inputs of each layer"},
+                   {0, {"final_logit_softcapping", 1, 1, {-5000}}, 1.0f, "the logit cap is -5"},
+                   {0, {"attention.sliding_window_pattern", 0, 2, {1, 0}}, 1.0f,
+                    "pattern is an array of 2; a flag for each layer"},
+                   {0, {"attention.sliding_window_pattern", 0, 3, {1, 0, 2}}, 1.0f,
+                    "pattern is an array of 3; a flag for each layer"},
+                   {0, {"attention.sliding_window", 0, 1, {0}}, 1.0f,
+                    "nothing where there is no attention.sliding_window"},
+                   {0, {"attention.sliding_window", 0, 1, {-8}}, 1.0f,
+                    "attention.sliding_window is 4.29496729e+09; a count"},
+                   {0, {"rope.freq_base_swa", 1, 1, {500}}, 1.0f, "rope.freq_base_swa is 0.5"},
+                   {0, {"expert_count", 0, 1, {8}}, 1.0f, "the key gemma4.expert_count (8) is not known"},
+                   {1, {"", 0, 0, {0}}, 1.0f, "tensor blk.0.attn_norm.weight is missing"},
+                   {1, {"expert_count", 0, 1, {-1}}, 1.0f, "expert_count is 4.2949673e+09; a count"},
+                   {1, {"expert_count", 0, 1, {32769}}, 1.0f, "32769 experts in each of 2 layers"},
+                   {1, {"expert_count", 0, 1, {1}}, 1.0f, "2 experts are used for a token; it must be between 1 and 1"},
+                   {1, {"expert_used_count", 0, 1, {5}}, 1.0f, "5 experts are used for a token"},
+                   {1, {"expert_used_count", 0, 1, {0}}, 1.0f, "0 experts are used for a token"},
+                   {1, {"expert_used_count", 0, 0, {0}}, 1.0f, "0 experts are used for a token"},
+                   {1, {"expert_feed_forward_length", 0, 1, {12}}, 1.0f, "the matrices of an expert are [24][16]"},
+                   {1, {"expert_feed_forward_length", 0, 1, {1 << 30}}, 1.0f,
+                    "the matrices of an expert are [2147483648][16]"},
+                   {1, {"expert_shared_count", 0, 1, {1}}, 1.0f,
+                    "the key gpt-oss.expert_shared_count (1) is not known"},
+                   {1, {"expert_count", 1, 1, {4500}}, 1.0f, "expert_count is 4.5; a count"},
+                   {1, {"rope.scaling.factor", 1, 1, {500}}, 1.0f, "rope.scaling.factor is 0.5"},
+                   {1, {"attention.sliding_window_pattern", 0, 2, {2, 0}}, 1.0f,
+                    "pattern is an array of 2; a flag for each layer"},
+                   {1, {"attention.layer_norm_rms_epsilon", 1, 1, {-1}}, 1.0f, "the epsilon of the norms is -0.001"},
+                   {2, {"", 0, 0, {0}}, 1.0f, "tensor blk.0.attn_norm.weight is missing"},
+                   {2, {"shortconv.l_cache", 0, 1, {1}}, 1.0f, "a convolution of 1 positions"},
+                   {2, {"shortconv.l_cache", 0, 1, {17}}, 1.0f, "a convolution of 17 positions"},
+                   {2, {"shortconv.l_cache", 0, 0, {0}}, 1.0f, "shortconv.l_cache is absent"},
+                   {2, {"shortconv.l_cache", 0, 2, {3, 4}}, 1.0f, "l_cache is an array of 2; the same for each layer"},
+                   {2, {"attention.head_count_kv", 0, 1, {1}}, 1.0f, "head_count_kv is 1; a count for each layer"},
+                   {2, {"attention.head_count_kv", 0, 3, {0, 1, 1}}, 1.0f,
+                    "head_count_kv is an array of 3; a count for each layer"},
+                   {2, {"attention.head_count_kv", 0, 2, {1, 2}}, 1.0f, "0 or the same count for each layer"},
+                   {2, {"attention.head_count_kv", 0, 2, {0, -1}}, 1.0f, "0 or the same count for each layer"},
+                   {2, {"attention.head_count_kv", 0, 2, {0, 3}}, 1.0f, "0 or the same count for each layer"},
+                   {2, {"attention.head_count_kv", 0, 2, {0, 0}}, 1.0f, "the number of key-value heads is 0"},
+                   {2, {"block_count", 0, 1, {1 << 30}}, 1.0f, "a count for each layer"},
+                   {3, {"", 0, 0, {0}}, 1.0f, "tensor blk.0.attn_norm.weight is missing"},
+                   {3, {"expert_used_count", 0, 1, {65}}, 1.0f, "65 experts are used for a token"}};
+    size_t i;
+    for (i = 0; i < sizeof refused / sizeof *refused; i++) {
+        write_gguf_keys(&gguf_families[refused[i].family], &refused[i].other, refused[i].factor);
+        check(convert("keys.gguf", "keys.harp", "") == 1 && says(refused[i].word) && !exists("keys.harp"),
+              refused[i].word);
+    }
+}
+
 /* ---- one matrix, two names ---- */
 
 /* A tied model may have been saved under either name, and __metadata__ may say which name is which. */
@@ -1397,21 +2081,47 @@ static int encodes(const char *text, const char *wanted)
     return strcmp(said, wanted) == 0;
 }
 
+#define SPACE "\xC4\xA0" /* as GPT-2 writes it */
+
 /* A byte-level tokenizer in a GGUF file that has no token for "z", and calls token 256 the unknown one. */
-static void write_gguf_vocabulary(const char *name)
+static void write_gguf_vocabulary(const char *name, const char *kind, const char *pre, const char *left,
+                                  const char *right)
 {
-    char path[LONGEST_PATH], token[8];
+    char path[LONGEST_PATH], token[8], merge[16];
     FILE *f = create(name, path);
     int id;
     put(f, 0x46554747u, 4), put(f, 3, 4), put(f, 0, 8), put(f, 5, 8);
-    put_string(f, "tokenizer.ggml.model"), put(f, 8, 4), put_string(f, "gpt2");
-    put_string(f, "tokenizer.ggml.pre"), put(f, 8, 4), put_string(f, "gpt-2");
+    put_string(f, "tokenizer.ggml.model"), put(f, 8, 4), put_string(f, kind);
+    put_string(f, "tokenizer.ggml.pre"), put(f, 8, 4), put_string(f, pre);
     put_integer(f, "tokenizer.ggml.unknown_token_id", 256);
-    put_string(f, "tokenizer.ggml.merges"), put(f, 9, 4), put(f, 8, 4), put(f, 1, 8), put_string(f, "a b");
+    snprintf(merge, sizeof merge, "%s %s", left, right);
+    put_string(f, "tokenizer.ggml.merges"), put(f, 9, 4), put(f, 8, 4), put(f, 1, 8), put_string(f, merge);
     put_string(f, "tokenizer.ggml.tokens"), put(f, 9, 4), put(f, 8, 4), put(f, 258, 8);
     for (id = 0; id < 256; id++) byte_name(id, token), put_string(f, id == 'z' ? "<none>" : token);
-    put_string(f, "<unk>"), put_string(f, "ab");
+    snprintf(merge, sizeof merge, "%s%s", left, right);
+    put_string(f, "<unk>"), put_string(f, merge);
     fclose(f);
+}
+
+/* Words that GPT-2 joins and Falcon cuts, after three digits and before a sign; and names of rules that are unknown. */
+static void test_pre_tokenizers(void)
+{
+    static const struct {
+        const char *kind, *pre, *left, *right, *text, *tokens; /* tokens NULL: it is refused, and what is said */
+    } cases[] = {{"gpt2", "gpt-2", "1", "2", "0012", "48 48 257"}, {"gpt2", "falcon", "1", "2", "0012", "48 48 49 50"},
+                 {"gpt2", "falcon", "1", "2", "0120", "48 257 48"}, {"gpt2", "gpt-2", SPACE, "!", "a !", "97 257"},
+                 {"gpt2", "falcon", SPACE, "!", "a !", "97 32 33"}, {"gpt2", "falcon", SPACE, "a", "! a", "33 257"},
+                 {"gpt2", "nobody", "1", "2", "tokenizer.ggml.pre is \"nobody\", which is not supported", NULL},
+                 {"gemma4", "gemma4", "1", "2", "tokenizer.ggml.model is \"gemma4\", which is not supported", NULL}};
+    size_t i;
+    for (i = 0; i < sizeof cases / sizeof *cases; i++) {
+        int status;
+        write_gguf_vocabulary("words.gguf", cases[i].kind, cases[i].pre, cases[i].left, cases[i].right);
+        remove_file("words.harp");
+        status = convert("words.gguf", "words.harp", "--vocab-only");
+        if (cases[i].tokens) check(status == 0 && encodes(cases[i].text, cases[i].tokens), cases[i].pre);
+        else check(status == 1 && says(cases[i].text) && !exists("words.harp"), cases[i].pre);
+    }
 }
 
 /* SentencePiece's own file, and what the class that reads it is told. Its tokens: 259 a space, 260 "a", 261 " a". */
@@ -1487,7 +2197,7 @@ static void test_tokenizers(void)
 {
     write_tokenizer(1, BYTE_LEVEL, ", \"unk_token\": \"<unk>\"", NULL, NULL);
     check(convert("words", "words.harp", "--vocab-only") == 0 && encodes("azz", "97 262 262"), "bytes without a token");
-    write_gguf_vocabulary("words.gguf");
+    write_gguf_vocabulary("words.gguf", "gpt2", "gpt-2", "a", "b");
     check(convert("words.gguf", "words.harp", "--vocab-only") == 0 && encodes("abzz", "257"), "as in a GGUF file");
     write_tokenizer(1, BYTE_LEVEL, "", "{\"tokenizer_class\": \"LlamaTokenizerFast\", \"bos_token\": \"<s>\"}", NULL);
     check(convert("words", "words.harp", "--vocab-only") == 0 && encodes("x", "256 120"), "a class that begins texts");
@@ -1720,7 +2430,7 @@ static void test_check_without_losses(void)
     crc = crc_of(data, (size_t)word(data + 56));
     for (i = 0; i < 4; i++) data[12 + i] = (char)(crc >> (8 * i));
     save("kind.harp", data, n);
-    check(check_says("kind.harp", "int8") == 0 && says("whole"), "--check of a file that does not tell");
+    check(check_says("kind.harp", "8 bits") == 0 && says("whole"), "--check of a file that does not tell");
     remove_file("kind.harp");
     free(data);
 }
@@ -2012,7 +2722,7 @@ static void test_inputs_stay(void)
     for (i = 0; i < 3; i++)
         snprintf(path, sizeof path, "split-%05d-of-00003.gguf", (int)i + 1),
             keeps("split-00001-of-00003.gguf", path, "");
-    write_gguf_vocabulary("words.gguf");
+    write_gguf_vocabulary("words.gguf", "gpt2", "gpt-2", "a", "b");
     snprintf(options, sizeof options, "--tokenizer %s/words.gguf", folder);
     keeps("single", "words.gguf", options);
     check(convert("single", "single/model.harp", "") == 0, "a new file beside the inputs is fine");
@@ -2028,14 +2738,21 @@ int main(int argc, char **argv)
     test_gguf_forms();
     test_odd_scales();
     test_repeatable();
+    test_exact_nibbles();
+    test_coarse_types();
+    test_four_bits();
     test_refused();
     test_layouts();
     test_large_vocabulary();
     test_gemma();
     test_gemma3_vision();
+    test_delta_nets();
+    test_mxfp4_folder();
+    test_gguf_keys();
     test_shared_names();
     test_refused_tokenizers();
     test_tokenizers();
+    test_pre_tokenizers();
     test_sentencepiece();
     test_no_byte_tokens();
     test_extra_whitespace();
@@ -2048,6 +2765,7 @@ int main(int argc, char **argv)
     test_terminal();
     test_chat_by_hand();
     test_template_of_tokenizer();
+    test_calibration();
     test_attacks();
     test_interrupted(SIGTERM);
     test_interrupted(SIGKILL);

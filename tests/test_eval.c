@@ -22,14 +22,17 @@ int complain(const char *format, ...)
     return EXIT_FAILED;
 }
 
+#include "../examples/eval/asks.c"
 #include "../examples/eval/data.c"
 #include "../examples/eval/json.c"
 #include "../examples/eval/methods.c"
 #include "../examples/eval/results.c"
+#include "../examples/eval/selective.c"
 #include "../examples/eval/settings.c"
 #include "../examples/eval/table.c"
 #include "../examples/eval/tasks.c"
 #include "../examples/eval/text.c"
+#include "../examples/eval/tune.c"
 
 /* Reads all values of a text; returns how many, or -1 if it was refused. */
 static int read_all(const char *text)
@@ -118,6 +121,66 @@ static void test_metrics(void)
     CHECK(rouge_1("", "") == 0.0 && rouge_1("a b", "a b") == 1.0);
 }
 
+/* ---- Votes ---- */
+
+static vote plant(const char *key, int32_t tokens, double certainty, double logprob)
+{
+    vote v;
+    memset(&v, 0, sizeof v);
+    strcpy(v.key, key), v.tokens = tokens, v.certainty = certainty * tokens, v.logprob = logprob * tokens;
+    return v;
+}
+
+static void test_votes(void)
+{
+    vote list[6];
+    int32_t votes;
+    list[0] = plant("7", 4, 1.0, log(0.9)); /* sure, long: probability 0.6561 */
+    list[1] = plant("5", 2, 2.0, log(0.3));
+    list[2] = plant("5", 2, 3.0, log(0.3)); /* two of 5: weights 0.3 each, probabilities 0.09 each */
+    list[3] = plant("", 1, 9.0, log(0.99)); /* the surest says nothing that counts */
+    list[4] = plant("5", 1, 0.5, log(0.25));
+    CHECK(vote_choose(list, 4, VOTE_MAJORITY, &votes) == 2 && votes == 2); /* of these the surer one */
+    CHECK(vote_choose(list, 4, VOTE_WEIGHTED, &votes) == 0 && votes == 1); /* 0.9 against 0.6 */
+    CHECK(vote_choose(list, 5, VOTE_WEIGHTED, &votes) == 0 && votes == 1); /* 0.9 against 0.85 */
+    CHECK(vote_choose(list, 5, VOTE_PROBABLE, &votes) == 0 && votes == 1); /* 0.6561 against 0.43 */
+    CHECK(vote_choose(list, 4, VOTE_CERTAINTY, &votes) == 3 && votes == 0);
+    CHECK(vote_choose(list, 4, VOTE_LOGPROB, &votes) == 3 && votes == 0);
+    list[4].logprob = log(0.31); /* 0.9 against 0.91; 0.6561 against 0.49 */
+    CHECK(vote_choose(list, 5, VOTE_WEIGHTED, &votes) == 2 && votes == 3);
+    CHECK(vote_choose(list, 5, VOTE_PROBABLE, &votes) == 0 && votes == 1);
+    list[1].left_out = list[2].left_out = 1; /* one against one: the surer */
+    CHECK(vote_choose(list, 5, VOTE_MAJORITY, &votes) == 0 && votes == 1);
+    CHECK(vote_choose(list + 3, 1, VOTE_MAJORITY, &votes) == 0 && votes == 0);
+    CHECK(vote_choose(list + 1, 2, VOTE_MAJORITY, &votes) == -1 && vote_choose(list, 0, VOTE_LOGPROB, &votes) == -1);
+}
+
+/* Self-certainty of two tokens, by hand: p = 1/4, 3/4, then 1/2, 1/2. */
+static void test_sureness(void)
+{
+    static const float first[2] = {0.0f, 1.0986123f}, second[2] = {2.0f, 2.0f};
+    vote v;
+    memset(&v, 0, sizeof v);
+    vote_note(&v, first, 2, 1, log(0.75)), vote_note(&v, second, 2, 0, log(0.5));
+    CHECK(v.tokens == 2 && fabs(v.logprob - log(0.375)) < 1e-6);
+    /* the cross entropy of the uniform distribution, less ln 2 */
+    CHECK(fabs(v.certainty - (-log(2.0) - 0.5 * (log(0.25) + log(0.75)))) < 1e-6);
+    CHECK(vote_sureness(&v, VOTE_MAJORITY) == v.certainty / 2 && vote_sureness(&v, VOTE_LOGPROB) == v.logprob / 2);
+}
+
+static void test_keys(void)
+{
+    char key[VOTE_KEY];
+    find_key(TASK_GSM8K, "so 2+2=4\n#### 1,234.", key);
+    CHECK(strcmp(key, "1234") == 0);
+    find_key(TASK_GSM8K, "the answer is 4", key);
+    CHECK(key[0] == 0);
+    find_key(TASK_MMLU_PRO, "the answer is (C).", key);
+    CHECK(strcmp(key, "C") == 0);
+    find_key(TASK_CNN_DM, "#### 4", key);
+    CHECK(key[0] == 0);
+}
+
 static void test_statistics(void)
 {
     row r;
@@ -173,6 +236,107 @@ static void test_equal_scores(void)
     results_free(&all);
 }
 
+/* Adds a method of this name; returns its index. */
+static int32_t plant_method(results *all, task_id task, const char *name)
+{
+    settings s;
+    bench b;
+    method m;
+    int32_t which = -1;
+    memset(&b, 0, sizeof b), memset(&m, 0, sizeof m);
+    b.task = task, m.params = harp_defaults(), strcpy(m.name, name), settings_of(&b, &m, &s);
+    CHECK(results_method(all, &s, "file", 1, &which) == 0);
+    return which;
+}
+
+/* n questions, of which `right` are right, from the first-th on, round and round. */
+static void plant_answers(results *all, int32_t which, int32_t n, int32_t first, int32_t right, double passes)
+{
+    outcome o;
+    int32_t i;
+    memset(&o, 0, sizeof o);
+    o.trials = 1, o.passes = passes;
+    for (i = 0; i < n; i++) {
+        o.right = (i + n - first) % n < right;
+        CHECK(results_add(all, which, i, &o) == 0);
+    }
+}
+
+static void test_gains(void)
+{
+    results all;
+    gain g;
+    memset(&all, 0, sizeof all);
+    plant_answers(&all, plant_method(&all, TASK_GSM8K, "vanilla"), 100, 0, 50, 1);
+    CHECK(tune_choose(&all, TASK_GSM8K) == -1);
+    plant_answers(&all, plant_method(&all, TASK_GSM8K, "harp a"), 100, 0, 55, 1); /* 5 won */
+    plant_answers(&all, plant_method(&all, TASK_GSM8K, "harp b"), 100, 10, 70, 3); /* 30 won, 10 lost */
+    plant_answers(&all, plant_method(&all, TASK_GSM8K, "harp c"), 100, 10, 70, 2); /* the same for less */
+    plant_answers(&all, plant_method(&all, TASK_GSM8K, "harp d"), 100, 30, 51, 1); /* 31 won, 30 lost */
+    CHECK(tune_choose(&all, TASK_GSM8K) == 3);
+    g = gain_of(&all, TASK_GSM8K, 3); /* standard error: root of (0.4 - 0.2 * 0.2) / 99 */
+    CHECK(g.items == 100 && fabs(g.mean - 0.2) < 1e-12);
+    CHECK(fabs(g.low - 0.08181) < 1e-4 && fabs(g.high - 0.31819) < 1e-4);
+    CHECK(fabs(g.with - 0.7) < 1e-12 && fabs(g.without - 0.5) < 1e-12 && fabs(g.passes - 2) < 1e-12);
+    CHECK(tune_is_proven(&g));
+    g = gain_of(&all, TASK_GSM8K, 4);
+    CHECK(fabs(g.mean - 0.01) < 1e-12 && g.low < 0 && !tune_is_proven(&g));
+    g = gain_of(&all, TASK_GSM8K, 0); /* no better than itself */
+    CHECK(g.mean == 0 && !tune_is_proven(&g));
+    results_free(&all);
+}
+
+/* Of a text the likelihood decides, nats a token, and less is better. */
+static void test_gains_of_texts(void)
+{
+    results all;
+    outcome o;
+    gain g;
+    int32_t i, k;
+    memset(&all, 0, sizeof all), memset(&o, 0, sizeof o);
+    plant_method(&all, TASK_NEXTTOKEN, "vanilla"), plant_method(&all, TASK_NEXTTOKEN, "harp a");
+    plant_method(&all, TASK_NEXTTOKEN, "harp b");
+    for (i = 0; i < 4; i++)
+        for (k = 0; k < 3; k++) {
+            o.trials = o.tokens = 10, o.right = k == 2 ? 9 : 5; /* b is right more often, and less likely */
+            o.nll = 20 + i - (k == 1 ? 1 + i % 2 : 0) + (k == 2 ? 1 : 0);
+            CHECK(results_add(&all, k, i, &o) == 0);
+        }
+    CHECK(tune_choose(&all, TASK_NEXTTOKEN) == 1);
+    g = gain_of(&all, TASK_NEXTTOKEN, 1); /* 0.1, 0.2, 0.1, 0.2 */
+    CHECK(fabs(g.mean - 0.15) < 1e-12 && fabs(g.low - (0.15 - 1.959964 * 0.05 / sqrt(3))) < 1e-9 && tune_is_proven(&g));
+    CHECK(fabs(g.with - 2.0) < 1e-12 && fabs(g.without - 2.15) < 1e-12);
+    g = gain_of(&all, TASK_NEXTTOKEN, 2);
+    CHECK(fabs(g.mean + 0.1) < 1e-12 && !tune_is_proven(&g));
+    results_free(&all);
+}
+
+/* Five answers: sure and right; two equally sure, of which one is right; less sure and wrong; unsure and right. */
+static void test_selective(void)
+{
+    static const double entropies[] = {0.2, 0.2, 0.9, 0.1, 0.5}, right[] = {0, 1, 1, 1, 0};
+    static const double shares[] = {1, 1, 1.25 / 1.5, 0.75, 1.75 / 2.5, 2.0 / 3, 2 / 3.5, 0.5, 2.5 / 4.5, 0.6};
+    results all;
+    outcome o;
+    curve c;
+    int32_t i, which;
+    memset(&all, 0, sizeof all), memset(&o, 0, sizeof o);
+    which = plant_method(&all, TASK_GSM8K, "vanilla");
+    for (i = 0; i < 5; i++) {
+        o.trials = 1, o.right = right[i], o.steps = 10, o.entropy = 10 * entropies[i], o.answers = 8, o.votes = i;
+        CHECK(results_add(&all, which, i, &o) == 0);
+    }
+    CHECK(make_curve(&all, which, SURE_ENTROPY, &c) == 0 && c.n == 5);
+    for (i = 0; i < PARTS; i++) CHECK(fabs(c.share_right[i] - shares[i]) < 1e-12);
+    CHECK(fabs(c.auroc - 3.5 / 6) < 1e-12); /* 3 right, 2 wrong: of 6 pairs 3 in order, and one of equals */
+    CHECK(make_curve(&all, which, SURE_VOTES, &c) == 0 && c.share_right[1] == 0);
+    CHECK(fabs(c.share_right[3] - 0.5) < 1e-12);
+    CHECK(fabs(c.auroc - 0.5) < 1e-12); /* votes 4 w, 3 r, 2 r, 1 r, 0 w */
+    CHECK(make_curve(&all, which, SURE_PEAK, &c) == 0 && fabs(c.share_right[0] - 0.6) < 1e-12 && c.auroc == 0.5);
+    CHECK(make_curve(&all, plant_method(&all, TASK_GSM8K, "none"), SURE_PEAK, &c) == 0 && c.n == 0 && c.auroc == 0.5);
+    results_free(&all);
+}
+
 static void test_sorting(void)
 {
     double list[500], sum;
@@ -199,7 +363,7 @@ static void test_sheets(void)
     CHECK(strstr(csv.at, "\n\"'=HYPERLINK(\"\"http://x\"\",A1)\",1,") != NULL);
     r.name = "a<b>&\033[31m\n";
     put_svg(&r, 1, TASK_CSQA, &svg);
-    CHECK(strstr(svg.at, ">a&lt;b&gt;&amp; [31m </text>") != NULL && !strchr(svg.at, '\033'));
+    CHECK(strstr(svg.at, ">1  a&lt;b&gt;&amp; [31m   0.0</text>") != NULL && !strchr(svg.at, '\033'));
     CHECK(!strstr(svg.at, "nan") && !strstr(svg.at, "inf"));
     free(csv.at), free(svg.at);
 }
@@ -428,7 +592,8 @@ static void test_arc_instructions(const char *folder)
 int main(int argc, char **argv)
 {
     if (argc != 2) return 2;
-    test_json(), test_large_json(), test_metrics(), test_statistics(), test_large_counts(), test_equal_scores();
+    test_json(), test_large_json(), test_metrics(), test_votes(), test_sureness(), test_keys();
+    test_statistics(), test_large_counts(), test_equal_scores(), test_gains(), test_gains_of_texts(), test_selective();
     test_sorting(), test_sheets(), test_harmless(argv[1]), test_hostile_results(argv[1]), test_impossible_outcomes();
     test_model_hash(argv[1]), test_records(argv[1]), test_arc_instructions(argv[1]);
     return conclude();

@@ -96,7 +96,7 @@ static void faulty_free(void *user, void *block, size_t bytes)
 
 static size_t make_model(unsigned tokenizer, unsigned char *data)
 {
-    fz_shape s = {2, 4, 2, 6, 24, 20, VOCAB, 64, 0, 0, 0, 0, 77, 0, 0, 0};
+    fz_shape s = {2, 4, 2, 6, 24, 20, VOCAB, 64, 0, 0, 0, 0, 77, 0, 0, 0, 0};
     s.tokenizer = tokenizer;
     return fz_write_harp(&s, data, MODEL_BYTES);
 }
@@ -815,7 +815,7 @@ static void test_refused_changes(void)
 static void test_wrong_drafts(void)
 {
     unsigned char *data = malloc(MODEL_BYTES), *other_data = malloc(MODEL_BYTES);
-    fz_shape shape = {1, 2, 1, 6, 24, 20, 79, 64, 0, 0, 0, 0, 78, 0, 0, 0};
+    fz_shape shape = {1, 2, 1, 6, 24, 20, 79, 64, 0, 0, 0, 0, 78, 0, 0, 0, 0};
     harp_model *m = open_model(data, make_model(0, data)), *other;
     harp_params p = params_of();
     harp_session *s = NULL, *draft = NULL;
@@ -876,7 +876,7 @@ static void test_drafts_that_end(void)
 static void test_wrong_beams(void)
 {
     unsigned char *data = malloc(MODEL_BYTES);
-    fz_shape shape = {1, 2, 1, 6, 24, 20, 40, 64, 0, 0, 0, 0, 79, 0, 0, 0};
+    fz_shape shape = {1, 2, 1, 6, 24, 20, 40, 64, 0, 0, 0, 0, 79, 0, 0, 0, 0};
     harp_model *m = open_model(data, fz_write_harp(&shape, data, MODEL_BYTES));
     harp_beam_options o = harp_beam_defaults();
     harp_params p = params_of();
@@ -985,7 +985,7 @@ static void test_tuning_one_step(void)
 static void test_float_matrices(void)
 {
     unsigned char *data = malloc(MODEL_BYTES);
-    fz_shape shape = {2, 4, 2, 6, 27, 20, 83, 64, 0, 0, 0, 1, 80, 0, 0, 0};
+    fz_shape shape = {2, 4, 2, 6, 27, 20, 83, 64, 0, 0, 0, 1, 80, 0, 0, 0, 0};
     harp_model *m = open_model(data, fz_write_harp(&shape, data, MODEL_BYTES));
     harp_params p = params_of();
     harp_session *a = NULL, *b = NULL;
@@ -1146,7 +1146,7 @@ static void test_overflow_does_not_last(void)
     unsigned char *data = malloc(MODEL_BYTES);
     unsigned kind, overflows = 0;
     for (kind = 0; kind < 16; kind++) {
-        fz_shape shape = {2, 4, 2, 6, 17, 20, 80, 64, 0, 0, 0, 0, 77, 0, 0, 0};
+        fz_shape shape = {2, 4, 2, 6, 17, 20, 80, 64, 0, 0, 0, 0, 77, 0, 0, 0, 0};
         int32_t large = 7, i;
         harp_session *s = NULL, *fresh = NULL;
         harp_params p = params_of();

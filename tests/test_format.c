@@ -51,10 +51,12 @@ static void make_file_of(fz_shape s)
     hf_seal(file, file_bytes);
 }
 
+static unsigned hidden = 24;
+
 static fz_shape shape_of(unsigned tokenizer)
 {
-    fz_shape s = {2, 4, 2, 6, 24, 20, 80, 64, 0, 0, 0, 0, 77, 0, 0, 0}; /* 4 heads of 6, 2 of keys and values, untied */
-    s.tokenizer = tokenizer;
+    fz_shape s = {2, 4, 2, 6, 24, 20, 80, 64, 0, 0, 0, 0, 77, 0, 0, 0, 0}; /* 4 heads of 6, 2 of keys and values, untied */
+    s.tokenizer = tokenizer, s.hidden = hidden;
     return s;
 }
 
@@ -148,7 +150,9 @@ static void test_header(void)
     OPENS();
     file[7] ^= 1, DAMAGED("not a .harp file");
     file_bytes = 63, DAMAGED("not a .harp file");
-    put(8, 2, 4), UNSUPPORTED("version 2");
+    put(8, 3, 4), UNSUPPORTED("version 3; this build reads versions 1 and 2");
+    put(8, 0, 4), UNSUPPORTED("version 0");
+    put(8, 2, 4), OPENS(); /* what version 2 added need not be there */
     file_bytes = bytes - 64, put(16, bytes, 8), hf_store(file + 12, 0, 4);
     {
         harp_source source = harp_source_defaults();
@@ -177,7 +181,7 @@ static void test_header(void)
     put(56, 64, 8), DAMAGED(contradict);
     put(56, data + 32, 8), DAMAGED(contradict);
     put(56, (bytes + 127) / 64 * 64, 8), DAMAGED(contradict);
-    put(32, 0x80000000u, 4), DAMAGED(contradict);
+    put(32, 0x80000000u, 4), DAMAGED("bytes and 2147483648 metadata entries; allowed are 268435456 and 4096");
     put(32, 4097, 4), DAMAGED("bytes and 4097 metadata entries; allowed are 268435456 and 4096");
     put(32, 4096, 4), DAMAGED("metadata entry"); /* they are not there, but might be */
     put(36, 0x80000000u, 4), DAMAGED(contradict);
@@ -363,6 +367,77 @@ static void test_tensors(void)
     DAMAGED("element 2 of rope_frequencies");
 }
 
+/* ---- weights of four bits ---- */
+
+static harp_status verify_file(harp_error *err)
+{
+    harp_source source = harp_source_defaults();
+    harp_model *m = NULL;
+    harp_status status;
+    hf_seal(file, file_bytes);
+    source.data = file, source.bytes = file_bytes;
+    status = harp_open_source(&m, &source, err);
+    if (!status) status = harp_verify(m, err);
+    harp_close(m);
+    return status;
+}
+
+/* Changes the n bytes of 0.qkv at `place`, and makes its checksum right; what harp_verify says then. */
+static const char *verified(size_t place, uint64_t value, int n, harp_error *err)
+{
+    uint8_t *record = record_of("0.qkv"), *data = hf_tensor_data(file, record);
+    hf_store(data + place, value, n);
+    hf_store(record + 52, hf_crc(0, data, (size_t)cv_u64(record + 80)), 4);
+    verify_file(err);
+    return err->text;
+}
+
+static void make_nibbles(unsigned tied)
+{
+    fz_shape s = shape_of(0);
+    s.nibbles = 1, s.tied = tied;
+    make_file_of(s);
+}
+
+/* Matrices of the layers may be nibbles, no others, and not in files of version 1. */
+static void test_nibbles(void)
+{
+    static const char shape[] = "do not fit together";
+    static const char *const others[] = {"embedding", "output"};
+    harp_error err;
+    size_t i;
+    make_nibbles(0);
+    CHECK(verify_file(&err) == HARP_OK);
+    OPENS();
+    make_nibbles(0), put(8, 1, 4), DAMAGED(shape);
+    make_nibbles(0), put(place_of("0.qkv", 80), cv_u64(record_of("0.qkv") + 80) - 64, 8), DAMAGED(shape);
+    make_nibbles(0), put(place_of("0.qkv", 80), cv_u64(record_of("0.qkv") + 80) + 64, 8), DAMAGED(shape);
+    make_nibbles(0), put(place_of("0.qkv", 56), cv_u64(record_of("0.qkv") + 56) + 16, 8), DAMAGED(shape);
+    make_nibbles(0), put(place_of("0.qkv", 64), cv_u64(record_of("0.qkv") + 64) + 32, 8), DAMAGED(shape);
+    make_nibbles(0), put(place_of("0.qkv", 48), 5, 4), DAMAGED(shape);
+    make_nibbles(1), retype("final_norm", HF_NIBBLES), DAMAGED("tensor final_norm has the wrong type");
+    for (i = 0; i < 2; i++) {
+        char words[64];
+        snprintf(words, sizeof words, "tensor %s has weights of four bits", others[i]);
+        make_nibbles(0), retype(others[i], HF_NIBBLES), DAMAGED(words);
+    }
+    make_nibbles(0);
+    CHECK(verified(0, 0x80, 1, &err)[0] == 0); /* any table will do */
+    make_nibbles(0);
+    CHECK(strstr(verified(16, 1, 1, &err), "zeros must follow its table"));
+    make_nibbles(0);
+    CHECK(strstr(verified(63, 255, 1, &err), "zeros must follow its table"));
+    make_nibbles(0);
+    CHECK(strstr(verified(64, 0x7C00, 2, &err), "NaN or an infinity"));
+    make_nibbles(0);
+    CHECK(strstr(verified(64, 0xFE00, 2, &err), "NaN or an infinity"));
+    make_nibbles(0);
+    hf_tensor_data(file, record_of("0.qkv"))[3] ^= 1;
+    verify_file(&err);
+    CHECK(strstr(err.text, "the checksum of tensor 0.qkv is wrong"));
+    make_file();
+}
+
 /* ---- what the model is ---- */
 
 static void test_integers(void)
@@ -428,9 +503,11 @@ static void test_ends(void)
 static void test_recipe(void)
 {
     static const char *const factors[] = {"attention_scale", "attention_cap", "logit_cap", "embedding_scale",
-                                          "rope_scale"};
-    static const char *const words[] = {"norm", "norm_place", "residual", "activation", "ffn_kind", "qk_norm"};
-    static const char *const bits[] = {"window_layers", "local_layers"};
+                                          "rope_scale", "attention_growth", "layer_input_scale"};
+    static const char *const words[] = {"norm",     "norm_place", "residual", "activation",
+                                        "ffn_kind", "qk_norm",    "routing"};
+    static const char *const bits[] = {"window_layers", "local_layers",  "expert_layers",
+                                       "conv_layers",   "shared_layers", "narrow_layers"};
     char text[64];
     size_t i;
     set_meta("architecture", 0, NULL, 0), DAMAGED("the text architecture is missing");
@@ -449,6 +526,8 @@ static void test_recipe(void)
         set_text(words[i], "nothing"), UNSUPPORTED(text);
         set_text(words[i], ""), UNSUPPORTED("which this version does not know");
     }
+    set_text("activation", "clamped"), OPENS();
+    set_text("activation", "clamped"), set_text("ffn_kind", "plain"), UNSUPPORTED("which goes with ffn_kind gated");
     set_text("residual", "parallel"), OPENS();
     set_text("residual", "parallel"), set_text("norm_place", "before"), OPENS();
     set_text("residual", "parallel"), set_text("norm_place", "after"),
@@ -467,7 +546,7 @@ static void test_recipe(void)
         set_real(factors[i], 1e-6), OPENS();
         set_real(factors[i], 1e6), OPENS();
     }
-    for (i = 0; i < 2; i++) {
+    for (i = 0; i < sizeof bits / sizeof *bits; i++) {
         snprintf(text, sizeof text, "%s must be bytes, one for each of 2 layers", bits[i]);
         set_text(bits[i], "ab"), DAMAGED(text);
         set_meta(bits[i], HARP_META_BYTES, "\1", 1), DAMAGED(text);
@@ -475,6 +554,9 @@ static void test_recipe(void)
         snprintf(text, sizeof text, "%s of layer 1 is neither 0 nor 1", bits[i]);
         set_meta(bits[i], HARP_META_BYTES, "\1\2", 2), DAMAGED(text);
     }
+    set_real("attention_growth", 0.1), set_integer("attention_step", 64), OPENS();
+    set_integer("attention_step", 65), DAMAGED("attention_step is 65; it must be between 1 and 64");
+    set_integer("attention_step", 0), DAMAGED("attention_step is 0");
     set_meta("window_layers", HARP_META_BYTES, "\1\0", 2), OPENS();
     set_meta("local_layers", HARP_META_BYTES, "\1\0", 2), DAMAGED("tensor rope_local is missing");
     set_integer("rope_original", 64), DAMAGED("tensor rope_long is missing");
@@ -484,6 +566,141 @@ static void test_recipe(void)
     set_integer("rope_dims", 0), set_integer("rope_original", 8), DAMAGED("rope_dims is 0, but");
     set_integer("rope_dims", 0), set_meta("local_layers", HARP_META_BYTES, "\1\0", 2), DAMAGED("rope_dims is 0, but");
     set_integer("rope_dims", 0), DAMAGED("tensor 0.attn_norm is missing"); /* rope_frequencies is there */
+}
+
+/* A model whose layers are no mixtures, whatever the rest says, and one that lacks their tensors. */
+static void test_experts(void)
+{
+    hidden = 32;
+    make_file();
+    set_integer("experts", 0), DAMAGED("experts is 0; it must be between 1 and 4096");
+    set_integer("experts", 4097), DAMAGED("experts is 4097");
+    set_integer("experts", 4096), set_integer("expert_ffn", 8), DAMAGED("tensor 0.router is missing or misplaced");
+    set_integer("experts", 4), UNSUPPORTED("4 experts of [32][20], 1 used"); /* of ffn's size */
+    set_integer("experts", 4), set_integer("experts_used", 4), set_integer("expert_ffn", 8);
+    DAMAGED("tensor 0.router is missing");
+    set_integer("experts", 4), set_integer("experts_used", 5), DAMAGED("experts_used is 5; it must be between 1 and 4");
+    set_integer("experts", 4), set_integer("experts_used", 0), DAMAGED("experts_used is 0");
+    set_integer("experts_used", 1), DAMAGED("experts_used is 1; it must be between 1 and 0");
+    set_integer("experts", 64), set_integer("experts_used", 64), set_integer("expert_ffn", 8);
+    DAMAGED("tensor 0.router is missing");
+    set_integer("experts", 65), set_integer("experts_used", 65), set_integer("expert_ffn", 8);
+    UNSUPPORTED("65 used: at most 64 may be");
+    set_integer("expert_ffn", 8), DAMAGED("tells of experts, but not how many");
+    set_meta("expert_layers", HARP_META_BYTES, "\1\0", 2), DAMAGED("tells of experts, but not how many");
+    set_integer("experts", 4), set_integer("expert_ffn", 0), DAMAGED("expert_ffn is 0");
+    set_integer("experts", 4), set_integer("expert_ffn", 8), DAMAGED("tensor 0.router is missing");
+    set_integer("experts", 4), set_integer("expert_ffn", 12), UNSUPPORTED("sizes must be multiples of 16");
+    set_integer("experts", 256), set_integer("expert_ffn", 1 << 19), DAMAGED("tensor 0.router is missing");
+    set_integer("experts", 257), set_integer("expert_ffn", 1 << 19), UNSUPPORTED("rows in all at most 2^28");
+    set_integer("experts", 4), set_integer("expert_ffn", 8), set_text("residual", "parallel");
+    UNSUPPORTED("a mixture of experts goes with a sequential residual");
+    set_integer("experts", 4), set_integer("expert_ffn", 8);
+    set_meta("expert_layers", HARP_META_BYTES, "\0\0", 2), OPENS();
+    set_integer("experts", 4), set_integer("expert_ffn", 8);
+    set_meta("expert_layers", HARP_META_BYTES, "\0\1", 2), DAMAGED("tensor 1.router is missing");
+    hidden = 24;
+    make_file();
+    set_integer("experts", 4), set_integer("expert_ffn", 8), UNSUPPORTED("sizes must be multiples of 16");
+}
+
+/* The same for convolutions: 24 is 4 heads of 6, and twice 2 key-value heads divide it. */
+static void test_convolutions(void)
+{
+    set_integer("conv_taps", 1), DAMAGED("conv_taps is 1; it must be between 2 and 16");
+    set_integer("conv_taps", 17), DAMAGED("conv_taps is 17");
+    set_integer("conv_taps", 3), DAMAGED("one of conv_layers or delta_layers and conv_taps is missing");
+    set_meta("conv_layers", HARP_META_BYTES, "\0\0", 2), DAMAGED("and conv_taps is missing");
+    set_integer("conv_taps", 3), set_meta("conv_layers", HARP_META_BYTES, "\0\0", 2), OPENS();
+    set_integer("conv_taps", 16), set_meta("conv_layers", HARP_META_BYTES, "\0\0", 2), OPENS();
+    set_integer("conv_taps", 2), set_meta("conv_layers", HARP_META_BYTES, "\0\1", 2);
+    DAMAGED("tensor 1.qkv is 48 x 24; the model needs 72 x 24");
+    set_integer("conv_taps", 2), set_meta("conv_layers", HARP_META_BYTES, "\0\0", 2);
+    set_text("residual", "parallel"), UNSUPPORTED("and with a sequential residual");
+    set_integer("conv_taps", 2), set_meta("conv_layers", HARP_META_BYTES, "\0\0", 2), set_integer("heads", 6);
+    UNSUPPORTED("heads that make up hidden");
+    set_integer("conv_taps", 2), set_meta("conv_layers", HARP_META_BYTES, "\0\0", 2), set_integer("heads", 8);
+    set_integer("head_dim", 3), set_integer("rope_dims", 2), set_integer("kv_heads", 8);
+    UNSUPPORTED("which twice the key-value heads divide");
+}
+
+/* Gated delta nets beside 16 heads of 6, in place of the model's 4: what goes through misses its tensors. */
+static void set_deltas(int64_t heads, int64_t key_heads, int64_t key_dim, int64_t value_dim)
+{
+    set_integer("heads", 16), set_integer("conv_taps", 4), set_meta("delta_layers", HARP_META_BYTES, "\1\0", 2);
+    set_integer("delta_heads", heads), set_integer("delta_key_heads", key_heads);
+    set_integer("delta_key_dim", key_dim), set_integer("delta_value_dim", value_dim);
+}
+
+static void test_deltas(void)
+{
+    static const char *const keys[] = {"delta_layers", "delta_heads", "delta_key_heads", "delta_key_dim",
+                                       "delta_value_dim"};
+    static const char missing[] = "some of delta_layers, delta_heads, ", sizes[] = "sizes are multiples of 16";
+    size_t i;
+    set_deltas(4, 2, 16, 32), DAMAGED("tensor 0.qkv is 48 x 24; the model needs 192 x 24");
+    set_deltas(2, 1, 1024, 16), DAMAGED("the model needs 2080 x 24");
+    for (i = 0; i < sizeof keys / sizeof *keys; i++) {
+        set_deltas(4, 2, 16, 32), set_meta(keys[i], 0, NULL, 0);
+        DAMAGED(i == 0   ? "one of conv_layers or delta_layers and conv_taps is missing"
+                : i == 1 ? "delta_key_heads is 2; it must be between 1 and 0"
+                         : missing);
+    }
+    set_integer("delta_heads", 4), DAMAGED(missing);
+    set_deltas(4, 2, 16, 32), set_meta("conv_taps", 0, NULL, 0), DAMAGED("and conv_taps is missing");
+    set_deltas(4, 2, 16, 32), set_meta("delta_layers", HARP_META_BYTES, "\1\2", 2);
+    DAMAGED("delta_layers of layer 1 is neither 0 nor 1");
+    set_deltas(0, 1, 16, 16), DAMAGED("delta_heads is 0; it must be between 1 and 4096");
+    set_deltas(4097, 1, 16, 16), DAMAGED("delta_heads is 4097");
+    set_deltas(4, 0, 16, 16), DAMAGED("delta_key_heads is 0; it must be between 1 and 4");
+    set_deltas(4, 5, 16, 16), DAMAGED("delta_key_heads is 5");
+    set_deltas(4, 2, 15, 16), DAMAGED("delta_key_dim is 15; it must be between 16 and 1024");
+    set_deltas(4, 2, 1025, 16), DAMAGED("delta_key_dim is 1025");
+    set_deltas(4, 2, 16, 15), DAMAGED("delta_value_dim is 15; it must be between 16 and 1024");
+    set_deltas(4, 2, 16, 1025), DAMAGED("delta_value_dim is 1025");
+    set_deltas(4, 3, 16, 16), UNSUPPORTED("key heads divide heads");
+    set_deltas(4, 2, 17, 16), UNSUPPORTED(sizes);
+    set_deltas(4, 2, 16, 24), UNSUPPORTED(sizes);
+    set_deltas(3, 1, 16, 16), UNSUPPORTED(sizes);
+    set_deltas(4, 2, 16, 32), set_integer("head_dim", 5), set_integer("rope_dims", 4), UNSUPPORTED(sizes);
+    set_deltas(4, 2, 16, 32), set_integer("kv_heads", 7), UNSUPPORTED("and twice the key-value heads all");
+    set_deltas(257, 1, 1024, 1024), UNSUPPORTED("and at most 2^28");
+    set_deltas(256, 1, 1024, 1024), DAMAGED("the model needs 264192 x 24");
+    set_deltas(4, 2, 16, 32), set_text("residual", "parallel"), UNSUPPORTED("the residual is sequential");
+    set_deltas(4, 2, 16, 32), set_integer("head_dim", 2), set_integer("hidden", 32), set_integer("rope_dims", 2);
+    set_meta("conv_layers", HARP_META_BYTES, "\1\0", 2), DAMAGED("layer 0 is in conv_layers and in delta_layers");
+    set_integer("shared_ffn", 16), DAMAGED("the file tells of experts, but not how many there are");
+    set_integer("shared_ffn", 0), DAMAGED("shared_ffn is 0; it must be between 1 and 1048576");
+    set_integer("shared_ffn", (1 << 20) + 1), DAMAGED("shared_ffn is 1048577");
+}
+
+/* Layers of several sizes: the model has 2 of them, 4 heads of 6, 2 with keys and values. */
+static void test_sizes_of_layers(void)
+{
+    set_integer("local_head_dim", 4), UNSUPPORTED("local_head_dim goes with local_layers");
+    set_integer("local_head_dim", 7), DAMAGED("local_head_dim is 7; it must be between 2 and 6");
+    set_integer("local_head_dim", 4), set_meta("local_layers", HARP_META_BYTES, "\0\1", 2);
+    UNSUPPORTED("is even, and a multiple of 32 with all heads");
+    set_integer("local_head_dim", 5), set_meta("local_layers", HARP_META_BYTES, "\0\1", 2), set_integer("heads", 32);
+    UNSUPPORTED("is even, and a multiple of 32");
+    set_integer("local_head_dim", 4), set_meta("local_layers", HARP_META_BYTES, "\0\1", 2), set_integer("heads", 8);
+    DAMAGED("tensor rope_local is missing");
+    set_integer("narrow_ffn", 12), DAMAGED("one of narrow_layers and narrow_ffn is missing");
+    set_meta("narrow_layers", HARP_META_BYTES, "\0\0", 2), DAMAGED("one of narrow_layers and narrow_ffn is missing");
+    set_integer("narrow_ffn", 21), DAMAGED("narrow_ffn is 21; it must be between 1 and 20");
+    set_integer("narrow_ffn", 12), set_meta("narrow_layers", HARP_META_BYTES, "\0\0", 2), OPENS();
+    set_integer("narrow_ffn", 12), set_meta("narrow_layers", HARP_META_BYTES, "\0\1", 2);
+    DAMAGED("tensor 1.gate_up is 40 x 24; the model needs 24 x 24");
+    set_meta("shared_layers", HARP_META_BYTES, "\0\0", 2), OPENS();
+    set_meta("shared_layers", HARP_META_BYTES, "\0\1", 2), DAMAGED("tensor 1.qkv is 48 x 24; the model needs 24 x 24");
+    set_meta("shared_layers", HARP_META_BYTES, "\1\0", 2), DAMAGED("no layer before layer 0 has keys and values");
+    set_meta("shared_layers", HARP_META_BYTES, "\0\1", 2), set_integer("window", 8);
+    set_meta("window_layers", HARP_META_BYTES, "\0\1", 2), DAMAGED("no layer before layer 1 has keys and values");
+    set_integer("layer_inputs", 15), DAMAGED("layer_inputs is 15; it must be between 16 and 16384");
+    set_integer("layer_inputs", 16385), DAMAGED("layer_inputs is 16385");
+    set_integer("layer_inputs", 24), UNSUPPORTED("layer_inputs is a multiple of 16");
+    set_integer("layer_inputs", 32), set_text("ffn_kind", "plain"), UNSUPPORTED("and goes with ffn_kind gated");
+    set_integer("layer_inputs", 32), DAMAGED("tensor layer_embedding is missing");
 }
 
 /* ---- the tokenizer's tables ---- */
@@ -1326,6 +1543,91 @@ static void test_metadata_calls(void)
     harp_close(NULL);
 }
 
+/* ---- what the file recommends ---- */
+
+static int recommendation(harp_params *p)
+{
+    harp_source source = harp_source_defaults();
+    harp_model *m = NULL;
+    harp_params defaults;
+    int status;
+    hf_seal(file, file_bytes);
+    source.data = file, source.bytes = file_bytes;
+    if (harp_open_source(&m, &source, NULL)) return -2;
+    *p = harp_defaults(), p->context = 12, p->temperature = 0.3f;
+    status = harp_recommend(m, p);
+    defaults = harp_defaults_for(m);
+    if (defaults.harp != p->harp || defaults.delta != p->delta || defaults.frame != p->frame) status = -3;
+    harp_close(m);
+    return status;
+}
+
+static int is_paper(const harp_params *p)
+{
+    return p->harp == 1 && p->frame == HARP_FRAME_STREAM && p->reframe_from == 0 && p->reframings == 1 && !p->rescale
+           && p->theta == 1.0f && p->delta == 0.2f && p->beta == 0.5f;
+}
+
+/* One value that no session takes, and nothing of the recommendation counts. */
+static void test_bad_recommendations(void)
+{
+    static const struct {
+        const char *key;
+        int64_t bad[4];
+    } integers[] = {{"recommend.harp", {-1, 2, INT64_MAX, INT64_MIN}},
+                    {"recommend.reframe_from", {-2, (1 << 28) + 1, INT64_MAX, INT64_MIN}},
+                    {"recommend.reframings", {0, 65, INT64_MAX, -1}},
+                    {"recommend.rescale", {-1, 2, (int64_t)1 << 32, INT64_MIN}}};
+    static const double bad[] = {-0.001, 1.001, 1e300, -1e300, HUGE_VAL, -HUGE_VAL};
+    static const char *const reals[] = {"recommend.delta", "recommend.beta", "recommend.theta"};
+    static const char *const frames[] = {"", "Stream", "stream:prompt", "laste"};
+    harp_params p;
+    size_t i, k;
+    for (i = 0; i < 16; i++, make_file()) {
+        set_integer("recommend.harp", 1), set_integer(integers[i / 4].key, integers[i / 4].bad[i % 4]);
+        CHECK(recommendation(&p) == -1 && is_paper(&p) && p.context == 12);
+    }
+    for (i = 0; i < 3; i++)
+        for (k = i < 2 ? 0 : 2; k < 6; k++, make_file()) {
+            set_integer("recommend.harp", 1), set_real(reals[i], bad[k]);
+            CHECK(recommendation(&p) == -1 && is_paper(&p));
+            set_real(reals[i], HUGE_VAL - HUGE_VAL);
+            CHECK(recommendation(&p) == -1 && is_paper(&p));
+            set_integer(reals[i], 1);
+            CHECK(recommendation(&p) == -1 && is_paper(&p));
+        }
+    for (i = 0; i < 4; i++, make_file()) {
+        set_integer("recommend.harp", 0), set_text("recommend.frame", frames[i]);
+        CHECK(recommendation(&p) == -1 && is_paper(&p));
+    }
+    set_integer("recommend.harp", 1), set_integer("recommend.frame", 0);
+    CHECK(recommendation(&p) == -1 && is_paper(&p));
+    set_text("recommend.harp", "1"), set_text("recommend.frame", "last");
+    CHECK(recommendation(&p) == -1 && is_paper(&p));
+    make_file();
+}
+
+static void test_recommendations(void)
+{
+    harp_params p = harp_defaults();
+    CHECK(recommendation(&p) == 0 && is_paper(&p));
+    set_real("recommend.delta", 0.25);
+    CHECK(recommendation(&p) == 0 && is_paper(&p)); /* it does not say for what */
+    set_integer("recommend.harp", 0);
+    CHECK(recommendation(&p) == 1 && p.harp == 0 && p.delta == 0.25f);
+    CHECK(p.context == 12 && p.temperature == 0.3f && p.theta == 1.0f);
+    set_integer("recommend.harp", 1), set_text("recommend.frame", "last"), set_integer("recommend.reframings", 64);
+    set_integer("recommend.reframe_from", HARP_FROM_PROMPT), set_integer("recommend.rescale", 1);
+    set_real("recommend.theta", -1e30), set_real("recommend.beta", 1.0);
+    CHECK(recommendation(&p) == 1 && p.harp == 1 && p.frame == HARP_FRAME_LAST && p.reframings == 64 && p.rescale == 1);
+    CHECK(p.reframe_from == HARP_FROM_PROMPT && p.theta == -1e30f && p.delta == 0.25f && p.beta == 1.0f);
+    make_file();
+    p = harp_defaults();
+    CHECK(harp_recommend(NULL, &p) == -1 && is_paper(&p));
+    p = harp_defaults_for(NULL);
+    CHECK(is_paper(&p));
+}
+
 static void test_verify(void)
 {
     static const struct {
@@ -1368,9 +1670,14 @@ int main(void)
     test_metadata_at_the_end();
     test_tensor_records();
     test_tensors();
+    test_nibbles();
     test_integers();
     test_ends();
     test_recipe();
+    test_experts();
+    test_convolutions();
+    test_deltas();
+    test_sizes_of_layers();
     test_tables();
     test_texts();
     test_long_texts();
@@ -1393,6 +1700,7 @@ int main(void)
     test_arithmetic();
     test_sources();
     test_metadata_calls();
+    test_recommendations(), test_bad_recommendations();
     test_verify();
     return conclude();
 }

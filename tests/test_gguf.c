@@ -6,9 +6,12 @@
  *
  * BLOCKS holds random blocks of each type and the floats that ggml's reference for Python makes of them. */
 #include "containers/gguf.h"
+#include "file/nibbles.h"
 #include "ground/bytes.h"
+#include "ground/halves.h"
 #include "test.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +19,32 @@
 static const char *path;
 
 /* ---- blocks ---- */
+
+enum { MOST_GROUPS = 32 };
+
+/* The weight of row 0 and column c in a tile of nibbles with so many groups, as [CH09] has it. */
+static float nibble_weight(const unsigned char *tile, const int8_t *table, size_t groups, size_t c)
+{
+    size_t scale_bytes = (32 * groups + 63) / 64 * 64, at = c / 32 * 256 + c % 32 / 8 * 64 + c % 4;
+    unsigned char two = tile[scale_bytes + at];
+    return (float)table[c % 8 < 4 ? two & 15 : two >> 4] * cv_float_of_half(cv_u16(tile + 2 * (c / 32 * 16)));
+}
+
+/* Blocks of four bits, one after the other as a row: what becomes of them in a .harp file is `expected`, bit for bit. */
+static void test_tile(const cv_block_type *type, const unsigned char *blocks, uint32_t n, const float *expected)
+{
+    unsigned char tile[MOST_GROUPS * (32 + 256) + 64];
+    int8_t integers[32 * MOST_GROUPS] = {0};
+    float scales[MOST_GROUPS] = {0.0f};
+    cv_loss loss = {0.0, 0.0, 0.0, 0};
+    uint64_t bad;
+    uint32_t wrong = 0;
+    for (uint32_t i = 0; i < n; i++) scales[i] = type->split(blocks + i * type->bytes, integers + 32 * i);
+    int status = cv_nibbles_of_integers(tile, integers, scales, 1, 32 * (uint64_t)n, type->values, &loss, &bad);
+    for (uint32_t c = 0; status == 0 && c < 32 * n; c++)
+        wrong += !(nibble_weight(tile, type->values, n, c) == expected[c]);
+    check(status == 0 && wrong == 0 && loss.error2 == 0.0, "four bits of ours are those of %s", type->name);
+}
 
 static void test_blocks(const char *vectors)
 {
@@ -38,9 +67,36 @@ static void test_blocks(const char *vectors)
             wrong += !(out[i] == expected); /* -0 equals 0 */
         }
         check(wrong == 0, "the same floats as ggml's: %s", type->name);
+        if (type->values && count <= MOST_GROUPS) test_tile(type, p - 4 * count * 32 - count * type->bytes, count, out);
     }
     check(p == end && n_types == 14, "all types have vectors");
     free(data);
+}
+
+/* OCP's numbers, times a power of two; a half has 2^-24 to 2^15, of which the table's doubled values take half. */
+static void test_mxfp4(void)
+{
+    static const float numbers[16] = {0.0f, 0.5f, 1.0f, 1.5f, 2.0f, 3.0f, 4.0f, 6.0f,
+                                      0.0f, -0.5f, -1.0f, -1.5f, -2.0f, -3.0f, -4.0f, -6.0f};
+    const cv_block_type *type = cv_block_type_of(39);
+    for (unsigned e = 0; e < 256; e++) {
+        unsigned char block[17] = {0}, tile[64 + 256];
+        float out[32], expected[32], scale;
+        int8_t integers[32];
+        uint64_t bad;
+        uint32_t wrong = 0;
+        block[0] = (unsigned char)e;
+        for (unsigned i = 0; i < 16; i++) block[1 + i] = (unsigned char)(i | (15 - i) << 4);
+        for (int i = 0; i < 32; i++)
+            expected[i] = (float)ldexp((double)numbers[i < 16 ? i : 31 - i], (int)e - 127);
+        cv_dequantize(type, block, 32, out);
+        for (int i = 0; i < 32; i++) wrong += !(out[i] == expected[i]);
+        check(wrong == 0, "MXFP4 by its definition, exponent %u", e);
+        if (e >= 104 && e <= 143) test_tile(type, block, 1, expected);
+        scale = type->split(block, integers);
+        check(cv_nibbles_of_integers(tile, integers, &scale, 1, 32, type->values, NULL, &bad) == (e > 143 ? -1 : 0),
+              "MXFP4, exponent %u: too large, or not", e);
+    }
 }
 
 /* ---- making files ---- */
@@ -254,6 +310,7 @@ int main(int argc, char **argv)
 {
     if (argc != 3) return 2;
     path = argv[2];
+    test_mxfp4();
     test_blocks(argv[1]);
     test_sample();
     test_lies();

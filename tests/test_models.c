@@ -292,7 +292,7 @@ static void put_nan(unsigned char *data, const uint8_t *record)
  * of rope_* are checked when the file is opened. */
 static void test_nan(const char *folder, const char *name)
 {
-    static const int32_t tokens[] = {3, 4, 5};
+    static const int32_t tokens[] = {3, 4, 5, 3}; /* as many as a convolution sees */
     size_t bytes;
     unsigned char *data = load_model(folder, name, &bytes), *kept = malloc(bytes + 1);
     harp_source source = harp_source_defaults();
@@ -313,7 +313,7 @@ static void test_nan(const char *folder, const char *name)
                 harp_status status;
                 p.activations = (harp_activations)act, p.context = 32;
                 s = open_session(m, &p);
-                status = harp_feed(s, tokens, 3, NULL);
+                status = harp_feed(s, tokens, 4, NULL);
                 if (status == HARP_OK) status = harp_next(s, NULL, NULL);
                 CHECK(status == HARP_ERR_NUMBER);
                 if (status != HARP_ERR_NUMBER)
@@ -546,10 +546,34 @@ static void test_lies(const char *folder)
     }
 }
 
+/* States of delta nets are made anew when an image is restored over another text, copies of earlier ones, too. */
+static void test_restored_states(const char *folder)
+{
+    size_t bytes, n = 0;
+    unsigned char *data = load_model(folder, "qwen3_5", &bytes), *image;
+    harp_source source = harp_source_defaults();
+    harp_params p = params_of(HARP_FRAME_STREAM, HARP_CACHE_F16, HARP_SCHEDULE_AUTO);
+    harp_model *m = NULL;
+    harp_session *s, *other;
+    int32_t tokens[FIRST], i;
+    source.data = data, source.bytes = bytes;
+    CHECK(harp_open_source(&m, &source, NULL) == HARP_OK);
+    s = open_session(m, &p), other = open_session(m, &p);
+    for (i = 0; i < FIRST; i++) tokens[i] = (53 * i + 7) % 250;
+    start(s, FIRST);
+    CHECK(harp_feed(other, tokens, FIRST, NULL) == HARP_OK && step_hash(s) != 0 && step_hash(other) != 0);
+    CHECK(harp_save(s, NULL, 0, &n, NULL) == HARP_OK && (image = malloc(n)) != NULL);
+    CHECK(harp_save(s, image, n, &n, NULL) == HARP_OK && harp_restore(other, image, n, NULL) == HARP_OK);
+    for (i = 0; i < 5; i++) CHECK(step_hash(s) == step_hash(other));
+    harp_session_close(s), harp_session_close(other);
+    harp_close(m);
+    free(image), free(data);
+}
+
 int main(int argc, char **argv)
 {
     static const char *const nan_models[] = {"llama_gqa", "gemma2", "gemma3_text", "olmo2",
-                                             "gpt2",      "phi2",   "qwen2_bias"};
+                                             "gpt2",      "phi2",   "qwen2_bias",  "qwen3_5"};
     static const char *const hidden_models[] = {"llama_gqa", "gpt2", "phi2"};
     harp_source source = harp_source_defaults();
     harp_model *m = NULL;
@@ -560,6 +584,7 @@ int main(int argc, char **argv)
     for (i = 0; i < sizeof nan_models / sizeof *nan_models; i++) test_nan(argv[1], nan_models[i]);
     for (i = 0; i < sizeof hidden_models / sizeof *hidden_models; i++) test_hidden(argv[1], hidden_models[i]);
     test_lies(argv[1]);
+    test_restored_states(argv[1]);
     data = load_model(argv[1], "phi3_longrope", &bytes);
     source.data = data, source.bytes = bytes;
     if (harp_open_source(&m, &source, &err)) CHECK(!"phi3_longrope opens");

@@ -305,7 +305,8 @@ static void test_products(void)
     static float x[ROWS * STRIDE], out[ROWS * OUT_STRIDE], scales[ROWS * GROUPS];
     static int8_t q[ROWS * STRIDE];
     static int32_t starts[ROWS * GROUPS];
-    hp_matrix m = {tiles, OUTPUTS, INPUTS, GROUPS, TILES, 0, 128, 128 + GROUPS * 512};
+    static float *places[ROWS];
+    hp_matrix m = {tiles, NULL, OUTPUTS, INPUTS, GROUPS, TILES, 128, 128 + GROUPS * 512};
     int32_t i, r, o, bad = 0, round, set, tried = 0;
     for (round = 0; round < HP_WAYS * ROWS; round++) {
         size_t rows = (size_t)(round % ROWS) + 1;
@@ -318,23 +319,80 @@ static void test_products(void)
         for (i = 0; i < ROWS * STRIDE; i++) x[i] = i % STRIDE < INPUTS ? any_float(round % 2 ? 3.0f : 1e-3f) : 0.0f;
         for (set = 0; hp_kernels_at(set); set++, tried++) {
             const hp_kernels *k = hp_kernels_at(set);
-            hp_inputs in = {NULL, q, scales, starts, STRIDE, rows};
+            hp_inputs in = {NULL, q, scales, starts, STRIDE, rows, 0, 0};
             for (r = 0; r < (int32_t)rows; r++) {
                 size_t at = hp_first_group((size_t)r, GROUPS);
                 k->quantize(q + 32 * at, scales + at, starts + at, x + r * STRIDE, GROUPS,
                             hp_rows_in_block((size_t)r, rows));
             }
-            k->matmul(&m, 0, TILES, &in, way, out, OUT_STRIDE);
+            for (r = 0; r < (int32_t)rows; r++) places[r] = out + ((r + round) % ROWS) * OUT_STRIDE;
+            k->matmul(&m, 0, TILES, &in, way, places);
             for (r = 0; r < (int32_t)rows; r++)
                 for (o = 0; o < OUTPUTS; o++) {
                     size_t at = hp_first_group((size_t)r, GROUPS);
                     float want = plain_product(&m, q + 32 * at, scales + at, hp_rows_in_block((size_t)r, rows), o);
-                    bad += hp_bits(want) != hp_bits(out[r * OUT_STRIDE + o]);
+                    bad += hp_bits(want) != hp_bits(places[r][o]);
                 }
         }
     }
     printf("note   int8 products: %d instruction sets, the same bits as the definition\n", tried / (HP_WAYS * ROWS));
     CHECK(bad == 0 && tried >= HP_WAYS * ROWS);
+}
+
+/* Nibbles: their products are those of the int8 matrix that they stand for, also with float activations. 19 groups are
+ * no multiple of what is expanded at once. */
+enum { NIBBLE_GROUPS = 19, NIBBLE_STRIDE = 32 * NIBBLE_GROUPS, NIBBLE_TILE = 640 + NIBBLE_GROUPS * 256 };
+enum { EXPANDED_TILE = 640 + NIBBLE_GROUPS * 512 };
+
+static void expand_by_definition(uint8_t *int8, const uint8_t *nibbles, const uint8_t *table)
+{
+    int32_t t, r, c;
+    for (t = 0; t < TILES; t++, int8 += EXPANDED_TILE, nibbles += NIBBLE_TILE) {
+        memcpy(int8, nibbles, 640);
+        for (r = 0; r < 16; r++)
+            for (c = 0; c < NIBBLE_STRIDE; c++) {
+                uint8_t two = nibbles[640 + c / 32 * 256 + c % 32 / 8 * 64 + r * 4 + c % 4];
+                int8[640 + c / 32 * 512 + c % 32 / 4 * 64 + r * 4 + c % 4] = table[c % 8 < 4 ? two & 15 : two >> 4];
+            }
+    }
+}
+
+static void test_nibbles(void)
+{
+    static uint8_t nibbles[TILES * NIBBLE_TILE], table[16], int8[TILES * EXPANDED_TILE];
+    static float x[ROWS * NIBBLE_STRIDE], out[2][ROWS * OUT_STRIDE], scales[ROWS * NIBBLE_GROUPS];
+    static int8_t q[ROWS * NIBBLE_STRIDE];
+    static int32_t starts[ROWS * NIBBLE_GROUPS];
+    static float *places[2][ROWS];
+    hp_matrix m = {nibbles, table, OUTPUTS, NIBBLE_STRIDE, NIBBLE_GROUPS, TILES, 640, NIBBLE_TILE};
+    hp_matrix expanded = {int8, NULL, OUTPUTS, NIBBLE_STRIDE, NIBBLE_GROUPS, TILES, 640, EXPANDED_TILE};
+    int32_t i, r, o, bad = 0, round, set, tried = 0;
+    for (round = 0; round < HP_WAYS * (ROWS + 1); round++) {
+        int is_float = round % (ROWS + 1) == ROWS;
+        size_t rows = is_float ? 2 : (size_t)(round % (ROWS + 1)) + 1;
+        for (i = 0; i < 16; i++) table[i] = round == 0 ? 0x80 : (uint8_t)(any_float(128.0f) + 128.0f);
+        for (i = 0; i < TILES * NIBBLE_TILE; i++) nibbles[i] = (uint8_t)(any_float(128.0f) + 128.0f);
+        for (o = 0; o < TILES; o++)
+            for (i = 0; i < 320; i++) nibbles[(size_t)o * NIBBLE_TILE + 2 * (size_t)i + 1] &= 0xBB; /* of either sign */
+        for (i = 0; i < ROWS * NIBBLE_STRIDE; i++) x[i] = any_float(3.0f);
+        expand_by_definition(int8, nibbles, table);
+        for (set = 0; hp_kernels_at(set); set++, tried++) {
+            const hp_kernels *k = hp_kernels_at(set);
+            hp_inputs in = {x, is_float ? NULL : q, scales, starts, NIBBLE_STRIDE, rows, 0, 0};
+            for (r = 0; r < (int32_t)rows; r++) {
+                size_t at = hp_first_group((size_t)r, NIBBLE_GROUPS);
+                k->quantize(q + 32 * at, scales + at, starts + at, x + r * NIBBLE_STRIDE, NIBBLE_GROUPS,
+                            hp_rows_in_block((size_t)r, rows));
+            }
+            for (r = 0; r < 2 * ROWS; r++) places[r / ROWS][r % ROWS] = out[r / ROWS] + r % ROWS * OUT_STRIDE;
+            k->matmul(&m, 0, TILES, &in, &hp_ways[round / (ROWS + 1)], places[0]);
+            k->matmul(&expanded, 0, TILES, &in, &hp_ways[round / (ROWS + 1)], places[1]);
+            for (r = 0; r < (int32_t)rows; r++)
+                for (o = 0; o < OUTPUTS; o++)
+                    bad += hp_bits(out[0][r * OUT_STRIDE + o]) != hp_bits(out[1][r * OUT_STRIDE + o]);
+        }
+    }
+    CHECK(bad == 0 && tried >= HP_WAYS * (ROWS + 1));
 }
 
 /* ---- Norms, rotation, attention: each by its definition, in loops that any reader can follow ---- */
@@ -592,7 +650,10 @@ static void test_tensor_sizes(void)
     CHECK(hp_tensor_bytes(HF_INT8, (1 << 28) + 1, 1) == 0
           && hp_tensor_bytes(HF_INT8, 1, (1 << 28) + 1) == 0);
     CHECK(hp_tensor_bytes(HF_INT8, 0, 1) == 0 && hp_tensor_bytes(HF_INT8, 1, 0) == 0);
-    CHECK(hp_tensor_bytes(0, 1, 1) == 0 && hp_tensor_bytes(4, 1, 1) == 0);
+    CHECK(hp_tensor_bytes(HF_NIBBLES, 16, 32) == 64 + 64 + 256 && hp_tensor_bytes(HF_NIBBLES, 17, 65) == 64 + 2 * 896);
+    CHECK(hp_tensor_bytes(HF_NIBBLES, 1 << 28, 1 << 28) ==
+          64 + ((uint64_t)1 << 24) * (((uint64_t)1 << 28) + ((uint64_t)1 << 31)));
+    CHECK(hp_tensor_bytes(0, 1, 1) == 0 && hp_tensor_bytes(5, 1, 1) == 0);
 }
 
 /* The sizes of everything that is asked for, at their edges. */
@@ -829,7 +890,9 @@ static void test_sampling(const harp_model *m)
     harp_session *s = open_session(m, &p);
     int32_t i, counts[3] = {0, 0, 0};
     harp_bias bias[2];
-    float *x = s->logits;
+    float *x;
+    hp_take_seat(s);
+    x = hp_slot(s, 0);
     for (i = 0; i < m->vocab; i++) x[i] = -20.0f;
     x[5] = 2.0f, x[9] = 1.0f, x[100] = 0.0f; /* probabilities 0.665, 0.245, 0.090 */
     s->params.temperature = 1.0f, s->params.min_p = 0.0f, s->params.top_p = 1.0f;
@@ -876,14 +939,17 @@ static void test_keep_or_replace(const harp_model *m)
 {
     harp_params p = harp_defaults();
     harp_session *s;
+    float *x;
     int32_t i, count[3] = {0, 0, 0}, others = 0;
     p.drafts = 1, p.draft_rule = HARP_DRAFT_LEVIATHAN, p.top_k = 0, p.top_p = 2.5f / (float)m->vocab, p.min_p = 0.0f;
     s = open_session(m, &p);
-    for (i = 0; i < m->vocab; i++) s->logits[i] = 1.0f; /* all alike: the first three are kept */
+    hp_take_seat(s);
+    x = hp_slot(s, 0);
+    for (i = 0; i < m->vocab; i++) x[i] = 1.0f; /* all alike: the first three are kept */
     for (i = 0; i < 9000; i++) {
         int32_t token;
         s->n_tokens = 1, s->params.seed = (uint64_t)i;
-        token = hp_keep_or_replace(s, s->logits, 1, NULL);
+        token = hp_keep_or_replace(s, x, 1, NULL);
         if (token < 3) count[token]++;
         else others++;
     }
@@ -973,9 +1039,9 @@ static void test_auto_in_steps(const harp_model *m)
 
 static int32_t items_done;
 
-static void count_items(harp_session *s, int part, int32_t first, int32_t last)
+static void count_items(harp_engine *e, int part, int32_t first, int32_t last)
 {
-    (void)s, (void)part;
+    (void)e, (void)part;
     items_done += last - first;
 }
 
@@ -994,58 +1060,62 @@ static void test_huge_costs(const harp_model *m)
                  {1000, 7, 3500, 500}};
     harp_params p = harp_defaults();
     harp_session *s;
+    harp_engine *e;
     size_t i;
     p.context = 64;
     s = open_session(m, &p);
+    e = s->engine;
     for (i = 0; i < sizeof cases / sizeof *cases; i++) {
-        items_done = 0, s->progress.item = 0, s->progress.budget = cases[i].budget;
-        hp_split_some(s, count_items, cases[i].count, cases[i].cost);
+        items_done = 0, e->pass.item = 0, e->pass.budget = cases[i].budget;
+        hp_split_some(e, count_items, cases[i].count, cases[i].cost);
         CHECK(items_done == cases[i].done);
-        hp_spend(s, cases[i].cost), hp_spend(s, INT64_MAX); /* what is used up stays so */
-        CHECK(s->progress.budget <= 0 || cases[i].budget == INT64_MAX - 1);
+        hp_spend(e, cases[i].cost), hp_spend(e, INT64_MAX); /* what is used up stays so */
+        CHECK(e->pass.budget <= 0 || cases[i].budget == INT64_MAX - 1);
     }
-    s->progress.item = 0, s->progress.budget = INT64_MAX;
+    e->pass.item = 0, e->pass.budget = INT64_MAX;
     harp_session_close(s);
 }
 
 /* A pass whose layers take a second each, and half of one if they are read in the way `fastest`. */
-static void try_reading(harp_session *s, int fastest)
+static void try_reading(harp_engine *e, int fastest)
 {
-    s->n_rows = 1, s->progress.layer = 0;
-    hp_begin_reading(s);
-    while (s->progress.layer < s->model->info.layers) {
-        int way = hp_way_to_read(s);
-        if (s->reading.on_trial) s->reading.spent[way] += way == fastest ? 0.5 : 1.0;
-        s->progress.layer++;
-        hp_end_turn(s);
+    e->n_rows = 1, e->pass.layer = 0;
+    hp_begin_reading(e);
+    while (e->pass.layer < e->model->info.layers) {
+        int way = hp_way_to_read(e);
+        if (e->reading.on_trial) e->reading.spent[way] += way == fastest ? 0.5 : 1.0;
+        e->pass.layer++;
+        hp_end_turn(e);
     }
-    CHECK(!s->reading.on_trial); /* the logits are read in the best way */
+    CHECK(!e->reading.on_trial); /* the logits are read in the best way */
 }
 
 /* The way that takes the least time wins the votes, and can lose them again; prompts are not asked. */
 static void test_reading(const harp_model *m)
 {
     harp_params p = harp_defaults();
-    int32_t way, i, soon = HP_MOST_VOTES * HP_WAYS * HP_TRIAL_EVERY / harp_model_info(m).layers;
+    int32_t way, i, soon = HP_MAX_VOTES * HP_WAYS * HP_TRIAL_EVERY / harp_model_info(m).layers;
     harp_session *s;
+    harp_engine *e;
     p.context = 64;
     s = open_session(m, &p);
+    e = s->engine;
     for (way = HP_WAYS - 1; way >= 0; way--) {
-        for (i = 0; i < soon && s->reading.best != way; i++) try_reading(s, way);
-        CHECK(s->reading.best == way && i > 0);
+        for (i = 0; i < soon && e->reading.best != way; i++) try_reading(e, way);
+        CHECK(e->reading.best == way && i > 0);
         if (way == HP_WAYS - 1) CHECK(i <= HP_FIRST_TRIALS); /* the first votes count at once */
-        for (i = 0; i < 4 * soon; i++) try_reading(s, way);
-        CHECK(s->reading.votes[way] < HP_MOST_VOTES && s->reading.votes[(way + 1) % HP_WAYS] == 0);
+        for (i = 0; i < 4 * soon; i++) try_reading(e, way);
+        CHECK(e->reading.votes[way] < HP_MAX_VOTES && e->reading.votes[(way + 1) % HP_WAYS] == 0);
     }
-    s->n_rows = HP_FEW_ROWS + 1;
-    s->reading.passes = 0, s->reading.best = 1;
-    hp_begin_reading(s);
-    CHECK(!s->reading.on_trial && hp_way_to_read(s) == 0 && s->reading.passes == 0);
-    s->n_rows = s->progress.layer = 0;
+    e->n_rows = e->kernels->few_rows + 1;
+    e->reading.passes = 0, e->reading.best = 1;
+    hp_begin_reading(e);
+    CHECK(!e->reading.on_trial && hp_way_to_read(e) == 0 && e->reading.passes == 0);
+    e->n_rows = e->pass.layer = 0;
     for (way = 0; way < HP_WAYS; way++) { /* and passes follow the votes */
-        s->reading.best = way, s->reading.passes = HP_TRIAL_EVERY + 1;
+        e->reading.best = way, e->reading.passes = HP_TRIAL_EVERY + 1;
         CHECK(harp_feed(s, prompt, 1, NULL) == HARP_OK && harp_next(s, NULL, NULL) == HARP_OK);
-        CHECK(!s->reading.on_trial && s->job.way == &hp_ways[way]);
+        CHECK(!e->reading.on_trial && e->job.way == &hp_ways[way]);
     }
     harp_session_close(s);
 }
@@ -1057,6 +1127,7 @@ static void test_kernels(void)
     test_no_numbers_in_cache();
     test_int8_cache();
     test_products();
+    test_nibbles();
     test_norms();
     test_rope();
     test_weighted_sums();

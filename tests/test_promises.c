@@ -25,7 +25,7 @@ static int32_t prompt[PROMPT];
 static harp_model *make_model(unsigned tokenizer)
 {
     static unsigned char data[3][MODEL_BYTES];
-    fz_shape s = {2, 4, 2, 6, 24, 20, VOCAB, 64, 0, 0, 0, 0, 77, 0, 0, 0};
+    fz_shape s = {2, 4, 2, 6, 24, 20, VOCAB, 64, 0, 0, 0, 0, 77, 0, 0, 0, 0};
     harp_source source = harp_source_defaults();
     harp_model *m = NULL;
     harp_error err;
@@ -167,7 +167,13 @@ static void on_parallel(void *user, void (*task)(void *argument, int i), void *a
     intrude(user);
 }
 
-enum { CALLBACKS = 6, TEXT = CALLBACKS - 1 };
+static void on_inputs(void *user, const harp_inputs *inputs)
+{
+    (void)inputs;
+    intrude(user);
+}
+
+enum { CALLBACKS = 7, TEXT = CALLBACKS - 1 };
 
 /* A session's life, with an intruder in each of its callbacks, or none; what it would say in the end. */
 static uint32_t live(const harp_model *m, int intrudes, intruder *x, intruder *draft_x)
@@ -182,7 +188,7 @@ static uint32_t live(const harp_model *m, int intrudes, intruder *x, intruder *d
     draft = open_session(m, &q);
     p.cancel = on_cancel, p.cancel_user = x, p.measure = HARP_MEASURE_CALLER, p.measure_fn = on_measure;
     p.mask_fn = on_mask, p.combine_fn = on_combine, p.harp_user = x + 1, p.threads = 2, p.parallel = on_parallel;
-    p.parallel_user = x + 2, p.drafts = 3, p.draft = draft;
+    p.parallel_user = x + 2, p.drafts = 3, p.draft = draft, p.inputs_fn = on_inputs, p.inputs_user = x + 5;
     s = open_session(m, &p);
     for (i = 0; i < CALLBACKS; i++) x[i].session = s;
     CHECK(harp_feed(s, prompt, 9, NULL) == HARP_OK && harp_pause(s, 4, 2, NULL) == HARP_OK);
@@ -754,6 +760,41 @@ static void test_what_is_left(const harp_model *m)
 
 /* ---- what a session says of itself ---- */
 
+typedef struct progress {
+    const harp_session *session;
+    int32_t last, falls, rises; /* of what is pending, from one question to the next */
+} progress;
+
+static int on_progress(void *user)
+{
+    progress *p = user;
+    int32_t pending = p->session ? harp_session_info(p->session).pending : p->last;
+    p->falls += pending < p->last, p->rises += pending > p->last, p->last = pending;
+    return 0;
+}
+
+/* A prompt of 9 tokens in passes of 2, in one call and in slices. */
+static void test_progress(const harp_model *m)
+{
+    harp_params p = params_of();
+    progress x = {0};
+    harp_session *s;
+    int32_t first = 0;
+    int done = 0;
+    p.harp = 0, p.drafts = 0, p.batch = 2, p.cancel = on_progress, p.cancel_user = &x;
+    s = open_session(m, &p), x.session = s, x.last = 9;
+    CHECK(harp_session_info(s).pending == 0 && harp_feed(s, prompt, 9, NULL) == HARP_OK);
+    CHECK(x.falls == 3 && x.rises == 0 && x.last == 3 && harp_session_info(s).pending == 1);
+    CHECK(harp_rewind(s, 1, NULL) == HARP_OK && harp_queue(s, prompt + 1, 8, NULL) == HARP_OK);
+    CHECK((first = harp_session_info(s).pending) >= 8);
+    for (x.last = first, x.falls = 0; !done;) {
+        CHECK(harp_step_some(s, 1000, &done, NULL, NULL) == HARP_OK);
+        if (!done) on_progress(&x);
+    }
+    CHECK(x.falls >= 3 && x.rises == 0);
+    harp_session_close(s);
+}
+
 static void test_facts(const harp_model *m)
 {
     harp_params p = params_of();
@@ -957,6 +998,7 @@ int main(void)
     test_why_it_ended(words);
     test_what_is_left(words);
     test_facts(wordless);
+    test_progress(wordless);
     test_reframe_from_back(wordless);
     test_stop_texts_by_content(words);
     test_biases_at_each_step(wordless);

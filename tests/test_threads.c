@@ -6,6 +6,7 @@
  */
 #define _POSIX_C_SOURCE 200809L
 #include "../harp.h"
+#include "test.h"
 
 #include <fenv.h>
 #include <pthread.h>
@@ -67,39 +68,41 @@ static int save_and_restore(harp_session *s)
     return failed;
 }
 
+/* A step with all bits of its logits, mixed into a hash; 0: it failed. */
+static uint64_t mix_step(uint64_t hash, harp_session *s, int32_t vocab)
+{
+    harp_step step;
+    if (hash == 0 || harp_next(s, &step, NULL)) return 0;
+    hash = mix(hash, &step.token, sizeof step.token);
+    hash = mix(hash, harp_logits(s, HARP_VANILLA), (size_t)vocab * sizeof(float));
+    return mix(hash, harp_logits(s, HARP_COMBINED), (size_t)vocab * sizeof(float));
+}
+
 static void *run_session(void *user)
 {
     static const int32_t prompt[] = {29, 49, 196, 76, 122, 106, 68, 3, 250, 17, 99, 42};
     run *r = user;
     harp_params p = harp_defaults();
     harp_session *s = NULL;
-    harp_step step;
-    int i, v, vocab = harp_model_info(r->model).vocab;
+    int i;
     p.context = 64, p.threads = r->threads, p.reframings = 2, p.schedule = HARP_SCHEDULE_FUSED;
     if (r->threads > 1 && !r->own) p.parallel = parallel_for;
-    r->hash = 1;
+    r->hash = MIX_START;
     r->failed = harp_session_open(&s, r->model, &p, NULL) || harp_feed(s, prompt, 12, NULL);
     for (i = 0; i < STEPS && !r->failed; i++) {
-        const float *logits;
-        r->failed = save_and_restore(s) || harp_next(s, &step, NULL) != HARP_OK;
-        logits = harp_logits(s, HARP_COMBINED);
-        for (v = 0; v < vocab && !r->failed; v++) {
-            uint32_t bits;
-            memcpy(&bits, &logits[v], 4);
-            r->hash = (r->hash ^ bits) * 0x100000001B3u;
-        }
+        r->failed = save_and_restore(s);
+        if (!r->failed) r->hash = mix_step(r->hash, s, harp_model_info(r->model).vocab), r->failed = r->hash == 0;
     }
     harp_session_close(s);
     return NULL;
 }
 
-/* Steps that a session makes, as a number. */
-static uint64_t steps_of(harp_session *s)
+/* Steps that a session makes and their logits, as a number; 0: one failed. */
+static uint64_t steps_of(harp_session *s, int32_t vocab)
 {
-    harp_step step;
-    uint64_t hash = 1;
+    uint64_t hash = MIX_START;
     int i;
-    for (i = 0; i < 8; i++) hash = harp_next(s, &step, NULL) ? 0 : hash * 0x100000001B3u ^ (uint64_t)step.token;
+    for (i = 0; i < 8; i++) hash = mix_step(hash, s, vocab);
     return hash;
 }
 
@@ -112,24 +115,72 @@ static int test_fork(const harp_model *model)
     harp_session *s = NULL;
     uint64_t expected, heard = 0;
     int ends[2], status = -1, same;
+    int32_t vocab = harp_model_info(model).vocab;
     pid_t child;
     p.context = 64, p.threads = 3;
     if (harp_session_open(&s, model, &p, NULL) || harp_feed(s, prompt, 5, NULL)) return 0;
-    expected = steps_of(s);
-    same = pipe(ends) == 0 && !harp_rewind(s, 5, NULL);
+    expected = steps_of(s, vocab);
+    same = expected != 0 && pipe(ends) == 0 && !harp_rewind(s, 5, NULL);
     fflush(stdout);
     child = fork();
     if (child == 0) {
         alarm(20); /* a child that waits for threads that are not there is ended by the system */
-        heard = steps_of(s);
+        heard = steps_of(s, vocab);
         harp_session_close(s);
         _exit(write(ends[1], &heard, sizeof heard) != (ssize_t)sizeof heard);
     }
     same = same && child > 0 && waitpid(child, &status, 0) == child && status == 0
            && read(ends[0], &heard, sizeof heard) == (ssize_t)sizeof heard && heard == expected;
-    same = same && steps_of(s) == expected;
+    same = same && steps_of(s, vocab) == expected;
     harp_session_close(s);
     return same;
+}
+
+typedef struct branch {
+    harp_session *session;
+    int32_t vocab;
+    uint64_t heard;
+} branch;
+
+static void *run_branch(void *user)
+{
+    branch *b = user;
+    b->heard = steps_of(b->session, b->vocab);
+    return NULL;
+}
+
+/* Forks with engines of their own, each in a thread, and their parent in another: all read what they share, and nobody
+ * writes there. All choose the most probable token, so they make the steps, and have the logits, of a session that is
+ * alone. 1 if so. */
+static int test_forks_in_threads(const harp_model *model)
+{
+    enum { FORKS = 3, SHARED = 20 };
+    harp_params p = harp_defaults();
+    branch branches[1 + FORKS] = {{NULL, 0, 0}};
+    pthread_t thread[1 + FORKS];
+    harp_session *alone = NULL;
+    uint64_t expected = 0;
+    int32_t prompt[SHARED], vocab = harp_model_info(model).vocab;
+    int i, failed, same = 0;
+    for (i = 0; i < SHARED; i++) prompt[i] = 7 + 11 * i % 90;
+    p.context = 64, p.temperature = 0.0f, p.theta = 0.5f;
+    failed = harp_session_open(&alone, model, &p, NULL) || harp_feed(alone, prompt, SHARED, NULL);
+    if (!failed) expected = steps_of(alone, vocab);
+    failed = failed || harp_session_open(&branches[0].session, model, &p, NULL)
+             || harp_feed(branches[0].session, prompt, SHARED, NULL);
+    p.parent = branches[0].session, p.parent_at = SHARED;
+    for (i = 1; i <= FORKS && !failed; i++) failed = harp_session_open(&branches[i].session, model, &p, NULL);
+    for (i = 0; i <= FORKS && !failed; i++) {
+        branches[i].vocab = vocab;
+        pthread_create(&thread[i], NULL, run_branch, &branches[i]);
+    }
+    for (i = 0; i <= FORKS && !failed; i++) {
+        pthread_join(thread[i], NULL);
+        same += branches[i].heard == expected && expected != 0;
+    }
+    harp_session_close(alone);
+    for (i = FORKS; i >= 0; i--) harp_session_close(branches[i].session);
+    return same == 1 + FORKS;
 }
 
 /* Threads of the caller's that round otherwise: the step is refused, and made when they have been put right. */
@@ -160,7 +211,7 @@ int main(int argc, char **argv)
     harp_model *model = NULL;
     pthread_t thread[SESSIONS];
     run runs[SESSIONS];
-    int i, same = 0;
+    int i;
     if (argc < 2 || harp_open(&model, argv[1], NULL)) return 2;
     for (i = 0; i < SESSIONS; i++) {
         runs[i].model = model, runs[i].threads = 1 + i, runs[i].own = i % 2; /* 2 and 4 of its own, 3 and 5 of ours */
@@ -168,11 +219,11 @@ int main(int argc, char **argv)
     }
     for (i = 0; i < SESSIONS; i++) {
         pthread_join(thread[i], NULL);
-        same += !runs[i].failed && runs[i].hash == runs[0].hash;
+        CHECK(!runs[i].failed && runs[i].hash == runs[0].hash);
     }
-    same += test_fork(model);
-    same += test_odd_thread(model);
+    CHECK(test_fork(model));
+    CHECK(test_odd_thread(model));
+    CHECK(test_forks_in_threads(model));
     harp_close(model);
-    printf("%d passed, %d failed\n", same, SESSIONS + 2 - same);
-    return same != SESSIONS + 2;
+    return conclude();
 }

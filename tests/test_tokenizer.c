@@ -2,12 +2,12 @@
  *
  * test_tokenizer.c - text to tokens and back, through the public header alone
  *
- *     test_tokenizer [-n TEXTS] NAME=FILE.harp ...
+ *     test_tokenizer [-n TEXTS] [-v VECTORS] NAME=FILE.harp ...
  *
  * FILE.harp is a model or a vocabulary. NAME says which of llama.cpp's test vectors must come out of it, by the name of
  * their file (llama-spm, qwen2, ...); any other name has no vectors. Files of one NAME must make the same tokens of all
- * texts; NAME/MORE has the vectors of NAME and is another tokenizer. TEXTS: how many random ones. Run in the
- * repository's root. */
+ * texts; NAME/MORE has the vectors of NAME and is another tokenizer. TEXTS: how many random ones. VECTORS: the folder of
+ * llama.cpp's. Run in the repository's root. */
 #include "../harp.h"
 #include "test.h"
 
@@ -16,7 +16,6 @@
 #include <string.h>
 #include <time.h>
 
-#define VECTORS "../shared/data/tokenizers/llama.cpp/ggml-vocab-%s.gguf.%s"
 #define CORPORA "../shared/data/corpora/%s"
 #define MEBIBYTE ((size_t)1 << 20)
 
@@ -28,6 +27,7 @@
 
 static int skipped;
 static int texts = 5000; /* random ones for each vocabulary */
+static const char *vectors = "../shared/data/tokenizers/llama.cpp";
 static const char *subject = ""; /* NAME of the vocabulary under test */
 
 static void report(int good, const char *check, const char *detail)
@@ -184,9 +184,9 @@ static void test_vectors(const harp_model *m, const char *name)
     int count = 0, wrong = 0;
     char *in, *out, *text, *line;
     snprintf(base, sizeof base, "%.*s", (int)strcspn(name, "/"), name);
-    snprintf(path, sizeof path, VECTORS, base, "inp");
+    snprintf(path, sizeof path, "%s/ggml-vocab-%s.gguf.inp", vectors, base);
     in = load_file(path, &n_in);
-    snprintf(path, sizeof path, VECTORS, base, "out");
+    snprintf(path, sizeof path, "%s/ggml-vocab-%s.gguf.out", vectors, base);
     out = load_file(path, &n_out);
     for (text = in, line = out; in && out && text < in + n_in; count++) {
         char *end = strstr(text, between), *newline = strchr(line, '\n');
@@ -700,8 +700,9 @@ int main(int argc, char **argv)
         return 2;
     }
     for (i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "-n") == 0 && i + 1 < argc) {
-            texts = atoi(argv[++i]);
+        if (argv[i][0] == '-' && i + 1 < argc) {
+            if (argv[i][1] == 'n') texts = atoi(argv[++i]);
+            else vectors = argv[++i];
             continue;
         }
         char *equals = strchr(argv[i], '=');

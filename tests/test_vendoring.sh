@@ -9,8 +9,8 @@ failed=0
 rm -rf $V
 mkdir -p $V
 cp -R examples/vendoring/. $V
-expected=$($B/harp run -m $MODEL -p "One day, Anna" -n 40 --seed 7 --color never | sed 's/^One day, Anna//')
-last=$($B/harp run -m $MODEL -p "One day, Anna" -n 40 --seed 7 -c 64 --cache int8 --frame last --color never \
+expected=$($B/harp run --paper -m $MODEL -p "One day, Anna" -n 40 --seed 7 --color never | sed 's/^One day, Anna//')
+last=$($B/harp run --paper -m $MODEL -p "One day, Anna" -n 40 --seed 7 -c 64 --cache int8 --frame last --color never \
     | sed 's/^One day, Anna//')
 
 judge() { # judge NAME OUTPUT EXPECTED

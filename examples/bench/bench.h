@@ -3,6 +3,7 @@
  *   main.c      the model, the temporary file, the exit status
  *   options.c   the command line, made to fit the model's context
  *   measure.c   which figures are taken, and how
+ *   batch.c     those of several sessions in one pass
  *   report.c    a figure as a row of the table, or as JSON
  *   shapes.c    random models of real shapes
  *   machine.c   what the machine can do at most: memory bandwidth, int8 multiply-adds
@@ -19,9 +20,9 @@
 
 /* One figure: the median of n runs, in milliseconds, and what it means. Fields that do not apply are negative. */
 typedef struct figure {
-    const char *what; /* decode, prefill, rows, harp, request, open, bandwidth, peak */
+    const char *what; /* decode, prefill, rows, batch, wait, harp, request, open, bandwidth, peak */
     const char *isa, *schedule;
-    int threads, rows, depth, reframings;
+    int threads, rows, sessions, depth, reframings;
     int from; /* reframe_from of a request */
     double hesitation; /* share of the steps */
     double tok_s, ms, share, ratio;
@@ -35,8 +36,9 @@ typedef struct bench {
     /* What the user asked for. A number or list that was not given is 0 or empty until fit_to_context. */
     const char *model_path, *shape, *keep, *what, *isas, *plot, *pages;
     int threads[MOST_LIST], n_threads, depths[MOST_LIST], n_depths, rates[MOST_LIST], n_rates;
-    int prompt, generate, batch, runs, json;
+    int prompt, generate, batch, runs, bits, json;
     int rows_depth; /* tokens before the passes of several rows */
+    int batch_depths[2]; /* and before the steps of several sessions */
 
     harp_model *model;
     harp_info info;
@@ -66,6 +68,19 @@ enum { SPARE_CONTEXT = 2 }; /* positions of a session that no figure uses */
 
 void bench_set(bench *b, const char *isa, int threads);
 
+figure make_figure(const char *what, const harp_params *p);
+void settle(figure *f, double *seconds, int n, double tokens); /* n runs, each of so many tokens */
+double median(double *values, int n);                          /* sorts them */
+int is_over(const bench *b);                                   /* failed, or Ctrl-C */
+void bench_fail(bench *b, const harp_error *err);
+harp_params bench_params(const bench *b, const char *isa, int threads);
+int32_t bench_token(const bench *b, int i);
+int bench_feed(bench *b, harp_session *s, int n); /* 0, or -1 when it is over */
+
+/* ---- batch.c ---- */
+
+void bench_batch(bench *b, const char *isa, int threads);
+
 /* ---- report.c ---- */
 
 void print_heading(const bench *b);
@@ -76,9 +91,10 @@ void put_xml_text(FILE *out, const char *text);
 
 /* ---- shapes.c ---- */
 
-/* Writes a random model of the named shape to path. Returns 0, or says on stderr why not, unless it was Ctrl-C. */
-int shape_write(const char *name, const char *path);
-int shape_is(const char *name, const harp_info *info); /* the model's sizes are those of the shape */
+/* Writes a random model of the named shape to path, whose layers have weights of 8 or 4 bits. Returns 0, or says on
+ * stderr why not, unless it was Ctrl-C. */
+int shape_write(const char *name, int bits, const char *path);
+int shape_is(const char *name, int bits, const harp_info *info); /* so are the model's sizes and bits */
 const char *shape_at(int index); /* NULL beyond the last */
 
 /* ---- machine.c ---- */

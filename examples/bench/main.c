@@ -42,9 +42,9 @@ static void measure(bench *b)
 static int measure_opened(bench *b)
 {
     b->info = harp_model_info(b->model);
-    if (b->keep && !shape_is(b->shape, &b->info)) {
-        fprintf(stderr, "harp-bench: %s: there already, and its sizes are not those of %s: give --keep another name\n",
-                b->keep, b->shape);
+    if (b->keep && !shape_is(b->shape, b->bits, &b->info)) {
+        fprintf(stderr, "harp-bench: %s: there already, and its sizes are not those of %s with %d bits: give --keep "
+                "another name\n", b->keep, b->shape, b->bits);
         return 1;
     }
     if (b->plot && host_is_same_file(b->plot, b->model_path))
@@ -102,7 +102,7 @@ static int run_model(bench *b)
 static int run_kept(bench *b)
 {
     b->model_path = b->keep;
-    if (host_kind_of(b->keep) == HOST_NOTHING && shape_write(b->shape, b->keep)) return 1;
+    if (host_kind_of(b->keep) == HOST_NOTHING && shape_write(b->shape, b->bits, b->keep)) return 1;
     return host_interrupted() ? 1 : run_model(b);
 }
 
@@ -115,7 +115,7 @@ static int run_temporary(bench *b)
         return 1;
     }
     b->model_path = path;
-    status = shape_write(b->shape, path) || host_interrupted() ? 1 : run_model(b);
+    status = shape_write(b->shape, b->bits, path) || host_interrupted() ? 1 : run_model(b);
     host_remove_temporary();
     return status;
 }

@@ -16,17 +16,17 @@ static int by_size(const void *a, const void *b, const void *user)
     return (x > y) - (x < y);
 }
 
-static figure make_figure(const char *what, const harp_params *p)
+figure make_figure(const char *what, const harp_params *p)
 {
     figure f;
     memset(&f, 0, sizeof f);
     f.what = what, f.isa = p->isa, f.threads = p->threads, f.schedule = "";
-    f.rows = f.depth = f.reframings = f.from = -1;
+    f.rows = f.sessions = f.depth = f.reframings = f.from = -1;
     f.hesitation = f.tok_s = f.share = f.ratio = -1.0;
     return f;
 }
 
-static void settle(figure *f, double *s, int n, double tokens) /* from seconds of n runs */
+void settle(figure *f, double *s, int n, double tokens) /* from seconds of n runs */
 {
     heap_sort(s, (size_t)n, sizeof *s, by_size, NULL);
     f->n = n, f->ms = s[n / 2] * 1e3, f->min = s[0] * 1e3, f->max = s[n - 1] * 1e3;
@@ -36,13 +36,13 @@ static void settle(figure *f, double *s, int n, double tokens) /* from seconds o
 static const char *const schedule_names[] = {"auto", "lazy", "fused"};
 
 /* Ctrl-C cancels what the library is doing: main says so. */
-static void fail(bench *b, const harp_error *err)
+void bench_fail(bench *b, const harp_error *err)
 {
     if (!b->failed && !host_interrupted()) fprintf(stderr, "harp-bench: %s\n", err->text);
     b->failed = 1;
 }
 
-static int is_over(const bench *b)
+int is_over(const bench *b)
 {
     return b->failed || host_interrupted();
 }
@@ -53,7 +53,7 @@ static int asks_to_stop(void *user)
     return host_interrupted();
 }
 
-static double median(double *values, int n)
+double median(double *values, int n)
 {
     heap_sort(values, (size_t)n, sizeof *values, by_size, NULL);
     return values[n / 2];
@@ -61,7 +61,7 @@ static double median(double *values, int n)
 
 /* ---- Sessions at some depth ---- */
 
-static harp_params params_for(const bench *b, const char *isa, int threads)
+harp_params bench_params(const bench *b, const char *isa, int threads)
 {
     harp_params p = harp_defaults();
     p.isa = isa, p.threads = threads, p.batch = b->batch, p.temperature = 0.0f, p.harp = 0, p.ignore_end = 1;
@@ -69,13 +69,13 @@ static harp_params params_for(const bench *b, const char *isa, int threads)
     return p;
 }
 
-static int32_t token_at(const bench *b, int i)
+int32_t bench_token(const bench *b, int i)
 {
     return (int32_t)((uint32_t)i * 2654435761u % (uint32_t)b->info.vocab);
 }
 
 /* In one call, as a program hands over a prompt: the passes are of the batch's size. */
-static int feed(bench *b, harp_session *s, int n)
+int bench_feed(bench *b, harp_session *s, int n)
 {
     int32_t *tokens = malloc((size_t)n * sizeof *tokens);
     harp_error err;
@@ -84,8 +84,8 @@ static int feed(bench *b, harp_session *s, int n)
         fprintf(stderr, "harp-bench: no memory for %d tokens\n", n);
         return b->failed = 1, -1;
     }
-    for (i = 0; i < n; i++) tokens[i] = token_at(b, i);
-    if (harp_feed(s, tokens, n, &err)) fail(b, &err);
+    for (i = 0; i < n; i++) tokens[i] = bench_token(b, i);
+    if (harp_feed(s, tokens, n, &err)) bench_fail(b, &err);
     free(tokens);
     return is_over(b) ? -1 : 0;
 }
@@ -96,8 +96,8 @@ static harp_session *open_at(bench *b, harp_params p, int depth, int more)
     harp_session *s = NULL;
     harp_error err;
     p.context = depth + more + SPARE_CONTEXT;
-    if (harp_session_open(&s, b->model, &p, &err)) return fail(b, &err), NULL;
-    if (feed(b, s, depth > 0 ? depth : 1) == 0) return s;
+    if (harp_session_open(&s, b->model, &p, &err)) return bench_fail(b, &err), NULL;
+    if (bench_feed(b, s, depth > 0 ? depth : 1) == 0) return s;
     harp_session_close(s);
     return NULL;
 }
@@ -113,11 +113,11 @@ static double time_steps(bench *b, harp_session *s, int n, int *hesitated)
     harp_tokens(s, &depth);
     begin = host_seconds();
     for (i = 0; i < n; i++) {
-        if (harp_next(s, &step, &err)) return fail(b, &err), 1.0;
+        if (harp_next(s, &step, &err)) return bench_fail(b, &err), 1.0;
         if (hesitated) *hesitated += step.hesitated;
     }
     begin = seconds_since(begin);
-    if (harp_rewind(s, depth, &err)) fail(b, &err);
+    if (harp_rewind(s, depth, &err)) bench_fail(b, &err);
     return begin;
 }
 
@@ -129,18 +129,18 @@ static void warm_up(bench *b, harp_session *s)
 
 /* ---- The figures ---- */
 
-/* What a token is multiplied with: of the table of embeddings one row is looked up, and the output matrix waits for the
- * end of the prompt. `unused` of these two matrices are left out. */
+/* What a token is multiplied with: of experts those that it uses; of the table of embeddings one row is looked up, and
+ * the output matrix waits for the end of the prompt. `unused` of these two matrices are left out. */
 static double parameters_used(const bench *b, int unused)
 {
-    return (double)b->info.parameters - (double)unused * (double)b->info.vocab * (double)b->info.hidden;
+    return (double)b->info.active - (double)unused * (double)b->info.vocab * (double)b->info.hidden;
 }
 
 /* The share is of the bandwidth with which the model's own bytes can be read just before each run: others use the
  * memory, too, and some of it may be nearer than other. */
 static double bench_decode(bench *b, const char *isa, int threads, int depth, double plain)
 {
-    harp_params p = params_for(b, isa, threads);
+    harp_params p = bench_params(b, isa, threads);
     double s[MOST_RUNS], shares[MOST_RUNS];
     double bytes = (double)b->info.bytes * parameters_used(b, b->info.tied ? 0 : 1) / (double)b->info.parameters;
     figure f = make_figure("decode", &p);
@@ -165,14 +165,14 @@ static double bench_decode(bench *b, const char *isa, int threads, int depth, do
 
 static void bench_prefill(bench *b, const char *isa, int threads)
 {
-    harp_params p = params_for(b, isa, threads);
+    harp_params p = bench_params(b, isa, threads);
     double s[MOST_RUNS];
     figure f = make_figure("prefill", &p);
     int run;
     for (run = 0; run < b->runs; run++) {
         harp_session *session = open_at(b, p, 1, b->prompt);
         double begin = host_seconds();
-        if (session) feed(b, session, b->prompt);
+        if (session) bench_feed(b, session, b->prompt);
         s[run] = seconds_since(begin);
         harp_session_close(session);
         if (is_over(b)) return;
@@ -191,7 +191,7 @@ static void bench_rows(bench *b, const char *isa, int threads)
     static const int rows[KINDS] = {1, 2, 3, 4, 5, 8};
     harp_session *sessions[KINDS] = {NULL};
     double s[KINDS][MOST_RUNS], ratios[KINDS][MOST_RUNS];
-    harp_params p = params_for(b, isa, threads);
+    harp_params p = bench_params(b, isa, threads);
     int i, run;
     p.schedule = HARP_SCHEDULE_FUSED, p.theta = 1e29f;
     for (i = 0; i < KINDS && !is_over(b); i++) {
@@ -225,13 +225,13 @@ static void entropies(bench *b, harp_session *s, float *sorted, int n)
     harp_tokens(s, &depth);
     for (i = 0; i < n; i++) {
         if (harp_next(s, &step, &err)) {
-            fail(b, &err);
+            bench_fail(b, &err);
             return;
         }
         for (k = i; k > 0 && sorted[k - 1] > step.entropy; k--) sorted[k] = sorted[k - 1];
         sorted[k] = step.entropy;
     }
-    if (harp_rewind(s, depth, &err)) fail(b, &err);
+    if (harp_rewind(s, depth, &err)) bench_fail(b, &err);
 }
 
 /* HARP at one rate of hesitation: `rate` of the steps, as near as the entropies allow (blending changes what follows).
@@ -245,7 +245,7 @@ static void bench_harp_at(bench *b, harp_session *session, harp_session *plain, 
     int run, n = b->generate, at = (int)((1.0 - rate) * n + 0.5), hesitated = 0;
     p->theta = at >= n ? 1e29f : at <= 0 ? -1.0f : 0.5f * (sorted[at - 1] + sorted[at]);
     if (harp_tune(session, p, &err)) {
-        fail(b, &err);
+        bench_fail(b, &err);
         return;
     }
     time_steps(b, session, n, NULL); /* lets auto learn */
@@ -298,7 +298,7 @@ static void bench_harp(bench *b, const char *isa, int threads)
         b->failed = 1;
     }
     for (k = 1; k <= 3 && !is_over(b); k += 2) {
-        harp_params p = params_for(b, isa, threads);
+        harp_params p = bench_params(b, isa, threads);
         harp_session *session, *plain = open_at(b, p, b->prompt, b->generate);
         p.harp = 1, p.reframings = k, p.theta = -1.0f;
         session = plain ? open_at(b, p, b->prompt, b->generate) : NULL;
@@ -316,7 +316,7 @@ static void bench_request(bench *b, const char *isa, int threads)
     double off = 0.0;
     int i, run;
     for (i = 0; i < 3; i++) {
-        harp_params p = params_for(b, isa, threads);
+        harp_params p = bench_params(b, isa, threads);
         double s[MOST_RUNS];
         figure f = make_figure("request", &p);
         int hesitated = 0, n = 2 * b->generate;
@@ -340,7 +340,7 @@ static void bench_request(bench *b, const char *isa, int threads)
 /* From the path to the first token of a one-token prompt, the file in the system's cache. */
 static void bench_open(bench *b, const char *isa, int threads)
 {
-    harp_params p = params_for(b, isa, threads);
+    harp_params p = bench_params(b, isa, threads);
     double s[MOST_RUNS];
     figure f = make_figure("open", &p);
     harp_error err;
@@ -349,11 +349,11 @@ static void bench_open(bench *b, const char *isa, int threads)
     for (run = 0; run < b->runs; run++) {
         harp_model *model = NULL;
         harp_session *session = NULL;
-        int32_t token = token_at(b, 1);
+        int32_t token = bench_token(b, 1);
         double begin = host_seconds();
         if (harp_open(&model, b->model_path, &err) || harp_session_open(&session, model, &p, &err)
             || harp_feed(session, &token, 1, &err) || harp_next(session, NULL, &err))
-            fail(b, &err);
+            bench_fail(b, &err);
         s[run] = seconds_since(begin);
         harp_session_close(session);
         harp_close(model);
@@ -376,7 +376,7 @@ static void say_what_machine_does(const bench *b, const char *isa, int threads, 
 
 static void bench_machine(bench *b, const char *isa, int threads)
 {
-    harp_params p = params_for(b, isa, threads);
+    harp_params p = bench_params(b, isa, threads);
     double bandwidth = read_bandwidth(b->image, b->image_bytes, threads);
     figure f = make_figure("bandwidth", &p);
     int is_asked = !b->json || wants(b, "peak") || wants(b, "prefill");
@@ -401,6 +401,7 @@ void bench_set(bench *b, const char *isa, int threads)
     }
     if (wants(b, "prefill") && !is_over(b)) bench_prefill(b, isa, threads);
     if (wants(b, "rows") && !is_over(b)) bench_rows(b, isa, threads);
+    if (wants(b, "batch") && !is_over(b)) bench_batch(b, isa, threads);
     if (wants(b, "harp") && !is_over(b)) bench_harp(b, isa, threads);
     if (wants(b, "request") && !is_over(b)) bench_request(b, isa, threads);
     if (wants(b, "open") && !is_over(b)) bench_open(b, isa, threads);

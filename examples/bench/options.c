@@ -13,10 +13,11 @@ static const char usage[] =
     "\n"
     "  -m FILE           a .harp file\n"
     "  --shape NAME      random weights of a real shape: stories-15m, smollm2-135m, tinyllama-1.1b, llama-3.1-8b,\n"
-    "                    mistral-7b, phi-3.5-mini; in a temporary file (in the folder TMPDIR), which is removed, or\n"
-    "                    with --keep in FILE\n"
+    "                    mistral-7b, phi-3.5-mini, olmoe-1b-7b; in a temporary file (in the folder TMPDIR), which is\n"
+    "                    removed, or with --keep in FILE\n"
+    "  --bits N          of the weights of its layers, 8 or 4 [8]\n"
     "  --keep FILE       where the random model goes, and stays; used again if it is there\n"
-    "  --what LIST       of decode,prefill,rows,harp,request,open,bandwidth,peak [all]\n"
+    "  --what LIST       of decode,prefill,rows,batch,harp,request,open,bandwidth,peak [all]\n"
     "  --isa LIST        instruction sets of this machine, or all [the best]\n"
     "  --threads LIST    1 to 256 [1,2; with one processor 1]\n"
     "  --depth LIST      context before decoding, in tokens [0,2048]\n"
@@ -35,9 +36,11 @@ static const char usage[] =
     "a line says so. A list has commas between its words or numbers, at most 16 of these.\n";
 
 enum { DEFAULT_DEPTH = 2048, DEFAULT_PROMPT = 512, DEFAULT_GENERATE = 64, DEFAULT_BATCH = 256, DEFAULT_RUNS = 5 };
-enum { ROWS_DEPTH = 16, MOST_TOKENS = 1 << 24, MOST_BATCH = 4096, MOST_ISAS = 16 };
+enum { ROWS_DEPTH = 16, BATCH_DEPTH = 128, DEEP_BATCH = 1024 };
+enum { MOST_TOKENS = 1 << 24, MOST_BATCH = 4096, MOST_ISAS = 16 };
 
-static const char *const figure_names[] = {"decode", "prefill", "rows", "harp", "request", "open", "bandwidth", "peak"};
+static const char *const figure_names[] = {"decode",  "prefill", "rows",      "batch", "harp",
+                                           "request", "open",    "bandwidth", "peak"};
 enum { N_FIGURE_NAMES = sizeof figure_names / sizeof figure_names[0] };
 
 static int wrong(const char *format, ...)
@@ -180,6 +183,7 @@ static int read_option(bench *b, const char *name, const char *value)
         {"--generate", NULL, &b->generate, NULL, 1, MOST_TOKENS},
         {"--batch", NULL, &b->batch, NULL, 1, MOST_BATCH},
         {"--runs", NULL, &b->runs, NULL, 1, MOST_RUNS},
+        {"--bits", NULL, &b->bits, NULL, 4, 8},
     };
     size_t i;
     for (i = 0; i < sizeof options / sizeof options[0]; i++)
@@ -193,6 +197,8 @@ static int check_options(const bench *b)
     if (b->model_path && b->shape) return wrong("-m and --shape exclude each other");
     if (!b->model_path && !b->shape) return wrong("one of -m and --shape is needed");
     if (b->keep && !b->shape) return wrong("--keep goes with --shape");
+    if (b->bits && !b->shape) return wrong("--bits goes with --shape");
+    if (b->bits && b->bits != 4 && b->bits != 8) return wrong("--bits is 8 or 4, not %d", b->bits);
     if (b->what) status = check_words("--what", b->what, figure_names, N_FIGURE_NAMES);
     if (!status && b->isas) status = check_isas(b);
     if (!status && b->pages && !is_pages(b, "fresh") && !is_pages(b, "aged") && !is_pages(b, "large"))
@@ -228,7 +234,9 @@ int read_options(bench *b, int argc, char **argv)
         else i++;
     }
     take_defaults(b);
-    return check_options(b);
+    status = check_options(b);
+    if (b->bits == 0) b->bits = 8;
+    return status;
 }
 
 /* ---- the model's context ---- */
@@ -245,6 +253,7 @@ static int room_to_generate(const bench *b, int room)
     int prompt = b->prompt ? b->prompt : smaller(DEFAULT_PROMPT, room / 4), most = room - 1, i;
     for (i = 0; wants(b, "decode") && i < b->n_depths; i++) most = smaller(most, room - b->depths[i]);
     if (wants(b, "rows")) most = smaller(most, room - b->rows_depth);
+    if (wants(b, "batch")) most = smaller(most, room - smaller(DEEP_BATCH, room / 2));
     if (wants(b, "harp")) most = smaller(most, room - prompt);
     if (wants(b, "request")) most = smaller(most, (room - prompt) / 2);
     return most;
@@ -273,9 +282,11 @@ static int cut(char note[NOTE_BYTES], const char *option, int value, int most, i
 static void cut_defaults(bench *b, char note[NOTE_BYTES])
 {
     int room = b->info.context - SPARE_CONTEXT;
-    int prompts = wants(b, "prefill") || wants(b, "harp") || wants(b, "request");
-    int steps = wants(b, "decode") || wants(b, "rows") || wants(b, "harp") || wants(b, "request");
+    int prompts = wants(b, "prefill") || wants(b, "batch") || wants(b, "harp") || wants(b, "request");
+    int steps = wants(b, "decode") || wants(b, "rows") || wants(b, "batch") || wants(b, "harp") || wants(b, "request");
     b->rows_depth = cut(note, "a depth of rows of", ROWS_DEPTH, room / 2, wants(b, "rows"));
+    b->batch_depths[0] = smaller(BATCH_DEPTH, room / 4 < 1 ? 1 : room / 4);
+    b->batch_depths[1] = smaller(DEEP_BATCH, room / 2 < 1 ? 1 : room / 2);
     if (b->generate == 0) b->generate = cut(note, "--generate", DEFAULT_GENERATE, room_to_generate(b, room), steps);
     if (b->prompt == 0) b->prompt = cut(note, "--prompt", DEFAULT_PROMPT, room_for_prompt(b, room), prompts);
     if (b->n_depths == 0) {
@@ -304,6 +315,7 @@ int fit_to_context(bench *b)
         if (!fits(b, "decode", b->depths[i], b->generate, "--depth or --generate")) return -1;
     if ((wants(b, "prefill") && !fits(b, "prefill", b->prompt, 1, "--prompt"))
         || (wants(b, "rows") && !fits(b, "rows", b->rows_depth, b->generate, "--generate"))
+        || (wants(b, "batch") && !fits(b, "batch", b->batch_depths[1], b->generate, "--generate"))
         || (wants(b, "harp") && !fits(b, "harp", b->prompt, b->generate, "--prompt or --generate"))
         || (wants(b, "request") && !fits(b, "request", b->prompt, 2 * b->generate, "--prompt or --generate")))
         return -1;

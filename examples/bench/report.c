@@ -29,6 +29,7 @@ static void print_json(const bench *b, const figure *f)
     json_put_string(stdout, shape, strlen(shape));
     printf(",\"isa\":\"%s\",\"threads\":%d,\"what\":\"%s\"", f->isa, f->threads, f->what);
     if (f->rows >= 0) printf(",\"rows\":%d", f->rows);
+    if (f->sessions >= 0) printf(",\"sessions\":%d", f->sessions);
     if (f->depth >= 0) printf(",\"depth\":%d", f->depth);
     if (f->schedule[0]) printf(",\"schedule\":\"%s\"", f->schedule);
     if (f->reframings >= 0) printf(",\"reframings\":%d", f->reframings);
@@ -45,8 +46,12 @@ static void print_row(const figure *f)
 {
     char what[64];
     snprintf(what, sizeof what, "%s", f->what);
-    if (f->rows >= 0) snprintf(what, sizeof what, "pass of %d rows", f->rows);
-    if (f->reframings >= 0)
+    if (f->rows >= 0)
+        snprintf(what, sizeof what, "%s of %d rows", strcmp(f->what, "wait") ? "pass" : "wait, passes", f->rows);
+    if (f->sessions >= 0)
+        snprintf(what, sizeof what, "%s, %d session%s%s", f->what, f->sessions, f->sessions == 1 ? "" : "s",
+                 f->reframings > 0 ? ", HARP" : "");
+    else if (f->reframings >= 0)
         snprintf(what, sizeof what, "%s %s, K = %d", f->what, f->schedule, f->reframings);
     if (f->from >= 0) snprintf(what, sizeof what, "request, HARP from %d", f->from);
     printf("%-8s %7d  %-24s", f->isa, f->threads, what);

@@ -47,10 +47,15 @@ class Tokenizer:
     def save(self, folder):
         level = dict(type="ByteLevel", add_prefix_space=False, trim_offsets=True, use_regex=True)
         special = dict(id=0, content=END, single_word=False, lstrip=False, rstrip=False, normalized=False, special=True)
+        begin = dict(SpecialToken=dict(id=END, type_id=0))
+        first, second = (dict(Sequence=dict(id=name, type_id=0)) for name in "AB")
+        begins = dict(type="TemplateProcessing", single=[begin, first], pair=[begin, first, begin, second],
+                      special_tokens={END: dict(id=END, ids=[0], tokens=[END])})
         model = dict(type="BPE", dropout=None, unk_token=None, continuing_subword_prefix=None, end_of_word_suffix=None,
                      fuse_unk=False, byte_fallback=False, vocab=self.vocab, merges=[f"{a} {b}" for a, b in self.merges])
-        json.dump(dict(version="1.0", truncation=None, padding=None, added_tokens=[special], normalizer=None,
-                       pre_tokenizer=level, post_processor=None, decoder=level, model=model), open(folder + "/tokenizer.json", "w"))
+        whole = dict(version="1.0", truncation=None, padding=None, added_tokens=[special], normalizer=None,
+                     pre_tokenizer=level, post_processor=begins, decoder=level, model=model)
+        json.dump(whole, open(folder + "/tokenizer.json", "w"))
         chat = ("{% for message in messages %}{% if message['role'] == 'user' %}Question: {{ message['content'] }}\n"
                 "{% else %}Answer: {{ message['content'] }}\n\n{% endif %}{% endfor %}"
                 "{% if add_generation_prompt %}Answer:{% endif %}")

@@ -119,19 +119,19 @@ static int read_mmlu_pro(const json *j, uint32_t at, item *q)
 {
     uint32_t list = json_find(j, at, "options"), i;
     int is_list = cv_json_type_of(&j->value, list) == CV_JSON_ARRAY;
-    char *options;
+    char *given;
     if (!read_question_answer(j, at, q, "question", "answer")) return 0;
-    options = strstr(q->question, "\n Options are:\n");
-    if (options) {
-        char *p = options + strlen("\n Options are:\n"), *end;
+    given = strstr(q->question, "\n Options are:\n");
+    if (given) {
+        char *p = given + strlen("\n Options are:\n"), *end;
         for (; p[0] && p[1] == '.'; p = end[0] ? end + 1 : end) {
             end = p + strcspn(p, "\n");
             while (end[0] && !(end[1] == 'A' + q->n_choices + 1 && end[2] == '.')) end += 1 + strcspn(end + 1, "\n");
             if (!add_choice(q, p + 2, (size_t)(end - p - 2))) return 0;
         }
-        *options = 0;
+        *given = 0;
     }
-    i = is_list && !options ? cv_json_first(&j->value, list) : CV_JSON_NONE;
+    i = is_list && !given ? cv_json_first(&j->value, list) : CV_JSON_NONE;
     for (; i != CV_JSON_NONE; i = cv_json_next(&j->value, i))
         if (!json_text(j, i) || !add_choice(q, json_text(j, i), strlen(json_text(j, i)))) return 0;
     q->right = q->answer[0] - 'A';

@@ -4,7 +4,7 @@
  * from its file, and the files of several machines make one table. Which run a line belongs to says its key: it is that
  * of a line of settings (settings.c), which stands somewhere before it.
  *
- *      {"harp-eval":2,"key":"91c1...","version":100,"task":"csqa","model":"5e07...", ... ,"method":"vanilla", ...}
+ *      {"harp-eval":3,"key":"91c1...","version":100,"task":"csqa","model":"5e07...", ... ,"method":"vanilla", ...}
  *      {"key":"91c1...","method":"vanilla","item":0,"trials":1,"right":1, ...}
  */
 #include "eval.h"
@@ -34,7 +34,8 @@ static const struct field {
     FIELD(tokens, COUNT),  FIELD(doubtful, COUNT), FIELD(doubtful_right, COUNT), FIELD(doubtful_nll, SIGNED),
     FIELD(won, COUNT),     FIELD(lost, COUNT),     FIELD(steps, COUNT),          FIELD(hesitated, COUNT),
     FIELD(changed, COUNT), FIELD(passes, COUNT),   FIELD(rows, COUNT),           FIELD(seconds, REAL),
-    FIELD(cut, COUNT)};
+    FIELD(cut, COUNT),     FIELD(entropy, REAL),   FIELD(peak, REAL),          FIELD(answers, COUNT),
+    FIELD(votes, COUNT)};
 
 enum { N_FIELDS = sizeof fields / sizeof *fields };
 

@@ -15,7 +15,7 @@
 #include <string.h>
 
 /* Raised when prompts, metrics or records change: what an older harp-eval wrote does not mix with this one's. */
-enum { FORMAT = 2 };
+enum { FORMAT = 3 };
 
 const char *const setting_names[N_SETTINGS] = {
     "version",        "task",        "model",       "data",        "shots",      "shots-data",
@@ -23,7 +23,8 @@ const char *const setting_names[N_SETTINGS] = {
     "draft-model",    "pause-token", "pause-count", "activations", "cache",      "harp",
     "theta",          "delta",       "beta",        "rescale",     "reframings", "frame",
     "reframe-from",   "measure",     "temperature", "top-k",       "top-p",      "min-p",
-    "repeat-penalty", "beams",       "beam-length", "drafts",      "lookup",     "draft-rule"};
+    "repeat-penalty", "beams",       "beam-length", "drafts",      "lookup",     "draft-rule",
+    "answers",        "pick",        "fork-at"};
 
 /* ---- Hashes ---- */
 
@@ -117,7 +118,9 @@ void settings_of(const bench *b, const method *m, settings *s)
                   {SET_BEAM_LENGTH, p->beam_length},
                   {SET_DRAFTS, p->drafts},
                   {SET_LOOKUP, p->lookup},
-                  {SET_DRAFT_RULE, (long)p->draft_rule}};
+                  {SET_DRAFT_RULE, (long)p->draft_rule},
+                  {SET_ANSWERS, m->answers},
+                  {SET_PICK, (long)m->rule}};
     const struct real {
         setting which;
         float value;
@@ -127,7 +130,8 @@ void settings_of(const bench *b, const method *m, settings *s)
                  {SET_TEMPERATURE, p->temperature},
                  {SET_TOP_P, p->top_p},
                  {SET_MIN_P, p->min_p},
-                 {SET_REPEAT_PENALTY, p->repeat_penalty}};
+                 {SET_REPEAT_PENALTY, p->repeat_penalty},
+                 {SET_FORK_AT, m->fork_at}};
     size_t i;
     memset(s, 0, sizeof *s);
     set_texts(b, m, s);

@@ -14,7 +14,8 @@ typedef struct row {
     double low, high;             /* 95 % interval of the score                                   */
     double won, lost, p;          /* against vanilla, paired                                       */
     double time, passes;          /* relative to vanilla on the items that both have; 0: unknown  */
-    double nll_change, nll_error; /* per token, against vanilla, and its standard error over items */
+    double nll_change, nll_error;     /* per token, against vanilla, and its standard error over items */
+    double right_change, right_error; /* of the score, the same                                         */
     int32_t items, paired;
 } row;
 
@@ -39,6 +40,11 @@ static double ratio(double a, double b)
     return b > 0 && a < 1e9 * b ? a / b : 0;
 }
 
+static double share(double part, double of)
+{
+    return of > 0 ? part / of : 0;
+}
+
 /* A variance that rounding made negative is none. */
 static double root(double variance)
 {
@@ -59,10 +65,16 @@ static void set_interval(row *r, int is_count)
     }
 }
 
+/* The mean over n items of what sums to `first`, its squares to `second`, and its standard error. */
+static void set_mean(double first, double second, double n, double *mean, double *error)
+{
+    *mean = first / n, *error = root((second / n - *mean * *mean) / (n - 1));
+}
+
 /* Adds up a method's records, and pairs them with vanilla's of the same items (vanilla -1: there is none). */
 static void add_up(const results *r, int32_t vanilla, int32_t which, row *out)
 {
-    double time[2] = {0, 0}, passes[2] = {0, 0}, first = 0, second = 0, change;
+    double time[2] = {0, 0}, passes[2] = {0, 0}, nll[2] = {0, 0}, right[2] = {0, 0}, change;
     const double *from;
     double *to = (double *)(void *)&out->sum;
     size_t i, k;
@@ -79,23 +91,47 @@ static void add_up(const results *r, int32_t vanilla, int32_t which, row *out)
         if (is->o.trials == 1) out->won += is->o.right > was->o.right, out->lost += is->o.right < was->o.right;
         else out->won += is->o.won, out->lost += is->o.lost;
         change = is->o.tokens > 0 ? (is->o.nll - was->o.nll) / is->o.tokens : 0;
-        first += change, second += change * change;
+        nll[0] += change, nll[1] += change * change;
+        change = share(is->o.right, is->o.trials) - share(was->o.right, was->o.trials);
+        right[0] += change, right[1] += change * change;
     }
     out->time = ratio(time[0], time[1]), out->passes = ratio(passes[0], passes[1]);
     if (out->paired > 1) {
-        double n = out->paired, mean = first / n;
-        out->nll_change = mean, out->nll_error = root((second / n - mean * mean) / (n - 1));
+        set_mean(nll[0], nll[1], out->paired, &out->nll_change, &out->nll_error);
+        set_mean(right[0], right[1], out->paired, &out->right_change, &out->right_error);
     }
     out->p = mcnemar(out->won, out->lost);
+}
+
+static int32_t find_vanilla(const results *r)
+{
+    int32_t i = r->n_methods - 1;
+    while (i >= 0 && strcmp(results_name(r, i), "vanilla") != 0) i--;
+    return i;
+}
+
+gain gain_of(const results *r, task_id task, int32_t which)
+{
+    int is_text = task >= TASK_PPL;
+    double error;
+    row of, plain;
+    gain g;
+    memset(&of, 0, sizeof of), memset(&plain, 0, sizeof plain), memset(&g, 0, sizeof g);
+    add_up(r, find_vanilla(r), which, &of), add_up(r, -1, find_vanilla(r), &plain);
+    g.mean = is_text ? -of.nll_change : of.right_change, error = is_text ? of.nll_error : of.right_error;
+    g.low = g.mean - 1.959964 * error, g.high = g.mean + 1.959964 * error;
+    g.with = is_text ? share(of.sum.nll, of.sum.tokens) : share(of.sum.right, of.sum.trials);
+    g.without = is_text ? share(plain.sum.nll, plain.sum.tokens) : share(plain.sum.right, plain.sum.trials);
+    g.passes = of.passes, g.items = of.paired;
+    return g;
 }
 
 /* A row for each method that has answered anything; *n of them. */
 static row *make_rows(const results *r, task_id task, int32_t *n)
 {
     row *rows = calloc((size_t)r->n_methods + 1, sizeof *rows);
-    int32_t i, vanilla = r->n_methods - 1;
+    int32_t i, vanilla = find_vanilla(r);
     *n = 0;
-    while (vanilla >= 0 && strcmp(results_name(r, vanilla), "vanilla") != 0) vanilla--;
     for (i = 0; rows && i < r->n_methods; i++) {
         row *to = &rows[*n];
         to->name = results_name(r, i);
@@ -107,11 +143,6 @@ static row *make_rows(const results *r, task_id task, int32_t *n)
 }
 
 /* ---- Markdown ---- */
-
-static double share(double part, double of)
-{
-    return of > 0 ? part / of : 0;
-}
 
 static void print_cell(FILE *out, const char *format, double value, int is_there)
 {
@@ -197,7 +228,7 @@ static void put_csv(const row *rows, int32_t n, growing *out)
 }
 
 /* XML has no control characters, not even escaped. */
-static void put_label(growing *out, double x, double y, const char *anchor, const char *text)
+void put_label(growing *out, double x, double y, const char *anchor, const char *text)
 {
     put(out, "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"%s\">", x, y, anchor);
     for (; *text; text++)
@@ -208,50 +239,86 @@ static void put_label(growing *out, double x, double y, const char *anchor, cons
     put(out, "</text>\n");
 }
 
+/* The logarithm, base 2, of the wall time, vanilla 1; unknown times count as 1. */
 static double cost_of(const row *r)
 {
-    return r->paired ? r->time : 1;
+    double cost = r->paired && r->time > 0 ? r->time : 1;
+    return log2(cost < 1.0 / 64 ? 1.0 / 64 : cost > 4096 ? 4096 : cost);
 }
 
-static void put_axes(growing *out, task_id task, double low, double high, double cost)
+typedef struct axes { /* what the sides of the chart stand for; costs as logarithms, base 2 */
+    double low, high, cheap, dear;
+} axes;
+
+static double x_of(const axes *a, double cost)
+{
+    return 60 + 500 * (cost - a->cheap) / (a->dear - a->cheap);
+}
+
+static double y_of(const axes *a, double score)
+{
+    return 350 - 320 * (score - a->low) / (a->high - a->low);
+}
+
+static axes find_axes(const row *rows, int32_t n)
+{
+    axes a = {1, 0, -0.5, 0.5};
+    int32_t i;
+    for (i = 0; i < n; i++) {
+        a.low = rows[i].low < a.low ? rows[i].low : a.low, a.high = rows[i].high > a.high ? rows[i].high : a.high;
+        a.cheap = fmin(a.cheap, cost_of(&rows[i]) - 0.25), a.dear = fmax(a.dear, cost_of(&rows[i]) + 0.25);
+    }
+    if (!(a.high > a.low)) a.high = a.low + 0.01;
+    return a;
+}
+
+static void put_axes(growing *out, task_id task, const axes *a, int32_t n)
 {
     char label[64];
-    int i;
-    put(out, "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 640 400\" font-family=\"sans-serif\" "
+    int i, height = 420 > 60 + 18 * n ? 420 : 60 + 18 * (int)n;
+    put(out, "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 940 %d\" font-family=\"sans-serif\" "
              "font-size=\"12\">\n"
-             "<rect width=\"640\" height=\"400\" fill=\"#fff\"/>\n"
-             "<path d=\"M60 20V350H620\" fill=\"none\" stroke=\"#888\"/>\n");
+             "<rect width=\"940\" height=\"%d\" fill=\"#fff\"/>\n"
+             "<path d=\"M60 20V350H560\" fill=\"none\" stroke=\"#888\"/>\n",
+        height, height);
     for (i = 0; i <= 4; i++) {
-        snprintf(label, sizeof label, "%.1f", 100 * (low + (high - low) * i / 4));
+        snprintf(label, sizeof label, "%.1f", 100 * (a->low + (a->high - a->low) * i / 4));
         put_label(out, 54, 354 - 320 * i / 4.0, "end", label);
-        snprintf(label, sizeof label, "x%.2f", cost * i / 4);
-        put_label(out, 60 + 540 * i / 4.0, 368, "middle", label);
+    }
+    for (i = (int)ceil(a->cheap); i <= (int)floor(a->dear); i++) {
+        snprintf(label, sizeof label, "x%.4g", exp2(i));
+        put_label(out, x_of(a, i), 368, "middle", label);
+        put(out, "<path d=\"M%.1f 350V20\" stroke=\"#eee\"/>\n", x_of(a, i));
     }
     snprintf(label, sizeof label, "%s, %%", task_metric(task));
     put_label(out, 64, 16, "start", label);
-    put_label(out, 620, 390, "end", "wall time, vanilla = 1");
+    put_label(out, 560, 390, "end", "wall time, vanilla = 1");
 }
 
-/* Score against relative wall time, a point a method, its interval as a line. */
+/* Score against relative wall time: a numbered point for each method, its interval as a line. Bold: it differs from
+ * vanilla at the level of 5 %. */
 static void put_svg(const row *rows, int32_t n, task_id task, growing *out)
 {
-    double low = 1, high = 0, cost = 1.2, x, y[3];
-    int32_t i, k;
+    static const char *const colours[] = {"#777777", "#b3574b", "#4b7fb3", "#3f8f4f"};
+    static const char *const begins[] = {"harp", "vote", "branch"};
+    axes a = find_axes(rows, n);
+    char label[MAX_NAME + 64];
+    int32_t i, family;
+    put_axes(out, task, &a, n);
     for (i = 0; i < n; i++) {
-        low = rows[i].low < low ? rows[i].low : low, high = rows[i].high > high ? rows[i].high : high;
-        cost = cost_of(&rows[i]) > cost ? cost_of(&rows[i]) : cost;
-    }
-    high = high > low ? high : low + 0.01, cost *= 1.1;
-    put_axes(out, task, low, high, cost);
-    for (i = 0; i < n; i++) {
-        x = 60 + 540 * cost_of(&rows[i]) / cost;
-        y[0] = rows[i].low, y[1] = share(rows[i].sum.right, rows[i].sum.trials), y[2] = rows[i].high;
-        for (k = 0; k < 3; k++) y[k] = 350 - 320 * (y[k] - low) / (high - low);
-        put(out,
-            "<path d=\"M%.1f %.1fV%.1f\" stroke=\"#b3574b\" opacity=\".5\"/>"
-            "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"4\" fill=\"#b3574b\"/>\n",
-            x, y[0], y[2], x, y[1]);
-        put_label(out, x > 480 ? x - 8 : x + 8, 4 + y[1], x > 480 ? "end" : "start", rows[i].name);
+        const row *r = &rows[i];
+        double x = x_of(&a, cost_of(r)), score = share(r->sum.right, r->sum.trials);
+        int differs = r->paired && r->p < 0.05;
+        for (family = 3; family > 0 && strncmp(r->name, begins[family - 1], strlen(begins[family - 1])) != 0;) family--;
+        put(out, "<path d=\"M%.1f %.1fV%.1f\" stroke=\"%s\" opacity=\".4\"/><circle cx=\"%.1f\" cy=\"%.1f\" r=\"8\" "
+                 "fill=\"%s\"/><g fill=\"#fff\" font-size=\"9\">",
+            x, y_of(&a, r->low), y_of(&a, r->high), colours[family], x, y_of(&a, score), colours[family]);
+        snprintf(label, sizeof label, "%ld", (long)i + 1);
+        put_label(out, x, 3 + y_of(&a, score), "middle", label);
+        put(out, "</g><g fill=\"%s\"%s>", colours[family], differs ? " font-weight=\"bold\"" : "");
+        snprintf(label, sizeof label, "%ld  %s  %.1f", (long)i + 1, r->name, 100 * score);
+        put_label(out, 580, 34 + 18 * i, "start", label);
+        put(out, "</g>\n");
     }
     put(out, "</svg>\n");
 }

@@ -252,38 +252,27 @@ static void judge_text(task_id task, const item *q, const char *text, outcome *o
     }
 }
 
-static int run_generated(bench *b, method *m, const item *q, const char *prompt, outcome *o)
+static int begin_generated(bench *b, ask *a, const char *prompt)
 {
     static const char *const stops[] = {"Question:", "</s>", "<|im_end|>", NULL}, *const paragraph[] = {"\n\n", NULL};
     tokens c = {NULL, 0, 0};
-    char *text = NULL;
     int status = encode(b, prompt, strlen(prompt), HARP_ENCODE_BOS, &c);
-    if (status == 0) status = generate(b, m, &c, b->task == TASK_CNN_DM ? paragraph : stops, &text, o);
-    if (status == 0) judge_text(b->task, q, text, o);
-    free(text), free(c.list);
+    a->stops = b->task == TASK_CNN_DM ? paragraph : stops;
+    if (status == 0) status = replies_begin(b, a, &c);
+    free(c.list);
     return status;
 }
 
-/* Nucleus: each question has draws of its own, whatever the order. Seed 0 of question n is seed n. */
-static int seed_draws(const bench *b, method *m, const item *q)
-{
-    harp_error err;
-    m->params.seed = b->seed * UINT64_C(0x9E3779B97F4A7C15) + (uint64_t)q->number;
-    return harp_tune(m->session, &m->params, &err) ? complain("%s", err.text) : 0;
-}
-
-int run_item(bench *b, method *m, const item *q, outcome *o)
+static int begin_question(bench *b, ask *a)
 {
     growing l = {NULL, 0, 0, 0};
-    int status = m->id == METHOD_NUCLEUS ? seed_draws(b, m, q) : 0;
-    memset(o, 0, sizeof *o);
-    o->trials = 1, b->asked = q->number;
+    int status;
+    a->o.trials = 1, b->asked = a->q->number;
     put(&l, "%s", b->shots_text ? b->shots_text : "");
-    put_question(&l, b->task, q);
-    if (status == 0 && l.failed) status = complain("there is not enough memory for a prompt");
-    if (status == 0 && b->task == TASK_LAMBADA) status = run_lambada(b, m, q, l.at, o);
-    else if (status == 0 && task_is_generated(b->task)) status = run_generated(b, m, q, l.at, o);
-    else if (status == 0) status = run_choices(b, m, q, l.at, o);
+    put_question(&l, b->task, a->q);
+    if (l.failed) status = complain("there is not enough memory for a prompt");
+    else if (task_is_generated(b->task)) status = begin_generated(b, a, l.at);
+    else status = (b->task == TASK_LAMBADA ? run_lambada : run_choices)(b, a->m, a->q, l.at, &a->o);
     free(l.at);
     return status;
 }
@@ -325,7 +314,7 @@ static int on_position(void *user, const harp_step *step, const float *vanilla, 
     return !(fabs(nll) < 1e30 && fabs((double)step->entropy) < 1e3); /* NaN, or infinite: there is no going on */
 }
 
-int run_window(bench *b, method *m, size_t index, outcome *o)
+static int run_window(bench *b, method *m, size_t index, outcome *o)
 {
     size_t part = (size_t)context_part(b), begin = index * ((size_t)b->window - part), left = b->text.n - begin - 1;
     size_t n = left < (size_t)b->window ? left : (size_t)b->window; /* positions; each foretells the next token */
@@ -333,7 +322,6 @@ int run_window(bench *b, method *m, size_t index, outcome *o)
     double start = host_seconds();
     harp_error err;
     window w;
-    memset(o, 0, sizeof *o);
     w.b = b, w.target = b->text.list + begin + part + 1, w.o = o;
     if (harp_rewind(m->session, 0, &err) || harp_feed(m->session, b->text.list + begin, (int32_t)part, &err)
         || harp_score_harp(m->session, b->text.list + begin + part, (int32_t)(n - part), on_position, &w, &err))
@@ -346,4 +334,37 @@ int run_window(bench *b, method *m, size_t index, outcome *o)
     o->passes = (double)(now.passes - was.passes);
     o->rows = (double)(now.rows + now.reframed_rows - was.rows - was.reframed_rows);
     return 0;
+}
+
+int ask_begin(bench *b, ask *a)
+{
+    return a->q ? begin_question(b, a) : run_window(b, a->m, a->index, &a->o);
+}
+
+/* What can be counted in an answer. */
+static void find_key(task_id task, const char *text, char key[VOTE_KEY])
+{
+    int32_t letter;
+    key[0] = 0;
+    if (task == TASK_GSM8K && !strict_answer(text, key)) key[0] = 0;
+    if (task == TASK_MMLU_PRO && (letter = letter_answer(text)) >= 0) key[0] = (char)('A' + letter), key[1] = 0;
+}
+
+static int32_t choose_reply(const bench *b, ask *a)
+{
+    vote list[MOST_VOTES];
+    int32_t i, votes, best;
+    for (i = 0; i < a->n; i++) {
+        find_key(b->task, a->replies[i].text.at, a->replies[i].vote.key);
+        list[i] = a->replies[i].vote;
+    }
+    best = vote_choose(list, a->n, a->m->rule, &votes);
+    if (a->m->id >= METHOD_VOTE) a->o.answers = a->n, a->o.votes = votes;
+    return best;
+}
+
+void ask_end(const bench *b, ask *a)
+{
+    if (a->n > 0) judge_text(b->task, a->q, a->replies[choose_reply(b, a)].text.at, &a->o);
+    replies_free(a);
 }

@@ -116,3 +116,10 @@ int save_whole(const char *path, const char *from, size_t bytes)
     host_discard(-1);
     return cannot(path, why);
 }
+
+void write_float(char out[32], float value)
+{
+    int digits = 5;
+    do snprintf(out, 32, "%.*g", ++digits, (double)value);
+    while (digits < 9 && (float)strtod(out, NULL) != value);
+}

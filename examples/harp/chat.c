@@ -132,6 +132,7 @@ static harp_status answer(chat *c, harp_error *err)
     int32_t left = c->limit, before;
     if (status) return status;
     do {
+        form_begin(&c->engine, (int32_t)c->n_prompt);
         before = engine_used(&c->engine);
         status = harp_generate(session, NULL, left, take_text, c, err);
         left -= engine_used(&c->engine) - before;
@@ -152,6 +153,20 @@ static int finish_turn(chat *c, harp_status status, const harp_error *err)
     return status ? engine_complain(&c->engine, err) : EXIT_FINE;
 }
 
+/* --choice: the answer is the most probable text. */
+static int reply_by_choice(chat *c)
+{
+    const char *text;
+    harp_error err;
+    harp_status failed = feed_conversation(c, &err);
+    int status = failed ? engine_complain(&c->engine, &err) : form_choose(&c->engine, &text);
+    if (status) return conversation_drop(&c->talk, c->talk.n - 1), status;
+    puts(text);
+    form_print_choice(&c->engine);
+    fflush(stdout);
+    return conversation_add(&c->talk, 0, text, strlen(text));
+}
+
 static int reply(chat *c, const char *text, size_t bytes)
 {
     conversation *talk = &c->talk;
@@ -165,6 +180,7 @@ static int reply(chat *c, const char *text, size_t bytes)
     first = talk->first;
     c->answer.bytes = c->shown_from = 0, c->n_prompt = talk->tokens.n, c->unshown = 0;
     show_begin_turn(&c->show);
+    if (c->options->choice) return reply_by_choice(c);
     status = answer(c, &err);
     if (!c->show.newline) putchar('\n');
     fflush(stdout);

@@ -11,6 +11,8 @@
  *   conversation.c   what was said in a chat, in the model's own format; saved and loaded
  *   masks.c     --replay-masks
  *   decoders.c  --decoder: beams, drafts, pauses
+ *   answers.c   --answers
+ *   form.c      --json, --schema, --grammar, --choice
  *   run.c chat.c score.c tokenize.c info.c view.c      one sub-command each
  *
  * tools/convert/ground has what other programs need, too: the system (host.h alone reaches it), JSON, UTF-8.
@@ -45,6 +47,8 @@ enum {
     COMMAND_VIEW = 32
 };
 enum { MAX_STOPS = 64 };
+#define NOT_GIVEN (-0x7FFFFFFF)       /* of integers and choices: in no option's range */
+#define NOT_GIVEN_REAL (-3.0e38f)     /* nor this one */
 enum { DECODER_SAMPLE, DECODER_GREEDY, DECODER_BEAM, DECODER_SPECULATIVE, DECODER_LOOKUP, DECODER_PAUSE };
 
 /* One field an option. Texts are NULL and flags 0 where an option was not given. Choices hold the index of the value in
@@ -61,6 +65,9 @@ typedef struct options {
     uint64_t seed;
     float repeat_penalty;
     int32_t repeat_last;
+    int32_t json;
+    const char *schema, *grammar, *choice; /* the form of an answer: at most one of the four */
+
     const char *stop[MAX_STOPS]; /* escapes are resolved already, if asked for, as in pause_token */
     int32_t n_stop, ignore_end;
 
@@ -71,10 +78,14 @@ typedef struct options {
     int32_t drafts, draft_rule, lookup; /* drafts: 0 not given */
     const char *pause_token;
     int32_t pause_count;
+    int32_t answers, pick;
+    float confident;
 
-    int32_t no_harp;
+    /* What is not given (NOT_GIVEN, rescale 0) is as the model's file recommends, with `paper` as in the paper. */
+    int32_t no_harp, paper;
     float theta, delta, beta;
-    int32_t reframings, frame, schedule, reframe_from, rescale, measure;
+    int32_t reframings, frame, reframe_from, rescale;
+    int32_t schedule, measure;
     const char *replay_masks;
 
     int32_t threads, context, activations, cache;
@@ -190,9 +201,12 @@ void replay_close(replay *r);
 
 /* ---- engine.c ---- */
 
+typedef struct form form; /* form.c */
+
 typedef struct engine {
     harp_model *model;
     harp_session *session;
+    harp_engine *shared; /* --answers: what computes for all of them; or NULL */
     harp_model *draft_model; /* --decoder speculative */
     harp_session *draft;
     harp_info info;
@@ -201,6 +215,7 @@ typedef struct engine {
     void *cancel_user;
     size_t session_bytes;
     int32_t pause_token; /* --decoder pause */
+    form *form;          /* NULL: an answer may have any */
     replay masks;
 } engine;
 
@@ -236,6 +251,36 @@ int32_t decoder_pauses(const options *o);
 /* Searches on from the tokens fed; what was found stands behind them. */
 int decoder_search(engine *e, const options *o);
 void decoder_print_stats(const engine *e);
+
+/* ---- form.c ---- */
+
+int form_is_asked(const options *o);
+
+/* Compiles the form that the options ask for, and sets what a session needs for it, into e->params. */
+int form_set_params(engine *e, const options *o);
+
+/* The answer begins at this position. */
+void form_begin(const engine *e, int32_t position);
+
+/* Whether the answer so far is in the form, and nothing can follow. */
+int form_is_closed(const engine *e);
+
+/* Why the form ended a step, "" if it did not. */
+const char *form_problem(const engine *e);
+
+/* --choice: the most probable text, behind the session's tokens; and how probable each is, a line for each. */
+int form_choose(const engine *e, const char **answer);
+void form_print_choice(const engine *e);
+void form_close(engine *e);
+
+/* ---- answers.c ---- */
+
+/* --answers: an engine for that many sessions, into e->params. */
+int answers_set_params(engine *e, const options *o);
+
+/* Several answers to what the session holds; the chosen one is shown, and why on stderr. */
+struct show;
+int answers_generate(engine *e, struct show *s, const options *o);
 
 /* ---- show.c ---- */
 

@@ -19,12 +19,28 @@ static void set_sampling(harp_params *p, const options *o)
     p->stop = o->stop, p->n_stop = o->n_stop, p->ignore_end = o->ignore_end;
 }
 
-static void set_method(harp_params *p, const options *o)
+static int is_given(float value)
 {
-    p->harp = !o->no_harp;
-    p->theta = o->theta, p->delta = o->delta, p->beta = o->beta, p->reframings = o->reframings;
-    p->frame = (harp_frame)o->frame, p->schedule = (harp_schedule)o->schedule;
-    p->reframe_from = o->reframe_from, p->rescale = o->rescale, p->measure = (harp_measure)o->measure;
+    return value > NOT_GIVEN_REAL;
+}
+
+/* Recorded masks are those of the paper's one reframing. */
+static void set_method(harp_params *p, const options *o, const harp_model *model)
+{
+    if (!o->paper && !o->replay_masks && harp_recommend(model, p) < 0)
+        tell("note: what this model's file recommends is damaged and does not count; the paper's settings are used");
+    if (is_given(o->theta) || is_given(o->delta) || is_given(o->beta) || o->reframings != NOT_GIVEN
+        || o->frame != NOT_GIVEN || o->reframe_from != NOT_GIVEN || o->rescale)
+        p->harp = 1;
+    if (o->no_harp) p->harp = 0;
+    if (is_given(o->theta)) p->theta = o->theta;
+    if (is_given(o->delta)) p->delta = o->delta;
+    if (is_given(o->beta)) p->beta = o->beta;
+    if (o->reframings != NOT_GIVEN) p->reframings = o->reframings;
+    if (o->frame != NOT_GIVEN) p->frame = (harp_frame)o->frame;
+    if (o->reframe_from != NOT_GIVEN) p->reframe_from = o->reframe_from;
+    p->rescale |= o->rescale;
+    p->schedule = (harp_schedule)o->schedule, p->measure = (harp_measure)o->measure;
 }
 
 static int choose_threads(void)
@@ -38,7 +54,7 @@ int engine_set_params(engine *e, const options *o)
     harp_params *p = &e->params;
     *p = harp_defaults();
     set_sampling(p, o);
-    set_method(p, o);
+    set_method(p, o, e->model);
     p->context = o->context, p->threads = o->threads > 0 ? (int)o->threads : choose_threads();
     p->cancel = e->cancel, p->cancel_user = e->cancel_user;
     p->isa = o->isa;
@@ -48,7 +64,7 @@ int engine_set_params(engine *e, const options *o)
         if (replay_open(&e->masks, o->replay_masks, e->info.hidden, engine_context(e), p->frame)) return EXIT_FAILED;
         p->mask_fn = replay_mask, p->harp_user = &e->masks;
     }
-    return EXIT_FINE;
+    return form_set_params(e, o) ? EXIT_FAILED : answers_set_params(e, o);
 }
 
 int engine_open_session(engine *e)
@@ -77,9 +93,11 @@ int engine_check_room(const engine *e, const char *what, size_t n)
 void engine_close(engine *e)
 {
     harp_session_close(e->session);
+    harp_engine_close(e->shared, NULL);
     harp_session_close(e->draft); /* after the session that it drafts for */
     harp_close(e->draft_model);
     replay_close(&e->masks);
+    form_close(e);
     harp_close(e->model);
     memset(e, 0, sizeof *e);
 }
@@ -88,6 +106,7 @@ int engine_complain(const engine *e, const harp_error *err)
 {
     if (e->masks.problem[0]) return complain("%s: %s", e->masks.path, e->masks.problem);
     if (err->status == HARP_ERR_CANCELLED && host_interrupted()) return EXIT_INTERRUPTED;
+    if (form_problem(e)[0]) return complain("the form of the answer: %s", form_problem(e));
     return complain("%s", err->text);
 }
 

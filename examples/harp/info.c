@@ -18,7 +18,9 @@ static void tell_sizes(const harp_info *f)
     } sizes[] = {{"vocab", f->vocab},       {"hidden", f->hidden},         {"layers", f->layers},
                  {"heads", f->heads},       {"kv_heads", f->kv_heads},     {"head_dim", f->head_dim},
                  {"ffn", f->ffn},           {"context", f->context},       {"window", f->window},
-                 {"tied", f->tied},         {"parameters", f->parameters}, {"bytes", f->bytes},
+                 {"experts", f->experts},   {"experts_used", f->experts_used}, {"tied", f->tied},
+                 {"parameters", f->parameters}, {"active", f->active},     {"four_bit", f->four_bit},
+                 {"bytes", f->bytes},
                  {"mapped", f->mapped},     {"bos_token", f->bos},         {"longest_token", f->longest_token}};
     size_t i;
     for (i = 0; i < sizeof sizes / sizeof sizes[0]; i++)
@@ -32,7 +34,8 @@ static void tell_sizes(const harp_info *f)
 static void tell_layer(const harp_model *model)
 {
     static const char *const words[][2] = {{"norm", "rms"},        {"norm_place", "before"}, {"residual", "sequential"},
-                                           {"activation", "silu"}, {"ffn_kind", "gated"},    {"qk_norm", "none"}};
+                                           {"activation", "silu"}, {"ffn_kind", "gated"},    {"qk_norm", "none"},
+                                           {"routing", "chosen"}};
     harp_meta meta;
     size_t i;
     fputs("  \"layer\": {", stdout);
@@ -62,6 +65,22 @@ static void tell_metadata(const harp_model *model)
         else printf("{\"bytes\": %llu}", (unsigned long long)meta.bytes);
     }
     puts("\n  },");
+}
+
+/* In words; the numbers and their evidence are in the metadata. */
+static void tell_recommendation(const harp_model *model)
+{
+    static const char *const frames[] = {"stream", "redraw", "last"};
+    harp_params p = harp_defaults();
+    int there = harp_recommend(model, &p);
+    fputs("  \"recommended\": ", stdout);
+    if (there < 0) puts("\"damaged: the paper's settings are used\",");
+    else if (there == 0) puts("\"nothing: the paper's settings are used\",");
+    else if (!p.harp) puts("\"HARP off\",");
+    else
+        printf("\"HARP with frame %s%s, %ld reframings, theta %.6g, delta %.6g, beta %.6g%s\",\n", frames[p.frame],
+               p.reframe_from < 0 ? " from the prompt's end" : "", (long)p.reframings, (double)p.theta, (double)p.delta,
+               (double)p.beta, p.rescale ? ", rescaled" : "");
 }
 
 static void tell_memory(const char *name, const harp_model *model, const harp_params *params)
@@ -103,6 +122,7 @@ int command_info(const options *o)
         tell_sizes(&e.info);
         tell_layer(e.model);
         tell_metadata(e.model);
+        tell_recommendation(e.model);
         tell_session(&e);
         harp_verify(e.model, &err);
         fputs("  \"checksums\": ", stdout);

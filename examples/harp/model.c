@@ -56,7 +56,8 @@ static int convert(const options *o, const char *made)
         return complain("%s is not a .harp file: convert it with  harp-convert %s %s", o->model, o->model, made);
     tell("harp: %s is converted once, to %s", o->model, made);
     status = host_call("harp-convert", arguments);
-    if (status < 0) return complain("harp-convert, which should be beside this program, cannot be run");
+    if (status < 0)
+        return complain("harp-convert, which should be beside this program, cannot be run: `make` builds it");
     return status == 0 ? EXIT_FINE : status == HOST_EXIT_INTERRUPTED ? HOST_EXIT_INTERRUPTED : EXIT_FAILED;
 }
 

@@ -84,6 +84,14 @@ static const option table[] = {
      "ends the output before this text; may be given several times"},
     {"--ignore-eos", NULL, COMMAND_RUN, KIND_FLAG, AT(ignore_end), 0, 0, NULL, "goes on after an end token"},
 
+    {NULL, NULL, GENERATES, KIND_HEADING, 0, 0, 0, NULL,
+     "The form of an answer (HARP measures hesitation before any token is forbidden, as always)"},
+    {"--json", NULL, GENERATES, KIND_FLAG, AT(json), 0, 0, NULL, "a JSON value"},
+    {"--schema", NULL, GENERATES, KIND_TEXT, AT(schema), 0, 0, "FILE", "JSON that is valid under this JSON schema"},
+    {"--grammar", NULL, GENERATES, KIND_TEXT, AT(grammar), 0, 0, "FILE", "a text in this grammar (GBNF)"},
+    {"--choice", NULL, GENERATES, KIND_TEXT, AT(choice), 0, 0, "\"A|B|C\"",
+     "the most probable of these texts; prints how probable each is"},
+
     {NULL, NULL, COMMAND_RUN, KIND_HEADING, 0, 0, 0, NULL, "Other decoders"},
     {"--decoder", NULL, COMMAND_RUN, KIND_CHOICE, AT(decoder), 0, 0, "sample|greedy|beam|speculative|lookup|pause",
      "how tokens are found; beam is a method of the plain model [sample]"},
@@ -101,8 +109,19 @@ static const option table[] = {
      "pause: the token put before the answer [.]"},
     {"--pause-count", NULL, COMMAND_RUN, KIND_INTEGER, AT(pause_count), 0, 4096, "N", "pause: how many of them [10]"},
 
-    {NULL, NULL, SIZED, KIND_HEADING, 0, 0, 0, NULL, "HARP"},
+    {NULL, NULL, COMMAND_RUN, KIND_HEADING, 0, 0, 0, NULL, "Several answers, of which one is chosen"},
+    {"--answers", NULL, COMMAND_RUN, KIND_INTEGER, AT(answers), 1, 64, "N",
+     "answers to the prompt, computed in common passes; what most say (#### 42, or a letter) wins [1]"},
+    {"--pick", NULL, COMMAND_RUN, KIND_CHOICE, AT(pick), 0, 0, "auto|certainty|logprob",
+     "by majority, or where there is none by self-certainty; by that alone; by mean log-probability [auto]"},
+    {"--confident", NULL, COMMAND_RUN, KIND_REAL, AT(confident), 0.01, 1, "S",
+     "leaves out answers with an unsure stretch, until the share S is left [1]"},
+
+    {NULL, NULL, SIZED, KIND_HEADING, 0, 0, 0, NULL,
+     "HARP (as the model's file recommends; one of its settings given here switches it on)"},
     {"--no-harp", NULL, GENERATES | COMMAND_INFO, KIND_FLAG, AT(no_harp), 0, 0, NULL, "the plain model"},
+    {"--paper", NULL, GENERATES | COMMAND_INFO, KIND_FLAG, AT(paper), 0, 0, NULL,
+     "the paper's settings, where the model's file recommends others; the defaults below are the paper's"},
     {"--theta", NULL, GENERATES, KIND_REAL, AT(theta), -1e29, 1e29, "X",
      "the model hesitates above this uncertainty, in bits [1]"},
     {"--delta", NULL, GENERATES, KIND_REAL, AT(delta), 0, 1, "X", "share of embedding elements dropped [0.2]"},
@@ -129,7 +148,7 @@ static const option table[] = {
     {"--act", NULL, SIZED, KIND_CHOICE, AT(activations), 0, 0, "int8|f32", "activations [int8]"},
     {"--cache", NULL, SIZED, KIND_CHOICE, AT(cache), 0, 0, "f16|f32|int8", "keys and values [f16]"},
     {"--isa", NULL, COMPUTES, KIND_TEXT, AT(isa), 0, 0, "NAME",
-     "the instruction set: amx, avx512, avxvnni, avx2, sse2, i8mm, dotprod, neon, simd128, c [the best there is]"},
+     "the instruction set: amx, avx512, avxvnni, avx2, ssse3, sse2, i8mm, dotprod, neon, simd128, c [the best there is]"},
 
     {NULL, NULL, ALL, KIND_HEADING, 0, 0, 0, NULL, "Output"},
     {"--no-echo", NULL, COMMAND_RUN, KIND_FLAG, AT(no_echo), 0, 0, NULL, "only what is generated, without the prompt"},
@@ -375,12 +394,13 @@ static void set_defaults(options *o, int32_t command)
     o->n = command == COMMAND_RUN ? 256 : -1;
     o->beams = 3, o->beam_top = harp_beam_defaults().top_k, o->beam_alpha = harp_beam_defaults().alpha;
     o->lookup = p.lookup, o->pause_count = 10;
+    o->answers = 1, o->confident = 1.0f;
     o->temperature = -1.0f;
     o->top_k = p.top_k, o->top_p = p.top_p, o->min_p = p.min_p, o->seed = p.seed;
     o->repeat_penalty = p.repeat_penalty, o->repeat_last = p.repeat_last;
-    o->theta = p.theta, o->delta = p.delta, o->beta = p.beta, o->reframings = p.reframings;
-    o->frame = (int32_t)p.frame, o->schedule = (int32_t)p.schedule, o->measure = (int32_t)p.measure;
-    o->reframe_from = p.reframe_from, o->rescale = p.rescale;
+    o->theta = o->delta = o->beta = NOT_GIVEN_REAL;
+    o->reframings = o->frame = o->reframe_from = NOT_GIVEN;
+    o->schedule = (int32_t)p.schedule, o->measure = (int32_t)p.measure;
     o->context = p.context;
     o->activations = (int32_t)p.activations, o->cache = (int32_t)p.cache;
 }
@@ -434,6 +454,15 @@ static int check_together(options *o)
     if (ids_only && o->n_stop) return options_misuse(o->command, "--stop needs text, not --tokens");
     if (ids_only && o->color == COLOR_ALWAYS)
         return options_misuse(o->command, "--color needs text, not --tokens, whose output is token ids");
+    if ((o->json != 0) + (o->schema != NULL) + (o->grammar != NULL) + (o->choice != NULL) > 1)
+        return options_misuse(o->command, "an answer has one form: --json, --schema, --grammar or --choice");
+    if (ids_only && form_is_asked(o))
+        return options_misuse(o->command, "--json, --schema, --grammar and --choice need text, not --tokens");
+    if (o->decoder == DECODER_BEAM && form_is_asked(o))
+        return options_misuse(o->command, "--decoder beam cannot keep to a form: it looks many tokens ahead");
+    if (o->answers > 1 && (ids_only || o->trace || o->replay_masks || form_is_asked(o) || o->decoder > DECODER_GREEDY))
+        return options_misuse(o->command, "--answers goes with texts, sampled or greedy: without --tokens, --trace, "
+                                          "--replay-masks, a form or another decoder");
     if (o->replay_masks && o->reframings > 1)
         return options_misuse(o->command, "--replay-masks holds the masks of one reframing, not of %d",
                               (int)o->reframings);

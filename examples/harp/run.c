@@ -98,6 +98,19 @@ static int read_text(const engine *e, const options *o, blob *prompt, ids *token
     return status ? status : check_prompt(e, o, tokens->n);
 }
 
+/* --choice: the text, and below it a line for each. */
+static int choose_text(engine *e, show *s)
+{
+    const char *answer;
+    int status = form_choose(e, &answer);
+    if (status) return status;
+    term_write(&s->term, answer, strlen(answer), NULL);
+    putchar('\n');
+    form_print_choice(e);
+    s->newline = 1;
+    return EXIT_FINE;
+}
+
 /* The answer, by the decoder that was asked for. Only beam search has no steps. */
 static int generate_text(engine *e, show *s, const options *o, const ids *tokens)
 {
@@ -108,6 +121,9 @@ static int generate_text(engine *e, show *s, const options *o, const ids *tokens
     status = decoder_pause(e, o);
     if (status) return status;
     first = engine_used(e);
+    form_begin(e, first);
+    if (o->choice) return choose_text(e, s);
+    if (o->answers > 1) return answers_generate(e, s, o);
     if (o->decoder != DECODER_BEAM) {
         harp_status failed = harp_generate(e->session, NULL, o->n < 0 ? INT32_MAX : o->n, show_text, s, &err);
         return failed ? engine_complain(e, &err) : EXIT_FINE;

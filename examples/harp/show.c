@@ -154,7 +154,7 @@ int show_text(void *user, const char *text, size_t bytes, const harp_step *step)
     show_step(s, step);
     if (bytes > 0) s->newline = text[bytes - 1] == '\n';
     if (term_write(&s->term, text, bytes, step)) s->failed = 1;
-    return show_must_stop(s);
+    return show_must_stop(s) || (!step->end && form_is_closed(s->engine));
 }
 
 /* ---- Statistics ---- */

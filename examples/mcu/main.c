@@ -22,7 +22,7 @@
 extern const unsigned char model_image[], model_image_end[]; /* model.S */
 
 static unsigned char session_block[SESSION_BYTES];
-static unsigned char tables[2 * 1024]; /* harp_source_memory(layers): 20 layers fit */
+static unsigned char tables[3 * 1024]; /* harp_source_memory(layers): 5 layers fit */
 static unsigned char scratch[2 * 1024];
 
 /* The memory that harp_encode asks for and gives back before it returns. */

@@ -9,7 +9,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     static const cv_message messages[] = {
         {"system", "Be <b>brief</b>."}, {"user", " hi "}, {"assistant", "A\n\xC3\xA9"}, {"user", ""}};
     static const char *const more[] = {"<sep>", "<end>"};
-    const cv_specials specials = {"<s>", "</s>", "<unk>", NULL, "<pad>", NULL, NULL, more, 2};
+    const cv_specials specials = {"<s>", "</s>", "<unk>", NULL, "<pad>", NULL, NULL, more, 2, "2028-02-29"};
     const cv_conversation talk = {messages, 4, 1, &specials};
     cv_template *parsed = NULL;
     cv_text marks[8];

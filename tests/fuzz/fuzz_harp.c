@@ -107,6 +107,17 @@ static void look_at_metadata(const harp_model *m)
     }
 }
 
+/* Whatever the file recommends, a session takes it. */
+static void look_at_recommendation(const harp_model *m)
+{
+    harp_params p = harp_defaults_for(m);
+    harp_error err;
+    size_t bytes;
+    fz_expect(harp_recommend(m, &p) <= 1);
+    p.context = least(harp_model_info(m).context, 16);
+    fz_expect(harp_session_memory(m, &p, &bytes, &err) != HARP_ERR_ARGUMENT);
+}
+
 static void try_file(const uint8_t *data, size_t bytes, int with_reader)
 {
     harp_source source = harp_source_defaults();
@@ -125,7 +136,7 @@ static void try_file(const uint8_t *data, size_t bytes, int with_reader)
         fz_expect(in_use == 0);
         return;
     }
-    look_at_metadata(m);
+    look_at_metadata(m), look_at_recommendation(m);
     harp_verify(m, &err);
     run_tokens(m, bits);
     if (harp_model_info(m).tokenizer) run_text(m);

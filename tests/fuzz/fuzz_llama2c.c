@@ -20,11 +20,12 @@ static void read_all(cv_source *source)
 {
     static float rows[MOST_BYTES];
     static int8_t q[MOST_BYTES];
+    const cv_storage storage = {4, NULL};
     cv_plan plan;
     cv_error err;
     uint32_t i;
     int k;
-    if (cv_plan_make(&plan, source, 0, &err) < 0) return;
+    if (cv_plan_make(&plan, source, &storage, &err) < 0) return;
     for (i = 0; i < plan.n; i++)
         for (k = 0; k < plan.planned[i].n; k++) {
             const cv_matrix *m = &plan.planned[i].matrix[k];

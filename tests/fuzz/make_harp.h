@@ -16,6 +16,7 @@ typedef struct fz_shape {
     unsigned seed;
     unsigned layer_norm, norms_after; /* 1: LayerNorm; norms behind attention and feed-forward, not before them */
     unsigned chat;                    /* 1: it has a table of roles */
+    unsigned nibbles;                 /* 1: matrices of the layers have weights of four bits */
 } fz_shape;
 
 /* A program for words, of two stages, and tables of form NFC, each for some of the byte-level tokenizers. */
@@ -73,6 +74,15 @@ static inline void fz_put_chat(hf_file *f)
     for (i = 0; i < sizeof integers / sizeof *integers; i++) hf_integer(f, integers[i].key, integers[i].value);
 }
 
+static inline void fz_put_recommendation(hf_file *f, unsigned seed)
+{
+    static const char *const frames[] = {"stream", "redraw", "last"};
+    hf_integer(f, "recommend.harp", seed / 4 % 3 != 0), hf_text(f, "recommend.frame", frames[seed / 4 % 3]);
+    hf_integer(f, "recommend.reframings", 1 + seed / 8 % 8), hf_integer(f, "recommend.rescale", seed / 16 % 2);
+    hf_integer(f, "recommend.reframe_from", seed % 3 ? 0 : UINT64_MAX);
+    hf_real(f, "recommend.theta", 0.5), hf_real(f, "recommend.delta", 0.3), hf_real(f, "recommend.beta", 0.7);
+}
+
 static inline void fz_put_metadata(hf_file *f, const fz_shape *s)
 {
     uint32_t ends[2] = {2, 0};
@@ -88,6 +98,7 @@ static inline void fz_put_metadata(hf_file *f, const fz_shape *s)
     if (s->vocab > 2) hf_table(f, "end_tokens", ends, 1);
     fz_put_tokenizer(f, s);
     if (s->chat) fz_put_chat(f);
+    if (s->seed % 4 == 3) fz_put_recommendation(f, s->seed);
 }
 
 /* ---- tensors ---- */
@@ -112,22 +123,34 @@ static inline void fz_plan_one(fz_plan *p, int layer, const char *part, unsigned
 
 static inline void fz_plan_all(fz_plan *p, const fz_shape *s)
 {
-    unsigned matrix = s->is_float ? 3 : 2, i;
+    unsigned matrix = s->is_float ? 3 : 2, inner = s->nibbles ? 4 : matrix, i;
     uint64_t wide = (uint64_t)s->heads * s->head_dim, keys = (uint64_t)s->kv_heads * s->head_dim;
     p->n = 0;
     fz_plan_one(p, -1, "embedding", matrix, s->vocab, s->hidden);
     fz_plan_one(p, -1, "rope_frequencies", 1, 1, s->head_dim / 2);
     for (i = 0; i < s->layers; i++) {
         if (!s->norms_after) fz_plan_one(p, (int)i, "attn_norm", 1, 1, s->hidden);
-        fz_plan_one(p, (int)i, "qkv", matrix, wide + 2 * keys, s->hidden);
-        fz_plan_one(p, (int)i, "attn_out", matrix, s->hidden, wide);
+        fz_plan_one(p, (int)i, "qkv", inner, wide + 2 * keys, s->hidden);
+        fz_plan_one(p, (int)i, "attn_out", inner, s->hidden, wide);
         fz_plan_one(p, (int)i, s->norms_after ? "attn_post_norm" : "ffn_norm", 1, 1, s->hidden);
-        fz_plan_one(p, (int)i, "gate_up", matrix, 2 * (uint64_t)s->ffn, s->hidden);
-        fz_plan_one(p, (int)i, "down", matrix, s->hidden, s->ffn);
+        fz_plan_one(p, (int)i, "gate_up", inner, 2 * (uint64_t)s->ffn, s->hidden);
+        fz_plan_one(p, (int)i, "down", inner, s->hidden, s->ffn);
         if (s->norms_after) fz_plan_one(p, (int)i, "ffn_post_norm", 1, 1, s->hidden);
     }
     fz_plan_one(p, -1, "final_norm", 1, 1, s->hidden);
     if (!s->tied) fz_plan_one(p, -1, "output", matrix, s->vocab, s->hidden);
+}
+
+/* Any nibbles, whose table is -8..7 times 15; scales are the half 2^-7 or its negative. */
+static inline void fz_fill_nibbles(uint8_t *p, uint64_t rows, uint64_t cols, unsigned *state)
+{
+    uint64_t groups = (cols + 31) / 32, scale_bytes = (groups * 32 + 63) / 64 * 64, tile, i;
+    for (i = 0; i < 16; i++) p[i] = (uint8_t)(15 * ((int)i - 8));
+    for (p += 64, tile = 0; tile < (rows + 15) / 16; tile++, p += scale_bytes + groups * 256) {
+        for (i = 0; i < groups * 16; i++)
+            if (tile * 16 + i % 16 < rows) hf_store(p + 2 * i, fz_random(state, 2) ? 0x2000 : 0xA000, 2);
+        for (i = 0; i < groups * 256; i++) p[scale_bytes + i] = (uint8_t)fz_random(state, 256);
+    }
 }
 
 /* Weights: floats in -1..1; int8 groups whose scales are the half 2^-7. What lies outside the matrix stays zero. */
@@ -163,7 +186,8 @@ static inline void fz_put_tensors(hf_file *f, const fz_shape *s)
         uint8_t *record = f->data + table + 96 * (size_t)i;
         at = f->bytes;
         hf_put(f, NULL, bytes);
-        fz_fill_tensor(f->data + at, plan.tensor[i].type, rows, cols, &state);
+        if (plan.tensor[i].type == 4) fz_fill_nibbles(f->data + at, rows, cols, &state);
+        else fz_fill_tensor(f->data + at, plan.tensor[i].type, rows, cols, &state);
         hf_store_record(record, plan.tensor[i].name, plan.tensor[i].type, hf_crc(0, f->data + at, bytes), rows, cols,
                         at, bytes);
         hf_pad(f, 64);
@@ -176,6 +200,7 @@ static inline size_t fz_write_harp(const fz_shape *s, uint8_t *data, size_t capa
     hf_file f;
     f.data = data, f.capacity = capacity;
     hf_begin(&f);
+    if (s->nibbles) hf_store(data + 8, 2, 4);
     fz_put_metadata(&f, s);
     hf_store(data + 40, f.bytes - 64, 8);
     fz_put_tensors(&f, s);
@@ -185,11 +210,11 @@ static inline size_t fz_write_harp(const fz_shape *s, uint8_t *data, size_t capa
 
 static inline fz_shape fz_small_shape(unsigned seed)
 {
-    fz_shape s = {1, 2, 1, 4, 8, 12, 64, 64, 0, 1, 1, 0, 0, 0, 0, 0};
+    fz_shape s = {1, 2, 1, 4, 8, 12, 64, 64, 0, 1, 1, 0, 0, 0, 0, 0, 0};
     s.seed = seed, s.chat = seed % 2;
     s.layers = 1 + seed % 2, s.tokenizer = seed / 2 % 3, s.tied = seed / 6 % 2, s.is_float = seed % 7 == 3;
     s.kv_heads = 1 + seed / 12 % 2, s.window = seed % 5 == 4 ? 5 : 0, s.head_dim = seed % 11 == 6 ? 18 : 4;
-    s.hidden = 8 + seed % 3 * 13, s.vocab = 48 + seed % 40;
+    s.hidden = 8 + seed % 3 * 13, s.vocab = 48 + seed % 40, s.nibbles = seed % 7 == 5;
     return s;
 }
 

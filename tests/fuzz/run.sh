@@ -20,6 +20,7 @@ shift 2
 here=tests/fuzz
 library="harp tokenizer session machine"
 converter="json safetensors tokenizer_file roundtrip chat llama2c huggingface gguf"
+forms="grammar schema"
 sources=$(ls tools/convert/*.c tools/convert/*/*.c | grep -v -e '/convert\.c$') # that one is in converted.h
 flags="-std=c99 -D_POSIX_C_SOURCE=200809L -g -Wno-unused-function"
 checks="-fsanitize=address,undefined,float-cast-overflow -fno-sanitize=null,alignment -fno-sanitize-recover=all"
@@ -38,12 +39,12 @@ build() { # build KIND COMPILER FLAGS...: BUILD_FOLDER/fuzz/KIND_TARGET
     o=$B/$kind/harp_impl.o # what the converter has written runs on it; without vector instructions it builds faster
     all_objects="$all_objects $o"
     compile_library $o harp_impl.c "$@" -DHARP_NO_SIMD || return 1
-    inside=$B/$kind/inside.o # the library's own targets, which vectors are a part of
-    compile_library $inside tests/inside.c "$@" || return 1
-    for t in ${TARGETS:-$library $converter}; do
+    inside=$B/$kind/inside.o # for the library's own targets; VECTORS=1: with vector instructions, minutes of compiling
+    compile_library $inside tests/inside.c "$@" $([ "$VECTORS" ] || echo -DHARP_NO_SIMD) || return 1
+    for t in ${TARGETS:-$library $converter $forms}; do
         to=$B/${kind}_$t
         [ -f $here/fuzz_$t.c ] || continue
-        [ ! -x $to ] || [ -n "$(find harp.h harp_impl.c tools/convert tests/*.[ch] $here -name '*.[ch]' -newer $to)" ] \
+        [ ! -x $to ] || [ -n "$(find harp.h harp_impl.c tools/convert tests/*.[ch] examples/form $here -name '*.[ch]' -newer $to)" ] \
             || continue
         objects=$all_objects
         case " $library " in *" $t "*) objects=$inside ;; esac
@@ -113,7 +114,7 @@ build)
 replay)
     build_kind gcc || exit 1
     passed=0 failed=0
-    for t in $library $converter; do
+    for t in $library $converter $forms; do
         for f in $here/seeds/$t/* $here/regressions/$t/*; do
             [ -f "$f" ] || continue
             if $B/gcc_$t "$f" > $B/replay.log 2>&1; then passed=$((passed + 1)); else
@@ -131,7 +132,7 @@ run)
     shift
     passed=0 failed=0
     rm -f $B/said
-    for t in ${@:-$(echo $library $converter | sed "s/ machine//")}; do # the machine by name: it runs in "make test"
+    for t in ${@:-$(echo $library $converter $forms | sed "s/ machine//")}; do # the machine by name: it runs in "make test"
         for k in $KINDS asan; do
             [ "$k" != msan ] || case " $library " in *" $t "*) ;; *) continue ;; esac
             if fuzz $k $t $seconds; then passed=$((passed + 1)); else failed=$((failed + 1)); fi
@@ -147,7 +148,7 @@ afl)
     seconds=$1
     shift
     passed=0 failed=0
-    for t in ${@:-$library $converter}; do
+    for t in ${@:-$library $converter $forms}; do
         if fuzz_afl $t $seconds; then passed=$((passed + 1)); else failed=$((failed + 1)); fi
     done
     printf '%d passed, %d failed\n' $passed $failed

@@ -23,7 +23,7 @@ static void save(const char *folder, const char *name, unsigned i, const void *b
 
 int main(int argc, char **argv)
 {
-    static const unsigned shapes[] = {0, 2, 3, 4, 9, 17, 18, 31};
+    static const unsigned shapes[] = {0, 2, 3, 4, 5, 9, 17, 18, 31};
     unsigned i;
     if (argc != 2) return 2;
     for (i = 0; i < sizeof shapes / sizeof *shapes; i++) {

@@ -1,14 +1,14 @@
 # harp-convert: the files that people have, and those that somebody damaged.
 
 converter_under_sanitizers() {
-    can $sanitized || return 0
-    $sanitized -O1 tools/convert/*.c tools/convert/*/*.c harp_impl.c -o $W/harp-convert -lm -pthread || return 1
+    has_sanitized || return 0
+    $sanitized tools/convert/*.c tools/convert/*/*.c $B/sanitized.o -o $W/harp-convert -lm -pthread || return 1
     mkdir -p $W/files
     $B/test_convert $W/harp-convert $W/files
 }
 gguf_under_sanitizers() {
-    can $sanitized || return 0
-    $sanitized -O1 -Itools/convert tests/test_gguf.c tools/convert/containers/*.c tools/convert/ground/*.c \
+    has_sanitized || return 0
+    $sanitized -Itools/convert tests/test_gguf.c tools/convert/containers/*.c tools/convert/ground/*.c tools/convert/file/nibbles.c \
         -o $W/gguf -lm -pthread && $W/gguf $F/gguf/blocks.bin $W/x.gguf
 }
 
@@ -39,6 +39,7 @@ fi
 run "converter" $B/test_convert $B/harp-convert $W
 run "converter, bounds" sh tests/test_bounds.sh $B
 run "converter, failures" $B/test_convert_faults $W $F/source/llama_gqa tests/fuzz/seeds/gguf/q8_0.gguf
+run "calibration of a mixture" $B/test_calibrate $B/harp-convert $W
 run "outliers" $B/test_quality
 run "GGUF files" $B/test_gguf $F/gguf/blocks.bin $W/x.gguf
 run "chat templates" $B/test_chat

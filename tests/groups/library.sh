@@ -7,32 +7,51 @@ under() { # under "COMPILER AND FLAGS" "SOURCES" ARGUMENTS...: builds a program 
     $cc $sources -o $W/program -lm -pthread && "$W/program" "$@"
 }
 
-# Those that compute with the library; its arithmetic is tested from inside, and so is compiled once more.
-library_under_sanitizers() {
-    can $sanitized || return 0
-    $sanitized -O1 -c harp_impl.c -o $W/harp_impl.o || return 1
-    for t in library models; do
-        $sanitized -O1 tests/test_$t.c $W/harp_impl.o -o $W/test_$t -lm -pthread || return 1
+# sanitized TEST ARGUMENTS...: with the library under sanitizers
+sanitized() {
+    has_sanitized || return 0
+    test=$1
+    shift
+    $sanitized tests/$test.c $B/sanitized.o -o $W/$test -lm -pthread && $W/$test "$@"
+}
+# Its arithmetic is tested from inside, and so is compiled once more.
+numbers_under_sanitizers() {
+    has_sanitized || return 0
+    $sanitized tests/test_numbers.c -o $W/test_numbers -lm -pthread && $W/test_numbers $F/llama_gqa/model.harp
+}
+
+# Vocabularies of llama.cpp with vectors, more than ../shared has; to be fetched: github.com/ggml-org/llama.cpp
+llama_cpp_tokenizers() {
+    V=$HARP_LLAMA_CPP/models subjects=
+    for name in deepseek-coder deepseek-llm falcon gpt-2 llama-spm mpt phi-3 refact starcoder; do
+        [ -f $V/ggml-vocab-$name.gguf ] || continue
+        $B/harp-convert $V/ggml-vocab-$name.gguf $W/$name.harp --vocab-only --quiet || return 1
+        subjects="$subjects $name=$W/$name.harp"
     done
-    $sanitized -O1 tests/test_numbers.c -o $W/test_numbers -lm -pthread || return 1
-    all_of "$W/test_library $F/llama_gqa/model.harp" "$W/test_models $F" "$W/test_numbers $F/llama_gqa/model.harp"
+    [ -n "$subjects" ] || { echo "skipped: HARP_LLAMA_CPP names no folder with vocabularies"; return 0; }
+    $B/test_tokenizer -n 200 -v $V $subjects
 }
 
 if [ "$all" = all ]; then
+    run "tokenizers of llama.cpp" llama_cpp_tokenizers
     run "state machine, in builds that see more" sh tests/machine.sh $B
-    run "library, models, numbers under ASan and UBSan" library_under_sanitizers
-    run "failures and wrong calls, sanitized" under "$sanitized -O1 -fsanitize=float-cast-overflow -DHARP_NO_SIMD" \
-        "tests/test_faults.c tests/inside.c" $W
-    run "conversations under ASan and UBSan" under "$sanitized -O1 -DHARP_NO_SIMD" \
-        "tests/test_conversation.c harp_impl.c" examples/demo/demo.harp
-    run "threads under TSan" under "gcc -std=c99 -g1 -O2 -fsanitize=thread" "tests/test_threads.c harp_impl.c" \
+    run "numbers under ASan and UBSan" numbers_under_sanitizers
+    run "library under ASan and UBSan" sanitized test_library $F/llama_gqa/model.harp
+    run "models under ASan and UBSan" sanitized test_models $F
+    run "conversations under ASan and UBSan" sanitized test_conversation examples/demo/demo.harp
+    run "sessions together under ASan and UBSan" sanitized test_together $F/llama_gqa/model.harp \
+        $F/llama_gqa/golden
+    run "a long conversation under ASan and UBSan" sanitized soak examples/demo/demo.harp 5
+    run "failures and wrong calls, sanitized" under "$sanitized -DHARP_NO_SIMD" "tests/test_faults.c tests/inside.c" $W
+    run "threads under TSan" under "gcc -std=c99 -g1 -O2 -fsanitize=thread -DHARP_NO_SIMD" "tests/test_threads.c harp_impl.c" \
         $F/llama_gqa/model.harp
-    run "a long conversation under ASan" under "gcc -std=c99 -g1 -O1 -fsanitize=address -DHARP_NO_SIMD" \
-        "tests/soak.c harp_impl.c" examples/demo/demo.harp 5
+    run "sessions together, gemma4_text" $B/test_together $F/gemma4_text/model.harp $F/gemma4_text/golden
+    run "slices, gemma4_text" $B/test_slices $F/gemma4_text/model.harp
     run "AMX, AVX-512 and AVX-VNNI, emulated" sh tests/emulated_sets.sh $B $F/llama_gqa/model.harp
-    for m in gemma3_text phi3_longrope gpt_neox gpt2; do run "library, $m" $B/test_library $F/$m/model.harp; done
+    for m in gemma3_text phi3_longrope gpt_neox gpt2 mixtral gemma4_text; do run "library, $m" $B/test_library $F/$m/model.harp; done
 fi
 run "library" $B/test_library $F/llama_gqa/model.harp
+run "inputs of matrices" all_of "$B/test_inputs $F/llama_gqa/model.harp" "$B/test_inputs $F/mixtral/model.harp"
 run "state machine" $B/machine -n 300
 run "real files" sh tests/real_files.sh $B $all
 run "decoders, real models" sh tests/real_decoders.sh $B $all
@@ -40,6 +59,7 @@ run "models" $B/test_models $F
 run "promises" $B/test_promises
 run "numbers" $B/test_numbers $F/llama_gqa/model.harp
 run "slices" $B/test_slices $F/llama_gqa/model.harp
+run "sessions together" $B/test_together $F/llama_gqa/model.harp $F/llama_gqa/golden
 run "threads" $B/test_threads $F/llama_gqa/model.harp
 run "failures and wrong calls" $B/test_faults $W
 run "failures and wrong calls, stdio" $B/test_faults_stdio $W

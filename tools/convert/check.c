@@ -16,12 +16,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-void cv_print_loss(const char *name, uint64_t rows, uint64_t cols, double largest, double rms, double weight_rms)
+void cv_print_loss(const char *name, int bits, uint64_t rows, uint64_t cols, double largest, double rms,
+                   double weight_rms)
 {
     char snr[32] = "exact";
     if (rms > 0.0) snprintf(snr, sizeof snr, "%.1f dB", 20.0 * log10(weight_rms / rms));
-    show_line(stdout, "%-24s %8.0f x %-8.0f largest error %-11.4g rms %-11.4g SNR %s", name, (double)rows, (double)cols,
-              largest, rms, snr);
+    show_line(stdout, "%-24s %8.0f x %-8.0f %d bits  largest error %-11.4g rms %-11.4g SNR %s", name, (double)rows,
+              (double)cols, bits, largest, rms, snr);
 }
 
 static void print_tensors(const harp_model *model, const unsigned char *table, uint32_t n)
@@ -34,11 +35,14 @@ static void print_tensors(const harp_model *model, const unsigned char *table, u
         const unsigned char *loss = known ? (const unsigned char *)losses.data + (size_t)i * CV_LOSSES_EACH : NULL;
         const char *name = (const char *)record;
         uint64_t rows = cv_u64(record + 56), cols = cv_u64(record + 64);
-        if (cv_u32(record + 48) != CV_Q8)
+        uint32_t type = cv_u32(record + 48);
+        if (type != CV_Q8 && type != CV_NIBBLES)
             show_line(stdout, "%-24s %8.0f x %-8.0f float", name, (double)rows, (double)cols);
-        else if (!known) show_line(stdout, "%-24s %8.0f x %-8.0f int8", name, (double)rows, (double)cols);
+        else if (!known)
+            show_line(stdout, "%-24s %8.0f x %-8.0f %d bits", name, (double)rows, (double)cols, type == CV_Q8 ? 8 : 4);
         else
-            cv_print_loss(name, rows, cols, (double)cv_f32(loss), (double)cv_f32(loss + 4), (double)cv_f32(loss + 8));
+            cv_print_loss(name, type == CV_Q8 ? 8 : 4, rows, cols, (double)cv_f32(loss), (double)cv_f32(loss + 4),
+                          (double)cv_f32(loss + 8));
     }
 }
 
@@ -78,9 +82,9 @@ static int check_file(const cv_file *file, cv_error *err)
     harp_info info = harp_model_info(model);
     int failed = print_table(model, file, err);
     if (!failed)
-        show_line(stdout, "%s: whole; %s, %.0f weights in %.0f bytes, context %d, tokenizer: %s", file->path,
-                  info.architecture, (double)info.parameters, (double)info.bytes, (int)info.context,
-                  tokenizers[info.tokenizer]);
+        show_line(stdout, "%s: whole; %s, %.0f weights (%.0f of them in 4 bits) in %.0f bytes, context %d, "
+                  "tokenizer: %s", file->path, info.architecture, (double)info.parameters, (double)info.four_bit,
+                  (double)info.bytes, (int)info.context, tokenizers[info.tokenizer]);
     harp_close(model);
     return failed;
 }

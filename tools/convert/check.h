@@ -18,6 +18,7 @@ int cv_check_result(const char *name, cv_error *err);
 #define CV_LOSSES_KEY "quantization_errors"
 enum { CV_LOSSES_EACH = 12 };
 
-void cv_print_loss(const char *name, uint64_t rows, uint64_t cols, double largest, double rms, double weight_rms);
+void cv_print_loss(const char *name, int bits, uint64_t rows, uint64_t cols, double largest, double rms,
+                   double weight_rms);
 
 #endif

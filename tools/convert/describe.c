@@ -94,30 +94,31 @@ static int find_specials(const cv_json *config, cv_specials *s, const char ***ad
     return 0;
 }
 
-static int try_template(cv_description *d, const cv_tokenizer *t, const char *text, size_t bytes, cv_error *err)
+static int try_template(cv_description *d, const cv_tokenizer *t, const char *today, const char *text, size_t bytes,
+                        cv_error *err)
 {
     cv_specials specials = {0};
     const char **additional = NULL;
     cv_error why = {""};
-    specials.bos = t->bos_text, specials.eos = t->eos_text;
+    specials.bos = t->bos_text, specials.eos = t->eos_text, specials.today = today;
     int failed = cv_meta_text(&d->meta, "chat.template", text, bytes, err) < 0
                  || find_specials(&t->config, &specials, &additional, err) < 0;
     if (!failed) {
         int result = cv_chat_table(text, bytes, &specials, &d->meta, &why);
         d->has_chat = result == 0;
-        if (result) snprintf(d->chat_note, sizeof d->chat_note, "%s", why.text);
+        if (result) snprintf(d->chat_note, sizeof d->chat_note, "%.*s", (int)sizeof d->chat_note - 1, why.text);
     }
     free(additional);
     return failed ? -1 : 0;
 }
 
 /* A template that gives no table is no failure: the model still completes texts, and flags can say the table. */
-static int put_template(cv_description *d, const cv_tokenizer *t, cv_error *err)
+static int put_template(cv_description *d, const cv_tokenizer *t, const char *today, cv_error *err)
 {
     char *text = NULL;
     size_t bytes = 0;
     int found = cv_tokenizer_template(t, &text, &bytes, err);
-    int failed = found < 0 || (found > 0 && try_template(d, t, text, bytes, err) < 0);
+    int failed = found < 0 || (found > 0 && try_template(d, t, today, text, bytes, err) < 0);
     free(text);
     return failed ? -1 : 0;
 }
@@ -202,7 +203,7 @@ static int put_chat_by_hand(cv_description *d, const char *assignment, cv_error 
 static int put_chat(cv_description *d, const cv_request *r, const cv_tokenizer *t, cv_error *err)
 {
     int is_alone = r->vocab_only && !r->tokenizer && !t->gguf && host_kind_of(r->in) != HOST_FOLDER;
-    if (r->n_chat == 0) return t->is_there && !is_alone ? put_template(d, t, err) : 0;
+    if (r->n_chat == 0) return t->is_there && !is_alone ? put_template(d, t, r->today, err) : 0;
     for (int i = 0; i < r->n_chat; i++)
         if (put_chat_by_hand(d, r->chat[i], err) < 0) return -1;
     d->has_chat = 1;

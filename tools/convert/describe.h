@@ -14,6 +14,10 @@ typedef struct cv_request { /* the command line */
     const char *tokenizer;     /* NULL: the one that stands with the model */
     const char *name, *licence; /* NULL: none said */
     const char *weights;        /* "int8" or "f32" */
+    const char *bits;           /* "8" or "4"; NULL: as cv_storage has it */
+    const char *keep;           /* of cv_storage */
+    const char *calibrate;      /* a text, or NULL */
+    const char *today;          /* "2026-11-30": the date that a chat template tells; NULL: none said */
     const char *chat[CV_MOST_CHAT]; /* KEY=TEXT */
     int n_chat;
     int vocab_only, errors, quiet;

@@ -49,14 +49,16 @@ void bind(run *r, cv_text name, value v)
 
 /* ---- expressions ---- */
 
-/* strftime_now is undefined here on purpose: templates that can do without today's date then do. */
+/* Without a date strftime_now is undefined: templates that can do without it then do. */
 static value eval_name(run *r, cv_text name)
 {
     const binding *b = spend(r, 16 * r->n_bindings) ? find_binding(r, name) : NULL;
     value v = of_undefined("");
     v.text = name;
     if (b) return b->value;
-    if (text_among(name, "range namespace raise_exception")) v.kind = V_FUNCTION;
+    if (text_among(name, "range namespace raise_exception") || (r->today && text_is(name, "strftime_now"))) {
+        v.kind = V_FUNCTION;
+    }
     if (text_ends(name, text_of("_token")) || text_ends(name, text_of("_tokens"))) {
         return refuse(r, "it uses '%.*s', whose text is not known", SHOWN(name));
     }
@@ -144,7 +146,8 @@ static value eval_call(run *r, const node *n)
     if (self.kind == V_MACRO) return call_macro(r, self.macro, &a);
     if (self.kind == V_FUNCTION) return call_function(r, self.text, &a);
     if (self.kind == V_UNDEFINED && text_is(self.text, "strftime_now")) {
-        return refuse(r, "it calls strftime_now: today's date cannot be kept in a model file");
+        return refuse(r, "it calls strftime_now: give the date that the file is to tell (--today 2026-11-30), or say "
+                         "the roles by hand (--chat)");
     }
     return refuse_kind(r, "a call", self);
 }

@@ -323,8 +323,86 @@ static value call_raise(run *r, const args *a)
     return of_kind(V_UNDEFINED);
 }
 
+/* ---- the date ---- */
+
+static int days_in(int year, int month)
+{
+    static const int days[12] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+    int is_leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
+    return days[month - 1] + (month == 2 && is_leap);
+}
+
+static int number_at(const char *text, int digits)
+{
+    int n = 0;
+    for (; digits > 0; digits--) n = 10 * n + (*text++ - '0');
+    return n;
+}
+
+int cv_is_date(const char *text)
+{
+    static const char form[] = "0000-00-00";
+    size_t i = 0;
+    while (form[i] && (form[i] == '0' ? text[i] >= '0' && text[i] <= '9' : text[i] == form[i])) i++;
+    if (form[i] || text[i]) return 0;
+    int year = number_at(text, 4), month = number_at(text + 5, 2), day = number_at(text + 8, 2);
+    return year > 0 && month >= 1 && month <= 12 && day >= 1 && day <= days_in(year, month);
+}
+
+/* The days since a Monday, modulo 7 [Gauss]. */
+static int weekday(int year, int month, int day)
+{
+    int days = (year - 1) * 365 + (year - 1) / 4 - (year - 1) / 100 + (year - 1) / 400 + day - 1;
+    for (int m = 1; m < month; m++) days += days_in(year, m);
+    return days % 7;
+}
+
+static const char *const months[] = {"January", "February", "March",     "April",   "May",      "June",
+                                     "July",    "August",   "September", "October", "November", "December"};
+static const char *const weekdays[] = {"Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"};
+
+/* One directive of a format, in English; 0: one that is not known, such as those of a time of day. */
+static int put_directive(run *r, char c)
+{
+    const char *t = r->today;
+    int month = number_at(t + 5, 2) - 1, day = weekday(number_at(t, 4), month + 1, number_at(t + 8, 2));
+    const struct {
+        char directive;
+        const char *text;
+        size_t bytes; /* 0: all */
+    } directives[] = {{'Y', t, 4},     {'y', t + 2, 2},       {'m', t + 5, 2},         {'d', t + 8, 2}, {'%', "%", 1},
+                      {'F', t, 10},    {'B', months[month], 0}, {'b', months[month], 3}, {'h', months[month], 3},
+                      {'A', weekdays[day], 0}, {'a', weekdays[day], 3}};
+    for (size_t i = 0; i < sizeof directives / sizeof *directives; i++) {
+        cv_text text = text_of(directives[i].text);
+        if (directives[i].directive != c) continue;
+        if (directives[i].bytes) text.bytes = directives[i].bytes;
+        put(r, text);
+        return 1;
+    }
+    return 0;
+}
+
+static value call_strftime_now(run *r, const args *a)
+{
+    size_t from = r->out_bytes;
+    if (!check_args(r, text_of("strftime_now"), a, 1, 1, "") || a->values[0].kind != V_TEXT)
+        return refuse(r, "strftime_now wants a format");
+    cv_text format = a->values[0].text;
+    for (size_t i = 0; i < format.bytes; i++) {
+        cv_text one = {format.data + i, 1};
+        if (*one.data != '%') put(r, one);
+        else if (++i == format.bytes || !put_directive(r, format.data[i])) {
+            cut(r, from);
+            return refuse(r, "strftime_now: the format '%.*s' asks for more than a date", SHOWN(format));
+        }
+    }
+    return cut(r, from);
+}
+
 value call_function(run *r, cv_text name, const args *a)
 {
+    if (text_is(name, "strftime_now")) return call_strftime_now(r, a);
     if (text_is(name, "range")) return call_range(r, a);
     if (text_is(name, "namespace")) return call_namespace(r, a);
     return call_raise(r, a);

@@ -150,6 +150,7 @@ typedef struct run { /* one rendering */
     size_t macro;   /* names between globals and this one are hidden by a running macro   */
     int leave;      /* S_BREAK or S_CONTINUE on its way to its loop, or 0 */
     int macros;     /* calls that are running */
+    const char *today; /* as cv_specials has it */
 } run;
 
 int spend(run *r, uint64_t bytes); /* announces work before it is done; 0: there is to be none, something failed */

@@ -6,7 +6,7 @@
  * whose contents are unique marks and looking at what stands between the marks, and it is proved by running it on more
  * conversations and comparing every byte. A template whose text the table cannot express is refused with the reason.
  *
- * The table, and how a conversation is written by it, is described where it is read: harp_impl.c, [CH10],
+ * The table, and how a conversation is written by it, is described where it is read: harp_impl.c, [CH14],
  * "Conversations". One text tells where the proof ends:
  *
  *   chat.marks    texts, one per line, that the template looks for in messages: a message with one of them is changed,
@@ -318,6 +318,35 @@ static int trimmed(const work *w, cv_text whole, int number, int *sides)
     return 0;
 }
 
+static size_t newlines_at_end(cv_text t)
+{
+    size_t n = 0;
+    while (n < t.bytes && t.data[t.bytes - 1 - n] == '\n') n++;
+    return n;
+}
+
+/* Answers may lose newlines at their beginning, and keep blanks. */
+static int find_newlines(work *w, int *sides)
+{
+    char text[MAX_CONTENT];
+    probe p;
+    cv_text whole = {"", 0};
+    size_t at = 0;
+    char *out;
+    make_probe(w, &p, 0, 3, NEWLINES);
+    int status = render(w, &p, 1, &out, &whole);
+    if (status) return status;
+    cv_text inner = text_strip(text_of(p.contents[1]), text_of("\n "), TEXT_BOTH);
+    snprintf(text, sizeof text, " %.*s", (int)inner.bytes, inner.data);
+    size_t own = newlines_at_end(w->t.assistant_before);
+    if (own == w->t.assistant_before.bytes) own += newlines_at_end(w->t.user_after);
+    if (!(*sides & TEXT_LEFT) && find_once(whole, text, &at) == 1
+        && newlines_at_end((cv_text){whole.data, at}) == own)
+        *sides |= TEXT_NEWLINES;
+    free(out);
+    return 0;
+}
+
 static int find_trims(work *w)
 {
     probe p;
@@ -330,6 +359,7 @@ static int find_trims(work *w)
     status = trimmed(w, whole, 1, &t->assistant_trim) | trimmed(w, whole, 2, &t->user_trim) |
              trimmed(w, whole, 0, &t->first_trim);
     free(out);
+    if (!status) status = find_newlines(w, &t->assistant_trim);
     if (status || !t->has_system) return status ? refuse(w, "the chat template changes contents with blanks") : 0;
     make_probe(w, &p, 1, 3, PADDED);
     status = render(w, &p, 1, &out, &whole);
@@ -367,6 +397,7 @@ static const cv_text blanks = {" \t\n\v\f\r", 6};
 
 static void add_content(buffer *b, cv_text content, int trim)
 {
+    if (trim & TEXT_NEWLINES) content = text_strip(content, (cv_text){"\n", 1}, TEXT_LEFT);
     add(b, text_strip(content, blanks, trim));
 }
 

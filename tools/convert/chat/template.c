@@ -189,6 +189,7 @@ int cv_template_render(const cv_template *parsed, const cv_conversation *input, 
     bind(r, text_of("documents"), of_kind(V_NONE));
     bind(r, text_of("add_generation_prompt"), of_boolean(input->add_generation_prompt));
     bind_specials(r, input->specials);
+    r->today = input->specials->today;
     execute(r, parsed->body->list);
     int status = r->result.status;
     arena_free(&r->memory);

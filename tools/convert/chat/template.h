@@ -4,7 +4,7 @@
  *
  * It does what chat templates need to show a conversation: text, {{ expressions }}, if, for, set, macro, break,
  * continue, filters, tests and string methods, and white space as in trim_blocks = lstrip_blocks = true. What only
- * tools, documents and dates need it refuses by name, where it is evaluated and not before. */
+ * tools and documents need it refuses by name, where it is evaluated and not before. */
 #ifndef HARP_TEMPLATE_H
 #define HARP_TEMPLATE_H
 
@@ -23,7 +23,11 @@ typedef struct cv_specials {
     const char *unk, *sep, *pad, *cls, *mask; /* NULL: there is none            */
     const char *const *additional;            /* [n_additional]                 */
     size_t n_additional;                      /* 0: there are none              */
+    const char *today;                        /* "2026-11-30", what strftime_now tells; NULL: it is undefined */
 } cv_specials;
+
+/* Is this a date of that form? */
+int cv_is_date(const char *text);
 
 typedef struct cv_conversation { /* what a template is given; it also sees tools = none and documents = none */
     const cv_message *messages;

@@ -13,6 +13,7 @@ typedef struct cv_text {
 } cv_text;
 
 enum { TEXT_LEFT = 1, TEXT_RIGHT = 2, TEXT_BOTH = 3 }; /* sides to strip */
+enum { TEXT_NEWLINES = 4 };                            /* roles.c alone: newlines, from the left */
 
 cv_text text_of(const char *s);
 int text_is(cv_text t, const char *s);

@@ -40,14 +40,37 @@ static void widen_q8_0(const unsigned char *p, float *out)
     for (int i = 0; i < 32; i++) out[i] = (float)(int8_t)p[2 + i] * d;
 }
 
+static float split_q8_0(const unsigned char *p, int8_t *integers)
+{
+    memcpy(integers, p + 2, 32);
+    return half_at(p);
+}
+
+/* Nibbles that stand for sixteen values. */
+static void look_up(const unsigned char *q, const int8_t *values, int8_t *integers)
+{
+    for (int i = 0; i < 16; i++) integers[i] = values[q[i] & 15], integers[i + 16] = values[q[i] >> 4];
+}
+
+static void widen_values(const unsigned char *q, const int8_t *values, float d, float *out)
+{
+    int8_t integers[32];
+    look_up(q, values, integers);
+    for (int i = 0; i < 32; i++) out[i] = (float)integers[i] * d;
+}
+
+static const int8_t q4_0_values[16] = {-8, -7, -6, -5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5, 6, 7};
+
 /* d, q[16]: d * (q - 8) */
 static void widen_q4_0(const unsigned char *p, float *out)
 {
-    float d = half_at(p);
-    for (int i = 0; i < 16; i++) {
-        out[i] = (float)((p[2 + i] & 15) - 8) * d;
-        out[i + 16] = (float)((p[2 + i] >> 4) - 8) * d;
-    }
+    widen_values(p + 2, q4_0_values, half_at(p), out);
+}
+
+static float split_q4_0(const unsigned char *p, int8_t *integers)
+{
+    look_up(p + 2, q4_0_values, integers);
+    return half_at(p);
 }
 
 static float scale_and_shift(int q, float d, float m)
@@ -186,18 +209,16 @@ static void widen_q6_k(const unsigned char *p, float *out)
 
 static const int8_t iq4_values[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
 
-static void widen_iq4(const unsigned char *q, float d, float *out)
-{
-    for (int i = 0; i < 16; i++) {
-        out[i] = d * (float)iq4_values[q[i] & 15];
-        out[i + 16] = d * (float)iq4_values[q[i] >> 4];
-    }
-}
-
 /* d, q[16] */
 static void widen_iq4_nl(const unsigned char *p, float *out)
 {
-    widen_iq4(p + 2, half_at(p), out);
+    widen_values(p + 2, iq4_values, half_at(p), out);
+}
+
+static float split_iq4_nl(const unsigned char *p, int8_t *integers)
+{
+    look_up(p + 2, iq4_values, integers);
+    return half_at(p);
 }
 
 /* d, high two bits of eight scales [2], low four bits of them [4], q[128] */
@@ -207,21 +228,51 @@ static void widen_iq4_xs(const unsigned char *p, float *out)
     uint32_t high = cv_u16(p + 2);
     for (int i = 0; i < 8; i++) {
         int scale = (p[4 + i / 2] >> (i % 2 * 4) & 15) | (int)(high >> (2 * i) & 3u) << 4;
-        widen_iq4(p + 8 + 16 * i, d * (float)(scale - 32), out + 32 * i);
+        widen_values(p + 8 + 16 * i, iq4_values, d * (float)(scale - 32), out + 32 * i);
     }
+}
+
+/* ---- OCP's MXFP4 [Open Compute Project 2023]: sign, two bits of exponent, one of fraction ---- */
+
+static const int8_t mxfp4_values[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12}; /* twice the numbers */
+
+/* e: 2^(e - 127), and half of it for the values are doubled */
+static float mxfp4_scale(const unsigned char *p)
+{
+    return cv_float_of_bits(p[0] > 1 ? (uint32_t)(p[0] - 1) << 23 : 0x00200000u << p[0]);
+}
+
+/* e, q[16] */
+static void widen_mxfp4(const unsigned char *p, float *out)
+{
+    widen_values(p + 1, mxfp4_values, mxfp4_scale(p), out);
+}
+
+static float split_mxfp4(const unsigned char *p, int8_t *integers)
+{
+    look_up(p + 1, mxfp4_values, integers);
+    return mxfp4_scale(p);
 }
 
 /* ---- all ---- */
 
 static const cv_block_type types[] = {
-    {CV_GGML_F32, "F32", 1, 4, NULL, widen_f32},     {CV_GGML_F16, "F16", 1, 2, NULL, widen_f16},
-    {2, "Q4_0", 32, 18, widen_q4_0, NULL},           {3, "Q4_1", 32, 20, widen_q4_1, NULL},
-    {6, "Q5_0", 32, 22, widen_q5_0, NULL},           {7, "Q5_1", 32, 24, widen_q5_1, NULL},
-    {CV_GGML_Q8_0, "Q8_0", 32, 34, widen_q8_0, NULL}, {10, "Q2_K", 256, 84, widen_q2_k, NULL},
-    {11, "Q3_K", 256, 110, widen_q3_k, NULL},        {12, "Q4_K", 256, 144, widen_q4_k, NULL},
-    {13, "Q5_K", 256, 176, widen_q5_k, NULL},        {14, "Q6_K", 256, 210, widen_q6_k, NULL},
-    {20, "IQ4_NL", 32, 18, widen_iq4_nl, NULL},      {23, "IQ4_XS", 256, 136, widen_iq4_xs, NULL},
-    {CV_GGML_BF16, "BF16", 1, 2, NULL, widen_bf16}};
+    {CV_GGML_F32, "F32", 1, 4, NULL, widen_f32, NULL, NULL},
+    {CV_GGML_F16, "F16", 1, 2, NULL, widen_f16, NULL, NULL},
+    {2, "Q4_0", 32, 18, widen_q4_0, NULL, split_q4_0, q4_0_values},
+    {3, "Q4_1", 32, 20, widen_q4_1, NULL, NULL, NULL},
+    {6, "Q5_0", 32, 22, widen_q5_0, NULL, NULL, NULL},
+    {7, "Q5_1", 32, 24, widen_q5_1, NULL, NULL, NULL},
+    {CV_GGML_Q8_0, "Q8_0", 32, 34, widen_q8_0, NULL, split_q8_0, NULL},
+    {10, "Q2_K", 256, 84, widen_q2_k, NULL, NULL, NULL},
+    {11, "Q3_K", 256, 110, widen_q3_k, NULL, NULL, NULL},
+    {12, "Q4_K", 256, 144, widen_q4_k, NULL, NULL, NULL},
+    {13, "Q5_K", 256, 176, widen_q5_k, NULL, NULL, NULL},
+    {14, "Q6_K", 256, 210, widen_q6_k, NULL, NULL, NULL},
+    {20, "IQ4_NL", 32, 18, widen_iq4_nl, NULL, split_iq4_nl, iq4_values},
+    {23, "IQ4_XS", 256, 136, widen_iq4_xs, NULL, NULL, NULL},
+    {CV_GGML_BF16, "BF16", 1, 2, NULL, widen_bf16, NULL, NULL},
+    {CV_GGML_MXFP4, "MXFP4", 32, 17, widen_mxfp4, NULL, split_mxfp4, mxfp4_values}};
 
 const cv_block_type *cv_block_type_of(uint32_t id)
 {
@@ -237,7 +288,7 @@ const char *cv_block_type_name(uint32_t id)
         const char *name;
     } others[] = {{9, "Q8_1"},     {15, "Q8_K"},  {16, "IQ2_XXS"}, {17, "IQ2_XS"}, {18, "IQ3_XXS"}, {19, "IQ1_S"},
                   {21, "IQ3_S"},   {22, "IQ2_S"}, {24, "I8"},      {25, "I16"},    {26, "I32"},     {27, "I64"},
-                  {28, "F64"},     {29, "IQ1_M"}, {34, "TQ1_0"},   {35, "TQ2_0"},  {39, "MXFP4"}};
+                  {28, "F64"},     {29, "IQ1_M"}, {34, "TQ1_0"},   {35, "TQ2_0"}};
     const cv_block_type *type = cv_block_type_of(id);
     for (size_t i = 0; !type && i < sizeof others / sizeof *others; i++)
         if (others[i].id == id) return others[i].name;
@@ -272,4 +323,26 @@ void cv_dequantize_in_place(const cv_block_type *type, uint64_t n, float *out)
         cv_dequantize(type, run, count, out + i);
         raw += bytes;
     }
+}
+
+int cv_split_blocks(const cv_block_type *type, const unsigned char *blocks, uint64_t n, int8_t *integers,
+                    float *scales, const char *name, cv_error *err)
+{
+    for (uint64_t i = 0; i < n; i++) {
+        scales[i] = type->split(blocks + i * type->bytes, integers + i * 32);
+        if (!(fabsf(scales[i]) <= 65504.0f) || (scales[i] < 0.0f && !type->values))
+            return cv_fail(err, "tensor %.150s: a scale is %g", name, (double)scales[i]);
+    }
+    return 0;
+}
+
+static unsigned nibble_at(const unsigned char *pairs, int i)
+{
+    return pairs[i / 2] >> 4 * (i % 2) & 15u;
+}
+
+void cv_mxfp4_of_neighbours(unsigned char *block, const unsigned char *pairs, unsigned char scale)
+{
+    block[0] = scale;
+    for (int i = 0; i < 16; i++) block[1 + i] = (unsigned char)(nibble_at(pairs, i) | nibble_at(pairs, 16 + i) << 4);
 }

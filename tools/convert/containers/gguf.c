@@ -164,7 +164,7 @@ static uint64_t take_shape(cursor *c, uint32_t n, cv_gguf_tensor *t)
         if (dims[i] == 0 || total > ((uint64_t)1 << 48) / dims[i]) total = 0;
         total *= total ? dims[i] : 0;
     }
-    t->cols = dims[0], t->rows = dims[2] == 1 && dims[3] == 1 ? dims[1] : 0;
+    t->cols = dims[0], t->rows = dims[3] == 1 ? dims[1] : 0, t->depth = dims[2];
     return total;
 }
 
@@ -527,7 +527,7 @@ cv_gguf_tensor *cv_gguf_tensor_of(const cv_gguf *g, const char *name)
 int cv_gguf_read_raw(const cv_gguf *g, const cv_gguf_tensor *t, uint64_t first, uint64_t n, void *out, cv_error *err)
 {
     const cv_block_type *type = t->type;
-    uint64_t elements = t->rows * t->cols;
+    uint64_t elements = t->depth * t->rows * t->cols;
     if (first > elements || n > elements - first || first % type->elements != 0 || n % type->elements != 0)
         return cv_fail(err, "tensor %s: no such blocks", t->name);
     return cv_file_read(&g->files[t->file].file, t->offset + first / type->elements * type->bytes, out,

@@ -28,7 +28,7 @@ typedef struct cv_gguf_value {
 typedef struct cv_gguf_tensor {
     const char *name; /* zero-terminated, without zeros inside */
     const cv_block_type *type;
-    uint64_t rows, cols; /* one dimension: rows = 1; more than two: rows = 0 */
+    uint64_t depth, rows, cols; /* matrices [depth]; up to two dimensions: depth = 1, one: rows = 1; four: rows = 0 */
     uint64_t offset;     /* in the file */
     uint64_t bytes;
     uint32_t file;

@@ -40,20 +40,22 @@ static int non_negative(const cv_json *j, uint32_t node, uint64_t *value)
     return 0;
 }
 
-/* The number of elements; sets rows and cols. Each factor is below 2^53, so the check by division is exact. */
+/* The number of elements; sets depth, rows and cols. Each factor is below 2^53, so the check by division is exact. */
 static int read_shape(const cv_json *j, uint32_t shape, cv_st_tensor *t, uint64_t *elements)
 {
-    uint64_t dims[2] = {1, 1}, total = 1, dim;
+    uint64_t dims[4] = {1, 1, 1, 1}, total = 1, dim;
     uint32_t rank = cv_json_count(j, shape), k = 0;
     if (cv_json_type_of(j, shape) != CV_JSON_ARRAY) return -1;
     for (uint32_t i = cv_json_first(j, shape); i != CV_JSON_NONE; i = cv_json_next(j, i), k++) {
         if (non_negative(j, i, &dim) < 0) return -1;
         if (dim != 0 && total > (UINT64_MAX >> 8) / dim) return -1;
         total *= dim;
-        if (k < 2) dims[k] = dim;
+        if (k < 4) dims[k] = dim;
     }
-    t->rows = rank == 2 ? dims[0] : rank == 1;
-    t->cols = rank == 2 ? dims[1] : dims[0];
+    int is_deep = rank == 3 || rank == 4;
+    t->depth = is_deep ? dims[0] : 1;
+    t->rows = is_deep ? dims[1] : rank == 2 ? dims[0] : rank == 1;
+    t->cols = is_deep ? dims[2] * dims[3] : rank == 2 ? dims[1] : dims[0];
     *elements = total;
     return 0;
 }
@@ -372,7 +374,7 @@ int cv_safetensors_read(const cv_safetensors *st, const cv_st_tensor *t, uint64_
                         cv_error *err)
 {
     static const uint32_t ggml[N_FLOAT_TYPES] = {CV_GGML_F32, CV_GGML_F16, CV_GGML_BF16};
-    uint64_t elements = t->rows * t->cols;
+    uint64_t elements = t->depth * t->rows * t->cols;
     int kind = type_index(t->type);
     if (kind >= N_FLOAT_TYPES || first > elements || n > elements - first)
         return cv_fail(err, "tensor %.150s: no such floats", t->name);
@@ -382,4 +384,12 @@ int cv_safetensors_read(const cv_safetensors *st, const cv_st_tensor *t, uint64_
         return -1;
     cv_dequantize_in_place(type, n, out);
     return 0;
+}
+
+int cv_safetensors_read_bytes(const cv_safetensors *st, const cv_st_tensor *t, uint64_t first, uint64_t n,
+                              unsigned char *out, cv_error *err)
+{
+    if (strcmp(t->type, "U8") != 0 || first > t->bytes || n > t->bytes - first)
+        return cv_fail(err, "tensor %.150s: no such bytes", t->name);
+    return cv_file_read(&st->files[t->file].file, t->offset + first, out, (size_t)n, err);
 }

@@ -16,7 +16,8 @@ enum { CV_ST_MOST_HEADERS = 1 << 25 };
 typedef struct cv_st_tensor {
     const char *name;    /* zero-terminated, without zeros inside */
     const char *type;    /* "F32", "BF16", ... */
-    uint64_t rows, cols; /* one dimension: rows = 1; more than two: rows = 0 */
+    uint64_t depth, rows, cols; /* matrices [depth]; up to two dimensions: depth = 1, one: rows = 1; of four
+                                   the last two are cols together; others: rows = 0 */
     uint64_t offset;     /* in the file */
     uint64_t bytes;
     uint32_t file;
@@ -47,6 +48,9 @@ const char *cv_safetensors_kept(const cv_safetensors *st, const char *name);
 /* Elements first .. first + n - 1, row after row, as floats. The type must be F32, F16 or BF16. */
 int cv_safetensors_read(const cv_safetensors *st, const cv_st_tensor *t, uint64_t first, uint64_t n, float *out,
                         cv_error *err);
+/* The same of a tensor of bytes, U8, as it is. */
+int cv_safetensors_read_bytes(const cv_safetensors *st, const cv_st_tensor *t, uint64_t first, uint64_t n,
+                              unsigned char *out, cv_error *err);
 int cv_safetensors_is_float(const cv_st_tensor *t); /* can cv_safetensors_read read it? */
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Unlicense
  *
- * meta.h - the metadata of the .harp file being made, in order; [CH09] of harp_impl.c has what the keys mean */
+ * meta.h - the metadata of the .harp file being made, in order; [CH10] of harp_impl.c has what the keys mean */
 #ifndef HARP_CONVERT_META_H
 #define HARP_CONVERT_META_H
 

@@ -6,9 +6,11 @@
  * when its turn has come: writing is one thread's at a time and in order, so is reading if the source wants it, and
  * what takes the time is between. The file does not depend on how many threads there are. */
 #include "pour.h"
+#include "nibbles.h"
 #include "../ground/bytes.h"
 #include "../ground/host.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,6 +26,7 @@ typedef struct pour { /* one tensor on its way */
     cv_loss *loss;
     host_lock *reading, *writing;
     int as_integers;     /* the source has them          */
+    int8_t table[CV_TABLE_VALUES]; /* of nibbles         */
     uint64_t chunk_rows; /* a multiple of 16             */
     uint64_t next_read;  /* row; under the lock `reading` */
     uint64_t next_write; /* row; under the lock `writing` */
@@ -53,9 +56,11 @@ static int store_vector(const pour *p, const float *from, unsigned char *out, cv
     return 0;
 }
 
-/* What divides the logits is not written: it goes into the vectors that they are linear in. */
-static void divide_logits(const cv_facts *f, cv_part part, float *v, size_t n)
+/* What divides the logits is not written: it goes into the vectors that they are linear in. So does the root of 2, which
+ * divides the sum of a layer's two inputs; the other one's share is in layer_input_scale. */
+static void divide_vector(const cv_facts *f, cv_part part, float *v, size_t n)
 {
+    for (size_t i = 0; part == CV_LAYER_INPUT_NORM && i < n; i++) v[i] = (float)((double)v[i] * sqrt(0.5));
     if (part != CV_FINAL_NORM && part != CV_FINAL_NORM_BIAS && part != CV_OUTPUT_BIAS) return;
     for (size_t i = 0; f->logit_divisor != 0.0 && i < n; i++) v[i] = (float)((double)v[i] / f->logit_divisor);
 }
@@ -63,7 +68,7 @@ static void divide_logits(const cv_facts *f, cv_part part, float *v, size_t n)
 static int read_vector(const pour *p, const cv_matrix *m, float *out, cv_error *err)
 {
     if (p->source->read(p->source, m, 0, 1, out, err) < 0) return -1;
-    divide_logits(&p->source->facts, m->part, out, (size_t)m->cols);
+    divide_vector(&p->source->facts, m->part, out, (size_t)m->cols);
     return 0;
 }
 
@@ -74,9 +79,10 @@ static int pour_vector(pour *p, cv_error *err)
     float *weights = cv_alloc(n, sizeof *weights, err);
     unsigned char *out = weights ? cv_alloc(n, 4, err) : NULL;
     int failed = !out;
+    for (size_t i = 0; !failed && i < n; i++) weights[i] = 1.0f;
     for (int i = 0; !failed && i < p->planned->n; at += (size_t)p->planned->matrix[i++].cols)
         failed = read_vector(p, &p->planned->matrix[i], weights + at, err) < 0;
-    failed = failed || store_vector(p, p->planned->n > 0 ? weights : p->planned->table, out, err) < 0
+    failed = failed || store_vector(p, p->planned->table ? p->planned->table : weights, out, err) < 0
              || cv_writer_add(p->writer, out, 4 * n, err) < 0;
     free(weights);
     free(out);
@@ -127,15 +133,29 @@ static int name_bad_weight(const pour *p, uint64_t first, uint64_t bad, cv_error
 
 static size_t tile_bytes(const cv_tensor *t)
 {
+    if (t->type == CV_NIBBLES) return cv_nibble_tile_bytes(t->cols);
     return t->type == CV_Q8 ? cv_tile_bytes(t->cols) : cv_float_tile_bytes(t->cols);
 }
 
-/* Tile i of a chunk, of n rows. */
-static int make_tile(const pour *p, const lane *l, uint64_t i, uint64_t n, cv_loss *loss, uint64_t *bad)
+/* How much errors in a row's columns weigh: as all rows of its expert have it. */
+static const float *importance_at(const pour *p, uint64_t row)
+{
+    uint64_t rows_each = p->tensor->rows / (uint64_t)p->planned->experts;
+    return p->planned->importance ? p->planned->importance + row / rows_each * p->tensor->cols : NULL;
+}
+
+/* Tile i of a chunk whose first row is `first`; it has n rows. */
+static int make_tile(const pour *p, const lane *l, uint64_t first, uint64_t i, uint64_t n, cv_loss *loss, uint64_t *bad)
 {
     uint64_t cols = p->tensor->cols, at = i * CV_TILE_ROWS * cols;
     unsigned char *tile = l->tiles + i * tile_bytes(p->tensor);
+    int nibbles = p->tensor->type == CV_NIBBLES;
     if (p->tensor->type == CV_F32_MATRIX) return cv_tile_of_exact_floats(tile, l->weights + at, n, cols, bad);
+    if (nibbles && !p->as_integers)
+        return cv_nibbles_of_floats(tile, l->weights + at, n, cols, p->table,
+                                    importance_at(p, first + i * CV_TILE_ROWS), loss, bad);
+    if (nibbles)
+        return cv_nibbles_of_integers(tile, l->integers + at, l->scales + at / CV_GROUP, n, cols, p->table, loss, bad);
     if (!p->as_integers) return cv_tile_of_floats(tile, l->weights + at, n, cols, loss, bad);
     return cv_tile_of_integers(tile, l->integers + at, l->scales + at / CV_GROUP, n, cols, loss, bad);
 }
@@ -144,7 +164,7 @@ static int make_tiles(const pour *p, const lane *l, uint64_t first, uint64_t n, 
 {
     for (uint64_t i = 0, done = 0, bad = 0; done < n; i++, done += CV_TILE_ROWS) {
         uint64_t rows = n - done < CV_TILE_ROWS ? n - done : CV_TILE_ROWS;
-        if (make_tile(p, l, i, rows, loss, &bad) != 0) return name_bad_weight(p, first + done, bad, err);
+        if (make_tile(p, l, first, i, rows, loss, &bad) != 0) return name_bad_weight(p, first + done, bad, err);
     }
     return 0;
 }
@@ -251,12 +271,75 @@ static int count_threads(const pour *p)
     return threads;
 }
 
+/* ---- matrices: tables ---- */
+
+typedef struct sample { /* some groups of a matrix */
+    float *row;                /* [cols], zeros up to a multiple of a group */
+    float *groups, *importance; /* [n][32] */
+    size_t n, most;
+} sample;
+
+/* The groups of a row, or every step-th of them. */
+static void add_row(const pour *p, sample *s, uint64_t row, uint64_t step)
+{
+    const float *importance = importance_at(p, row);
+    for (uint64_t g = 0; g * CV_GROUP < p->tensor->cols && s->n < s->most; g += step, s->n++)
+        for (uint64_t i = 0; i < CV_GROUP; i++) {
+            uint64_t c = g * CV_GROUP + i;
+            s->groups[s->n * CV_GROUP + i] = s->row[c];
+            s->importance[s->n * CV_GROUP + i] = importance && c < p->tensor->cols ? importance[c] : 1.0f;
+        }
+}
+
+/* At most MOST_ROWS rows, evenly spread, and as many groups of each as there is room for. */
+static int take_sample(pour *p, sample *s, cv_error *err)
+{
+    enum { MOST_ROWS = 256 };
+    uint64_t groups = (p->tensor->cols + CV_GROUP - 1) / CV_GROUP, n = p->tensor->rows;
+    if (n > MOST_ROWS) n = MOST_ROWS;
+    for (uint64_t i = 0; i < n; i++) {
+        lane l = {s->row, NULL, NULL, NULL};
+        uint64_t row = i * p->tensor->rows / n;
+        if (read_rows(p, &l, row, 1, err) < 0) return -1;
+        add_row(p, s, row, (groups * n + s->most - 1) / s->most);
+    }
+    return 0;
+}
+
+static int search_table(pour *p, cv_error *err)
+{
+    enum { MOST_GROUPS = 4096 };
+    sample s = {NULL, NULL, NULL, 0, MOST_GROUPS};
+    s.row = cv_alloc((size_t)cv_round_up(p->tensor->cols, CV_GROUP), sizeof *s.row, err);
+    s.groups = s.row ? cv_alloc(MOST_GROUPS * CV_GROUP, sizeof *s.groups, err) : NULL;
+    s.importance = s.groups ? cv_alloc(MOST_GROUPS * CV_GROUP, sizeof *s.importance, err) : NULL;
+    int failed = !s.importance || take_sample(p, &s, err) < 0;
+    if (!failed) cv_choose_table(p->table, s.groups, s.importance, s.n);
+    free(s.row);
+    free(s.groups);
+    free(s.importance);
+    return failed ? -1 : 0;
+}
+
+/* The table stands before the tiles. */
+static int pour_table(pour *p, cv_error *err)
+{
+    unsigned char bytes[CV_TABLE_BYTES] = {0};
+    if (p->planned->values) memcpy(p->table, p->planned->values, sizeof p->table);
+    else if (search_table(p, err) < 0) return -1;
+    memcpy(bytes, p->table, sizeof p->table);
+    return cv_writer_add(p->writer, bytes, sizeof bytes, err);
+}
+
 static int pour_matrix(pour *p, cv_error *err)
 {
     uint64_t tile_weights = CV_TILE_ROWS * p->tensor->cols, tiles = CHUNK_WEIGHTS / tile_weights;
-    p->as_integers = p->tensor->type == CV_Q8 && has_integers(p->source, p->planned, err);
+    int nibbles = p->tensor->type == CV_NIBBLES;
+    p->as_integers = (nibbles ? p->planned->values != NULL : p->tensor->type == CV_Q8)
+                     && has_integers(p->source, p->planned, err);
     p->chunk_rows = (tiles ? tiles : 1) * CV_TILE_ROWS;
     p->err = err;
+    if (nibbles && pour_table(p, err) < 0) return -1;
     host_run(count_threads(p), work, p);
     return p->failed ? -1 : 0;
 }

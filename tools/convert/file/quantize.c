@@ -154,10 +154,10 @@ int cv_tile_of_floats(unsigned char *tile, const float *weights, uint64_t n, uin
 static uint16_t group_of_integers(float *out, const int8_t *q, float scale, const float *w)
 {
     int anew = memchr(q, 0x80, GROUP) != NULL;
-    uint16_t half = anew ? scale_of(largest_of(w)) : cv_half_of_float(scale);
+    uint16_t half = anew ? scale_of(largest_of(w)) : cv_half_of_float(fabsf(scale));
     for (int i = 0; i < GROUP; i++) out[i] = (float)q[i];
     if (anew && half != no_scale) group_round(out, w, cv_float_of_half(half));
-    return half;
+    return half != no_scale && !anew && scale < 0.0f ? (uint16_t)(half | 0x8000u) : half;
 }
 
 int cv_tile_of_integers(unsigned char *tile, const int8_t *integers, const float *scales, uint64_t n, uint64_t cols,

@@ -26,7 +26,7 @@ size_t cv_float_tile_bytes(uint64_t cols);
 int cv_tile_of_floats(unsigned char *tile, const float *weights, uint64_t n, uint64_t cols, cv_loss *loss,
                       uint64_t *bad);
 
-/* The same from integers [n][cols] and scales [n][cols / 32], finite and not negative; cols is a multiple of 32. The
+/* The same from integers [n][cols] and scales [n][cols / 32], finite; cols is a multiple of 32. The
  * integers stay what they are; scales are rounded to half precision. */
 int cv_tile_of_integers(unsigned char *tile, const int8_t *integers, const float *scales, uint64_t n, uint64_t cols,
                         cv_loss *loss, uint64_t *bad);

@@ -2,7 +2,7 @@
  *
  * writer.c - see writer.h */
 #include "writer.h"
-#include "quantize.h"
+#include "nibbles.h"
 #include "../ground/bytes.h"
 
 #include <stdlib.h>
@@ -20,15 +20,25 @@ uint64_t cv_tensor_bytes(uint32_t type, uint64_t rows, uint64_t cols)
     if (type == CV_F32_MATRIX)
         return (rows + CV_TILE_ROWS - 1) / CV_TILE_ROWS * (uint64_t)cv_float_tile_bytes(cols);
     if (type == CV_Q8) return (rows + CV_TILE_ROWS - 1) / CV_TILE_ROWS * (uint64_t)cv_tile_bytes(cols);
+    if (type == CV_NIBBLES)
+        return CV_TABLE_BYTES + (rows + CV_TILE_ROWS - 1) / CV_TILE_ROWS * (uint64_t)cv_nibble_tile_bytes(cols);
     return 0;
 }
 
 /* ---- the head: header, metadata, tensor table ---- */
 
+/* Files without nibbles can be read by what reads version 1. */
+static uint32_t version_of(const cv_writer *w)
+{
+    uint32_t i = 0;
+    while (i < w->n && w->tensors[i].type != CV_NIBBLES) i++;
+    return i < w->n ? 2 : 1;
+}
+
 static void store_header(const cv_writer *w, unsigned char *head)
 {
     memcpy(head, cv_magic, sizeof cv_magic);
-    cv_store_u32(head + 8, 1);
+    cv_store_u32(head + 8, version_of(w));
     cv_store_u64(head + 16, w->file_bytes);
     cv_store_u64(head + 24, CV_HEADER_BYTES);
     cv_store_u32(head + 32, w->meta->count);

@@ -8,7 +8,7 @@
 #include "../ground/files.h"
 
 enum { CV_HEADER_BYTES = 64, CV_RECORD_BYTES = 96, CV_NAME_BYTES = 48, CV_ALIGN = 64 };
-enum { CV_F32 = 1, CV_Q8 = 2, CV_F32_MATRIX = 3 }; /* types of tensors */
+enum { CV_F32 = 1, CV_Q8 = 2, CV_F32_MATRIX = 3, CV_NIBBLES = 4 }; /* types of tensors */
 
 extern const unsigned char cv_magic[8];
 

@@ -30,13 +30,15 @@ static int is_in(const char *const *list, size_t n, const char *key)
     return 0;
 }
 
-/* GPTQ, AWQ, bitsandbytes and others say so in quantization_config; MLX in quantization. */
+/* GPTQ, AWQ, bitsandbytes and others say so in quantization_config; MLX in quantization. One method may be the
+ * family's. */
 static int check_quantization(const cv_config *c, cv_error *err)
 {
     const cv_json *j = c->json;
     char value[64] = "MLX";
     uint32_t theirs = cv_config_get(c, "quantization_config");
     uint32_t method = cv_json_get(j, theirs, "quant_method");
+    if (c->family->hf.quantized && cv_json_is(j, method, c->family->hf.quantized)) return 0;
     if (cv_json_type_of(j, theirs) > CV_JSON_NULL) {
         if (method != CV_JSON_NONE) cv_config_describe(j, method, value, sizeof value);
         else if (cv_json_get(j, theirs, "load_in_8bit") != CV_JSON_NONE) strcpy(value, "bitsandbytes");
@@ -183,6 +185,8 @@ static int read_setting(const void *source, const cv_setting *s, double *value, 
     int flag, failed;
     int32_t count;
     if (cv_json_type_of(c->json, cv_config_get(c, s->key)) <= CV_JSON_NULL) return 1;
+    if (s->fact == CV_WINDOW_PATTERN && cv_json_type_of(c->json, cv_config_get(c, "layer_types")) > CV_JSON_NULL)
+        return 1; /* they say more, and EXAONE's pattern is then in letters */
     if (s->fact > CV_LAST_COUNT) return cv_config_real(c, s->key, 0.0, value, err);
     if (s->fact > CV_LAST_FLAG) failed = cv_config_size(c, s->key, 0, &count, err), *value = count;
     else failed = cv_config_flag(c, s->key, 0, &flag, err), *value = flag;
@@ -206,8 +210,9 @@ static int read_recipe(cv_config *c, cv_error *err)
         || cv_apply_recipe(c->family, hf->settings, read_setting, c, c->facts, c->path, err) < 0)
         return -1;
     c->facts->activation = activation;
+    if (hf->read && hf->read(c, err) < 0) return -1;
     if (c->family->embedding_by_root) scale_embedding(c);
-    return hf->read ? hf->read(c, err) : 0;
+    return 0;
 }
 
 /* Newer folders say of each layer whether it slides; that overrides what a family assumes. */
@@ -218,7 +223,8 @@ static int read_layer_types(const cv_config *c, cv_error *err)
     uint32_t list = cv_config_get(c, "layer_types");
     int32_t i = 0;
     char value[64];
-    if (cv_json_type_of(j, list) <= CV_JSON_NULL) return 0;
+    if (cv_json_type_of(j, list) <= CV_JSON_NULL || c->family->has_convs || c->family->has_deltas)
+        return 0;
     if (cv_json_count(j, list) != (uint32_t)m->layers || cv_json_type_of(j, list) != CV_JSON_ARRAY)
         return cv_fail(err, "%.200s: layer_types is no list of %d", c->path, (int)m->layers);
     for (uint32_t k = cv_json_first(j, list); k != CV_JSON_NONE; k = cv_json_next(j, k), i++) {
@@ -229,7 +235,6 @@ static int read_layer_types(const cv_config *c, cv_error *err)
             return cv_fail(err, "%.200s: layer_types has sliding_attention, but there is no sliding_window", c->path);
     }
     m->has_window_layers = m->window > 0;
-    if (c->family->local == CV_WINDOWS_LOCAL) memcpy(m->local_layers, m->window_layers, sizeof m->local_layers);
     return 0;
 }
 
@@ -248,6 +253,15 @@ static int read_ends(const cv_config *c, const cv_json *j, uint32_t object, cons
     return 0;
 }
 
+static int has_key(const void *source, const char *key)
+{
+    const cv_json *j = ((const cv_config *)source)->json;
+    uint32_t node = cv_json_get(j, 0, key);
+    double number;
+    if (node == CV_JSON_NONE) node = cv_json_get(j, cv_json_get(j, 0, "text_config"), key);
+    return cv_json_type_of(j, node) > CV_JSON_FALSE && !(cv_json_number(j, node, &number) && number == 0.0);
+}
+
 static int find_family(cv_config *c, cv_error *err)
 {
     const cv_json *j = c->json;
@@ -258,8 +272,8 @@ static int find_family(cv_config *c, cv_error *err)
         for (int k = 0; !c->type && k < CV_MOST_TYPES && c->family->hf.types[k].model_type; k++)
             if (cv_json_is(j, type, c->family->hf.types[k].model_type)) c->type = &c->family->hf.types[k];
     if (!c->type)
-        return cv_fail(err, "%.200s: model_type %s is not supported", c->path,
-                       cv_config_describe(j, type, value, sizeof value));
+        return cv_refuse_family(c->path, "model_type", cv_config_describe(j, type, value, sizeof value), has_key, c, 0,
+                                err);
     if (class_name == CV_JSON_NONE || cv_json_is(j, class_name, c->type->class_name)) return 0;
     return cv_fail(err, "%.200s: architectures is %s; only %s is supported", c->path,
                    cv_config_describe(j, class_name, value, sizeof value), c->type->class_name);
@@ -271,8 +285,10 @@ int cv_config_read(cv_config *c, const cv_json *generation, cv_error *err)
     int64_t bos = -1;
     if (find_family(c, err) < 0 || find_text(c, err) < 0 || check_off_keys(c, err) < 0
         || (c->text && check_keys(c, 0, err) < 0) || check_keys(c, c->text, err) < 0 || read_sizes(c, err) < 0
-        || read_recipe(c, err) < 0 || read_layer_types(c, err) < 0 || cv_config_rope(c, err) < 0
-        || cv_check_facts(m, c->path, err) < 0 || read_ends(c, c->json, 0, c->path, err) < 0
+        || read_recipe(c, err) < 0 || read_layer_types(c, err) < 0)
+        return -1;
+    cv_place_local(c->family, m);
+    if (cv_config_rope(c, err) < 0 || cv_check_facts(m, c->path, err) < 0 || read_ends(c, c->json, 0, c->path, err) < 0
         || (c->text && read_ends(c, c->json, c->text, c->path, err) < 0)
         || (generation && read_ends(c, generation, 0, "generation_config.json", err) < 0))
         return -1;

@@ -69,7 +69,7 @@ static int scale_linear(scaling *s, cv_error *err)
 static int scale_yarn(scaling *s, cv_error *err)
 {
     cv_facts *m = s->c->facts;
-    double factor, old = m->context, fast = 32.0, slow = 1.0, scale;
+    double factor, old = m->context, fast = 32.0, slow = 1.0, above, below, scale;
     if (read_number(s, "factor", 1.0, &factor, err) < 0
         || (is_there(s, "original_max_position_embeddings")
             && read_number(s, "original_max_position_embeddings", 1.0, &old, err) < 0)
@@ -77,9 +77,17 @@ static int scale_yarn(scaling *s, cv_error *err)
         || (is_there(s, "beta_slow") && read_number(s, "beta_slow", 1e-3, &slow, err) < 0))
         return -1;
     scale = 0.1 * log(factor) + 1.0;
+    if (is_there(s, "mscale") && is_there(s, "mscale_all_dim")) {
+        if (read_number(s, "mscale", 1e-3, &above, err) < 0 || read_number(s, "mscale_all_dim", 1e-3, &below, err) < 0)
+            return -1;
+        scale = (0.1 * above * log(factor) + 1.0) / (0.1 * below * log(factor) + 1.0);
+    }
     if (is_there(s, "attention_factor") && read_number(s, "attention_factor", 1e-3, &scale, err) < 0) return -1;
-    cv_rope_yarn(m->rope, m->rope_dims, s->theta, factor, old, fast, slow);
+    uint32_t truncate = cv_json_get(s->c->json, s->node, "truncate");
+    cv_rope_yarn(m->rope, m->rope_dims, s->theta, factor, old, fast, slow,
+                 cv_json_type_of(s->c->json, truncate) != CV_JSON_FALSE);
     m->rope_scale = scale;
+    if (old <= m->context) m->attention_step = (int32_t)old;
     if (old * factor > m->context && old * factor < 1 << 28) m->context = (int32_t)(old * factor);
     return 0;
 }
@@ -119,6 +127,18 @@ static int scale_longrope(scaling *s, cv_error *err)
     return read_factors(s, "long_factor", m->rope_long, err);
 }
 
+/* Gemma 4's: of the pairs of a head, which stand half a head apart, the first ones turn as if all did. */
+static int stop_some(scaling *s, cv_error *err)
+{
+    cv_facts *m = s->c->facts;
+    double share = 1.0;
+    if (is_there(s, "partial_rotary_factor")
+        && (read_number(s, "partial_rotary_factor", 1e-6, &share, err) < 0 || share > 1.0))
+        return cv_fail(err, "%.200s: rope_scaling.partial_rotary_factor must be a number up to 1", s->c->path);
+    for (int32_t i = (int32_t)(share * m->rope_dims / 2); i < m->rope_dims / 2; i++) m->rope[i] = 0.0f;
+    return 0;
+}
+
 static int keep(scaling *s, cv_error *err)
 {
     (void)s, (void)err;
@@ -134,7 +154,11 @@ static const struct {
     {"default", {0}, keep},
     {"linear", {"factor"}, scale_linear},
     {"llama3", {"factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings"}, scale_llama3},
-    {"yarn", {"factor", "original_max_position_embeddings", "beta_fast", "beta_slow", "attention_factor"}, scale_yarn},
+    {"yarn",
+     {"factor", "original_max_position_embeddings", "beta_fast", "beta_slow", "attention_factor", "mscale",
+      "mscale_all_dim", "truncate"},
+     scale_yarn},
+    {"proportional", {"partial_rotary_factor"}, stop_some},
     {"longrope", {"short_factor", "long_factor", "attention_factor"}, scale_longrope},
     {"su", {"short_factor", "long_factor", "attention_factor"}, scale_longrope}}; /* its older name */
 
@@ -147,6 +171,7 @@ static int check_keys(const scaling *s, const char *const *known, cv_error *err)
         int found = strcmp(key, "type") == 0 || strcmp(key, "rope_type") == 0 || strcmp(key, "rope_theta") == 0
                     || cv_json_type_of(j, k + 1) == CV_JSON_NULL;
         for (int i = 0; i < MOST_SCALING_KEYS && known[i]; i++) found |= strcmp(key, known[i]) == 0;
+        for (const char *const *own = s->c->family->hf.rope_keys; own && *own; own++) found |= strcmp(key, *own) == 0;
         if (!found)
             return cv_fail(err, "%.200s: rope_scaling.%.80s is %s: not known for this type", s->c->path, key,
                            cv_config_describe(j, k + 1, value, sizeof value));
@@ -177,12 +202,20 @@ static int read_theta(const cv_config *c, uint32_t at, const char *key, double *
     return cv_fail(err, "%.200s: %s must be a number above 1", c->path, key);
 }
 
-/* Layers that do not turn have cosines of one, which a factor would change. */
-static int check_still(const cv_facts *m, const char *path, cv_error *err)
+/* The newest folders have rope_parameters for each kind of layer: makes s->node those of the full layers, and *local
+ * the base of the sliding ones, whose turns no family scales. */
+static int read_kinds(scaling *s, double *local, cv_error *err)
 {
-    if (m->rope_scale == 0.0 || m->rope_scale == 1.0) return 0;
-    return cv_fail(err, "%.200s: rope_scaling multiplies queries and keys by %g, which is not supported where layers "
-                        "have no rope", path, m->rope_scale);
+    const cv_json *j = s->c->json;
+    uint32_t full = cv_json_get(j, s->node, "full_attention"), sliding = cv_json_get(j, s->node, "sliding_attention");
+    uint32_t type = cv_json_get(j, sliding, "rope_type");
+    char value[64];
+    if (cv_json_type_of(j, full) != CV_JSON_OBJECT || cv_json_type_of(j, sliding) != CV_JSON_OBJECT) return 0;
+    if (type != CV_JSON_NONE && !cv_json_is(j, type, "default"))
+        return cv_fail(err, "%.200s: rope_parameters.sliding_attention is of type %s; only default is supported",
+                       s->c->path, cv_config_describe(j, type, value, sizeof value));
+    s->node = full;
+    return read_theta(s->c, cv_json_get(j, sliding, "rope_theta"), "rope_local_base_freq", local, err);
 }
 
 /* Newer folders keep theta inside rope_parameters, older ones beside rope_scaling. */
@@ -193,21 +226,24 @@ int cv_config_rope(cv_config *c, cv_error *err)
     scaling s = {c, cv_config_get(c, "rope_parameters"), 10000.0};
     const cv_huggingface *hf = &c->family->hf;
     const char *key = hf->partial_key ? hf->partial_key : "partial_rotary_factor";
-    double share, local;
-    uint32_t at = cv_json_get(j, s.node, "rope_theta");
+    double share, local = 0.0;
+    uint32_t at;
     if (m->has_positions) return 0;
+    if (c->family->local == CV_WINDOWS_LOCAL
+        && read_theta(c, cv_config_get(c, "rope_local_base_freq"), "rope_local_base_freq", &local, err) < 0)
+        return -1;
+    if (read_kinds(&s, &local, err) < 0) return -1;
+    at = cv_json_get(j, s.node, "rope_theta");
     if (cv_json_type_of(j, s.node) != CV_JSON_OBJECT) s.node = cv_config_get(c, "rope_scaling");
     if (at == CV_JSON_NONE) at = cv_config_get(c, "rope_theta");
     if (at == CV_JSON_NONE) at = cv_config_get(c, "rotary_emb_base");
     if (read_theta(c, at, "rope_theta", &s.theta, err) < 0
-        || read_theta(c, cv_config_get(c, "rope_local_base_freq"), "rope_local_base_freq", &local, err) < 0
-        || cv_config_real(c, key, hf->partial > 0.0 ? hf->partial : 1.0, &share, err) < 0)
+        || cv_config_real(c, key, hf->partial > 0.0 ? hf->partial : 1.0, &share, err) < 0
+        || (hf->partial_key && is_there(&s, key) && read_number(&s, key, 0.0, &share, err) < 0))
         return -1;
     if (!(share > 0.0 && share <= 1.0)) return cv_fail(err, "%.200s: %s is %g", c->path, key, share);
     m->rope_dims = (int32_t)(m->head_dim * share);
     cv_rope_frequencies(m->rope, m->rope_dims, s.theta);
-    if (m->has_local_layers && c->family->local == CV_WINDOWS_LOCAL)
-        cv_rope_frequencies(m->rope_local, m->rope_dims, local);
-    if (apply_scaling(&s, err) < 0) return -1;
-    return m->has_local_layers && c->family->local == CV_STILL_LOCAL ? check_still(m, c->path, err) : 0;
+    cv_fill_local(c->family, m, local > 0.0 ? local : s.theta);
+    return apply_scaling(&s, err);
 }

@@ -7,10 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int find(cv_source *source, cv_part part, int32_t layer, cv_matrix *matrix, cv_error *err)
+static int find(cv_source *source, cv_part part, int32_t layer, int32_t expert, cv_matrix *matrix, cv_error *err)
 {
     const cv_facts *f = &source->facts;
-    (void)layer, (void)err;
+    (void)layer, (void)expert, (void)err;
     memset(matrix, 0, sizeof *matrix);
     strcpy(matrix->name, "zeros");
     matrix->rows = part == CV_QUERY || part == CV_KEY || part == CV_VALUE ? 2 : 1;

@@ -22,6 +22,24 @@ typedef struct container {
     const cv_family *family;
 } container;
 
+static int is_off(const cv_gguf_value *v)
+{
+    double number;
+    return cv_gguf_real(v, &number) && number == 0.0;
+}
+
+/* Behind the name of the architecture, whatever that is. */
+static int has_key(const void *source, const char *key)
+{
+    const container *c = source;
+    size_t bytes = 0;
+    const char *name = cv_gguf_string(cv_gguf_find(&c->gguf, "general.architecture"), &bytes);
+    char full[192];
+    snprintf(full, sizeof full, "%.*s.%s", name && bytes < 64 ? (int)bytes : 0, name ? name : "", key);
+    const cv_gguf_value *v = cv_gguf_find(&c->gguf, full);
+    return v && !is_off(v);
+}
+
 static const cv_family *find_family(const container *c, cv_error *err)
 {
     const cv_gguf_value *v = cv_gguf_find(&c->gguf, "general.architecture");
@@ -29,8 +47,7 @@ static const cv_family *find_family(const container *c, cv_error *err)
     char text[64];
     for (int i = 0; (f = cv_family_at(i)) != NULL; i++)
         if (f->gguf.name && cv_gguf_is(v, f->gguf.name)) return f;
-    cv_fail(err, "%.200s: general.architecture is %s, which is not supported", c->path,
-            cv_gguf_describe(v, text, sizeof text));
+    cv_refuse_family(c->path, "general.architecture", cv_gguf_describe(v, text, sizeof text), has_key, c, 1, err);
     return NULL;
 }
 
@@ -44,6 +61,9 @@ static const char *const known_keys[] = {
     "attention.layer_norm_epsilon", "attention.sliding_window", "attn_logit_softcapping", "final_logit_softcapping",
     "use_parallel_residual", "rope.dimension_count", "rope.freq_base", "rope.scale_linear", "rope.scaling.type",
     "rope.scaling.factor", "rope.scaling.attn_factor", "rope.scaling.original_context_length", "rope.scaling.finetuned",
+    "rope.scaling.yarn_beta_fast", "rope.scaling.yarn_beta_slow", "rope.scaling.yarn_log_multiplier",
+    "attention.sliding_window_pattern", "attention.value_length_swa", "rope.dimension_count_swa", "rope.freq_base_swa",
+    "shortconv.l_cache",
     "tensor_data_layout"};
 
 static const cv_gguf_value *find_key(const container *c, const char *key)
@@ -67,12 +87,6 @@ static int is_known(const cv_family *f, const char *key)
     for (const cv_setting *s = f->gguf.settings; s && s->fact != CV_NO_FACT; s++)
         if (strcmp(key, s->key) == 0) return 1;
     return 0;
-}
-
-static int is_off(const cv_gguf_value *v)
-{
-    double number;
-    return cv_gguf_real(v, &number) && number == 0.0;
 }
 
 /* A key nobody knows is harmless only if it is off. */
@@ -117,6 +131,8 @@ static int read_real(const container *c, const char *key, double otherwise, doub
 
 /* ---- rope ---- */
 
+static const float STILL = 1e30f; /* the factor of what does not turn */
+
 /* A tensor of one float for each frequency, or NULL with *failed as it was: it is not there. */
 static float *read_factors(container *c, const char *name, int *failed, cv_error *err)
 {
@@ -131,19 +147,21 @@ static float *read_factors(container *c, const char *name, int *failed, cv_error
     float *factors = cv_alloc((size_t)n, sizeof *factors, err);
     *failed = !factors || cv_gguf_read(&c->gguf, t, 0, n, factors, err) < 0;
     for (uint64_t i = 0; !*failed && i < n; i++)
-        if (!(factors[i] >= 1e-3f && factors[i] <= 1e6f))
+        if (!(factors[i] >= 1e-3f && (factors[i] <= 1e6f || factors[i] == STILL)))
             *failed = cv_fail(err, "%.200s: element %.0f of %s is %g", c->path, (double)i, name, (double)factors[i]);
     if (!*failed) return factors;
     free(factors);
     return NULL;
 }
 
-/* rope_freqs.weight: each frequency is divided by its element. This is how Llama 3's scaling comes. */
+/* rope_freqs.weight: each frequency is divided by its element. This is how Llama 3's scaling comes, and Gemma 4's
+ * pairs that do not turn. */
 static int divide_by_factors(container *c, cv_error *err)
 {
     int failed = 0;
     float *factors = read_factors(c, "rope_freqs.weight", &failed, err);
-    for (int32_t i = 0; factors && i < c->source.facts.rope_dims / 2; i++) c->source.facts.rope[i] /= factors[i];
+    for (int32_t i = 0; factors && i < c->source.facts.rope_dims / 2; i++)
+        c->source.facts.rope[i] = factors[i] == STILL ? 0.0f : c->source.facts.rope[i] / factors[i];
     free(factors);
     return failed ? -1 : 0;
 }
@@ -173,11 +191,36 @@ static int read_longrope(container *c, double theta, cv_error *err)
     return failed ? -1 : 0;
 }
 
+/* Files say the factor of YaRN's cosines, or what its logarithm is divided by, or neither. A factor that is not 1
+ * repeats what follows from the rest. */
+static int scale_yarn(container *c, double theta, double factor, cv_error *err)
+{
+    cv_facts *m = &c->source.facts;
+    double old, fast, slow, multiplier, stated, scale = 0.1 * log(factor) + 1.0;
+    if (read_real(c, "rope.scaling.original_context_length", m->context, &old, err) < 0
+        || read_real(c, "rope.scaling.yarn_beta_fast", 32.0, &fast, err) < 0
+        || read_real(c, "rope.scaling.yarn_beta_slow", 1.0, &slow, err) < 0
+        || read_real(c, "rope.scaling.yarn_log_multiplier", 0.0, &multiplier, err) < 0
+        || read_real(c, "rope.scaling.attn_factor", 1.0, &stated, err) < 0)
+        return -1;
+    if (!(old >= 1.0)) return wrong_value(c, "rope.scaling.original_context_length", "a count", err);
+    if (!(fast >= 1e-3)) return wrong_value(c, "rope.scaling.yarn_beta_fast", "a number from 0.001 up", err);
+    if (!(slow >= 1e-3)) return wrong_value(c, "rope.scaling.yarn_beta_slow", "a number from 0.001 up", err);
+    if (!(multiplier >= 0.0)) return wrong_value(c, "rope.scaling.yarn_log_multiplier", "a number from 0 up", err);
+    if (multiplier > 0.0) scale = scale / (0.1 * multiplier * log(factor) + 1.0);
+    if (stated != 1.0 && !(fabs(stated - scale) < 1e-4))
+        return wrong_value(c, "rope.scaling.attn_factor", "what follows from factor", err);
+    cv_rope_yarn(m->rope, m->rope_dims, theta, factor, old, fast, slow, !c->family->gguf.unrounded_yarn);
+    m->rope_scale = scale;
+    if (old <= m->context) m->attention_step = (int32_t)old;
+    if (old * factor > m->context && old * factor < 1 << 28) m->context = (int32_t)(old * factor);
+    return 0;
+}
+
 static int apply_scaling(container *c, double theta, double factor, cv_error *err)
 {
     cv_facts *m = &c->source.facts;
     const cv_gguf_value *type = find_key(c, "rope.scaling.type");
-    double old;
     if (cv_gguf_is(type, "none") || cv_gguf_is(type, "longrope") || (!type && factor == 0.0)) return 0;
     if (type && !cv_gguf_is(type, "linear") && !cv_gguf_is(type, "yarn"))
         return wrong_value(c, "rope.scaling.type", "none, linear, yarn or longrope", err);
@@ -186,26 +229,23 @@ static int apply_scaling(container *c, double theta, double factor, cv_error *er
         for (int32_t i = 0; i < m->rope_dims / 2; i++) m->rope[i] /= (float)factor;
         return 0;
     }
-    if (read_real(c, "rope.scaling.original_context_length", m->context, &old, err) < 0) return -1;
-    if (!(old >= 1.0)) return wrong_value(c, "rope.scaling.original_context_length", "a count", err);
-    cv_rope_yarn(m->rope, m->rope_dims, theta, factor, old, 32.0, 1.0);
-    m->rope_scale = 0.1 * log(factor) + 1.0;
-    if (old * factor > m->context && old * factor < 1 << 28) m->context = (int32_t)(old * factor);
-    return 0;
+    return scale_yarn(c, theta, factor, err);
 }
 
 static int read_rope(container *c, cv_error *err)
 {
     cv_facts *m = &c->source.facts;
-    double theta, factor, old;
+    double theta, local, factor, old;
     if (m->rope_dims == 0) return 0;
     if (read_real(c, "rope.freq_base", 10000.0, &theta, err) < 0
+        || read_real(c, "rope.freq_base_swa", c->family->local == CV_WINDOWS_LOCAL ? 10000.0 : theta, &local, err) < 0
         || read_real(c, "rope.scale_linear", 0.0, &old, err) < 0
         || read_real(c, "rope.scaling.factor", old, &factor, err) < 0)
         return -1;
     if (!(theta > 1.0 && theta <= 1e12)) return wrong_value(c, "rope.freq_base", "a number above 1", err);
+    if (!(local > 1.0 && local <= 1e12)) return wrong_value(c, "rope.freq_base_swa", "a number above 1", err);
     cv_rope_frequencies(m->rope, m->rope_dims, theta);
-    if (m->has_local_layers) cv_rope_frequencies(m->rope_local, m->rope_dims, 10000.0);
+    cv_fill_local(c->family, m, local);
     if (apply_scaling(c, theta, factor, err) < 0 || divide_by_factors(c, err) < 0) return -1;
     return read_longrope(c, theta, err);
 }
@@ -255,9 +295,14 @@ static int read_tensors(container *c, cv_error *err)
         const char *name;
     } biases[] = {{CV_BIAS_QKV, "blk.0.attn_q.bias"},        {CV_BIAS_QKV, "blk.0.attn_qkv.bias"},
                   {CV_BIAS_ATTN_OUT, "blk.0.attn_output.bias"}, {CV_BIAS_FFN, "blk.0.ffn_down.bias"},
+                  {CV_BIAS_EXPERTS, "blk.0.ffn_gate_inp.bias"},
                   {CV_BIAS_NORM, "output_norm.bias"},        {CV_BIAS_OUTPUT, "output.bias"}};
     cv_facts *m = &c->source.facts;
-    const cv_gguf_tensor *norm = cv_gguf_tensor_of(&c->gguf, "blk.0.attn_q_norm.weight");
+    int32_t attends = 0; /* the first layer that does */
+    char name[64];
+    while (attends + 1 < m->layers && m->conv_layers[attends]) attends++;
+    snprintf(name, sizeof name, "blk.%d.attn_q_norm.weight", (int)attends);
+    const cv_gguf_tensor *norm = cv_gguf_tensor_of(&c->gguf, name);
     m->biases = 0, m->qk_norm = NULL;
     for (size_t i = 0; i < sizeof biases / sizeof *biases; i++)
         if (has_tensor(c, biases[i].name)) m->biases |= biases[i].bias;
@@ -265,7 +310,7 @@ static int read_tensors(container *c, cv_error *err)
     if (norm->rows != 1 || m->norm || c->family->gguf.in_pairs)
         return cv_fail(err, "%.200s: tensor %s is not part of a %s model as it is known here", c->path, norm->name,
                        c->family->gguf.name);
-    m->qk_norm = norm->cols == (uint64_t)m->head_dim ? "head" : "all";
+    m->qk_norm = norm->cols == (uint64_t)cv_head_dim(m, attends) ? "head" : "all";
     return 0;
 }
 
@@ -287,6 +332,37 @@ static int read_setting(const void *source, const cv_setting *s, double *value, 
     return 0;
 }
 
+/* Which layers have the window: a flag for each. */
+static int read_window_layers(container *c, cv_error *err)
+{
+    static const char key[] = "attention.sliding_window_pattern";
+    const cv_gguf_value *v = find_key(c, key);
+    cv_facts *m = &c->source.facts;
+    int64_t flag;
+    if (!v) return 0;
+    if (v->count != (uint64_t)m->layers) return wrong_value(c, key, "a flag for each layer", err);
+    if (m->window == 0) return wrong_value(c, key, "nothing where there is no attention.sliding_window", err);
+    for (uint64_t i = 0; i < v->count; i++) {
+        if (!cv_gguf_integer_at(v, i, &flag) || flag < 0 || flag > 1)
+            return wrong_value(c, key, "a flag for each layer", err);
+        m->window_layers[i] = flag != 0;
+    }
+    m->has_window_layers = 1;
+    return 0;
+}
+
+/* Of the layers that slide, where their heads have a size of their own: that of values, and of what turns. */
+static int check_local_heads(const container *c, cv_error *err)
+{
+    static const char *const keys[] = {"attention.value_length_swa", "rope.dimension_count_swa"};
+    int32_t dim = c->source.facts.local_head_dim, size;
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        if (read_size(c, keys[i], dim, &size, err) < 0) return -1;
+        if (size != dim) return wrong_value(c, keys[i], "that of attention.key_length_swa", err);
+    }
+    return 0;
+}
+
 static int read_recipe(container *c, cv_error *err)
 {
     cv_facts *m = &c->source.facts;
@@ -294,11 +370,56 @@ static int read_recipe(container *c, cv_error *err)
     if (cv_apply_recipe(c->family, side->settings, read_setting, c, m, c->path, err) < 0) return -1;
     if (side->largest && m->layers == side->largest && m->heads > 0)
         m->attention_scale = 1.0 / sqrt((double)(m->hidden / m->heads));
+    if (read_window_layers(c, err) < 0 || check_local_heads(c, err) < 0) return -1;
+    cv_place_local(c->family, m);
     if (c->family->embedding_by_root && scale_embedding(c, err) < 0) return -1;
     return read_tensors(c, err);
 }
 
 /* ---- facts ---- */
+
+/* Layers without key-value heads are convolutions, where the family has such. */
+static int read_kv_heads(container *c, cv_error *err)
+{
+    static const char key[] = "attention.head_count_kv";
+    const cv_gguf_value *v = find_key(c, key);
+    cv_facts *m = &c->source.facts;
+    int64_t n;
+    if (!c->family->has_convs) return read_size(c, key, m->heads, &m->kv_heads, err);
+    if (!v || m->layers > CV_MOST_LAYERS || v->count != (uint64_t)m->layers)
+        return wrong_value(c, key, "a count for each layer", err);
+    for (int32_t i = 0; i < m->layers; i++) {
+        if (!cv_gguf_integer_at(v, (uint64_t)i, &n) || n < 0 || n > m->heads || (n && m->kv_heads && n != m->kv_heads))
+            return wrong_value(c, key, "0 or the same count for each layer", err);
+        m->conv_layers[i] = n == 0;
+        if (n > 0) m->kv_heads = (int32_t)n;
+    }
+    return read_size(c, "shortconv.l_cache", -1, &m->conv_taps, err);
+}
+
+/* A size, or one for each layer, of which there are two. */
+static int read_ffn(container *c, cv_error *err)
+{
+    static const char key[] = "feed_forward_length";
+    const cv_gguf_value *v = find_key(c, key);
+    cv_facts *m = &c->source.facts;
+    int64_t n;
+    if (!c->family->is_gemma4 || !v || v->count < 2) return read_size(c, key, -1, &m->ffn, err);
+    if (m->layers > CV_MOST_LAYERS || v->count != (uint64_t)m->layers)
+        return wrong_value(c, key, "a size for each layer", err);
+    for (int32_t i = 0; i < m->layers; i++) {
+        if (!cv_gguf_integer_at(v, (uint64_t)i, &n) || n < 1 || n > INT32_MAX)
+            return wrong_value(c, key, "a size for each layer", err);
+        if (n > m->ffn) m->ffn = (int32_t)n;
+    }
+    for (int32_t i = 0; i < m->layers; i++) {
+        (void)cv_gguf_integer_at(v, (uint64_t)i, &n); /* as before */
+        if (n == m->ffn) continue;
+        if (m->narrow_ffn && n != m->narrow_ffn) return wrong_value(c, key, "one of two sizes for each layer", err);
+        m->narrow_ffn = (int32_t)n, m->narrow_layers[i] = 1;
+    }
+    return 0;
+}
 
 static int read_sizes(container *c, cv_error *err)
 {
@@ -312,8 +433,8 @@ static int read_sizes(container *c, cv_error *err)
     if (read_size(c, "embedding_length", -1, &m->hidden, err) < 0
         || read_size(c, "block_count", -1, &m->layers, err) < 0
         || read_size(c, "attention.head_count", -1, &m->heads, err) < 0
-        || read_size(c, "attention.head_count_kv", m->heads, &m->kv_heads, err) < 0
-        || read_size(c, "feed_forward_length", -1, &m->ffn, err) < 0
+        || read_kv_heads(c, err) < 0
+        || read_ffn(c, err) < 0
         || read_size(c, "context_length", 2048, &m->context, err) < 0
         || read_real(c, c->family->norm ? "attention.layer_norm_epsilon" : "attention.layer_norm_rms_epsilon",
                      -1.0, &m->norm_eps, err) < 0)
@@ -386,7 +507,26 @@ static const struct {
                        [CV_UP_BIAS] = {"blk.%d.ffn_up.bias", NULL},
                        [CV_DOWN] = {"blk.%d.ffn_down.weight", NULL},
                        [CV_DOWN_BIAS] = {"blk.%d.ffn_down.bias", NULL},
-                       [CV_FFN_POST_NORM] = {"blk.%d.post_ffw_norm.weight", NULL}};
+                       [CV_FFN_POST_NORM] = {"blk.%d.post_ffw_norm.weight", NULL},
+                       [CV_CONV_IN] = {"blk.%d.shortconv.in_proj.weight", NULL},
+                       [CV_CONV] = {"blk.%d.shortconv.conv.weight", NULL},
+                       [CV_CONV_OUT] = {"blk.%d.shortconv.out_proj.weight", NULL},
+                       [CV_LAYER_EMBEDDING] = {"per_layer_token_embd.weight", NULL},
+                       [CV_LAYER_INPUT_NORM] = {"per_layer_proj_norm.weight", NULL},
+                       [CV_LAYER_INPUT] = {"per_layer_model_proj.weight", NULL},
+                       [CV_LAYER_GATE] = {"blk.%d.inp_gate.weight", NULL},
+                       [CV_LAYER_OUT] = {"blk.%d.proj.weight", NULL},
+                       [CV_LAYER_POST_NORM] = {"blk.%d.post_norm.weight", NULL},
+                       [CV_LAYER_SCALE] = {"blk.%d.layer_output_scale.weight", NULL},
+                       [CV_SINKS] = {"blk.%d.attn_sinks.weight", NULL},
+                       [CV_ROUTER] = {"blk.%d.ffn_gate_inp.weight", NULL},
+                       [CV_ROUTER_BIAS] = {"blk.%d.ffn_gate_inp.bias", NULL},
+                       [CV_EXPERT_GATE] = {"blk.%d.ffn_gate_exps.weight", NULL},
+                       [CV_EXPERT_UP] = {"blk.%d.ffn_up_exps.weight", NULL},
+                       [CV_EXPERT_DOWN] = {"blk.%d.ffn_down_exps.weight", NULL},
+                       [CV_EXPERT_GATE_BIAS] = {"blk.%d.ffn_gate_exps.bias", NULL},
+                       [CV_EXPERT_UP_BIAS] = {"blk.%d.ffn_up_exps.bias", NULL},
+                       [CV_EXPERT_DOWN_BIAS] = {"blk.%d.ffn_down_exps.bias", NULL}};
 
 /* The name with the layer's number in the place of %d. */
 static void name_part(char *out, size_t capacity, const char *pattern, int32_t layer)
@@ -434,18 +574,49 @@ static int is_shared(const container *c, cv_part part, int32_t layer, char *name
     return 1;
 }
 
-static int find(cv_source *source, cv_part part, int32_t layer, cv_matrix *matrix, cv_error *err)
+/* By the family's own name for it. */
+static cv_gguf_tensor *find_own(const container *c, cv_part part, int32_t layer, char *name, size_t capacity)
+{
+    for (const cv_name *own = c->family->gguf.names; own && own->part != CV_NO_PART; own++) {
+        if (own->part != part) continue;
+        name_part(name, capacity, own->name, layer);
+        return cv_gguf_tensor_of(&c->gguf, name);
+    }
+    return NULL;
+}
+
+static int find(cv_source *source, cv_part part, int32_t layer, int32_t expert, cv_matrix *matrix, cv_error *err)
 {
     container *c = (container *)source;
-    uint64_t begin, all, size;
+    int is_bias = part == CV_EXPERT_GATE_BIAS || part == CV_EXPERT_UP_BIAS || part == CV_EXPERT_DOWN_BIAS;
+    uint64_t begin, all, size, experts = cv_is_experts(part) ? (uint64_t)source->facts.experts : 1;
+    uint64_t depth = is_bias ? 1 : experts;
     memset(matrix, 0, sizeof *matrix);
     if (!names[part].alone) return cv_fail(err, "%.200s: a part that GGUF files do not have", c->path);
-    matrix->fusion = is_shared(c, part, layer, matrix->name, sizeof matrix->name), matrix->part = part;
-    cv_gguf_tensor *t = cv_gguf_tensor_of(&c->gguf, matrix->name);
+    matrix->part = part;
+    cv_gguf_tensor *t = find_own(c, part, layer, matrix->name, sizeof matrix->name);
+    if (!t) {
+        matrix->fusion = is_shared(c, part, layer, matrix->name, sizeof matrix->name);
+        t = cv_gguf_tensor_of(&c->gguf, matrix->name);
+    }
     if (!t) return cv_fail(err, "tensor %s is missing", matrix->name);
     t->used = 1;
     matrix->rows = t->rows, matrix->cols = t->cols;
-    matrix->at = (uint64_t)(t - c->gguf.tensors);
+    matrix->at = (uint64_t)(t - c->gguf.tensors), matrix->first = (uint64_t)expert * t->rows / (is_bias ? experts : 1);
+    matrix->values = t->type->values;
+    if (!t->type->split && t->type->elements > 1) matrix->coarse = t->type->name;
+    if (t->depth != depth)
+        return cv_fail(err, "tensor %s has %.0f matrices; the sizes of the model demand %.0f", matrix->name,
+                       (double)t->depth, (double)depth);
+    if (part == CV_CONV) matrix->rows = 1, matrix->cols = t->rows * t->cols;
+    if (is_bias && t->rows == experts) matrix->rows = 1;
+    if (part == CV_LAYER_INPUT) { /* those of all layers stand under each other */
+        cv_shape_of(&source->facts, part, layer, &size, &all);
+        if (t->rows != size * (uint64_t)source->facts.layers)
+            return cv_fail(err, "tensor %s has %.0f rows; the sizes of the model demand %.0f", matrix->name,
+                           (double)t->rows, (double)(size * (uint64_t)source->facts.layers));
+        matrix->rows = size, matrix->first = (uint64_t)layer * size;
+    }
     if (!matrix->fusion) return 0;
     size = stacked_size(&source->facts, part, &begin, &all);
     if ((t->rows == 1 ? t->cols : t->rows) != all)
@@ -455,27 +626,35 @@ static int find(cv_source *source, cv_part part, int32_t layer, cv_matrix *matri
     return 0;
 }
 
+/* Keys and values of a layer that attends to those of another. */
+static int is_borrowed(const container *c, const cv_gguf_tensor *t)
+{
+    static const cv_part parts[] = {CV_KEY, CV_VALUE, CV_KEY_NORM};
+    char name[112];
+    for (int32_t i = 0; i < c->source.facts.layers; i++)
+        for (size_t k = 0; c->source.facts.shared_layers[i] && k < sizeof parts / sizeof *parts; k++) {
+            name_part(name, sizeof name, names[parts[k]].alone, i);
+            if (strcmp(t->name, name) == 0) return 1;
+        }
+    return 0;
+}
+
 static int check_rest(cv_source *source, cv_error *err)
 {
     const container *c = (container *)source;
     for (size_t i = 0; i < c->gguf.n; i++)
-        if (!c->gguf.tensors[i].used)
+        if (!c->gguf.tensors[i].used && !is_borrowed(c, &c->gguf.tensors[i]))
             return cv_fail(err, "tensor %s is not part of a %s model as it is known here", c->gguf.tensors[i].name,
                            c->family->gguf.name);
     return 0;
 }
 
-/* The row of the file (of a vector: the element) for row r of the part, which may stand under others. Queries and keys
- * are wanted in half-split order: where they are in pairs, element j of a head was at 2j, or, in the second half, at
- * 2j + 1. */
+/* The row of the file (of a vector: the element) for row r of the part, which may stand under others. */
 static uint64_t source_row(const container *c, const cv_matrix *m, uint64_t r)
 {
-    uint64_t dim = (uint64_t)c->source.facts.head_dim, turned = (uint64_t)c->source.facts.rope_dims, j = r % dim;
     uint64_t begin = 0, all;
-    int turns = m->part == CV_QUERY || m->part == CV_KEY || m->part == CV_QUERY_BIAS || m->part == CV_KEY_BIAS;
     if (m->fusion) stacked_size(&c->source.facts, m->part, &begin, &all);
-    if (!c->family->gguf.in_pairs || !turns || j >= turned) return begin + r;
-    return begin + r - j + (j < turned / 2 ? 2 * j : 2 * (j - turned / 2) + 1);
+    return m->first + begin + (c->family->gguf.in_pairs ? cv_row_in_pairs(&c->source.facts, m->part, r) : r);
 }
 
 /* How many of n rows from r on stand one after the other in the file. */
@@ -496,10 +675,22 @@ static int read_vector(const container *c, const cv_matrix *m, float *out, cv_er
     return failed ? -1 : 0;
 }
 
+/* The weights of a convolution, [hidden][taps], by tap. */
+static int read_taps(const container *c, const cv_gguf_tensor *t, float *out, cv_error *err)
+{
+    float *whole = cv_alloc((size_t)(t->rows * t->cols), sizeof *whole, err);
+    int failed = !whole || cv_gguf_read(&c->gguf, t, 0, t->rows * t->cols, whole, err) < 0;
+    for (uint64_t d = 0; !failed && d < t->rows; d++)
+        for (uint64_t k = 0; k < t->cols; k++) out[k * t->rows + d] = whole[d * t->cols + k];
+    free(whole);
+    return failed ? -1 : 0;
+}
+
 static int read_rows(cv_source *source, const cv_matrix *m, uint64_t first, uint64_t n, float *out, cv_error *err)
 {
     const container *c = (const container *)source;
     const cv_gguf_tensor *t = &c->gguf.tensors[m->at];
+    if (m->part == CV_CONV) return read_taps(c, t, out, err);
     if (t->rows == 1 && n == 1) return read_vector(c, m, out, err);
     for (uint64_t r = 0, count; r < n; r += count) {
         count = neighbours(c, m, first + r, n - r);
@@ -509,20 +700,7 @@ static int read_rows(cv_source *source, const cv_matrix *m, uint64_t first, uint
     return 0;
 }
 
-/* Blocks of 32 with a half as scale: they are groups of ours. */
-static int split_q8(const cv_gguf_tensor *t, const unsigned char *raw, uint64_t groups, int8_t *q, float *scales,
-                    cv_error *err)
-{
-    for (uint64_t g = 0; g < groups; g++, raw += t->type->bytes) {
-        scales[g] = cv_float_of_half(cv_u16(raw));
-        if (!(scales[g] >= 0.0f && scales[g] <= 65504.0f))
-            return cv_fail(err, "tensor %s: a scale is %g", t->name, (double)scales[g]);
-        memcpy(q + g * CV_GROUP, raw + 2, CV_GROUP);
-    }
-    return 0;
-}
-
-/* From group `first` of the tensor on, some at a time. */
+/* Blocks of 32 integers are groups of ours. From group `first` of the tensor on, some at a time. */
 static int read_groups(const container *c, const cv_gguf_tensor *t, uint64_t first, uint64_t n, int8_t *q,
                        float *scales, cv_error *err)
 {
@@ -531,7 +709,7 @@ static int read_groups(const container *c, const cv_gguf_tensor *t, uint64_t fir
     for (uint64_t g = 0, count; g < n; g += count) {
         count = n - g < MOST ? n - g : MOST;
         if (cv_gguf_read_raw(&c->gguf, t, (first + g) * CV_GROUP, count * CV_GROUP, raw, err) < 0
-            || split_q8(t, raw, count, q + g * CV_GROUP, scales + g, err) < 0)
+            || cv_split_blocks(t->type, raw, count, q + g * CV_GROUP, scales + g, t->name, err) < 0)
             return -1;
     }
     return 0;
@@ -543,7 +721,7 @@ static int read_q8(cv_source *source, const cv_matrix *m, uint64_t first, uint64
     const container *c = (const container *)source;
     const cv_gguf_tensor *t = &c->gguf.tensors[m->at];
     uint64_t groups = t->cols / CV_GROUP;
-    if (t->type->id != CV_GGML_Q8_0) return 1;
+    if (!t->type->split) return 1;
     for (uint64_t r = 0, count; r < n; r += count) {
         count = neighbours(c, m, first + r, n - r);
         if (read_groups(c, t, source_row(c, m, first + r) * groups, count * groups, q + r * t->cols,

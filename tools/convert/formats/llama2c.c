@@ -158,7 +158,7 @@ static int read_header(checkpoint *c, cv_error *err)
 
 /* ---- reading ---- */
 
-static int find(cv_source *source, cv_part part, int32_t layer, cv_matrix *matrix, cv_error *err)
+static int find(cv_source *source, cv_part part, int32_t layer, int32_t expert, cv_matrix *matrix, cv_error *err)
 {
     static const char *const names[CV_N_PARTS] = {
         [CV_EMBEDDING] = "tok_embeddings", [CV_ATTN_NORM] = "attention_norm", [CV_QUERY] = "wq", [CV_KEY] = "wk",
@@ -166,6 +166,7 @@ static int find(cv_source *source, cv_part part, int32_t layer, cv_matrix *matri
         [CV_UP] = "w3", [CV_FINAL_NORM] = "norm", [CV_OUTPUT] = "output"};
     checkpoint *c = (checkpoint *)source;
     const block *b = &c->blocks[part];
+    (void)expert;
     memset(matrix, 0, sizeof *matrix);
     strcpy(matrix->name, names[part]);
     if (b->rows == 0) return cv_fail(err, "%.200s: has no %s", c->file.path, names[part]);

@@ -10,7 +10,7 @@
 #include <stddef.h>
 
 typedef struct cv_error {
-    char text[512]; /* one sentence, zero-terminated */
+    char text[1024]; /* one sentence, zero-terminated */
 } cv_error;
 
 int cv_fail(cv_error *err, const char *format, ...); /* fills err->text like printf, returns -1 */

@@ -33,10 +33,12 @@ static double correction(int32_t dims, double theta, double turns, double old)
     return dims * log(old / (turns * 2.0 * 3.14159265358979323846)) / (2.0 * log(theta));
 }
 
-void cv_rope_yarn(float *table, int32_t dims, double theta, double factor, double old, double fast, double slow)
+void cv_rope_yarn(float *table, int32_t dims, double theta, double factor, double old, double fast, double slow,
+                  int truncate)
 {
-    float low = (float)fmax(floor(correction(dims, theta, fast, old)), 0.0);
-    float high = (float)fmin(ceil(correction(dims, theta, slow, old)), dims - 1);
+    double begin = correction(dims, theta, fast, old), end = correction(dims, theta, slow, old);
+    float low = (float)fmax(truncate ? floor(begin) : begin, 0.0);
+    float high = (float)fmin(truncate ? ceil(end) : end, dims - 1);
     float width = high == low ? 0.001f : high - low;
     for (int32_t i = 0; i < dims / 2; i++) {
         float share = ((float)i - low) / width, slowed = (float)factor * cv_rope_power(dims, theta, i);
@@ -47,4 +49,13 @@ void cv_rope_yarn(float *table, int32_t dims, double theta, double factor, doubl
         a = a * rest;
         table[i] = a + b;
     }
+}
+
+/* Element j of a head was at 2j, or, in the second half, at 2j + 1; what is not turned stands where it stood. */
+uint64_t cv_row_in_pairs(const cv_facts *f, cv_part part, uint64_t r)
+{
+    uint64_t turned = (uint64_t)f->rope_dims, j = r % (uint64_t)f->head_dim;
+    int turns = part == CV_QUERY || part == CV_KEY || part == CV_QUERY_BIAS || part == CV_KEY_BIAS;
+    if (!turns || j >= turned) return r;
+    return r - j + (j < turned / 2 ? 2 * j : 2 * (j - turned / 2) + 1);
 }

@@ -15,23 +15,27 @@
 typedef struct cv_matrix {
     uint64_t rows, cols;
     uint64_t at;    /* the source's own */
-    int fusion;     /* the source's own, too */
+    uint64_t first; /* the source's own, too, as is ... */
+    int fusion;     /* ... this */
     cv_part part;
     char name[CV_NAME_IN_SOURCE]; /* as the source calls it, for messages */
+    /* NULL, or the sixteen values that all integers of read_q8 are: the source has four bits for a weight. */
+    const int8_t *values;
+    const char *coarse; /* NULL, or its type in the source, of fewer than eight bits, which is not ours */
 } cv_matrix;
 
 typedef struct cv_source cv_source;
 
 struct cv_source {
     cv_facts facts;
-    /* Finds a matrix; layer is 0 for those outside the layers. */
-    int (*find)(cv_source *source, cv_part part, int32_t layer, cv_matrix *matrix, cv_error *err);
+    /* Finds a matrix; layer is 0 for those outside the layers, expert for those that are no expert's. */
+    int (*find)(cv_source *source, cv_part part, int32_t layer, int32_t expert, cv_matrix *matrix, cv_error *err);
     /* Called when all that the model needs is found: refuses a source that holds more than that. May be NULL. */
     int (*check_rest)(cv_source *source, cv_error *err);
     /* Reads rows first .. first + n - 1 into out [n][cols]. Queries and keys come in half-split order. */
     int (*read)(cv_source *source, const cv_matrix *matrix, uint64_t first, uint64_t n, float *out, cv_error *err);
-    /* NULL, or the same for a matrix that is integers with scales: q [n][cols], scales [n][cols / 32]. It returns 1
-     * if this matrix cannot be read like that; then read can. */
+    /* NULL, or the same for a matrix that is integers with scales, which have signs: q [n][cols], scales
+     * [n][cols / 32]. It returns 1 if this matrix cannot be read like that; then read can. */
     int (*read_q8)(cv_source *source, const cv_matrix *matrix, uint64_t first, uint64_t n, int8_t *q, float *scales,
                    cv_error *err);
     /* 1: read and read_q8 may be called for any rows by several threads at once. 0: one call at a time,

@@ -3,7 +3,7 @@
  * vocab.h - a tokenizer on its way from somebody's format to tokenizer.* metadata
  *
  * A reader fills a cv_vocab: tokens with the bytes they stand for, merges (listed, or found from scores), added tokens,
- * and the rules that are plain integers. cv_vocab_write lays the tables out as [CH10] of harp_impl.c defines them. */
+ * and the rules that are plain integers. cv_vocab_write lays the tables out as [CH12] of harp_impl.c defines them. */
 #ifndef HARP_CONVERT_VOCAB_H
 #define HARP_CONVERT_VOCAB_H
 
@@ -34,7 +34,7 @@ typedef struct cv_merge {
     uint32_t left, right, rank, result;
 } cv_merge;
 
-typedef struct cv_rules { /* the integers tokenizer.*, see [CH10] */
+typedef struct cv_rules { /* the integers tokenizer.*, see [CH12] */
     int32_t kind, unknown, add_bos, spaces, ignore_merges;
     int32_t contractions, any_lead, number_lead, number_digits, lone_digits, sign_newlines, newline_runs;
     int32_t unknown_whole;

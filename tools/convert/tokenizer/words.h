@@ -4,7 +4,7 @@
  *
  * Patterns of the family that GPT-2 began are a few integers to the library. Others become a small program: stages,
  * which cut the pieces that the stage before has left; each is a list of alternatives, and each of those a run of items
- * "between min and max characters of a set". See [CH10] of harp_impl.c. */
+ * "between min and max characters of a set". See [CH13] of harp_impl.c. */
 #ifndef HARP_CONVERT_WORDS_H
 #define HARP_CONVERT_WORDS_H
 
