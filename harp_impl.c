@@ -3407,10 +3407,11 @@ static uint64_t hp_tile_bytes(uint32_t type, uint64_t groups)
  * first, so that no product overflows. */
 static uint64_t hp_tensor_bytes(uint32_t type, uint64_t rows, uint64_t cols)
 {
-    uint64_t groups = (cols + HP_GROUP - 1) / HP_GROUP, tiles = (rows + HP_LANES - 1) / HP_LANES;
+    uint64_t groups, tiles;
     if (rows < 1 || cols < 1 || rows > 1u << 28 || cols > 1u << 28) return 0;
     if (type == HP_TENSOR_F32) return rows == 1 ? cols * 4 : 0;
     if (type != HP_TENSOR_INT8 && type != HP_TENSOR_F32_MATRIX && !hp_is_nibbles(type)) return 0;
+    groups = (cols + HP_GROUP - 1) / HP_GROUP, tiles = (rows + HP_LANES - 1) / HP_LANES;
     return tiles * hp_tile_bytes(type, groups) + (hp_is_nibbles(type) ? HP_TABLE_BYTES : 0);
 }
 
