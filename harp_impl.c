@@ -6991,12 +6991,15 @@ static size_t hp_state_floats(const harp_model *m)
 }
 
 /* A state is copied at every so-many-th position: so often that copies take as much memory as what they are made of
- * does in halves, and a whole number of blocks. With 32 heads of [128][128], 16 of keys, that is 128. */
+ * does in halves, and a whole number of blocks. With 32 heads of [128][128], 16 of keys, that is 128. Counted for one
+ * head of keys, in lanes, so that it needs no 64 bits. */
 static int32_t hp_copy_every(const harp_model *m)
 {
     const hp_recipe *r = &m->recipe;
-    int64_t states = (int64_t)2 * r->delta_heads * r->delta_key_dim * r->delta_value_dim;
-    return hp_round_up(hp_max((int32_t)(states / hp_delta_inputs(r)), 1), HP_BLOCK);
+    int32_t heads = r->delta_heads / r->delta_key_heads; /* of values */
+    int32_t keys = r->delta_key_dim / HP_LANES, values = r->delta_value_dim / HP_LANES;
+    int32_t states = 2 * heads * keys * values, inputs = 2 * keys + heads * values;
+    return hp_round_up(hp_max(states * HP_LANES / inputs, 1), HP_BLOCK);
 }
 
 /* Streams that last have room for a mark and for copies, and those of forks for what they begin with; those of beams
