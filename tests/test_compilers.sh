@@ -198,7 +198,7 @@ END
         done
         for cc in $clangs; do
             contraction $cc
-            for how in "" -ffp-contract=on -ffp-contract=off "-ffp-contract=on -DUSERS_OFF" \
+            for how in "" -ffp-contract=off "-ffp-contract=on -DUSERS_OFF" \
                 "-ffp-contract=off -DUSERS_ON"; do
                 contraction $cc -DHARP_NO_SIMD -mfma $how
             done
@@ -212,9 +212,8 @@ fi
 if wanted arm; then
     [ -n "$arms" ] || skip "64-bit ARM" "no aarch64-linux-gnu-gcc"
     for cc in $arms; do
-        for how in "" -mcpu=neoverse-n1 -mcpu=cortex-a72+crypto -march=armv8.5-a -march=armv8-a+sve \
-            -march=armv8.2-a+fp16 \
-            -mbranch-protection=standard; do
+        for how in "" -mcpu=neoverse-n1 -mcpu=cortex-a72+crypto "-march=armv8.5-a -mbranch-protection=standard" \
+            -march=armv8.2-a+fp16+sve; do
             accepts "$cc $how" $cc $STRICT -O1 $how -c harp_impl.c -o $W/arm.o
         done
         # has VERSION SETS...: what gcc of that version would compile
