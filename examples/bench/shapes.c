@@ -14,14 +14,16 @@
 static const struct shape {
     const char *name;
     int32_t vocab, hidden, layers, heads, kv_heads, head_dim, ffn, context, tied, experts, experts_used;
+    const char *kinds; /* of layers, a letter each: c, a convolution in the place of attention; NULL: none */
 } shapes[] = {
-    {"stories-15m", 32000, 288, 6, 6, 6, 48, 768, 256, 1, 0, 0},
-    {"smollm2-135m", 49152, 576, 30, 9, 3, 64, 1536, 8192, 1, 0, 0},
-    {"tinyllama-1.1b", 32000, 2048, 22, 32, 4, 64, 5632, 4096, 0, 0, 0},
-    {"llama-3.1-8b", 128256, 4096, 32, 32, 8, 128, 14336, 8192, 0, 0, 0},
-    {"mistral-7b", 32768, 4096, 32, 32, 8, 128, 14336, 8192, 0, 0, 0},
-    {"phi-3.5-mini", 32064, 3072, 32, 32, 32, 96, 8192, 8192, 0, 0, 0},
-    {"olmoe-1b-7b", 50304, 2048, 16, 16, 16, 128, 1024, 4096, 0, 64, 8},
+    {"stories-15m", 32000, 288, 6, 6, 6, 48, 768, 256, 1, 0, 0, NULL},
+    {"smollm2-135m", 49152, 576, 30, 9, 3, 64, 1536, 8192, 1, 0, 0, NULL},
+    {"tinyllama-1.1b", 32000, 2048, 22, 32, 4, 64, 5632, 4096, 0, 0, 0, NULL},
+    {"llama-3.1-8b", 128256, 4096, 32, 32, 8, 128, 14336, 8192, 0, 0, 0, NULL},
+    {"mistral-7b", 32768, 4096, 32, 32, 8, 128, 14336, 8192, 0, 0, 0, NULL},
+    {"phi-3.5-mini", 32064, 3072, 32, 32, 32, 96, 8192, 8192, 0, 0, 0, NULL},
+    {"olmoe-1b-7b", 50304, 2048, 16, 16, 16, 128, 1024, 4096, 0, 64, 8, NULL},
+    {"lfm2-1.2b", 65536, 2048, 16, 32, 8, 64, 8192, 8192, 1, 0, 0, "cc.cc.cc.c.c.c.c"},
 };
 
 enum { N_SHAPES = sizeof shapes / sizeof shapes[0], POOL = 1 << 20 };
@@ -59,6 +61,9 @@ static int find_random(cv_source *source, cv_part part, int32_t layer, int32_t e
     case CV_ATTN_OUT: matrix->rows = hidden, matrix->cols = q; break;
     case CV_GATE: case CV_UP: case CV_EXPERT_GATE: case CV_EXPERT_UP: matrix->rows = ffn, matrix->cols = hidden; break;
     case CV_DOWN: case CV_EXPERT_DOWN: matrix->rows = hidden, matrix->cols = ffn; break;
+    case CV_CONV_IN: matrix->rows = 3 * hidden, matrix->cols = hidden; break;
+    case CV_CONV_OUT: matrix->rows = hidden, matrix->cols = hidden; break;
+    case CV_CONV: matrix->rows = 1, matrix->cols = (uint64_t)f->conv_taps * hidden; break;
     case CV_ROUTER: matrix->rows = (uint64_t)f->experts, matrix->cols = hidden; break;
     default: matrix->rows = 1, matrix->cols = hidden; /* a norm */
     }
@@ -113,6 +118,8 @@ static cv_source *open_random(const struct shape *shape, int bits, cv_error *err
     f->kv_heads = shape->kv_heads, f->head_dim = f->rope_dims = shape->head_dim, f->ffn = shape->ffn;
     f->context = shape->context, f->tied = shape->tied, f->norm_eps = 1e-5, f->bos = -1;
     f->experts = shape->experts, f->experts_used = shape->experts_used, f->expert_ffn = shape->ffn;
+    for (i = 0; shape->kinds && shape->kinds[i]; i++) f->conv_layers[i] = shape->kinds[i] == 'c';
+    if (shape->kinds) f->conv_taps = 3;
     cv_rope_frequencies(f->rope, f->rope_dims, 10000.0);
     r->base.find = find_random, r->base.read = read_random, r->base.read_q8 = read_random_q8;
     r->base.close = close_random;
