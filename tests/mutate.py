@@ -31,7 +31,11 @@ CHECKED = PLAIN + ["-fsanitize=address,undefined", "-fno-sanitize=null,alignment
 WIDE = [] # with this machine's instruction sets
 TESTS = [ # source, what it is linked with (None: it includes the library), arguments, chapters to try it on first
     ("test_conformance", "harp_impl", [F + "/llama_gqa/model.harp", F + "/llama_gqa/golden"],
-     "Mathematics, Sixteen lanes, Kernels, The layers, Special layers"),
+     "Mathematics, Sixteen lanes, Kernels, The layers"),
+    ("test_conformance", "harp_impl", [F + "/gpt_oss/model.harp", F + "/gpt_oss/golden"], "Special layers"),
+    ("test_conformance", "harp_impl", [F + "/qwen3_next/model.harp", F + "/qwen3_next/golden"], "Special layers"),
+    ("test_conformance", "harp_impl", [F + "/lfm2/model.harp", F + "/lfm2/golden"], "Special layers"),
+    ("test_conformance", "harp_impl", [F + "/gemma4_text/model.harp", F + "/gemma4_text/golden"], "Special layers"),
     ("test_threads", "harp_impl", [F + "/llama_gqa/model.harp"], "Many hands"),
     ("test_tokenizer", "harp_impl", ["demo=examples/demo/demo.harp"], "Vocabularies, Text and tokens"),
     ("test_format", "inside", [], "The file, The model, Its weights"),
@@ -42,6 +46,7 @@ TESTS = [ # source, what it is linked with (None: it includes the library), argu
     ("test_decoders", "harp_impl", ["beam", F + "/llama_gqa/model.harp", F + "/llama_gqa/golden"], "Other decoders"),
     ("test_slices", "harp_impl", [F + "/llama_gqa/model.harp"], ""),
     ("test_promises", "inside", [], "Engines, Their memory"),
+    ("test_together", "harp_impl", [F + "/llama_gqa/model.harp", F + "/llama_gqa/golden"], "Engines, Their memory"),
     ("machine", "harp_impl", ["-n", "60"],
      "Engines, Their memory, The layers, Special layers, The pass, Choosing, HARP, Other decoders"),
     ("test_words", "inside", ["{T}/harp-convert", "{B}/files"], "Text and tokens"),
@@ -55,6 +60,9 @@ TESTS = [ # source, what it is linked with (None: it includes the library), argu
     ("test_conformance", "harp_impl", [F + "/qwen2_yarn/model.harp", F + "/qwen2_yarn/golden"], ""),
     ("test_conformance", "harp_impl", [F + "/phi2/model.harp", F + "/phi2/golden"], ""),
     ("test_conformance", "harp_impl", [F + "/stablelm/model.harp", F + "/stablelm/golden"], ""),
+    ("test_conformance", "harp_impl", [F + "/ministral3/model.harp", F + "/ministral3/golden"], ""),
+    ("test_inputs", "harp_impl", [F + "/llama_gqa/model.harp"], ""),
+    ("test_inputs", "harp_impl", [F + "/mixtral/model.harp"], ""),
 ]
 SLOW = ("test_library", "test_numbers", "test_decoders same", "machine") # left out under the sanitizers
 EDITS = [ # pattern, replacement; patterns match code only
@@ -210,7 +218,7 @@ def main():
     folder = os.path.abspath(sys.argv[1]) + "/mutants"
     count = int(sys.argv[2]) if len(sys.argv) > 2 else 200
     lines = open(SOURCE, encoding="utf-8").read().split("\n")
-    jobs, lock = os.cpu_count() or 1, threading.Lock()
+    jobs, lock = len(os.sched_getaffinity(0)), threading.Lock()
     ways = [(PLAIN, {}), (CHECKED, {}), (WIDE, {})] # how to build, and how long the tests may take
     for k in range(jobs):
         prepare(folder + "/%d" % k)

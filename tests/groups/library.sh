@@ -48,7 +48,7 @@ if [ "$all" = all ]; then
     run "sessions together, gemma4_text" $B/test_together $F/gemma4_text/model.harp $F/gemma4_text/golden
     run "slices, gemma4_text" $B/test_slices $F/gemma4_text/model.harp
     run "AMX, AVX-512 and AVX-VNNI, emulated" sh tests/emulated_sets.sh $B $F/llama_gqa/model.harp
-    for m in gemma3_text phi3_longrope gpt_neox gpt2 mixtral gemma4_text; do run "library, $m" $B/test_library $F/$m/model.harp; done
+    for m in phi3_longrope gpt2 mixtral gemma4_text qwen3_next; do run "library, $m" $B/test_library $F/$m/model.harp; done
 fi
 run "library" $B/test_library $F/llama_gqa/model.harp
 run "inputs of matrices" all_of "$B/test_inputs $F/llama_gqa/model.harp" "$B/test_inputs $F/mixtral/model.harp"

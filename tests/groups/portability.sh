@@ -5,7 +5,7 @@ sapphire_rapids() { # 16-bit floats change FLT_EVAL_METHOD
     gcc -march=sapphirerapids -O1 -Wall -Wextra -Werror -c harp_impl.c -o $W/strict.o && echo $one
 }
 files() { # files SWITCHES...: opening by each way there is in a library that lacks the others
-    $CC -std=c99 -Wall -Wextra -Werror "$@" tests/test_files.c harp_impl.c -o $W/test_files -lm -pthread \
+    $CC -std=c99 -Wall -Wextra -Werror -DHARP_NO_SIMD "$@" tests/test_files.c harp_impl.c -o $W/test_files -lm -pthread \
         && $W/test_files examples/demo/demo.harp $W
 }
 # What the object holds, by tools that are not everywhere and know not every format: a list without the text section, or
