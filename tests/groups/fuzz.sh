@@ -6,7 +6,7 @@ TARGETS="harp tokenizer session json safetensors tokenizer_file roundtrip chat l
 fuzz() {
     can clang -fsanitize=fuzzer-no-link,address || return 0
     TARGETS=$TARGETS sh tests/fuzz/run.sh $B build asan || return 1
-    sh tests/fuzz/run.sh $B run ${FUZZ_SECONDS:-5} $TARGETS
+    sh tests/fuzz/run.sh $B run ${FUZZ_SECONDS:-3} $TARGETS
     status=$?
     sed 's/^/note /' $B/fuzz/said
     return $status
