@@ -761,11 +761,11 @@ Answer:" --temp 0 2> "$T/err" | tail -n +3 | grep -q 'Question:'
         report "chat: a message that begins with a slash" $?
         printf 'one\\\ntwo\n/save %s\n' "$T/talk.json" | chat -n 4 > "$T/out" && grep -qF '"content": "one\ntwo"' "$T/talk.json"
         report "chat: a line that ends with a backslash goes on" $?
-        printf 'hello\n' | chat -n 20 --temp 0 --system "I am a small model." > "$T/a1"
-        printf '/system I am a small model.\nhello\n' | chat -n 20 --temp 0 > "$T/b1"
+        printf 'Tell me a story.\n' | chat -n 20 --temp 0 --system "I am a small model." > "$T/a1"
+        printf '/system I am a small model.\nTell me a story.\n' | chat -n 20 --temp 0 > "$T/b1"
         same "chat: /system" "$T/a1" "$T/b1"
-        printf '/system\nhello\n' | chat -n 20 --temp 0 --system "I am a small model." > "$T/b1"
-        printf 'hello\n' | chat -n 20 --temp 0 > "$T/c1"
+        printf '/system\nTell me a story.\n' | chat -n 20 --temp 0 --system "I am a small model." > "$T/b1"
+        printf 'Tell me a story.\n' | chat -n 20 --temp 0 > "$T/c1"
         same "chat: /system without a text" "$T/c1" "$T/b1"
         ! cmp -s "$T/a1" "$T/c1"
         report "chat: a system text tells" $?

@@ -134,8 +134,10 @@ report "branch: without hesitation it is the greedy answer, at its cost" $?
     && [ "$(part 'branch 4 at=30' answers | grep -c '"answers":1')" = 10 ]
 report "branch: as many answers as there may be" $?
 # the prompt is computed once, and the answers' passes are common ones; those of a fork are not counted twice
-awk -F'"rows":' '/"item"/ { split($2, a, ","); r[$1 ~ /"vote 4 T=2 p=0.01"/ ? "v" : $1 ~ /"vanilla"/ ? "p" : ""] += a[1] }
-    END { exit !(r["p"] > 240 && r["v"] > r["p"] && r["v"] < 4 * r["p"] && r["v"] - r["p"] >= 3 * 240) }' "$T/votes.jsonl"
+total() { part "$1" "$2" | awk -F: -v field="\"$2\"" '$1 == field { n += $2 } END { print n }'; } # total METHOD FIELD
+steps=$(total vanilla steps)
+[ "$(total vanilla rows)" -gt $((steps + 240)) ] \
+    && [ $(($(total 'vote 4 T=2 p=0.01' rows) - $(total vanilla rows))) = $((3 * steps)) ]
 report "vote: the prompt is computed once" $?
 [ "$(part vanilla passes)" = "$(part 'vote 4 T=2 p=0.01' passes)" ]
 report "vote: passes are common" $?

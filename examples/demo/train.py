@@ -1,24 +1,19 @@
-"""train.py OUT stories A|B, or train.py OUT sums: trains a model and saves a Hugging Face folder. Started again, it
-goes on where it was. PLANS says what each model is and how it is trained.
+"""train.py OUT stories, or train.py OUT sums: trains a model and saves a Hugging Face folder. Started again, it goes on
+where it was. PLANS says what each model is and how it is trained.
 
-The twins of the stories share a trunk (for the second twin, copy the first one's state.pt of step TRUNK). After it twin
-A sees whole embeddings; twin B sees, in half of its rows, embeddings of which a fifth of the elements is zero, as
-HARP's second pass will show them. Both see the same text in the same order. The sums see damaged embeddings throughout.
-A batch is whole documents of similar length."""
+In half of the rows a fifth of the embeddings' elements is zero, as HARP's second pass will show them. The learning rate
+is whole for `full` steps and falls to zero in a straight line. A batch is whole documents of similar length. Products
+are of bfloat16, summed as float32."""
 import json, os, re, struct, sys, time
 from types import SimpleNamespace
 import numpy as np, torch, torch.nn.functional as F
 import bpe, corpus, sums
-EARLY, TRUNK, MOVED = 600, 2000, 2100  # steps at which a part of the stories' training ends
+ROWS = 2560  # tokens in a batch
 GROWS = {0: 1, 12: 4, 62: 6, 74: sums.WIDE}  # sums: from which round of 8,000 on their numbers are how wide
-FULL = 7000  # sums: steps at the full rate
-# Rates: of the embeddings and norms (AdamW), of the matrices (Muon). asked: what a token of a question weighs beside
-# one of an answer. low: products of bfloat16, summed as float32.
-PLANS = {
-    "stories": SimpleNamespace(V=1280, D=160, L=4, H=5, HD=32, FF=384, end=2350, save=100, embed_rate=4e-3,
-                               matrix_rate=.02, asked=1., low=False),
-    "sums": SimpleNamespace(V=768, D=192, L=4, H=6, HD=32, FF=512, end=21500, save=500, embed_rate=4e-3,
-                            matrix_rate=.02, asked=.1, low=True)}
+EMBED_RATE, MATRIX_RATE = 4e-3, .02  # of the embeddings and norms (AdamW), of the matrices (Muon)
+# asked: what a token of a question weighs beside one of an answer.
+PLANS = {"stories": SimpleNamespace(V=1280, D=160, L=4, H=5, HD=32, FF=384, full=4000, end=8000, asked=1.),
+         "sums": SimpleNamespace(V=768, D=192, L=4, H=6, HD=32, FF=512, full=7000, end=21500, asked=.1)}
 torch.set_num_threads(1)
 
 def init(s):
@@ -34,7 +29,7 @@ def init(s):
         for n in ("input_layernorm", "post_attention_layernorm"): w[p + n + ".weight"] = torch.ones(s.D)
     return {k: v.requires_grad_() for k, v in w.items()}
 
-class LowLinear(torch.autograd.Function):
+class Linear(torch.autograd.Function):
     @staticmethod
     def forward(c, x, w):
         x, w = x.bfloat16(), w.bfloat16()
@@ -45,7 +40,7 @@ class LowLinear(torch.autograd.Function):
         (x, w), g = c.saved_tensors, g.bfloat16()
         return F.linear(g, w.t().contiguous()).float(), (g.flatten(0, -2).t().contiguous() @ x.flatten(0, -2)).float()
 
-class LowProducts(torch.autograd.Function):
+class Products(torch.autograd.Function):
     @staticmethod
     def forward(c, a, b):
         a, b = a.bfloat16(), b.bfloat16()
@@ -75,8 +70,7 @@ def turn(x, cos, sin):
 
 def forward(w, ids, s, keep=None):
     B, n = ids.shape
-    linear, products = (LowLinear.apply, LowProducts.apply) if s.low else (F.linear, torch.bmm)
-    norm = Norm.apply
+    linear, products, norm = Linear.apply, Products.apply, Norm.apply
     x = F.embedding(ids, w["model.embed_tokens.weight"])
     if keep is not None: x = x * keep  # no rescale
     ang = torch.arange(n)[:, None] * 10000. ** (-torch.arange(0, s.HD, 2) / s.HD)
@@ -96,7 +90,7 @@ def forward(w, ids, s, keep=None):
 
 class Muon:
     """Momentum, made nearly orthogonal before each step [Jordan et al. 2024, kellerjordan.github.io/posts/muon]."""
-    def __init__(self, matrices, low): self.w, self.m, self.low = matrices, [torch.zeros_like(p) for p in matrices], low
+    def __init__(self, matrices): self.w, self.m = matrices, [torch.zeros_like(p) for p in matrices]
     def step(self, rate):
         shapes = {}
         for p, m in zip(self.w, self.m):
@@ -105,8 +99,7 @@ class Muon:
         for (rows, columns), pairs in shapes.items():
             x = torch.stack([g for _, g in pairs])
             if rows > columns: x = x.transpose(1, 2)
-            x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
-            if self.low: x = x.bfloat16()
+            x = (x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)).bfloat16()
             for _ in range(5):
                 a = x @ x.transpose(1, 2)
                 x = 3.4445 * x + (-4.7750 * a + 2.0315 * a @ a) @ x
@@ -114,17 +107,16 @@ class Muon:
             for (p, _), u in zip(pairs, x.float()):
                 p.data.mul_(1 - .01 * rate).sub_(u, alpha=rate * max(1, rows / columns) ** .5)
 
-def batches(texts, seed, rows):
-    """An endless row of batches of at most `rows` tokens, documents of similar length together. texts: returns the
-    documents of round 0, 1 ..."""
-    r, turns = np.random.RandomState(seed), 0
+def batches(texts):
+    """An endless row of batches, documents of similar length together. texts: returns the documents of round 0, 1 ..."""
+    r, turns = np.random.RandomState(3), 0
     while True:
         docs, cut = texts(turns), []
         order, turns = r.permutation(len(docs)), turns + 1
         for start in range(0, len(docs), 2000):
             pool = sorted(order[start:start + 2000], key=lambda i: len(docs[i][0]))
             while pool:
-                n = max(1, rows // len(docs[pool[-1]][0])); cut.append(pool[-n:]); pool = pool[:-n]
+                n = max(1, ROWS // len(docs[pool[-1]][0])); cut.append(pool[-n:]); pool = pool[:-n]
         for i in r.permutation(len(cut)): yield [docs[j] for j in cut[i]]
 
 def encode(tok, text, mark=None):
@@ -167,20 +159,13 @@ def loss_of(w, docs, s, keep=None):
     each = F.cross_entropy(forward(w, x, s, keep).flatten(0, 1), want.flatten(), reduction="none")
     return (each * weight.flatten()).sum() / weight.sum()
 
-def stories(s, twin):
-    """Returns the tokenizer, held-out documents, the rows of batches, and the plan: the learning rate's factor at a
-    step, whether embeddings are damaged, which batches. The descent was shortened under way."""
+def stories(s):
+    """Returns the tokenizer, the documents of a round of training, and held-out ones."""
     docs, held = corpus.build(7, 100000)
     tok = bpe.Tokenizer(bpe.train("\n".join(docs[:8000]), s.V))
     docs = [encode(tok, d) for d in docs]
     print(len(docs), "documents,", sum(len(d) for d, _ in docs), "tokens")
-    def plan(step):
-        if step < EARLY: return min((step + 1) / 50, 1), True, "early"
-        if step < TRUNK: return 1, False, "main"
-        if step < MOVED: return (2700 - step) / 700, twin == "B", "main"
-        return (s.end - step) / (s.end - TRUNK), twin == "B", "main"
-    feeds = dict(early=batches(lambda _: docs, 2, 2560), main=batches(lambda _: docs, 3, 1536))
-    return tok, [encode(tok, d) for d in held[:400]], feeds, plan
+    return tok, lambda turn: docs, [encode(tok, d) for d in held[:400]]
 
 def problems(s):
     """The same for the sums. No document comes twice: each round makes new ones. One digit is one token."""
@@ -190,37 +175,37 @@ def problems(s):
     def fresh(turn):
         width = max(width for start, width in GROWS.items() if start <= turn)
         return [encode(tok, d, "Answer:") for d in sums.build(100 + turn, 8000, width)]
-    def plan(step): return min((step + 1) / 100, 1, (s.end - step) / (s.end - FULL)), True, "main"
-    return tok, [encode(tok, d, "Answer:") for d in held], dict(main=batches(fresh, 3, 2560)), plan
+    return tok, fresh, [encode(tok, d, "Answer:") for d in held]
 
 def main():
     out, name = sys.argv[1], sys.argv[2]
     s = PLANS[name]
-    tok, held, feeds, plan = stories(s, sys.argv[3]) if name == "stories" else problems(s)
+    tok, texts, held = stories(s) if name == "stories" else problems(s)
+    feed = batches(texts)
     w = init(s)
     embed = [p for p in w.values() if p.dim() == 1 or len(p) == s.V]
     adam = torch.optim.AdamW(embed, betas=(.9, .95), weight_decay=0.)
-    muon = Muon([p for p in w.values() if p.dim() == 2 and len(p) != s.V], s.low)
+    muon = Muon([p for p in w.values() if p.dim() == 2 and len(p) != s.V])
     drop, step, seconds, tokens, state = torch.Generator().manual_seed(3), 0, 0., 0, out + "/state.pt"
     if os.path.exists(state):
         was = torch.load(state)
         step, seconds, tokens, muon.m = was["step"], was["seconds"], was["tokens"], was["muon"]
         drop.set_state(was["drop"]); adam.load_state_dict(was["adam"])
         for k, v in w.items(): v.data.copy_(was["w"][k])
-    for i in range(step): next(feeds[plan(i)[2]])
+    for _ in range(step): next(feed)
     print(sum(p.numel() for p in w.values()), "parameters", flush=True)
     start = time.time() - seconds
     while step < s.end:
-        rate, damaged, feed = plan(step)
-        docs = next(feeds[feed])
-        loss = loss_of(w, docs, s, drop if damaged else None)
+        rate = min((step + 1) / 100, 1, (s.end - step) / (s.end - s.full))
+        docs = next(feed)
+        loss = loss_of(w, docs, s, drop)
         for p in w.values(): p.grad = None
         loss.backward(); torch.nn.utils.clip_grad_norm_(embed, 1.)
-        for group in adam.param_groups: group["lr"] = s.embed_rate * rate
-        adam.step(); muon.step(s.matrix_rate * rate)
+        for group in adam.param_groups: group["lr"] = EMBED_RATE * rate
+        adam.step(); muon.step(MATRIX_RATE * rate)
         step, tokens = step + 1, tokens + sum(len(d) + 1 for d, _ in docs)
         if step % 50 == 0: print(step, round(loss.item(), 4), round(time.time() - start), tokens, flush=True)
-        if step % s.save == 0 or step == s.end:
+        if step % 500 == 0 or step == s.end:
             save(w, tok, s, out)
             torch.save(dict(step=step, seconds=time.time() - start, tokens=tokens, drop=drop.get_state(), muon=muon.m,
                             adam=adam.state_dict(), w={k: v.data for k, v in w.items()}), state + ".new")
