@@ -38,8 +38,8 @@ await new Promise((done) => server.listen(0, '127.0.0.1', done));
 const address = `http://127.0.0.1:${server.address().port}/`;
 
 const PROMPT = 'One day, Anna';
-const desk = (...options) => execFileSync(join(build, 'harp'), ['run', '-m', join(site, 'demo.harp'), '-p', PROMPT, '-n', '60',
-  '--color', 'never', '-c', '512', ...options]).toString().trimEnd();
+const desk = (...options) => execFileSync(join(build, 'harp'), ['run', '-m', join(site, 'demo.harp'), '-p', PROMPT, '-n', '100',
+  '--color', 'never', '-c', '512', '--paper', ...options]).toString().trimEnd();
 
 const browser = await playwright.chromium.launch({ executablePath: chromium, args: ['--no-sandbox'] });
 
@@ -75,7 +75,7 @@ try {
   const page = await open('', { viewport: { width: 1180, height: 860 } });
   check('the demo model is there', (await page.locator('#model').textContent()).includes('1.35 million'));
   check('SIMD128 is used', (await page.locator('#build').textContent()).includes('with SIMD128'));
-  await slide(page, 'tokens', 60);
+  await slide(page, 'tokens', 100);
 
   // The longest time between two frames while both sides are told, two seconds' worth of work or not.
   await page.evaluate(() => {
@@ -129,7 +129,7 @@ try {
   await shot(page, 'error');
   await drop(readFileSync(join(site, 'demo.harp')), 'mine.harp');
   await page.waitForFunction(() => document.querySelector('#model').dataset.file === 'mine.harp');
-  await slide(page, 'tokens', 60), await slide(page, 'theta', 1), await slide(page, 'delta', 0.2), await slide(page, 'beta', 0.5);
+  await slide(page, 'tokens', 100), await slide(page, 'theta', 1), await slide(page, 'delta', 0.2), await slide(page, 'beta', 0.5);
   await slide(page, 'reframings', 1);
   await page.locator('#seed').fill('0');
   [left, right] = await tell(page);
@@ -138,7 +138,7 @@ try {
 
   const phone = await open('?simd=0', { viewport: { width: 390, height: 844 }, colorScheme: 'dark', deviceScaleFactor: 2, isMobile: true, hasTouch: true });
   check('without SIMD on request', (await phone.locator('#build').textContent()).includes('without SIMD'));
-  await slide(phone, 'tokens', 60);
+  await slide(phone, 'tokens', 100);
   [left, right] = await tell(phone);
   check('plain WebAssembly tells the same', left === plain && right === harp);
   const width = await phone.evaluate(() => document.documentElement.scrollWidth);

@@ -16,7 +16,7 @@ small_examples() {
     after() { tail -c +"$(($(ask "$1" | wc -c) + 1))" "$2"; }
     [ "$(after "What is 3 plus 4?" $W/both)" != "$(cat $W/alone)" ] && [ -s $W/other ] || return 1
     kinds() { $B/classify $demo "$1" "sum=What is 3 plus 4?" "story=One day, Anna went to the park."; }
-    kinds "What is 9 minus 2?" | grep -q '^sum 0\.' && kinds "One day, Tom went to the beach." | grep -q '^story 0\.' || return 1
+    kinds "What is 9 minus 2?" | grep -q '^sum 0\.' && kinds "Lily lost her kite." | grep -q '^story 0\.' || return 1
     $B/json $demo "Anna bought a red ball for 3 coins." | grep -q -E '^[A-Za-z ]+ costs [0-9]+$' || return 1
     vote() { $B/votes $demo "One day, Anna" "$1"; }
     [ "$(vote 6)" = "$(vote 6)" ] && [ "$(vote 6 | wc -c)" -gt 40 ] || return 1
