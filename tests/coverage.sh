@@ -23,7 +23,7 @@ linked() { # linked LIBRARY NAME SOURCE...: a program of which the library alone
 build() {
     rm -rf $B && mkdir -p $B/files
     clang $flags -c harp_impl.c -o $B/harp_impl.o && clang $flags $plain -c tests/inside.c -o $B/inside.o || return 1
-    for t in library inputs models conformance tokenizer threads decoders slices together; do
+    for t in library inputs models conformance conversation tokenizer threads decoders slices together; do
         linked harp_impl test_$t tests/test_$t.c || return 1
     done
     for t in format promises faults; do linked inside test_$t tests/test_$t.c || return 1; done
@@ -31,8 +31,10 @@ build() {
     linked harp_impl machine tests/machine.c || return 1
     linked harp_impl harp examples/harp/*.c tools/convert/ground/*.c || return 1
     linked harp_impl harp-convert tools/convert/*.c tools/convert/*/*.c || return 1
-    clang -std=c99 -O1 -w -Itools/convert tests/variants.c tools/convert/ground/*.c -o $B/variants -lm -pthread \
-        || return 1
+    for t in variants as_gguf; do
+        clang -std=c99 -O1 -w -Itools/convert tests/$t.c tools/convert/describe.c tools/convert/*/*.c -o $B/$t \
+            -lm -pthread || return 1
+    done
     alone numbers $plain && alone faults-stdio $plain -DHARP_NO_MMAP || return 1
     clang $flags $plain -DHARP_NO_STDIO -DHARP_NO_MMAP -DHARP_NO_MALLOC tests/test_files.c harp_impl.c \
         -o $B/test_files-none -lm
@@ -62,6 +64,7 @@ run_all() {
     $B/test_slices $F/llama_gqa/model.harp
     $B/test_together $F/llama_gqa/model.harp $F/llama_gqa/golden
     $B/test_inputs $F/mixtral/model.harp
+    $B/test_conversation examples/demo/demo.harp
     $B/machine -n 300
     $B/test_threads $F/llama_gqa/model.harp
     $B/test_tokenizer demo=examples/demo/demo.harp
