@@ -66,7 +66,7 @@
  *   HARP_NO_MALLOC   no malloc: every call needs a block or an allocator of yours
  *   HARP_NO_THREADS  no threads of harp's own: your parallel function runs the parts, or they run one after another
  *   HARP_NO_CLOCK    no clock: the schedule "auto" assumes what a pass costs instead of measuring it
- *   HARP_NO_SHARING  no engines and no forks (tier 4), no inputs_fn: saves 2 KB of code
+ *   HARP_NO_SHARING  no engines and no forks (tier 4), no inputs_fn: saves 4 KB of code
  *   HARP_NO_SIMD     no vector instructions: plain C
  *   HARP_NO_SPECIAL_LAYERS
  *                    no mixtures of experts, attention sinks or gates, short convolutions or gated delta nets, no
@@ -776,9 +776,10 @@ HARP_API int harp_meta_find(const harp_model *model, const char *key, harp_meta 
 /* ---- TIER 4: many conversations ---------------------------------------------------------------------------------
  *
  * A pass reads all weights, however many tokens it computes, and that is most of its time: one pass for eight
- * conversations takes little longer than one for one. An ENGINE is what computes: threads, scratch memory, logits.
- * Sessions that are opened with harp_params.engine share it, and harp_together advances several of them in one pass. A
- * session gets the same bits alone and in any company. Without an engine a session has its own, and nothing changes.
+ * conversations takes 1.4 to 1.6 times as long as one for one (1.1 billion weights: examples/bench/README.md). An ENGINE
+ * is what computes: threads, scratch memory, logits. Sessions that are opened with harp_params.engine share it, and
+ * harp_together advances several of them in one pass. A session gets the same bits alone and in any company. Without an
+ * engine a session has its own, and nothing changes.
  *
  * The engine and its sessions belong to one thread at a time. In callbacks of a call on one of them, the calls that are
  * allowed on that session (see above) are allowed on all, and no others. What harp_logits, harp_hidden and harp_top

@@ -437,22 +437,23 @@ static void test_long_answers(void)
 
 /* ---- Hostile forms: bounded time, whatever comes of them ---- */
 
-typedef struct hostile {
+typedef struct writer { /* of a form */
     char text[1 << 20];
     size_t n;
-} hostile;
+} writer;
 
-static void add(hostile *h, const char *format, ...)
+static void put(writer *w, const char *format, ...)
 {
     va_list rest;
     va_start(rest, format);
-    h->n += (size_t)vsnprintf(h->text + h->n, sizeof h->text - h->n, format, rest);
+    w->n += (size_t)vsnprintf(w->text + w->n, sizeof w->text - w->n, format, rest);
     va_end(rest);
+    if (w->n >= sizeof w->text) w->n = 0, check(0, "a form of over 1 MB");
 }
 
 /* Compiles it, and reads `length` times `piece`; `said`: of the compiler or, after a +, of the guide; NULL: all is
  * well. */
-static void bounded(int kind, hostile *h, const char *piece, int length, const char *said)
+static void bounded(int kind, writer *h, const char *piece, int length, const char *said)
 {
     static char text[20000];
     harp_error err;
@@ -484,85 +485,72 @@ static void bounded(int kind, hostile *h, const char *piece, int length, const c
 
 static void test_hostile(void)
 {
-    static hostile h;
+    static writer h;
     int i;
-    for (add(&h, "root ::= "), i = 0; i < 500; i++) add(&h, "\"a\"? ");
-    for (i = 0; i < 500; i++) add(&h, "\"a\" ");
+    for (put(&h, "root ::= "), i = 0; i < 500; i++) put(&h, "\"a\"? ");
+    for (i = 0; i < 500; i++) put(&h, "\"a\" ");
     bounded(GRAMMAR, &h, "a", 1000, NULL);
-    add(&h, "root ::= (((((\"a\"*)*)*)+)*)? root2\nroot2 ::= (\"a\" | \"a\" | \"aa\" | root2b)*\nroot2b ::= \"a\"+");
+    put(&h, "root ::= (((((\"a\"*)*)*)+)*)? root2\nroot2 ::= (\"a\" | \"a\" | \"aa\" | root2b)*\nroot2b ::= \"a\"+");
     bounded(GRAMMAR, &h, "a", 2000, NULL);
-    for (add(&h, "root ::= "), i = 0; i < 100; i++) add(&h, "(");
-    for (add(&h, "\"a\""), i = 0; i < 100; i++) add(&h, i % 2 ? ")*" : "){1,1000}");
+    for (put(&h, "root ::= "), i = 0; i < 100; i++) put(&h, "(");
+    for (put(&h, "\"a\""), i = 0; i < 100; i++) put(&h, i % 2 ? ")*" : "){1,1000}");
     bounded(GRAMMAR, &h, "a", 1, "may be empty");
-    for (add(&h, "root ::= "), i = 0; i < 1000; i++) add(&h, "(");
+    for (put(&h, "root ::= "), i = 0; i < 1000; i++) put(&h, "(");
     bounded(GRAMMAR, &h, "a", 1, "too deeply");
-    add(&h, "root ::= (([a]{1,1000}){1,1000}){1000000}");
+    put(&h, "root ::= (([a]{1,1000}){1,1000}){1000000}");
     bounded(GRAMMAR, &h, "a", 3000, "+too ambiguous");
-    add(&h, "root ::= ([ab]{3}){1,1000000} | [a]{999999}");
+    put(&h, "root ::= ([ab]{3}){1,1000000} | [a]{999999}");
     bounded(GRAMMAR, &h, "a", 20000, NULL);
-    for (add(&h, "root ::= r0\n"), i = 0; i < 20000; i++)
-        add(&h, "r%d ::= r%d \"b\"? | \"a\"\n", (i * 7919) % 20000, ((i + 1) * 7919) % 20000);
+    for (put(&h, "root ::= r0\n"), i = 0; i < 20000; i++)
+        put(&h, "r%d ::= r%d \"b\"? | \"a\"\n", (i * 7919) % 20000, ((i + 1) * 7919) % 20000);
     bounded(GRAMMAR, &h, "a", 1, "begins with itself");
-    for (add(&h, "root ::= r0\n"), i = 0; i < 20000; i++)
-        add(&h, "r%d ::= \"a\" r%d \"b\"? | \"a\"\n", (i * 7919) % 20000, ((i + 1) * 7919) % 20000);
+    for (put(&h, "root ::= r0\n"), i = 0; i < 20000; i++)
+        put(&h, "r%d ::= \"a\" r%d \"b\"? | \"a\"\n", (i * 7919) % 20000, ((i + 1) * 7919) % 20000);
     bounded(GRAMMAR, &h, "a", 100, NULL);
-    for (add(&h, "root ::= "), i = 0; i < 40; i++) add(&h, "s%d\ns%d ::= s%d | \"a\" | ", i, i, i + 1);
-    add(&h, "\"b\"\ns40 ::= \"a\"");
+    for (put(&h, "root ::= "), i = 0; i < 40; i++) put(&h, "s%d\ns%d ::= s%d | \"a\" | ", i, i, i + 1);
+    put(&h, "\"b\"\ns40 ::= \"a\"");
     bounded(GRAMMAR, &h, "a", 1, NULL);
-    for (add(&h, "root ::= ["), i = 0; i < 5000; i++) add(&h, "\\U%08X", 0x10000 - 2 * i);
-    add(&h, "]");
+    for (put(&h, "root ::= ["), i = 0; i < 5000; i++) put(&h, "\\U%08X", 0x10000 - 2 * i);
+    put(&h, "]");
     bounded(GRAMMAR, &h, "a", 1, "ranges of characters");
-    add(&h, "root ::= e\ne ::= \"(\" e \")\" e | \"(\" e \")\" | \"()\" e?");
+    put(&h, "root ::= e\ne ::= \"(\" e \")\" e | \"(\" e \")\" | \"()\" e?");
     bounded(GRAMMAR, &h, "(", 3000, NULL);
-    add(&h, "root ::= t \"+\" root | t \"-\" root | t\nt ::= \"(\" root \")\" | [0-9]+ | [0-9]+ \".\" [0-9]+");
+    put(&h, "root ::= t \"+\" root | t \"-\" root | t\nt ::= \"(\" root \")\" | [0-9]+ | [0-9]+ \".\" [0-9]+");
     bounded(GRAMMAR, &h, "((1+", 1500, NULL);
-    add(&h, "root ::= a | b\na ::= \"(\" root \")\"\nb ::= \"(\" root \"]\" | \"x\"");
+    put(&h, "root ::= a | b\na ::= \"(\" root \")\"\nb ::= \"(\" root \"]\" | \"x\"");
     bounded(GRAMMAR, &h, "(", 100, "+too ambiguous");
 
-    for (i = 0; i < 1000; i++) add(&h, "{\"items\":");
+    for (i = 0; i < 1000; i++) put(&h, "{\"items\":");
     bounded(SCHEMA, &h, "", 0, "too deeply");
-    for (add(&h, "{\"$ref\":\"#/$defs/d0\",\"$defs\":{"), i = 0; i < 10000; i++)
-        add(&h, "\"d%d\":{\"$ref\":\"#/$defs/d%d\"},", i, i + 1);
-    add(&h, "\"d10000\":{\"$ref\":\"#\"}}}");
+    for (put(&h, "{\"$ref\":\"#/$defs/d0\",\"$defs\":{"), i = 0; i < 10000; i++)
+        put(&h, "\"d%d\":{\"$ref\":\"#/$defs/d%d\"},", i, i + 1);
+    put(&h, "\"d10000\":{\"$ref\":\"#\"}}}");
     bounded(SCHEMA, &h, "", 0, "no text has this form");
-    for (add(&h, "{\"enum\":["), i = 0; i < 20000; i++)
-        add(&h, "%s\"word %d of many\"", i ? "," : "", i * 7919 % 20000);
-    add(&h, "]}");
+    for (put(&h, "{\"enum\":["), i = 0; i < 20000; i++)
+        put(&h, "%s\"word %d of many\"", i ? "," : "", i * 7919 % 20000);
+    put(&h, "]}");
     bounded(SCHEMA, &h, "\"word 77 of", 1, NULL);
-    for (add(&h, "{\"anyOf\":["), i = 0; i < 5000; i++)
-        add(&h, "%s{\"items\":{\"const\":%d},\"type\":\"array\"}", i ? "," : "", i);
-    add(&h, "]}");
+    for (put(&h, "{\"anyOf\":["), i = 0; i < 5000; i++)
+        put(&h, "%s{\"items\":{\"const\":%d},\"type\":\"array\"}", i ? "," : "", i);
+    put(&h, "]}");
     bounded(SCHEMA, &h, "[", 1, "+too ambiguous");
-    add(&h, "{\"pattern\":\"^((((a{1,9}){1,9}){1,9}){1,9}){1,3}$\"}");
+    put(&h, "{\"pattern\":\"^((((a{1,9}){1,9}){1,9}){1,9}){1,3}$\"}");
     bounded(SCHEMA, &h, "", 0, "too long");
-    add(&h, "{\"pattern\":\"^(a|aa|(a*)*|a?a?a?a?)*$\",\"type\":\"string\",\"maxLength\":1000}");
+    put(&h, "{\"pattern\":\"^(a|aa|(a*)*|a?a?a?a?)*$\",\"type\":\"string\",\"maxLength\":1000}");
     bounded(SCHEMA, &h, "\"aaaaaaaaaaaaaaaaaaaaaaaaa", 1, NULL);
-    add(&h, "{\"type\":\"string\",\"minLength\":1000000000}");
+    put(&h, "{\"type\":\"string\",\"minLength\":1000000000}");
     bounded(SCHEMA, &h, "\"\xC3\xA9", 1, NULL);
-    add(&h, "{\"type\":\"array\",\"items\":{\"type\":\"array\",\"minItems\":500000000},\"minItems\":900000000}");
+    put(&h, "{\"type\":\"array\",\"items\":{\"type\":\"array\",\"minItems\":500000000},\"minItems\":900000000}");
     bounded(SCHEMA, &h, "[[", 1, NULL);
-    for (add(&h, "{\"type\":\"object\",\"required\":["), i = 0; i < 65; i++) add(&h, "%s\"p%d\"", i ? "," : "", i);
-    add(&h, "]}");
+    for (put(&h, "{\"type\":\"object\",\"required\":["), i = 0; i < 65; i++) put(&h, "%s\"p%d\"", i ? "," : "", i);
+    put(&h, "]}");
     bounded(SCHEMA, &h, "", 0, "more than 64");
-    for (add(&h, "{\"type\":\"object\",\"required\":["), i = 0; i < 64; i++) add(&h, "%s\"p%d\"", i ? "," : "", i);
-    add(&h, "]}");
+    for (put(&h, "{\"type\":\"object\",\"required\":["), i = 0; i < 64; i++) put(&h, "%s\"p%d\"", i ? "," : "", i);
+    put(&h, "]}");
     bounded(SCHEMA, &h, "{\"p63\":1,\"p0\":[],\"q", 1, NULL);
 }
 
 /* ---- Generations ---- */
-
-typedef struct writer { /* of a random schema */
-    char text[8192];
-    size_t n;
-} writer;
-
-static void put(writer *w, const char *format, ...)
-{
-    va_list rest;
-    va_start(rest, format);
-    w->n += (size_t)vsnprintf(w->text + w->n, sizeof w->text - w->n, format, rest);
-    va_end(rest);
-}
 
 static void put_value(writer *w, int depth)
 {
