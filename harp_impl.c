@@ -8792,6 +8792,8 @@ static void hp_stage_expert_activate(harp_engine *e, const hp_layer *w)
     hp_split(e, hp_work_activate, e->n_visitors);
 }
 
+enum { HP_EXPERT_STAGES = 3 }; /* gate_up, activate, down: gone through once for each expert that was chosen */
+
 /* Adds what the expert says to the rows that asked it. If there is another expert, its stages come next. */
 static void hp_stage_expert_down(harp_engine *e, const hp_layer *w)
 {
@@ -8809,7 +8811,7 @@ static void hp_stage_expert_down(harp_engine *e, const hp_layer *w)
             change[d] = change[d] + add;
         }
     }
-    if (hp_seek_expert(e, e->pass.expert + 1)) e->pass.stage -= 3; /* the next is hp_stage_expert_gate_up */
+    if (hp_seek_expert(e, e->pass.expert + 1)) e->pass.stage -= HP_EXPERT_STAGES;
     else hp_join_change(e, &w->ffn_post_norm);
 }
 
