@@ -1,7 +1,8 @@
 """consistent.py [FILE]: which stories hold together? Prints the shares of those that keep to one hero and one friend,
 to one toy, to each thing's colour, and to one relative and one pronoun for it; then of those that do all four. Stories
 stand in the file one after another, each ended by a line "---". Without a file it judges 5,000 stories of the corpus,
-which are all in order: what it counts against them is its own error. A wrong animal, an odd turn and many a wrong toy escape it."""
+which are all in order: what it counts against them is its own error. A wrong animal, an odd turn and many a wrong toy
+escape it."""
 import random, re, sys
 import corpus
 NAMES = set(corpus.GIRLS + corpus.BOYS + corpus.PETS)
