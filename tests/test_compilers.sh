@@ -213,7 +213,7 @@ if wanted arm; then
     for cc in $arms; do
         for how in "" -mcpu=neoverse-n1 -mcpu=cortex-a72+crypto "-march=armv8.5-a -mbranch-protection=standard" \
             -march=armv8.2-a+fp16+sve; do
-            accepts "$cc $how" $cc $STRICT -O1 $how -c harp_impl.c -o $W/arm.o
+            accepts "$cc $how" $cc $STRICT -O0 $how -c harp_impl.c -o $W/arm.o # always_inline needs no more
         done
         # has VERSION SETS...: what gcc of that version would compile
         has() {
