@@ -154,9 +154,9 @@ typedef struct harp_engine harp_engine;   /* computes for several sessions: tier
 /* Callbacks run on the thread that made the call, before it returns; only the tasks of a harp_parallel_fn may run
  * elsewhere. Inside a callback you may make these calls on the session that it is called for: harp_tokens, harp_logits,
  * harp_hidden, harp_top, harp_statistics, harp_session_info, harp_generate_end, and harp_save inside a harp_text_fn.
- * All others fail with HARP_ERR_ARGUMENT and change nothing; harp_session_close does nothing. Any call may be made on
- * other sessions, but not on a draft session while it drafts. A callback must leave the thread's floating-point mode as
- * it was. */
+ * All others fail with HARP_ERR_ARGUMENT and change nothing, harp_session_open with it as the parent among them;
+ * harp_session_close does nothing. Any call may be made on other sessions, but not on a draft session while it drafts. A
+ * callback must leave the thread's floating-point mode as it was. */
 
 /* Your own memory functions. alloc returns memory aligned like malloc's, or NULL; free is given the size that was asked
  * for. A model's allocator also serves harp_encode: if several threads share the model, it must be safe to call from
@@ -782,8 +782,8 @@ HARP_API int harp_meta_find(const harp_model *model, const char *key, harp_meta 
  * engine a session has its own, and nothing changes.
  *
  * The engine and its sessions belong to one thread at a time. In callbacks of a call on one of them, the calls that are
- * allowed on that session (see above) are allowed on all, and no others. What harp_logits, harp_hidden and harp_top
- * tell of a session's last step lasts until `seats` other sessions have made steps.
+ * allowed on that session (see above) are allowed on all, and no others; no session is opened on it. What harp_logits,
+ * harp_hidden and harp_top tell of a session's last step lasts until `seats` other sessions have made steps.
  *
  * A session that is opened with harp_params.parent is a FORK: it begins with the parent's first parent_at tokens, and
  * shares what is computed of them, so its own memory is that of the positions after them. Both then go on
@@ -836,8 +836,9 @@ HARP_API harp_status harp_together(harp_member *members, int32_t n, int64_t budg
  *
  * Drafts come from the text (lookup: what followed when the last tokens occurred before) or from a second session on a
  * small model with the same vocabulary (draft). This session feeds, rewinds and steps that one: do not use it during
- * this one's calls. The draft session's context may be shorter, and its calls may fail: then there are fewer drafts,
- * and the step succeeds. The number of drafts adapts to how many were kept.
+ * this one's calls. The draft session's context may be shorter, its calls may fail, and as a fork or a parent it may not
+ * be able to go back: then there are fewer drafts, and the step succeeds. The number of drafts adapts to how many were
+ * kept.
  *
  * With HARP_DRAFT_EXACT the tokens are those without drafting, bit for bit, also when sampling. With
  * HARP_DRAFT_LEVIATHAN [Leviathan, Kalman, Matias 2023] they have the same distribution but are drawn otherwise: the

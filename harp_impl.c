@@ -6932,10 +6932,23 @@ static int hp_is_long(const harp_model *m, int32_t n_tokens)
     return n_tokens > m->recipe.rope_original;
 }
 
+/* Is a call under way on the session, or on another of its engine? A callback of that call asks. */
+static int hp_is_at_work(const harp_session *s)
+{
+    return s->busy || (HP_SHARING && s->engine->busy);
+}
+
+static harp_status hp_refuse_at_work(harp_error *err)
+{
+    return hp_fail(err, HARP_ERR_ARGUMENT,
+                   "the session is in use by the call that this callback belongs to: make this call after it");
+}
+
 /* Keys that are turned anew when the text gets longer than rope_original cannot be shared. */
 static harp_status hp_check_parent(const harp_model *m, const harp_params *p, harp_error *err)
 {
     const harp_session *parent = p->parent;
+    if (hp_is_at_work(parent)) return hp_refuse_at_work(err);
     if (parent->model != m || parent->params.cache != p->cache)
         return hp_fail(err, HARP_ERR_ARGUMENT, "a fork has its parent's model and cache");
     if (p->parent_at < 1 || p->parent_at > parent->n_tokens || p->parent_at > p->context)
@@ -6964,8 +6977,7 @@ static harp_status hp_resolve_params(const harp_model *m, const harp_params *giv
     p->beam_length = hp_min(p->beam_length, p->context);
     if (hp_check_draft(m, p, err)) return HARP_ERR_ARGUMENT;
     if (!HP_SHARING && (p->engine || p->parent || p->inputs_fn)) return hp_refuse_sharing(err);
-    if (hp_shared_engine(p) && hp_follow_engine(m, p, err)) return HARP_ERR_ARGUMENT;
-    return hp_parent_in(p) ? hp_check_parent(m, p, err) : HARP_OK;
+    return hp_shared_engine(p) ? hp_follow_engine(m, p, err) : HARP_OK;
 }
 
 /* ================================================================================================================
@@ -7297,6 +7309,8 @@ static harp_status hp_plan_session(const harp_model *m, const harp_params *param
     memset(plan, 0, sizeof *plan);
     plan->session.model = plan->engine.model = m, plan->engine.n_seats = 1;
     if ((status = hp_resolve_params(m, params, &plan->session.params, err)) != HARP_OK) return status;
+    if (hp_shared_engine(params) && params->engine->busy) return hp_refuse_at_work(err);
+    if (hp_parent_in(params) && (status = hp_check_parent(m, &plan->session.params, err)) != HARP_OK) return status;
     if ((status = hp_choose_kernels(plan->session.params.isa, &plan->engine.kernels, err)) != HARP_OK) return status;
     hp_lay_out(plan, &a);
     return hp_block_size(&a, &plan->bytes, err);
@@ -7321,9 +7335,7 @@ static harp_status hp_enter(harp_session *s, harp_error *err)
     harp_engine *e;
     if (!s) return hp_fail(err, HARP_ERR_ARGUMENT, "session must not be NULL");
     e = s->engine;
-    if (s->busy || (HP_SHARING && e->busy))
-        return hp_fail(err, HARP_ERR_ARGUMENT,
-                       "the session is in use by the call that this callback belongs to: make this call after it");
+    if (hp_is_at_work(s)) return hp_refuse_at_work(err);
     if (e->pool->n_workers > 0 && e->process != hp_process()) e->pool->n_workers = 0;
     s->busy = HP_AT_WORK, e->busy = 1;
     return HARP_OK;
@@ -9321,8 +9333,8 @@ static void hp_adjust_logits(harp_session *s, const float *logits)
     int32_t i, j, first = hp_max(0, s->n_tokens - p->repeat_last);
     memcpy(adjusted, logits, (size_t)s->model->vocab * sizeof(float));
     for (i = 0; i < p->n_bias; i++) {
-        float *l = &adjusted[p->bias[i].token];
-        *l = *l + p->bias[i].add;
+        float *l = &adjusted[p->bias[i].token], add = p->bias[i].add;
+        *l = add >= -FLT_MAX ? *l + add : -HUGE_VALF; /* forbidden, even if others have made it infinite */
     }
     for (i = 0; p->adjust_fn && i < s->model->vocab; i++)
         adjusted[i] = added[i] >= -FLT_MAX ? adjusted[i] + added[i] : -HUGE_VALF; /* a NaN forbids, too */
@@ -9904,13 +9916,15 @@ static void hp_note_guess(const harp_session *d, int32_t token, float *q)
     for (i = 0; i < d->n_cut; i++) q[d->engine->ranking[vocab - 1 - i]] = hp_weight(d, i) / total;
 }
 
-/* The draft session goes back to what it has in common with this one and its guesses so far, and reads on. */
-static void hp_follow(harp_session *d, const int32_t *tokens, int32_t n)
+/* The draft session goes back to what it has in common with this one and its guesses so far, and reads on. As a fork,
+ * or with forks of its own, it may not be able to go back. */
+static harp_status hp_follow(harp_session *d, const int32_t *tokens, int32_t n)
 {
     int32_t common = 0;
     while (common < d->n_tokens && common < n && d->tokens[common] == tokens[common]) common++;
-    if (common < d->n_tokens) hp_rewind(d, common, NULL);
+    if (common < d->n_tokens && hp_rewind(d, common, NULL)) return HARP_ERR_ARGUMENT;
     if (common < n) hp_append(d, tokens + common, n - common);
+    return HARP_OK;
 }
 
 /* Has the draft session make steps until there are `most` guesses. They take their share of this step's slice, and
@@ -9923,8 +9937,9 @@ static harp_status hp_ask_draft(harp_session *s, int32_t most, harp_error *err)
     d->busy = HP_AT_WORK, d->engine->busy = 1, d->client = s, d->engine->pass.budget = s->engine->pass.budget;
     while (s->n_guesses < most && s->n_tokens + s->n_guesses < d->params.context) {
         harp_step step = {0};
-        hp_follow(d, s->tokens, s->n_tokens + s->n_guesses);
-        if ((status = hp_make_step(d, &step, NULL)) != HARP_OK) break;
+        if ((status = hp_follow(d, s->tokens, s->n_tokens + s->n_guesses)) != HARP_OK
+            || (status = hp_make_step(d, &step, NULL)) != HARP_OK)
+            break;
         s->tokens[s->n_tokens + s->n_guesses] = step.token;
         if (s->params.draft_rule == HARP_DRAFT_LEVIATHAN)
             hp_note_guess(d, step.token, s->guessed + (size_t)s->n_guesses * (size_t)s->model->vocab);

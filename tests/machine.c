@@ -839,6 +839,25 @@ static void op_persist(machine *m)
     CHECK(m, rows <= most, "%d rows were computed, where %d would do", (int)rows, (int)most);
 }
 
+/* Somebody forks the session that drafts, which then cannot go back as far as it would have to; or is done with it. */
+static void op_fork_draft(machine *m)
+{
+    seat *draft = m->main->draft, *fork = draft ? fork_of(m, draft) : NULL;
+    harp_params p;
+    harp_meta meta;
+    int32_t n = 0;
+    if (draft) harp_tokens(draft->session, &n);
+    if (n == 0 || m->main->params.draft_rule != HARP_DRAFT_EXACT
+        || harp_meta_find(m->models[draft->model], "rope_original", &meta))
+        return;
+    if (fork) {
+        free_seat(m, fork);
+        return;
+    }
+    p = draft->params, p.parent = draft->session, p.parent_at = 1 + (int32_t)draw(&m->now, (uint32_t)n);
+    fork = sit(m, draft->model, &p), fork->base = draft;
+}
+
 /* Looking changes nothing; wrong arguments are refused. */
 static void op_look(machine *m)
 {
@@ -890,6 +909,7 @@ static const operation operations[] = {{"feed", 4, ROOM, op_feed},
                                        {"restore", 1, 0, op_restore},
                                        {"forge", 1, 0, op_forge},
                                        {"canon", 2, TOKENS, op_canon},
+                                       {"fork_draft", 1, 0, op_fork_draft},
                                        {"look", 1, 0, op_look}};
 enum { OPERATIONS = sizeof operations / sizeof *operations, FEEDS = 0, REWINDS = 1, STEPS = 2 };
 

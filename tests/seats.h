@@ -121,14 +121,20 @@ static void complain(machine *m, const char *where, const char *format, ...)
 /* From within a callback the session cannot be changed. */
 static void meddle(seat *s)
 {
+    harp_session *fork;
+    harp_params p = s->params;
     harp_error err;
     int32_t token = 0;
     harp_status status;
     if (s->meddle_in == 0 || --s->meddle_in > 0) return;
-    switch (s->params.seed % 4) {
+    switch (s->params.seed % 5) {
     case 0: status = harp_rewind(s->session, 0, &err); break;
     case 1: status = harp_queue(s->session, &token, 1, &err); break;
     case 2: status = harp_next(s->session, NULL, &err); break;
+    case 3:
+        p.parent = s->session, p.parent_at = 1, p.memory = NULL, p.engine = NULL;
+        status = harp_session_open(&fork, s->m->models[s->model], &p, &err);
+        break;
     default: status = harp_tune(s->session, &s->params, &err);
     }
     if (status != HARP_ERR_ARGUMENT) s->m->whisper = "a callback changed its session";
@@ -376,12 +382,21 @@ static void free_seat(machine *m, seat *s)
     free(s);
 }
 
-/* Closes the session and that which drafts for it. */
+/* A fork of the session, or NULL. */
+static seat *fork_of(const machine *m, const seat *s)
+{
+    seat *fork = m->seats;
+    while (fork && fork->base != s) fork = fork->next;
+    return fork;
+}
+
+/* Closes the session and that which drafts for it, and what is forked from it. */
 static void leave(machine *m, seat *s)
 {
     int hold = !s->memory || guards_hold(s);
-    seat *base = s->base;
+    seat *base = s->base, *fork;
     if (s->draft) leave(m, s->draft);
+    while ((fork = fork_of(m, s)) != NULL) free_seat(m, fork);
     free_seat(m, s);
     if (base) leave(m, base);
     CHECK(m, hold, "the session wrote beside its block");

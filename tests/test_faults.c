@@ -724,6 +724,10 @@ static void wrong_texts(const harp_model *m)
     CHECK(harp_encode(m, "a", SIZE_MAX, 0, tokens, 8, &n, &err) == HARP_ERR_ARGUMENT);
     CHECK(harp_encode_spans(m, "a", spans, 2, 0, tokens, 8, &n, &err) == HARP_ERR_ARGUMENT);
     CHECK(harp_encode_spans(m, "a", NULL, 1, 0, tokens, 8, &n, &err) == HARP_ERR_ARGUMENT);
+    spans[0].bytes = 0x7FFFFFF0u, spans[1].bytes = 0; /* as long as a text may be, and a byte longer */
+    CHECK(harp_encode_spans(m, NULL, spans, 2, 0, tokens, 8, &n, &err) && strstr(err.text, "must not be NULL"));
+    spans[1].bytes = 1;
+    CHECK(harp_encode_spans(m, NULL, spans, 2, 0, tokens, 8, &n, &err) && strstr(err.text, "2 GiB"));
     CHECK(harp_encode(m, NULL, 0, 0, NULL, 0, &n, &err) == HARP_OK && n == 0);
     CHECK(harp_encode(m, "abc", 3, ~0u & ~1u, NULL, 0, &n, &err) == HARP_ERR_MEMORY && n > 0);
 }

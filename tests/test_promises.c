@@ -9,6 +9,7 @@
 #include "inside.h"
 #include "test.h"
 
+#include <float.h>
 #include <math.h>
 
 /* A caller's parallel-for is used where parts can be counted without a lock. */
@@ -69,6 +70,7 @@ static unsigned char *save(const harp_session *s, size_t *bytes)
 /* ---- calls from inside callbacks ---- */
 
 typedef struct intruder {
+    const harp_model *model;
     harp_session *session;
     int intrudes, inside, calls, taken, saved; /* intrudes: or is as quiet as callbacks should be */
 } intruder;
@@ -87,9 +89,9 @@ static void refuse(intruder *x, harp_status status, const harp_error *err)
 static void intrude(intruder *x)
 {
     const harp_beam_options beam = harp_beam_defaults();
-    harp_session *s = x->session;
+    harp_session *s = x->session, *fork;
     harp_error e;
-    harp_params p = params_of();
+    harp_params p = params_of(), of_fork = p;
     int32_t n = 0;
     int done;
     size_t bytes;
@@ -104,6 +106,8 @@ static void intrude(intruder *x)
     refuse(x, harp_score_harp(s, prompt, 1, on_step, x, &e), &e);
     refuse(x, harp_beam(s, &beam, NULL, &e), &e), refuse(x, harp_restore(s, "x", 1, &e), &e);
     refuse(x, harp_generate(s, "ab", 1, on_text, x, &e), &e);
+    of_fork.parent = s, of_fork.parent_at = 1;
+    refuse(x, harp_session_open(&fork, x->model, &of_fork, &e), &e);
     if (harp_save(s, NULL, 0, &bytes, &e) == HARP_OK) x->saved++;
     harp_session_close(s);
     if (!harp_tokens(s, &n) || n < 1 || harp_statistics(s).rows < 0) x->taken++; /* these may be asked */
@@ -182,8 +186,8 @@ static uint32_t live(const harp_model *m, int intrudes, intruder *x, intruder *d
     harp_session *s, *draft;
     uint32_t end;
     int i, done = 0;
-    for (i = 0; i < CALLBACKS; i++) memset(&x[i], 0, sizeof *x), x[i].intrudes = intrudes;
-    memset(draft_x, 0, 2 * sizeof *draft_x), draft_x[0].intrudes = draft_x[1].intrudes = intrudes;
+    for (i = 0; i < CALLBACKS; i++) memset(&x[i], 0, sizeof *x), x[i].intrudes = intrudes, x[i].model = m;
+    for (i = 0; i < 2; i++) memset(&draft_x[i], 0, sizeof *x), draft_x[i].intrudes = intrudes, draft_x[i].model = m;
     q.harp = 0, q.cancel = on_cancel, q.cancel_user = draft_x;
     draft = open_session(m, &q);
     p.cancel = on_cancel, p.cancel_user = x, p.measure = HARP_MEASURE_CALLER, p.measure_fn = on_measure;
@@ -266,6 +270,27 @@ static void test_shared_draft(const harp_model *m)
     CHECK(harp_statistics(b).drafted == 0); /* nobody guesses for two at a time */
     CHECK(length_of(b) == 18 && memcmp(harp_tokens(b, NULL), harp_tokens(plain, NULL), 18 * sizeof(int32_t)) == 0);
     harp_session_close(a), harp_session_close(b), harp_session_close(plain), harp_session_close(draft);
+}
+
+/* A draft session that has a fork cannot go back to where the two texts part: then there are no guesses. */
+static void test_draft_with_a_fork(const harp_model *m)
+{
+    harp_params p = params_of(), q;
+    harp_session *draft, *fork, *alone, *s, *plain;
+    int32_t other[PROMPT], i;
+    for (i = 0; i < PROMPT; i++) other[i] = VOCAB - 1 - prompt[i];
+    p.harp = 0, q = p, draft = open_session(m, &q), alone = open_session(m, &q);
+    CHECK(harp_feed(draft, prompt, PROMPT, NULL) == HARP_OK && harp_feed(alone, prompt, PROMPT, NULL) == HARP_OK);
+    q.parent = draft, q.parent_at = PROMPT;
+    fork = open_session(m, &q), plain = open_session(m, &p);
+    p.drafts = 3, p.draft = draft, s = open_session(m, &p);
+    CHECK(harp_feed(s, other, PROMPT, NULL) == HARP_OK && harp_feed(plain, other, PROMPT, NULL) == HARP_OK);
+    for (i = 0; i < 6; i++) CHECK(harp_next(s, NULL, NULL) == HARP_OK && harp_next(plain, NULL, NULL) == HARP_OK);
+    CHECK(same_tokens(s, plain) && same_tokens(draft, fork) && harp_statistics(s).drafted == 0);
+    CHECK(future(fork) == future(alone) && future(draft) == future(alone));
+    harp_session_close(fork);
+    CHECK(harp_next(s, NULL, NULL) == HARP_OK && harp_statistics(s).drafted > 0);
+    harp_session_close(s), harp_session_close(plain), harp_session_close(alone), harp_session_close(draft);
 }
 
 /* ---- Leviathan's rule: what is drawn is a function of the tokens ---- */
@@ -894,6 +919,24 @@ static void test_biases_at_each_step(const harp_model *m)
     }
 }
 
+/* What one bias forbids, no other allows, not even together with an overflow. */
+static void test_biases_of_one_token(const harp_model *m)
+{
+    harp_bias of_one[] = {{5, FLT_MAX}, {5, FLT_MAX}, {5, -HUGE_VALF}, {5, FLT_MAX}};
+    harp_params p = params_of();
+    harp_step step;
+    int way, i;
+    p.bias = of_one, p.n_bias = 4;
+    for (way = 0; way < 4; way++) {
+        harp_session *s;
+        p.temperature = way % 2 ? 0.7f : 0.0f, p.top_k = way / 2 ? 0 : 40;
+        s = open_session(m, &p);
+        CHECK(harp_feed(s, prompt, 20, NULL) == HARP_OK);
+        for (i = 0; i < 5; i++) CHECK(harp_next(s, &step, NULL) == HARP_OK && step.token != 5);
+        harp_session_close(s);
+    }
+}
+
 /* ---- what an image holds ---- */
 
 static int same_image(const harp_session *a, const harp_session *b)
@@ -989,6 +1032,7 @@ int main(void)
     for (i = 12; i < PROMPT; i++) prompt[i] = prompt[i - 8 + i % 3]; /* something to look up */
     test_calls_inside_callbacks(words);
     test_shared_draft(wordless);
+    test_draft_with_a_fork(wordless);
     test_leviathan_is_reproducible(wordless);
     test_draft_in_slices(wordless, HARP_DRAFT_EXACT), test_draft_in_slices(wordless, HARP_DRAFT_LEVIATHAN);
     test_progress_stays(words);
@@ -1002,6 +1046,7 @@ int main(void)
     test_reframe_from_back(wordless);
     test_stop_texts_by_content(words);
     test_biases_at_each_step(wordless);
+    test_biases_of_one_token(wordless);
     test_images_forget(wordless);
     test_forged_characters(words);
     harp_close(wordless), harp_close(words);

@@ -439,6 +439,26 @@ static void test_shared_is_kept(const harp_model *m)
     harp_session_close(parent);
 }
 
+/* What the parent does with tokens of which nothing was computed is its own affair. */
+static void test_fork_of_queued_tokens(const harp_model *m)
+{
+    harp_params p = harp_defaults(), q;
+    harp_session *parent, *fork;
+    int32_t tokens[20], i;
+    for (i = 0; i < 20; i++) tokens[i] = 3 + i;
+    p.context = 32, parent = open_session(m, &p);
+    CHECK(harp_queue(parent, tokens, 20, NULL) == HARP_OK);
+    q = p, q.parent = parent, q.parent_at = 20;
+    fork = open_session(m, &q);
+    CHECK(harp_rewind(parent, 5, NULL) == HARP_OK && harp_next(parent, NULL, NULL) == HARP_OK);
+    q.temperature = 0.5f;
+    CHECK(harp_tune(fork, &q, NULL) == HARP_OK);
+    compare_fork(fork, q, m, 2);
+    harp_session_close(parent);
+    CHECK(harp_tune(fork, &q, NULL) == HARP_OK);
+    harp_session_close(fork);
+}
+
 /* A fork's memory is that of its own positions: 100 of them with 20 tokens each beside a prompt of 1,000. */
 static void test_fork_memory(const harp_model *m)
 {
@@ -538,6 +558,47 @@ static void test_wrong_uses(const harp_model *m, const harp_model *copy)
     CHECK(harp_engine_close(e, NULL) == HARP_OK && harp_engine_close(other, NULL) == HARP_OK);
 }
 
+/* While an engine is at work, nothing joins it, and nobody forks its sessions. */
+typedef struct visitor {
+    const harp_model *model;
+    harp_params params;
+    int calls, refused;
+} visitor;
+
+static int try_to_join(void *user)
+{
+    visitor *v = user;
+    harp_session *s;
+    harp_error err;
+    v->calls++;
+    if (harp_session_open(&s, v->model, &v->params, &err) == HARP_ERR_ARGUMENT && !s && strstr(err.text, "in use"))
+        v->refused++;
+    else
+        harp_session_close(s);
+    return 0;
+}
+
+static void test_joining_inside_callbacks(const harp_model *m)
+{
+    harp_params p = harp_defaults(), q;
+    harp_engine *e = NULL;
+    harp_session *a;
+    int32_t tokens[20] = {1, 2};
+    visitor v = {0};
+    int forks;
+    p.context = 32, v.model = m;
+    CHECK(harp_engine_open(&e, m, &p, NULL) == HARP_OK);
+    p.engine = e, q = p, q.cancel = try_to_join, q.cancel_user = &v;
+    a = open_session(m, &q);
+    for (forks = 0; forks < 2; forks++) { /* a session of the engine; a fork with an engine of its own */
+        v.params = p, v.params.engine = forks ? NULL : e, v.params.parent = forks ? a : NULL, v.params.parent_at = 1;
+        CHECK(harp_feed(a, tokens, 2, NULL) == HARP_OK && harp_next(a, NULL, NULL) == HARP_OK);
+    }
+    CHECK(v.calls > 10 && v.refused == v.calls);
+    harp_session_close(a);
+    CHECK(harp_engine_close(e, NULL) == HARP_OK);
+}
+
 int main(int argc, char **argv)
 {
     harp_model *m = NULL, *copy = NULL;
@@ -553,7 +614,9 @@ int main(int argc, char **argv)
     if (!harp_meta_find(m, "rope_original", &meta)) { /* else sessions of this length cannot be shared */
         test_forks(m);
         test_shared_is_kept(m);
+        test_fork_of_queued_tokens(m);
         test_fork_memory(m);
+        test_joining_inside_callbacks(m);
     }
     test_wrong_uses(m, copy);
     harp_close(copy), harp_close(m);
