@@ -1298,14 +1298,14 @@ HP_INLINE int hp_has_nibbles(const hp_matrix *m)
 /* The activations of a pass, ready for a product: as float, or rounded to int8 in groups of 32. Rounded rows lie in
  * blocks of sixteen, fewer in the last, and within a block all rows' first groups come first, then their second groups,
  * and so on: what is multiplied with the same weights is found side by side. */
-typedef struct hp_inputs {
+typedef struct hp_operand {
     const float *x;        /* [rows][stride]                                                                       */
     const int8_t *q;       /* [blocks][groups][rows of the block][32], or NULL                                     */
     const float *scales;   /* [blocks][groups][rows of the block]                                                  */
     const int32_t *starts; /* the same: where the sum of a group's products starts (sets with a HP_DOT_OFFSET)     */
     size_t stride, rows;
     size_t skip, left;     /* groups that each row has before and after those that are multiplied; usually 0       */
-} hp_inputs;
+} hp_operand;
 
 /* The weight of input c in a lane of a tile of nibbles. */
 HP_INLINE int8_t hp_nibble_weight(const uint8_t *table, const uint8_t *w, size_t c, size_t lane)
@@ -1382,7 +1382,7 @@ typedef struct hp_kernels {
     void (*add_to)(float *x, const float *y, int32_t n);
     void (*rope)(float *head, const float *turn, int32_t dims);
     void (*quantize)(int8_t *q, float *scales, int32_t *starts, const float *x, int32_t groups, size_t apart);
-    void (*matmul)(const hp_matrix *m, int32_t first, int32_t last, const hp_inputs *in, const hp_way *way,
+    void (*matmul)(const hp_matrix *m, int32_t first, int32_t last, const hp_operand *in, const hp_way *way,
                    float *const *out);
     void (*weighted_sums)(const hp_weighing *w);
     float (*softmax_weights)(float *x, int32_t first, int32_t last, float scale);
@@ -1933,7 +1933,7 @@ static void hp_tile_f32(const hp_matrix *m, int32_t index, const float *x, float
 
 /* ---- Products of int8 ---- */
 
-/* Rounds x[groups * 32] to int8 in groups, the results `apart` groups from one another (hp_inputs): scale = largest
+/* Rounds x[groups * 32] to int8 in groups, the results `apart` groups from one another (hp_operand): scale = largest
  * size / 127, q = round(x * (127 / largest size)) in [-127, 127]. A group of zeros, or of numbers below 1e-30, becomes
  * zeros with scale 0. int8 has no NaN and no infinity: if one is among the numbers, the first scale becomes NaN, and so
  * do all products of the row. The scaled numbers, at most 127 in size, are added up to see it. */
@@ -1978,7 +1978,7 @@ static void hp_quantize(int8_t *q, float *scales, int32_t *starts, const float *
  * the sums go on from those that are in `out`. Numeric contract: weights in [-128, 127], activations in [-127, 127], so
  * a group's sum is below 2^20 in size. Nibbles are expanded in registers. */
 HP_INLINE void hp_tiles_int8(const hp_matrix *m, int32_t first, int32_t apart, int tiles, int nibbles, size_t ahead,
-                             const hp_inputs *in, size_t row, int rows, float *const *out)
+                             const hp_operand *in, size_t row, int rows, float *const *out)
 {
     size_t groups = (size_t)m->groups, next = hp_rows_in_block(row, in->rows), g, skip = HP_NIBBLES ? in->skip : 0;
     size_t at = hp_first_group(row, skip + groups + (HP_NIBBLES ? in->left : 0)) + skip * next;
@@ -2032,7 +2032,7 @@ HP_INLINE void hp_tiles_int8(const hp_matrix *m, int32_t first, int32_t apart, i
     if (n <= most && rows == n) \
         hp_tiles_int8(m, first, apart, tiles, nibbles, ahead, in, row, n <= HP_ROWS_AT_ONCE ? n : 1, out)
 HP_INLINE void hp_tiles_rows(const hp_matrix *m, int32_t first, int32_t apart, int tiles, int nibbles, size_t ahead,
-                             const hp_inputs *in, size_t row, int rows, int most, float *const *out)
+                             const hp_operand *in, size_t row, int rows, int most, float *const *out)
 {
     HP_IF_ROWS(1);
     else HP_IF_ROWS(2);
@@ -2047,7 +2047,7 @@ HP_INLINE void hp_tiles_rows(const hp_matrix *m, int32_t first, int32_t apart, i
 
 #ifdef HP_MAKE_FEW
 /* One tile times n rows, at most HP_ROWS_AT_ONCE. */
-static void hp_tile_few(const hp_matrix *m, int32_t tile, size_t ahead, const hp_inputs *in, int32_t row, int32_t n,
+static void hp_tile_few(const hp_matrix *m, int32_t tile, size_t ahead, const hp_operand *in, int32_t row, int32_t n,
                         float *const *out)
 {
     hp_tiles_rows(m, tile, 0, 1, 0, ahead, in, (size_t)row, n, HP_ROWS_AT_ONCE, out);
@@ -2055,7 +2055,7 @@ static void hp_tile_few(const hp_matrix *m, int32_t tile, size_t ahead, const hp
 #endif
 
 /* One tile times all rows, with HP_BLOCK_ROWS or fewer of them at a time. */
-static void hp_tile_rows(const hp_matrix *m, int32_t tile, size_t ahead, const hp_inputs *in, float *const *out)
+static void hp_tile_rows(const hp_matrix *m, int32_t tile, size_t ahead, const hp_operand *in, float *const *out)
 {
     int32_t rows = (int32_t)in->rows, row, n;
     for (row = 0; row < rows; row += n) {
@@ -2068,12 +2068,12 @@ static void hp_tile_rows(const hp_matrix *m, int32_t tile, size_t ahead, const h
 
 /* The same for nibbles and many rows, which share what is expanded once: some groups at a time become int8, in memory
  * that stays in the nearest cache and that every tile of `part` is. */
-static void hp_tile_expanded(const hp_matrix *m, int32_t tile, size_t ahead, const hp_inputs *in, float *const *out)
+static void hp_tile_expanded(const hp_matrix *m, int32_t tile, size_t ahead, const hp_operand *in, float *const *out)
 {
     uint8_t int8[HP_EXPANDED_GROUPS * (2 * HP_LANES + HP_TILE_GROUP_BYTES)];
     const uint8_t *scales = m->tiles + (size_t)tile * m->tile_bytes, *w = scales + m->scale_bytes;
     hp_vt table = hp_vt_load(m->table);
-    hp_inputs some = *in;
+    hp_operand some = *in;
     hp_matrix part = *m;
     int32_t left, i;
     part.tiles = int8, part.tile_bytes = 0, part.table = NULL;
@@ -2092,7 +2092,7 @@ static void hp_tile_expanded(const hp_matrix *m, int32_t tile, size_t ahead, con
 #ifdef HP_MAKE_FEW
 /* Few rows, for which memory sets the pace: tiles may be read in several places, if there are registers for it, and
  * nibbles are expanded in registers, if there is an instruction. */
-static void hp_matmul_few(const hp_matrix *m, int32_t first, int32_t last, const hp_inputs *in, const hp_way *way,
+static void hp_matmul_few(const hp_matrix *m, int32_t first, int32_t last, const hp_operand *in, const hp_way *way,
                           float *const *out)
 {
     int32_t rows = (int32_t)in->rows, t = first, apart, i;
@@ -2114,7 +2114,7 @@ static void hp_matmul_few(const hp_matrix *m, int32_t first, int32_t last, const
 
 /* out[r][] = inputs[r][cols] . matrix[][cols]^T for each row r, for the tiles first..last-1. A tile is read from
  * memory once and stays in the nearest caches while all rows of the pass are multiplied with it. */
-static void hp_matmul(const hp_matrix *m, int32_t first, int32_t last, const hp_inputs *in, const hp_way *way,
+static void hp_matmul(const hp_matrix *m, int32_t first, int32_t last, const hp_operand *in, const hp_way *way,
                       float *const *out)
 {
     int32_t t;
@@ -6587,7 +6587,7 @@ typedef struct hp_job {
     long taken;              /* shares                                            */
     long unsound;            /* parts on threads that compute otherwise           */
     const hp_matrix *matrix; /* a product: places[row][] = inputs . matrix^T      */
-    hp_inputs inputs;
+    hp_operand inputs;
     const hp_way *way;       /* of reading its weights                            */
     const float *source;     /* rows to be normed, and where they go              */
     float *normed;
@@ -6608,8 +6608,8 @@ typedef struct hp_costs {
 
 /* Which way of reading the weights is the fastest ([CH06], [CH18]). */
 typedef struct hp_reading {
-    double spent[HP_WAYS]; /* seconds in the products of a layer, for each way that had its turn */
-    int32_t votes[HP_WAYS], best, turn, on_trial;
+    double spent[HP_WAYS]; /* seconds in the products of a layer, for each way that was tried */
+    int32_t votes[HP_WAYS], best, tried, on_trial;
     uint32_t passes;
 } hp_reading;
 
@@ -7841,7 +7841,7 @@ static void hp_norm(harp_engine *e, const hp_norm_of *norm, const float *from, f
  * the same lines. */
 static void hp_work_round(harp_engine *e, int part, int32_t first, int32_t last)
 {
-    const hp_inputs *in = &e->job.inputs;
+    const hp_operand *in = &e->job.inputs;
     size_t row;
     (void)part;
     for (row = 0; row < in->rows; row++) {
@@ -7875,17 +7875,17 @@ static void hp_begin_reading(harp_engine *e)
 static int hp_way_to_read(const harp_engine *e)
 {
     if (e->n_rows > e->kernels->few_rows) return 0;
-    return e->reading.on_trial ? e->reading.turn : e->reading.best;
+    return e->reading.on_trial ? e->reading.tried : e->reading.best;
 }
 
-static void hp_end_turn(harp_engine *e) /* after each layer */
+static void hp_end_trial(harp_engine *e) /* after each layer */
 {
     hp_reading *r = &e->reading;
     int32_t fastest = 0, i;
     if (!r->on_trial) return;
-    r->on_trial = e->pass.layer < e->model->info.layers; /* the logits are nobody's turn */
-    r->turn = (r->turn + 1) % HP_WAYS;
-    if (r->turn != 0) return;
+    r->on_trial = e->pass.layer < e->model->info.layers; /* logits are no trial */
+    r->tried = (r->tried + 1) % HP_WAYS;
+    if (r->tried != 0) return;
     for (i = 1; i < HP_WAYS; i++)
         if (r->spent[i] < r->spent[fastest]) fastest = i;
     memset(r->spent, 0, sizeof r->spent);
@@ -9085,7 +9085,7 @@ static void hp_do_stage(harp_engine *e)
     else hp_compute_logits(e);
     if (p->item > 0 || (++p->stage, in_layer ? stages[p->stage] != NULL : p->stage < 2)) return;
     p->stage = 0, p->layer++;
-    hp_end_turn(e);
+    hp_end_trial(e);
 }
 
 static int hp_is_cancelled(const harp_session *s)

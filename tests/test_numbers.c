@@ -319,7 +319,7 @@ static void test_products(void)
         for (i = 0; i < ROWS * STRIDE; i++) x[i] = i % STRIDE < INPUTS ? any_float(round % 2 ? 3.0f : 1e-3f) : 0.0f;
         for (set = 0; hp_kernels_at(set); set++, tried++) {
             const hp_kernels *k = hp_kernels_at(set);
-            hp_inputs in = {NULL, q, scales, starts, STRIDE, rows, 0, 0};
+            hp_operand in = {NULL, q, scales, starts, STRIDE, rows, 0, 0};
             for (r = 0; r < (int32_t)rows; r++) {
                 size_t at = hp_first_group((size_t)r, GROUPS);
                 k->quantize(q + 32 * at, scales + at, starts + at, x + r * STRIDE, GROUPS,
@@ -378,7 +378,7 @@ static void test_nibbles(void)
         expand_by_definition(int8, nibbles, table);
         for (set = 0; hp_kernels_at(set); set++, tried++) {
             const hp_kernels *k = hp_kernels_at(set);
-            hp_inputs in = {x, is_float ? NULL : q, scales, starts, NIBBLE_STRIDE, rows, 0, 0};
+            hp_operand in = {x, is_float ? NULL : q, scales, starts, NIBBLE_STRIDE, rows, 0, 0};
             for (r = 0; r < (int32_t)rows; r++) {
                 size_t at = hp_first_group((size_t)r, NIBBLE_GROUPS);
                 k->quantize(q + 32 * at, scales + at, starts + at, x + r * NIBBLE_STRIDE, NIBBLE_GROUPS,
