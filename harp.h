@@ -155,8 +155,8 @@ typedef struct harp_engine harp_engine;   /* computes for several sessions: tier
  * elsewhere. Inside a callback you may make these calls on the session that it is called for: harp_tokens, harp_logits,
  * harp_hidden, harp_top, harp_statistics, harp_session_info, harp_generate_end, and harp_save inside a harp_text_fn.
  * All others fail with HARP_ERR_ARGUMENT and change nothing, harp_session_open with it as the parent among them;
- * harp_session_close does nothing. Any call may be made on other sessions, but not on a draft session while it drafts. A
- * callback must leave the thread's floating-point mode as it was. */
+ * harp_session_close does nothing. Any call may be made on other sessions, but not on a draft session while it drafts.
+ * A callback must leave the thread's floating-point mode as it was. */
 
 /* Your own memory functions. alloc returns memory aligned like malloc's, or NULL; free is given the size that was asked
  * for. A model's allocator also serves harp_encode: if several threads share the model, it must be safe to call from
@@ -776,10 +776,10 @@ HARP_API int harp_meta_find(const harp_model *model, const char *key, harp_meta 
 /* ---- TIER 4: many conversations ---------------------------------------------------------------------------------
  *
  * A pass reads all weights, however many tokens it computes, and that is most of its time: one pass for eight
- * conversations takes 1.4 to 1.6 times as long as one for one (1.1 billion weights: examples/bench/README.md). An ENGINE
- * is what computes: threads, scratch memory, logits. Sessions that are opened with harp_params.engine share it, and
- * harp_together advances several of them in one pass. A session gets the same bits alone and in any company. Without an
- * engine a session has its own, and nothing changes.
+ * conversations takes 1.4 to 1.6 times as long as one for one (1.1 billion weights: examples/bench/README.md). An
+ * ENGINE is what computes: threads, scratch memory, logits. Sessions that are opened with harp_params.engine share it,
+ * and harp_together advances several of them in one pass. A session gets the same bits alone and in any company.
+ * Without an engine a session has its own, and nothing changes.
  *
  * The engine and its sessions belong to one thread at a time. In callbacks of a call on one of them, the calls that are
  * allowed on that session (see above) are allowed on all, and no others; no session is opened on it. What harp_logits,
@@ -836,9 +836,9 @@ HARP_API harp_status harp_together(harp_member *members, int32_t n, int64_t budg
  *
  * Drafts come from the text (lookup: what followed when the last tokens occurred before) or from a second session on a
  * small model with the same vocabulary (draft). This session feeds, rewinds and steps that one: do not use it during
- * this one's calls. The draft session's context may be shorter, its calls may fail, and as a fork or a parent it may not
- * be able to go back: then there are fewer drafts, and the step succeeds. The number of drafts adapts to how many were
- * kept.
+ * this one's calls. The draft session's context may be shorter, its calls may fail, and as a fork or a parent it may
+ * not be able to go back: then there are fewer drafts, and the step succeeds. The number of drafts adapts to how many
+ * were kept.
  *
  * With HARP_DRAFT_EXACT the tokens are those without drafting, bit for bit, also when sampling. With
  * HARP_DRAFT_LEVIATHAN [Leviathan, Kalman, Matias 2023] they have the same distribution but are drawn otherwise: the

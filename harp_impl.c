@@ -933,8 +933,8 @@ static uint16_t hp_float_to_half(float x)
  * fits. By rule R1 a lane is an output: lanes meet only in hp_vf_sum and hp_vf_top.
  *
  * Every set needs names of its own. So what a set has is a macro that appends the set's name: hp_vf_add is hp_vf_add_c
- * while HP_SET is c, and hp_vf_add_avx2 when the kernels are read again with HP_SET avx2. A function of which one set has
- * another's, because their lanes are the same, has the other's name in both: HP_LANES_OF is that set, HP_FEW_OF for
+ * while HP_SET is c, and hp_vf_add_avx2 when the kernels are read again with HP_SET avx2. A function of which one set
+ * has another's, because their lanes are the same, has the other's name in both: HP_LANES_OF is that set, HP_FEW_OF for
  * products of few rows.
  * ============================================================================================================== */
 
@@ -1404,8 +1404,8 @@ typedef struct hp_kernels {
  * a multiple of 16 or 32, so that many loops need no end case; zeros add nothing to any sum. What comes from outside
  * (logits of the caller's), a head, or a row with neighbours may have any length.
  *
- * This chapter is read once for each set, and asks only what its set has defined. A set whose lanes are those of another
- * gets that one's functions, but for products of int8 ([CH08] says which: HP_LANES_OF, HP_FEW_OF).
+ * This chapter is read once for each set, and asks only what its set has defined. A set whose lanes are those of
+ * another gets that one's functions, but for products of int8 ([CH08] says which: HP_LANES_OF, HP_FEW_OF).
  * ============================================================================================================== */
 
 #ifndef HP_LANES_OF

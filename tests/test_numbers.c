@@ -1085,7 +1085,7 @@ static void try_reading(harp_engine *e, int fastest)
         int way = hp_way_to_read(e);
         if (e->reading.on_trial) e->reading.spent[way] += way == fastest ? 0.5 : 1.0;
         e->pass.layer++;
-        hp_end_turn(e);
+        hp_end_trial(e);
     }
     CHECK(!e->reading.on_trial); /* the logits are read in the best way */
 }
