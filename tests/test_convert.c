@@ -769,7 +769,8 @@ static const struct {
      "sliding_window_pattern is LLLG; a count is wanted"},
     {"{\"model_type\": \"exaone4\", \"sliding_window\": 8, \"sliding_window_pattern\": 0, " SMALL RMS "}",
      "sliding_window_pattern is 0"},
-    {"{\"model_type\": \"exaone4\", \"layer_types\": [\"full_attention\", \"sliding_attention\"], " SMALL RMS "}",
+    {"{\"model_type\": \"exaone4\", \"sliding_window\": null, \"layer_types\": [\"full_attention\","
+     " \"sliding_attention\"], " SMALL RMS "}",
      "there is no sliding_window"},
     {"{\"model_type\": \"ernie4_5\", \"use_bias\": 1, " SMALL RMS "}", "use_bias is 1; true or false is wanted"},
     {"{\"model_type\": \"ministral3\", \"rope_parameters\": {\"rope_type\": \"default\","
@@ -792,8 +793,17 @@ static const struct {
      "0 experts are used"},
     {"{\"model_type\": \"mixtral\", \"num_local_experts\": 32769, " SMALL RMS "}",
      "32769 experts in each of 2 layers are more than 65536"},
-    {"{\"model_type\": \"qwen3_moe\", \"num_experts\": 4, \"moe_intermediate_size\": 12, " SMALL RMS "}",
+    {"{\"model_type\": \"qwen3_moe\", \"num_experts\": 4, \"num_experts_per_tok\": 2,"
+     " \"moe_intermediate_size\": 12, " SMALL RMS "}",
      "[24][64]; their sizes must be multiples of 16"},
+    {"{\"model_type\": \"qwen3_moe\", \"num_experts\": 4, " SMALL RMS "}", "8 experts are used for a token"},
+    {"{\"model_type\": \"gpt_oss\", \"num_local_experts\": 2, " SMALL RMS "}", "4 experts are used for a token"},
+    {"{\"model_type\": \"phi3\", \"rope_parameters\": {\"partial_rotary_factor\": 1.5}, " SMALL RMS "}",
+     "partial_rotary_factor is 1.5"},
+    {"{\"model_type\": \"gpt_neox\", \"rope_parameters\": {\"partial_rotary_factor\": 1.25}, " SMALL LAYER "}",
+     "rotary_pct is 1.25"},
+    {"{\"model_type\": \"llama\", \"rope_scaling\": {\"factor\": 2}, " SMALL RMS "}",
+     "rope_scaling.factor is 2: not known for this type"},
     {"{\"model_type\": \"qwen3_moe\", \"num_experts\": 4, \"decoder_sparse_step\": 0, " SMALL RMS "}",
      "decoder_sparse_step is 0"},
     {"{\"model_type\": \"qwen3_moe\", \"num_experts\": 4, \"mlp_only_layers\": [0, 2], " SMALL RMS "}",
@@ -1397,10 +1407,11 @@ static const struct {
               {"*multi_modal_projector.mm_soft_emb_norm", 0, 7}};
 enum { G3_TENSORS = sizeof gemma3 / sizeof *gemma3 };
 
-/* style 0: a model of text alone; 1 and 2: inside a larger one, as older and newer transformers name it. */
+/* style 0: a model of text alone; 1 and 2: inside a larger one, as older and newer transformers name it; 3: Gemma 2,
+ * whose queries and keys have no norms. */
 static void write_gemma3(const char *name, int style, const char *configured)
 {
-    static const char *const before[] = {"model.", "language_model.model.", "model.language_model."};
+    static const char *const before[] = {"model.", "language_model.model.", "model.language_model.", "model."};
     char path[LONGEST_PATH], file[64], header[8192] = "{\"__metadata__\":{\"format\":\"pt\"}";
     FILE *f;
     int t, i, at = 0;
@@ -1409,7 +1420,9 @@ static void write_gemma3(const char *name, int style, const char *configured)
     snprintf(file, sizeof file, "%s/config.json", name), write_text(file, configured);
     for (t = 0; t < G3_TENSORS; t++) {
         int vision = gemma3[t].name[0] == '*', n = 4 * (gemma3[t].rows ? gemma3[t].rows : 1) * gemma3[t].cols;
-        if (vision && style == 0) continue;
+        if ((vision && (style == 0 || style == 3)) || (style == 3 && strstr(gemma3[t].name, "attn.")
+                                                       && strstr(gemma3[t].name, "_norm")))
+            continue;
         snprintf(header + strlen(header), sizeof header - strlen(header),
                  ",\"%s%s.weight\":{\"dtype\":\"F32\",\"shape\":[",
                  !vision      ? before[style]
@@ -1687,7 +1700,7 @@ static void write_oss(const char *name, int in_blocks, const char *spoilt, const
     write_text(file, "{\"model_type\": \"gpt_oss\", \"vocab_size\": 8, \"hidden_size\": 64, \"num_hidden_layers\": 1,"
                      " \"num_attention_heads\": 2, \"num_key_value_heads\": 1, \"head_dim\": 32,"
                      " \"intermediate_size\": 32, \"max_position_embeddings\": 32, \"rms_norm_eps\": 1e-5,"
-                     " \"num_local_experts\": 2, \"sliding_window\": 8,"
+                     " \"num_local_experts\": 2, \"num_experts_per_tok\": 2, \"sliding_window\": 8,"
                      " \"quantization_config\": {\"quant_method\": \"mxfp4\"}}");
     put_oss_header(header, sizeof header, in_blocks, spoilt, shape);
     snprintf(file, sizeof file, "%s/model.safetensors", name), f = create(file, path);
@@ -1843,6 +1856,9 @@ static void test_gguf_keys(void)
                    {0, {"attention.value_length_swa", 0, 1, {8}}, 1.0f, "that of attention.key_length_swa"},
                    {0, {"rope.dimension_count_swa", 0, 1, {8}}, 1.0f, "that of attention.key_length_swa"},
                    {0, {"attention.key_length_swa", 0, 1, {18}}, 1.0f, "attention.value_length_swa is 16"},
+                   {0, {"attention.key_length_swa", 0, 1, {33}}, 1.0f,
+                    "attention.key_length_swa is 33; a count up to attention.key_length"},
+                   {0, {"attention.key_length_swa", 0, 1, {2000000000}}, 1.0f, "a count up to attention.key_length"},
                    {0, {"embedding_length_per_layer_input", 0, 1, {17}}, 1.0f, "17 inputs of each layer"},
                    {0, {"final_logit_softcapping", 1, 1, {-5000}}, 1.0f, "the logit cap is -5"},
                    {0, {"attention.sliding_window_pattern", 0, 2, {1, 0}}, 1.0f,
@@ -2729,6 +2745,123 @@ static void test_inputs_stay(void)
     check(convert("single", "single/model.harp", "--name again") == 0, "and may be replaced");
 }
 
+/* ---- what a file does not say ---- */
+
+static int has_real(const harp_model *m, const char *key, double value)
+{
+    harp_meta meta;
+    return value == 0.0 ? !harp_meta_find(m, key, &meta)
+                        : harp_meta_find(m, key, &meta) && meta.type == HARP_META_REAL && meta.real == value;
+}
+
+static void write_small(const char *name, const char *type, const char *more)
+{
+    char file[64], text[1024];
+    snprintf(file, sizeof file, "%s/config.json", name);
+    snprintf(text, sizeof text, "{\"model_type\": \"%s\", \"num_key_value_heads\": 2, " SMALL RMS "%s}", type, more);
+    write_text(file, text);
+}
+
+/* An absent key means what transformers' class assumes, a null that there is none. */
+static void test_absent_keys(void)
+{
+    static const struct {
+        const char *more;
+        int window;
+    } windows[] = {{"", 4096}, {", \"sliding_window\": null", 0}, {", \"sliding_window\": 8", 8}};
+    static const struct {
+        const char *more;
+        double attention, logits;
+    } caps[] = {{"", 50.0, 30.0},
+                {", \"attn_logit_softcapping\": null, \"final_logit_softcapping\": null", 0.0, 0.0},
+                {", \"final_logit_softcapping\": 20", 50.0, 20.0}};
+    char text[2048];
+    harp_model *m;
+    size_t i;
+    for (i = 0; i < sizeof windows / sizeof *windows; i++) {
+        make_folder("absent", "");
+        write_safetensors("absent/model.safetensors", "F32", UNTIED);
+        write_small("absent", "mistral", windows[i].more);
+        check(convert("absent", "absent.harp", "") == 0, "Mistral");
+        m = open_made("absent.harp");
+        check(has_integer(m, "window", windows[i].window), "the window of Mistral");
+        harp_close(m);
+    }
+    for (i = 0; i < sizeof caps / sizeof *caps; i++) {
+        snprintf(text, sizeof text, "{\"model_type\": \"gemma2\", " G3_OUTSIDE ", " G3_SIZES G3_ASSUMED "%s}",
+                 caps[i].more);
+        write_gemma3("gemma2", 3, text);
+        check(convert("gemma2", "gemma2.harp", "") == 0, "Gemma 2");
+        m = open_made("gemma2.harp");
+        check(has_real(m, "attention_cap", caps[i].attention) && has_real(m, "logit_cap", caps[i].logits),
+              "the caps of Gemma 2");
+        harp_close(m);
+    }
+}
+
+/* theta may stand in any of three places, and the type of a scaling that is none may be left out. */
+static void test_places_of_theta(void)
+{
+    static const char *const ways[] = {", \"rope_theta\": 500000.0", ", \"rope_parameters\": {\"rope_theta\": 500000.0}",
+                                       ", \"rope_scaling\": {\"rope_type\": \"default\", \"rope_theta\": 500000.0}"};
+    size_t i;
+    make_folder("theta", "");
+    write_safetensors("theta/model.safetensors", "F32", UNTIED);
+    for (i = 0; i < sizeof ways / sizeof *ways; i++) {
+        write_small("theta", "llama", ways[i]);
+        check(convert("theta", i ? "theta.harp" : "first.harp", "") == 0
+              && (i == 0 || same_files("first.harp", "theta.harp")), "theta, wherever it stands");
+    }
+    write_small("theta", "llama", "");
+    check(convert("theta", "theta.harp", "") == 0 && !same_files("first.harp", "theta.harp"), "another theta");
+}
+
+#define TURNS(after) "{\"chat_template\": \"{% for m in messages %}<|{{ m.role }}|>{{ m.content }}" after \
+    "{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}\"}"
+
+/* The control token that ends an assistant's message in the template ends an answer, though no list has it. */
+static void test_end_of_turn(void)
+{
+    static const struct {
+        const char *added, *configured;
+        int end; /* -1: none */
+    } ways[] = {{BYTE_LEVEL ", " ADDED(263, "<|end|>", SPECIAL), TURNS("<|end|>\\n"), 263},
+                {BYTE_LEVEL ", " ADDED(263, "<|end|>", SPECIAL), TURNS("\\n<|end|>"), -1},
+                {BYTE_LEVEL ", " ADDED(263, "<|end|>", ""), TURNS("<|end|>\\n"), 263}, /* of the user's, by its looks */
+                {BYTE_LEVEL ", " ADDED(263, "END", ""), TURNS("END"), -1}};
+    harp_info info;
+    harp_model *m;
+    size_t i;
+    make_folder_of(MANY_ROWS, "turns", ", \"tie_word_embeddings\": true");
+    write_wide_safetensors("turns/model.safetensors");
+    for (i = 0; i < sizeof ways / sizeof *ways; i++) {
+        write_tokenizer(1, ways[i].added, "", NULL, NULL);
+        copy_file("words/tokenizer.json", "turns/tokenizer.json");
+        write_text("turns/tokenizer_config.json", ways[i].configured);
+        check(convert("turns", "turns.harp", "") == 0, "turns");
+        m = open_made("turns.harp"), info = harp_model_info(m);
+        check(ways[i].end < 0 ? info.n_end == 2 : info.n_end == 3 && info.end[2] == ways[i].end,
+              "what ends a turn");
+        harp_close(m);
+    }
+}
+
+/* A link stays a link, and a private file private. */
+static void test_place_of_the_output(void)
+{
+    char path[LONGEST_PATH], link_path[LONGEST_PATH];
+    struct stat st;
+    make_place("store");
+    check(convert("single", "store/real.harp", "") == 0, "a file to be replaced");
+    snprintf(path, sizeof path, "%s/store/real.harp", folder), snprintf(link_path, sizeof link_path, "%s/link.harp", folder);
+    remove_file("link.harp");
+    if (chmod(path, 0600) != 0 || symlink("store/real.harp", link_path) != 0) exit(2);
+    check(convert("single", "link.harp", "--name again") == 0, "by way of a link");
+    check(lstat(link_path, &st) == 0 && S_ISLNK(st.st_mode), "which stays one");
+    check(stat(path, &st) == 0 && (st.st_mode & 0777) == 0600 && same_files("link.harp", "store/real.harp"),
+          "and leads to the new file, which is as private as the old one");
+}
+
 int main(int argc, char **argv)
 {
     if (argc != 3) return 2;
@@ -2758,6 +2891,10 @@ int main(int argc, char **argv)
     test_extra_whitespace();
     test_pipes();
     test_inputs_stay();
+    test_place_of_the_output();
+    test_absent_keys();
+    test_places_of_theta();
+    test_end_of_turn();
     test_kinds();
     test_pointers();
     test_other_folders();

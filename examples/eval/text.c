@@ -111,7 +111,7 @@ int save_whole(const char *path, const char *from, size_t bytes)
         host_discard(file);
         return cannot(path, why);
     }
-    if (host_finish(file, path) == 0) return 0;
+    if (host_finish(file) == 0) return 0;
     why = errno;
     host_discard(-1);
     return cannot(path, why);

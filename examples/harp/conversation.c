@@ -174,7 +174,7 @@ int conversation_save(const conversation *c, const char *path)
     if (out) put_conversation(out, c);
     failed = !out || (fflush(out) | ferror(out));
     if (out && fclose(out)) failed = 1;
-    if (!failed && host_finish(-1, path) == 0) return EXIT_FINE;
+    if (!failed && host_finish(-1) == 0) return EXIT_FINE;
     failed = complain("%s: %s", path, strerror(errno));
     host_discard(-1);
     return failed;

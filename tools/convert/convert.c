@@ -341,7 +341,7 @@ int main(int argc, char **argv)
     if (status) return status;
     if (check) status = cv_check(request.in, &err);
     else status = advice ? cv_recommend(request.in, advice, &err) : convert(&request, &err);
-    if (status == 0) return 0;
-    show_line(stderr, "harp-convert: %s", err.text);
+    if (status == 0 && fflush(stdout) == 0 && !ferror(stdout)) return 0;
+    show_line(stderr, "harp-convert: %s", status ? err.text : "not all could be printed");
     return 1;
 }

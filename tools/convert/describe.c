@@ -61,6 +61,33 @@ static int settle_tokens(const cv_tokenizer *t, cv_facts *facts, cv_error *err)
     return t->is_there && t->eos >= 0 ? cv_add_end(facts, t->eos, "the tokenizer", err) : 0;
 }
 
+/* Does a token look as if it structures texts? Of some files control tokens are said to be the user's. */
+static int is_structural(const char *text, const cv_token *token)
+{
+    const char *end = text + token->bytes - 1;
+    if (token->bytes < 3 || token->type == CV_CONTROL) return token->bytes > 0 && token->type == CV_CONTROL;
+    return token->type == CV_USER && ((*text == '<' && *end == '>') || (*text == '[' && *end == ']'));
+}
+
+/* The token with which the chat format ends an assistant's message ends an answer. Not all files list it: GGUF files of
+ * Gemma 3 and Phi-3 do not. gpt-oss does, and a message of its that ends is not always the answer. */
+static int settle_end_of_turn(const cv_tokenizer *t, const cv_meta *words, cv_facts *facts, cv_error *err)
+{
+    size_t bytes, longest = 0;
+    const char *after = cv_meta_text_of(words, "chat.assistant.after", &bytes);
+    int64_t id = -1;
+    if (!after || !t->is_there || (facts->architecture && strcmp(facts->architecture, "gpt_oss") == 0)) return 0;
+    for (uint32_t i = 0; i < t->vocab.n; i++) {
+        const cv_token *token = &t->vocab.token[i];
+        const char *text = t->vocab.text + token->text;
+        if (!token->there || token->bytes <= longest || token->bytes > bytes || !is_structural(text, token)
+            || memcmp(text, after, token->bytes) != 0)
+            continue;
+        longest = token->bytes, id = i;
+    }
+    return id < 0 ? 0 : cv_add_end(facts, id, "the chat template", err);
+}
+
 /* ---- chat ---- */
 
 /* A token's text, which may be inside an object; NULL: there is none. */
@@ -225,6 +252,7 @@ static int describe_model(cv_description *d, cv_source *source, const cv_request
 {
     cv_description words = {0};
     int failed = put_words(&words, r, t, source->facts.vocab, err) < 0 || settle_tokens(t, &source->facts, err) < 0
+                 || settle_end_of_turn(t, &words.meta, &source->facts, err) < 0
                  || cv_facts_write(&source->facts, &d->meta, err) < 0 || put_names(&d->meta, r, err) < 0
                  || cv_meta_append(&d->meta, &words.meta, err) < 0;
     cv_meta_free(&words.meta);

@@ -19,6 +19,7 @@ int cv_meta_real(cv_meta *meta, const char *key, double value, cv_error *err);
 int cv_meta_text(cv_meta *meta, const char *key, const char *text, size_t bytes, cv_error *err);
 int cv_meta_bytes(cv_meta *meta, const char *key, const void *data, size_t bytes, cv_error *err);
 int cv_meta_append(cv_meta *meta, const cv_meta *more, cv_error *err); /* keys must differ */
+const char *cv_meta_text_of(const cv_meta *meta, const char *key, size_t *bytes); /* NULL: there is none */
 void cv_meta_free(cv_meta *meta);
 
 #endif

@@ -182,9 +182,11 @@ static int read_activation(const cv_config *c, const char **activation, cv_error
 static int read_setting(const void *source, const cv_setting *s, double *value, cv_error *err)
 {
     const cv_config *c = source;
-    int flag, failed;
+    uint32_t node = cv_config_get(c, s->key);
+    int can_be_none = s->fact == CV_WINDOW || s->fact == CV_ATTENTION_CAP || s->fact == CV_LOGIT_CAP, flag, failed;
     int32_t count;
-    if (cv_json_type_of(c->json, cv_config_get(c, s->key)) <= CV_JSON_NULL) return 1;
+    if (can_be_none && node != CV_JSON_NONE && cv_json_type_of(c->json, node) == CV_JSON_NULL) return *value = 0.0, 0;
+    if (cv_json_type_of(c->json, node) <= CV_JSON_NULL) return 1;
     if (s->fact == CV_WINDOW_PATTERN && cv_json_type_of(c->json, cv_config_get(c, "layer_types")) > CV_JSON_NULL)
         return 1; /* they say more, and EXAONE's pattern is then in letters */
     if (s->fact > CV_LAST_COUNT) return cv_config_real(c, s->key, 0.0, value, err);

@@ -121,7 +121,7 @@ static int scale_longrope(scaling *s, cv_error *err)
                        s->c->path, (int)old, (int)m->context);
     double factor = (double)m->context / old, scale = sqrt(1.0 + log(factor) / log((double)old));
     if (is_there(s, "attention_factor") && read_number(s, "attention_factor", 1e-3, &scale, err) < 0) return -1;
-    m->rope_scale = factor > 1.0 ? scale : 0.0;
+    m->rope_scale = factor > 1.0 || is_there(s, "attention_factor") ? scale : 0.0;
     m->rope_original = old;
     if (read_factors(s, "short_factor", m->rope, err) < 0) return -1;
     return read_factors(s, "long_factor", m->rope_long, err);
@@ -171,6 +171,7 @@ static int check_keys(const scaling *s, const char *const *known, cv_error *err)
         int found = strcmp(key, "type") == 0 || strcmp(key, "rope_type") == 0 || strcmp(key, "rope_theta") == 0
                     || cv_json_type_of(j, k + 1) == CV_JSON_NULL;
         for (int i = 0; i < MOST_SCALING_KEYS && known[i]; i++) found |= strcmp(key, known[i]) == 0;
+        found |= s->c->family->hf.partial_key && strcmp(key, "partial_rotary_factor") == 0;
         for (const char *const *own = s->c->family->hf.rope_keys; own && *own; own++) found |= strcmp(key, *own) == 0;
         if (!found)
             return cv_fail(err, "%.200s: rope_scaling.%.80s is %s: not known for this type", s->c->path, key,
@@ -186,8 +187,8 @@ static int apply_scaling(scaling *s, cv_error *err)
     char value[64];
     if (cv_json_type_of(j, s->node) <= CV_JSON_NULL) return 0;
     if (type == CV_JSON_NONE) type = cv_json_get(j, s->node, "type");
-    for (size_t i = 0; i < sizeof scalings / sizeof *scalings; i++) {
-        if (!cv_json_is(j, type, scalings[i].type)) continue;
+    for (size_t i = 0; i < sizeof scalings / sizeof *scalings; i++) { /* the first is the default */
+        if (type != CV_JSON_NONE && !cv_json_is(j, type, scalings[i].type)) continue;
         return check_keys(s, scalings[i].keys, err) < 0 ? -1 : scalings[i].scale(s, err);
     }
     return cv_fail(err, "%.200s: rope_scaling of type %s is not supported", s->c->path,
@@ -218,14 +219,15 @@ static int read_kinds(scaling *s, double *local, cv_error *err)
     return read_theta(s->c, cv_json_get(j, sliding, "rope_theta"), "rope_local_base_freq", local, err);
 }
 
-/* Newer folders keep theta inside rope_parameters, older ones beside rope_scaling. */
+/* Newer folders keep theta and the share that turns inside rope_parameters, older ones beside rope_scaling. */
 int cv_config_rope(cv_config *c, cv_error *err)
 {
     const cv_json *j = c->json;
     cv_facts *m = c->facts;
     scaling s = {c, cv_config_get(c, "rope_parameters"), 10000.0};
     const cv_huggingface *hf = &c->family->hf;
-    const char *key = hf->partial_key ? hf->partial_key : "partial_rotary_factor";
+    static const char inside[] = "partial_rotary_factor";
+    const char *key = hf->partial_key ? hf->partial_key : inside;
     double share, local = 0.0;
     uint32_t at;
     if (m->has_positions) return 0;
@@ -235,11 +237,12 @@ int cv_config_rope(cv_config *c, cv_error *err)
     if (read_kinds(&s, &local, err) < 0) return -1;
     at = cv_json_get(j, s.node, "rope_theta");
     if (cv_json_type_of(j, s.node) != CV_JSON_OBJECT) s.node = cv_config_get(c, "rope_scaling");
+    if (at == CV_JSON_NONE) at = cv_json_get(j, s.node, "rope_theta");
     if (at == CV_JSON_NONE) at = cv_config_get(c, "rope_theta");
     if (at == CV_JSON_NONE) at = cv_config_get(c, "rotary_emb_base");
     if (read_theta(c, at, "rope_theta", &s.theta, err) < 0
         || cv_config_real(c, key, hf->partial > 0.0 ? hf->partial : 1.0, &share, err) < 0
-        || (hf->partial_key && is_there(&s, key) && read_number(&s, key, 0.0, &share, err) < 0))
+        || (hf->partial_key && is_there(&s, inside) && read_number(&s, inside, 0.0, &share, err) < 0))
         return -1;
     if (!(share > 0.0 && share <= 1.0)) return cv_fail(err, "%.200s: %s is %g", c->path, key, share);
     m->rope_dims = (int32_t)(m->head_dim * share);

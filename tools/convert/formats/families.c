@@ -206,9 +206,10 @@ static const cv_name gpt2_names[] = {{CV_EMBEDDING, "transformer.wte.weight", CV
 #define ATTENTION_BIAS(otherwise) {CV_ATTENTION_BIASES, "attention_bias", otherwise}
 #define WINDOW(otherwise) {CV_WINDOW, "sliding_window", otherwise}
 #define GGUF_WINDOW(otherwise) {CV_WINDOW, "attention.sliding_window", otherwise}
-#define CAPS {CV_ATTENTION_CAP, "attn_logit_softcapping", 0}, {CV_LOGIT_CAP, "final_logit_softcapping", 0}
-#define GEMMA_2 ATTENTION_BIAS(0), {CV_ATTENTION_SQUARE, "query_pre_attn_scalar", 256}, CAPS, WINDOW(4096)
-#define EXPERTS(count) {CV_EXPERTS, count, 0}, {CV_EXPERTS_USED, "num_experts_per_tok", 2}
+#define CAPS(attention, logits) \
+    {CV_ATTENTION_CAP, "attn_logit_softcapping", attention}, {CV_LOGIT_CAP, "final_logit_softcapping", logits}
+#define GEMMA_2 ATTENTION_BIAS(0), {CV_ATTENTION_SQUARE, "query_pre_attn_scalar", 256}, WINDOW(4096)
+#define EXPERTS(count, used) {CV_EXPERTS, count, 0}, {CV_EXPERTS_USED, "num_experts_per_tok", used}
 #define GGUF_EXPERTS \
     {CV_EXPERTS, "expert_count", 0}, {CV_EXPERTS_USED, "expert_used_count", 0}, \
         {CV_EXPERT_FFN, "expert_feed_forward_length", 0}
@@ -256,6 +257,7 @@ static const cv_default qwen3_next_defaults[] = {{"head_dim", 256}, {NULL, 0.0}}
 
 static const cv_default smollm3_defaults[] = {{"rope_theta", 2e6}, {NULL, 0.0}};
 static const cv_default lfm2_defaults[] = {{"rope_theta", 1e6}, {"intermediate_size", 12288}, {NULL, 0.0}};
+static const cv_default mixtral_defaults[] = {{"rope_theta", 1e6}, {NULL, 0.0}};
 static const cv_default gpt_oss_defaults[] = {{"rope_theta", 15e4}, {NULL, 0.0}};
 static const cv_default ernie_defaults[] = {{"rope_theta", 5e5}, {NULL, 0.0}};
 static const cv_wrapper ministral3_vision = {
@@ -275,13 +277,14 @@ static const cv_family families[] = {
      .gguf = {.name = "llama", .in_pairs = 1, .settings = SETTINGS(GGUF_WINDOW(0), GGUF_EXPERTS)}},
 
     {.architecture = "llama", /* as Mistral's GGUF files say, too */
-     .hf = {.types = {{"mistral", "MistralForCausalLM", NULL}}, .settings = SETTINGS(WINDOW(0))}},
+     .hf = {.types = {{"mistral", "MistralForCausalLM", NULL}}, .settings = SETTINGS(WINDOW(4096))}},
 
     {.architecture = "mixtral", /* llama in GGUF files */
      .hf = {.types = {{"mixtral", "MixtralForCausalLM", NULL}},
             .names = mixtral_names,
             .keys = KEYS(EXPERT_KEYS),
-            .settings = SETTINGS(WINDOW(0), EXPERTS("num_local_experts"))}},
+            .defaults = mixtral_defaults,
+            .settings = SETTINGS(WINDOW(0), EXPERTS("num_local_experts", 2))}},
 
     {.architecture = "phi3",
      .hf = {.types = {{"phi3", "Phi3ForCausalLM", NULL}},
@@ -309,7 +312,7 @@ static const cv_family families[] = {
      .qk_norm = "head",
      .hf = {.types = {{"qwen3_moe", "Qwen3MoeForCausalLM", NULL}},
             .keys = KEYS(EXPERT_KEYS, "decoder_sparse_step", "max_window_layers", "mlp_only_layers", "sliding_window"),
-            .settings = SETTINGS(ATTENTION_BIAS(0), EXPERTS("num_experts"),
+            .settings = SETTINGS(ATTENTION_BIAS(0), EXPERTS("num_experts", 8),
                                  {CV_EXPERT_FFN, "moe_intermediate_size", 768},
                                  {CV_SHARES_OF_CHOSEN, "norm_topk_prob", 0}),
             .read = cv_read_expert_layers},
@@ -353,7 +356,7 @@ static const cv_family families[] = {
      .qk_norm = "all",
      .hf = {.types = {{"olmoe", "OlmoeForCausalLM", NULL}},
             .keys = KEYS(EXPERT_KEYS),
-            .settings = SETTINGS(ATTENTION_BIAS(0), EXPERTS("num_experts"),
+            .settings = SETTINGS(ATTENTION_BIAS(0), EXPERTS("num_experts", 8),
                                  {CV_SHARES_OF_CHOSEN, "norm_topk_prob", 0})},
      .gguf = {.name = "olmoe", .settings = SETTINGS(GGUF_EXPERTS, {CV_SHARES_OF_CHOSEN, "expert_weights_norm", 0})}},
 
@@ -385,7 +388,7 @@ static const cv_family families[] = {
             .quantized = "mxfp4",
             .act_key = "activation", /* hidden_act says silu, and is not asked */
             .defaults = gpt_oss_defaults,
-            .settings = SETTINGS(ATTENTION_BIAS(1), WINDOW(128), EXPERTS("num_local_experts")),
+            .settings = SETTINGS(ATTENTION_BIAS(1), WINDOW(128), EXPERTS("num_local_experts", 4)),
             .read = cv_check_swiglu},
      .gguf = {.name = "gpt-oss",
               .names = gpt_oss_gguf_names,
@@ -413,7 +416,7 @@ static const cv_family families[] = {
      .hf = {.types = {{"granitemoe", "GraniteMoeForCausalLM", NULL}},
             .names = granitemoe_names,
             .keys = KEYS(EXPERT_KEYS, "position_embedding_type"),
-            .settings = SETTINGS(ATTENTION_BIAS(0), GRANITE, EXPERTS("num_local_experts")),
+            .settings = SETTINGS(ATTENTION_BIAS(0), GRANITE, EXPERTS("num_local_experts", 2)),
             .read = cv_check_positions},
      .gguf = {.name = "granitemoe", .in_pairs = 1, .settings = SETTINGS(GGUF_GRANITE, GGUF_EXPERTS)}},
 
@@ -473,7 +476,7 @@ static const cv_family families[] = {
      .hf = {.types = {{"exaone4", "Exaone4ForCausalLM", NULL}},
             .names = post_norm_names,
             .keys = KEYS("layer_types"),
-            .settings = SETTINGS({CV_WINDOW_PATTERN, "sliding_window_pattern", CV_AS_IT_IS}, WINDOW(0))},
+            .settings = SETTINGS({CV_WINDOW_PATTERN, "sliding_window_pattern", CV_AS_IT_IS}, WINDOW(4096))},
      .gguf = {.name = "exaone4", .settings = SETTINGS(GGUF_WINDOW(0))}},
 
     {.architecture = "gemma",
@@ -497,8 +500,8 @@ static const cv_family families[] = {
             .act_key = "hidden_activation",
             .tied = 1,
             .norm_plus_one = 1,
-            .settings = SETTINGS(GEMMA_2)},
-     .gguf = {.name = "gemma2", .settings = SETTINGS(CAPS, GGUF_WINDOW(4096)), .largest = 46}},
+            .settings = SETTINGS(GEMMA_2, CAPS(50, 30))},
+     .gguf = {.name = "gemma2", .settings = SETTINGS(CAPS(50, 30), GGUF_WINDOW(4096)), .largest = 46}},
 
     {.architecture = "gemma3",
      .norm_place = "around",
@@ -516,8 +519,9 @@ static const cv_family families[] = {
             .norm_plus_one = 1,
             .defaults = gemma3_defaults, /* newer folders begin the pattern's key with _ */
             .settings = SETTINGS({CV_WINDOW_PATTERN, "_sliding_window_pattern", CV_AS_IT_IS},
-                                 {CV_WINDOW_PATTERN, "sliding_window_pattern", CV_AS_IT_IS}, GEMMA_2)},
-     .gguf = {.name = "gemma3", .settings = SETTINGS(CAPS, GGUF_WINDOW(4096)), .largest = 62}},
+                                 {CV_WINDOW_PATTERN, "sliding_window_pattern", CV_AS_IT_IS}, GEMMA_2,
+                                 CAPS(0, 0))},
+     .gguf = {.name = "gemma3", .settings = SETTINGS(CAPS(0, 0), GGUF_WINDOW(0)), .largest = 62}},
 
     {.architecture = "gemma4",
      .is_gemma4 = 1,

@@ -356,6 +356,8 @@ static int check_local_heads(const container *c, cv_error *err)
 {
     static const char *const keys[] = {"attention.value_length_swa", "rope.dimension_count_swa"};
     int32_t dim = c->source.facts.local_head_dim, size;
+    if (dim > c->source.facts.head_dim) /* before cv_fill_local has so many numbers to write */
+        return wrong_value(c, "attention.key_length_swa", "a count up to attention.key_length", err);
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
         if (read_size(c, keys[i], dim, &size, err) < 0) return -1;
         if (size != dim) return wrong_value(c, keys[i], "that of attention.key_length_swa", err);

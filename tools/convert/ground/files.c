@@ -140,7 +140,7 @@ int cv_output_commit(cv_output *out, cv_accept_fn *accept, cv_error *err)
     int failed = host_complete(out->handle) < 0 ? cannot_write(out->target, err) : 0;
     out->handle = -1;
     if (!failed && accept) failed = accept(out->name, err);
-    if (!failed && host_finish(-1, out->target) < 0) failed = cannot_write(out->target, err);
+    if (!failed && host_finish(-1) < 0) failed = cannot_write(out->target, err);
     if (failed) cv_output_discard(out);
     return failed ? -1 : 0;
 }

@@ -48,6 +48,9 @@
 /* What a signal that ends the program removes: the file of host_begin, and that of host_temporary. */
 static char unfinished[HOST_PATH_BYTES], temporary[HOST_PATH_BYTES];
 
+/* Where the file of host_begin goes. */
+static char place[HOST_PATH_BYTES];
+
 static const char *own_path = ""; /* argv[0] */
 
 static volatile sig_atomic_t interrupted;
@@ -423,6 +426,22 @@ static unsigned long own_number(void)
     return (unsigned long)getpid();
 }
 
+/* What a symbolic link leads to is replaced, not the link. 0: the path is too long. */
+static int find_place(const char *target)
+{
+    char *real = realpath(target, NULL);
+    int n = snprintf(place, sizeof place, "%s", real ? real : target);
+    free(real);
+    return n >= 0 && n < (int)sizeof place;
+}
+
+/* Who may read what is replaced may read what replaces it, and nobody else. */
+static void take_permissions(int file)
+{
+    struct stat st;
+    if (stat(place, &st) == 0 && fchmod(file, st.st_mode & 07777) != 0) errno = 0; /* a file system without them */
+}
+
 /* Where temporary files go, with a separator behind it. 0: the path is too long. */
 static int temporary_folder(char folder[HOST_PATH_BYTES])
 {
@@ -445,13 +464,13 @@ int host_seek(int file, uint64_t offset)
 }
 
 /* Without this a power failure can bring the old name back. Not every file system can; then there is nothing to do. */
-static void flush_folder(const char *target)
+static void flush_folder(void)
 {
     char folder[HOST_PATH_BYTES];
-    size_t n = (size_t)(host_file_name(target) - target);
+    size_t n = (size_t)(host_file_name(place) - place);
     int handle;
     if (n >= sizeof folder) return;
-    memcpy(folder, target, n);
+    memcpy(folder, place, n);
     folder[n] = 0;
     handle = open(n ? folder : ".", O_RDONLY);
     if (handle < 0) return;
@@ -460,12 +479,12 @@ static void flush_folder(const char *target)
 }
 
 /* The renamed file is not to be removed any more, so signals wait until both are done. */
-static int rename_unfinished(const char *target)
+static int rename_unfinished(void)
 {
     sigset_t before;
     int failed;
     block_endings(&before);
-    failed = rename(unfinished, target) != 0 ? errno : 0;
+    failed = rename(unfinished, place) != 0 ? errno : 0;
     if (!failed) unfinished[0] = 0;
     unblock_endings(&before);
     return failed;
@@ -479,12 +498,12 @@ int host_complete(int file)
     return failed ? -1 : 0;
 }
 
-int host_finish(int file, const char *target)
+int host_finish(int file)
 {
     int failed;
     if (file >= 0 && host_complete(file) < 0) return -1;
-    failed = rename_unfinished(target);
-    if (!failed) flush_folder(target);
+    failed = rename_unfinished();
+    if (!failed) flush_folder();
     errno = failed;
     return failed ? -1 : 0;
 }
@@ -1017,6 +1036,17 @@ static unsigned long own_number(void)
     return (unsigned long)GetCurrentProcessId();
 }
 
+static int find_place(const char *target)
+{
+    int n = snprintf(place, sizeof place, "%s", target);
+    return n >= 0 && n < (int)sizeof place;
+}
+
+static void take_permissions(int file)
+{
+    (void)file; /* a new file has those of its folder */
+}
+
 static int temporary_folder(char folder[HOST_PATH_BYTES])
 {
     wchar_t wide[MAX_PATH + 2];
@@ -1048,10 +1078,10 @@ int host_complete(int file)
     return _close(file) != 0 ? -1 : failed;
 }
 
-int host_finish(int file, const char *target)
+int host_finish(int file)
 {
     int failed = file >= 0 ? host_complete(file) : 0;
-    if (!failed) failed = host_rename(unfinished, target);
+    if (!failed) failed = host_rename(unfinished, place);
     if (!failed) unfinished[0] = 0;
     return failed;
 }
@@ -1224,8 +1254,13 @@ static int is_whole(int n) /* what snprintf says of a path */
 
 int host_begin(const char *target, char name[HOST_PATH_BYTES])
 {
-    if (!is_whole(snprintf(name, HOST_PATH_BYTES, "%s.%lu.part", target, own_number()))) return -1;
-    return make_file(name, unfinished);
+    int file;
+    if (!is_whole(find_place(target) ? 0 : HOST_PATH_BYTES)
+        || !is_whole(snprintf(name, HOST_PATH_BYTES, "%s.%lu.part", place, own_number())))
+        return -1;
+    file = make_file(name, unfinished);
+    if (file >= 0) take_permissions(file);
+    return file;
 }
 
 int host_temporary(const char *prefix, char path[HOST_PATH_BYTES])

@@ -88,15 +88,16 @@ ptrdiff_t host_read_at(int file, uint64_t offset, void *into, size_t bytes);
 int host_close(int file);
 
 /* A file that shall not be there before it is complete: made under a new name beside the target, written, flushed, and
- * moved over the target by host_finish. One at a time; until then a signal that ends the program removes it first. */
+ * moved over the target by host_finish. A target that is there keeps its permissions, and as a symbolic link stays one:
+ * what it leads to is replaced. One at a time; until then a signal that ends the program removes it first. */
 int host_begin(const char *target, char name[HOST_PATH_BYTES]); /* -1: failed; name is what could not be made */
 ptrdiff_t host_write(int file, const void *data, size_t bytes); /* may write fewer */
 int host_seek(int file, uint64_t offset);
-/* Flushes and closes it; under its new name it may then be looked at before host_finish(-1, target) moves it. */
+/* Flushes and closes it; under its new name it may then be looked at before host_finish(-1) moves it. */
 int host_complete(int file);
 /* Completes it (unless file is -1: it is) and moves it. It is closed in any case; on failure host_discard(-1) removes
  * it. */
-int host_finish(int file, const char *target);
+int host_finish(int file);
 void host_discard(int file);                   /* closes (unless -1) and removes it */
 
 /* A new, empty file in the folder for such files (TMPDIR, or TEMP on Windows), whose name begins with `prefix`. -1:
