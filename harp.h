@@ -715,9 +715,10 @@ HARP_API harp_status harp_session_memory(const harp_model *model, const harp_par
  * text. */
 HARP_API harp_status harp_save(const harp_session *session, void *out, size_t capacity, size_t *bytes, harp_error *err);
 
-/* Makes the session what the saved one was: it continues bit for bit. Needs the same model, context, cache, frame and
- * reframings (and, if there is a draft session, one like the saved session's), and a machine of the same byte order.
- * The image is not trusted: it is checked in full before the session changes. */
+/* Makes the session what the saved one was: it continues bit for bit. Needs the same model, context, cache,
+ * activations, frame, reframings and reframe_from, harp on or off at opening as there (and, if there is a draft
+ * session, one like the saved session's), and a machine of the same byte order. If seed, delta or rescale differ,
+ * the reframed text is computed anew; a mask_fn must be the same. The image is not trusted: it is checked in full */
 HARP_API harp_status harp_restore(harp_session *session, const void *image, size_t bytes, harp_error *err);
 
 /* Reads the whole model and checks what harp_open does not: every checksum, and that every scale and norm weight is
@@ -782,22 +783,24 @@ HARP_API int harp_meta_find(const harp_model *model, const char *key, harp_meta 
  * Without an engine a session has its own, and nothing changes.
  *
  * The engine and its sessions belong to one thread at a time. In callbacks of a call on one of them, the calls that are
- * allowed on that session (see above) are allowed on all, and no others; no session is opened on it. What harp_logits,
- * harp_hidden and harp_top tell of a session's last step lasts until `seats` other sessions have made steps.
+ * allowed on that session (see above) are allowed on all, harp_save also on those that are not at work, and no others;
+ * no session is opened on it. What harp_logits, harp_hidden and harp_top tell of a session's last step lasts until
+ * `seats` other sessions have made steps.
  *
- * A session that is opened with harp_params.parent is a FORK: it begins with the parent's first parent_at tokens, and
- * shares what is computed of them, so its own memory is that of the positions after them. Both then go on
- * independently, on the same engine or on others, but as long as they share, only one thread at a time may open, close
- * or rewind any of them. The reframed text is shared, too, if the fork's masks are the parent's (frame stream; the
- * same seed, delta, rescale, mask_fn, harp_user and reframe_from): use `sample`, not seed, for different answers. The
- * parent cannot be rewound, tuned to other masks or restored so that shared positions would change, nor can the fork:
- * HARP_ERR_ARGUMENT. If the parent is closed first, its memory is freed with its last fork; a block of yours stays in
- * use until then. A fork is saved with all that it shares, as a whole session; neither a fork nor its parent can be
- * restored. Models with longrope: no context may exceed rope_original. */
+ * A session that is opened with harp_params.parent is a FORK: it begins with the parent's first parent_at tokens,
+ * and shares what is computed of them, so its own memory is that of the positions after them. It has the parent's
+ * model, cache and activations. Both then go on independently, on the same engine or on others, but as long as they
+ * share, only one thread at a time may open, close or rewind any of them. The reframed text is shared, too, if the
+ * fork's masks are the parent's (frame stream; the same seed, delta, rescale, mask_fn, harp_user and reframe_from):
+ * use `sample`, not seed, for different answers. The parent cannot be rewound, tuned to other masks or restored so
+ * that shared positions would change, nor can the fork: HARP_ERR_ARGUMENT. If the parent is closed first, its memory
+ * is freed with its last fork; a block of yours stays in use until then. A fork is saved with all that it shares, as
+ * a whole session; neither a fork nor its parent can be restored. Models with longrope: no context may exceed
+ * rope_original. */
 
-/* Opens an engine. These parameters matter: batch, activations, hidden, seats, isa, threads, parallel, memory and
- * allocator, which its sessions have from it; context, logit_rows, harp, reframings, beams and drafts, which say what
- * its sessions may have at most. The model must outlive it. *engine is NULL on failure. */
+/* Opens an engine. These parameters matter: batch, activations, hidden, isa, threads and parallel, which its sessions
+ * have from it; seats; memory and allocator, for itself; context, logit_rows, harp, reframings, beams and drafts, which
+ * say what its sessions may have at most. The model must outlive it. *engine is NULL on failure. */
 HARP_API harp_status harp_engine_open(harp_engine **engine, const harp_model *model, const harp_params *params,
                                       harp_error *err);
 

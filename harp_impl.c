@@ -6949,8 +6949,8 @@ static harp_status hp_check_parent(const harp_model *m, const harp_params *p, ha
 {
     const harp_session *parent = p->parent;
     if (hp_is_at_work(parent)) return hp_refuse_at_work(err);
-    if (parent->model != m || parent->params.cache != p->cache)
-        return hp_fail(err, HARP_ERR_ARGUMENT, "a fork has its parent's model and cache");
+    if (parent->model != m || parent->params.cache != p->cache || parent->params.activations != p->activations)
+        return hp_fail(err, HARP_ERR_ARGUMENT, "a fork has its parent's model, cache and activations");
     if (p->parent_at < 1 || p->parent_at > parent->n_tokens || p->parent_at > p->context)
         return hp_fail(err, HARP_ERR_ARGUMENT, "a fork cannot begin with %d tokens: its parent has %d, its context %d",
                        (int64_t)p->parent_at, (int64_t)parent->n_tokens, (int64_t)p->context);
@@ -7327,16 +7327,21 @@ HARP_API harp_status harp_session_memory(const harp_model *model, const harp_par
     return status ? status : hp_ok(err);
 }
 
+/* A child of fork has none of the pool's threads, so it does all parts itself. */
+static void hp_forget_threads(harp_engine *e)
+{
+    if (e->pool->n_workers > 0 && e->process != hp_process()) e->pool->n_workers = 0;
+}
+
 /* A public call that changes the session begins with it and ends with hp_leave: what a callback of that call asks of
- * the same session, or of another of its engine, is refused. A child of fork has none of the pool's threads, so it does
- * all parts itself. */
+ * the same session, or of another of its engine, is refused. */
 static harp_status hp_enter(harp_session *s, harp_error *err)
 {
     harp_engine *e;
     if (!s) return hp_fail(err, HARP_ERR_ARGUMENT, "session must not be NULL");
     e = s->engine;
     if (hp_is_at_work(s)) return hp_refuse_at_work(err);
-    if (e->pool->n_workers > 0 && e->process != hp_process()) e->pool->n_workers = 0;
+    hp_forget_threads(e);
     s->busy = HP_AT_WORK, e->busy = 1;
     return HARP_OK;
 }
@@ -7370,6 +7375,7 @@ static harp_status hp_get_block(const harp_params *p, harp_allocator allocator, 
 
 static void hp_end_engine(harp_engine *e)
 {
+    hp_forget_threads(e);
     if (e->pool->n_workers > 0) hp_pool_end(e->pool);
     if (e->block_bytes) e->allocator.free(e->allocator.user, e->block, e->block_bytes);
 }
@@ -7402,6 +7408,7 @@ static void hp_end_session(harp_session *s)
 {
     harp_session *parent = hp_parent_of(s), **link;
     harp_engine *e = s->engine;
+    int was_last;
     hp_leave_pass(s);
     if (HP_SHARING && s->first_slot >= 0) e->seats[s->first_slot / (e->slots + 1)].session = NULL;
     e->n_sessions--; /* of an engine of its own it is the last */
@@ -7409,15 +7416,17 @@ static void hp_end_session(harp_session *s)
         for (link = &parent->child; *link != s;) link = &(*link)->sibling;
         *link = s->sibling;
     }
+    was_last = parent && parent->closed && !parent->child; /* asked before a function of the caller's frees */
     if (!hp_shared_engine(&s->params)) hp_end_engine(e);
     if (s->block_bytes) s->params.allocator.free(s->params.allocator.user, s->block, s->block_bytes);
-    if (parent && parent->closed && !parent->child) hp_end_session(parent);
+    if (was_last) hp_end_session(parent);
 }
 
 HARP_API void harp_session_close(harp_session *s)
 {
     if (hp_enter(s, NULL)) return; /* NULL, or a callback closes what it was called for */
     hp_leave(s, HARP_OK);
+    hp_leave_pass(s); /* now: its last fork may be closed while the engine is at work for another session */
     s->closed = 1;
     if (!hp_first_fork(s)) hp_end_session(s);
 }
@@ -7435,7 +7444,9 @@ HARP_API harp_status harp_session_open(harp_session **session, const harp_model 
     if (!session) return hp_fail(err, HARP_ERR_ARGUMENT, "session must not be NULL");
     *session = NULL;
     if ((status = hp_plan_session(model, params, &plan, err)) != HARP_OK) return status;
+    if (hp_parent_in(params)) params->parent->busy = HP_AT_WORK; /* alloc must not change what the layout depends on */
     status = hp_get_block(params, plan.session.params.allocator, plan.bytes, &block, err);
+    if (hp_parent_in(params)) params->parent->busy = HP_IDLE;
     if (status) return status;
     a.base = hp_aligned(block), s = (harp_session *)(void *)a.base;
     hp_lay_out(&plan, &a);
@@ -9115,7 +9126,9 @@ static harp_status hp_forward(harp_engine *e, harp_session *s, harp_error *err)
         if (p->budget <= 0) return HP_PAUSED;
         e->job.unsound = !hp_thread_is_sound();
         if (!e->job.unsound) hp_do_stage(e);
-        if (e->job.unsound) return hp_refuse_thread(err);
+        if (!e->job.unsound) continue;
+        hp_leave_pass(e->rows[0].session); /* whoever's it is, what it has computed is wrong */
+        return hp_refuse_thread(err);
     }
     return HARP_OK;
 }
@@ -9532,7 +9545,7 @@ static harp_status hp_push_reframed(harp_session *s, int32_t k, int32_t n, int32
     for (r = 1; r <= k && status == HARP_OK; r++) {
         hp_stream *t = &s->streams[r];
         if (s->params.frame == HARP_FRAME_LAST) hp_begin_stream(s, t, n);
-        else if (t->length == 0) hp_begin_stream(s, t, s->from);
+        else if (t->length == 0 && t->reached == 0) hp_begin_stream(s, t, s->from);
         status = hp_push_stream(s, r, r - 1, n + wanted - 1, wanted, s->reframed_slot + (r - 1) * s->slot_gap, err);
     }
     return status;
@@ -9934,6 +9947,8 @@ static harp_status hp_ask_draft(harp_session *s, int32_t most, harp_error *err)
     harp_session *d = s->params.draft;
     harp_status status = HARP_OK;
     if (d->busy || d->engine->busy) return HARP_OK; /* a callback of its own has led here */
+    if (s->engine->pass.budget <= 0) return HP_PAUSED; /* it may be half-way with the guesses of another member */
+    hp_forget_threads(d->engine);
     d->busy = HP_AT_WORK, d->engine->busy = 1, d->client = s, d->engine->pass.budget = s->engine->pass.budget;
     while (s->n_guesses < most && s->n_tokens + s->n_guesses < d->params.context) {
         harp_step step = {0};
@@ -10635,6 +10650,7 @@ static harp_status hp_rewind(harp_session *s, int32_t position, harp_error *err)
     hp_truncate(s, position);
     if (position < s->n_tokens) s->told = -1;
     s->n_tokens = position, s->has_step = 0;
+    if (position == 0) s->from = hp_max(s->params.reframe_from, 0);
     return hp_ok(err);
 }
 
@@ -10840,6 +10856,7 @@ static harp_status hp_tune(harp_session *s, const harp_params *params, harp_erro
     s->params = next;
     if (next.engine) return hp_ok(err);
     s->engine->kernels = kernels, s->engine->inputs_fn = next.inputs_fn, s->engine->inputs_user = next.inputs_user;
+    s->engine->parallel = next.parallel, s->engine->parallel_user = next.parallel_user;
     return hp_ok(err);
 }
 
@@ -10950,7 +10967,7 @@ static harp_status hp_generate(harp_session *s, const char *prompt, int32_t max_
         return hp_fail(err, HARP_ERR_UNSUPPORTED, "this model has no tokenizer: use harp_feed and harp_next");
     status = hp_feed_text(s, prompt ? prompt : "", err);
     if (s->told != s->n_tokens) hp_begin_text(s);
-    s->end = max_tokens == 0 ? HARP_END_LENGTH : s->n_tokens == s->params.context ? HARP_END_CONTEXT : HARP_END_NONE;
+    s->end = s->n_tokens == s->params.context ? HARP_END_CONTEXT : max_tokens == 0 ? HARP_END_LENGTH : HARP_END_NONE;
     for (i = 0; s->end == HARP_END_NONE && status == HARP_OK; i++)
         status = hp_generate_token(s, i + 1 == max_tokens, on_text, user, &s->end, err);
     if (status) s->end = status == HARP_ERR_CANCELLED ? HARP_END_CANCELLED : HARP_END_ERROR;
@@ -10977,9 +10994,12 @@ HARP_API harp_end harp_generate_end(const harp_session *s)
  * ============================================================================================================== */
 
 typedef struct hp_saved_head {
-    uint32_t magic, order; /* "HPSS" and 1, in the byte order of the machine that saved */
-    uint32_t model_crc, context, cache, frame, reframings, harp, reframe_from;
+    uint32_t magic, order; /* "HPS2" and 1, in the byte order of the machine that saved */
+    uint32_t model_crc, context, cache, frame, reframings, harp, reframe_from, activations;
     int32_t n_tokens, from;
+    uint64_t seed;         /* with these the reframed text was masked: under others it is computed anew */
+    float delta;
+    int32_t rescale, by_caller;
     uint8_t n_unfinished, unfinished[3]; /* bytes of a character, of which harp_generate has shown nothing yet */
     harp_stats stats;
 } hp_saved_head;
@@ -11065,10 +11085,12 @@ static hp_saved_head hp_describe(const harp_session *s)
 {
     hp_saved_head h;
     memset(&h, 0, sizeof h);
-    h.magic = 0x53535048u, h.order = 1, h.model_crc = hp_u32(s->model->file.image + 12);
+    h.magic = 0x32535048u, h.order = 1, h.model_crc = hp_u32(s->model->file.image + 12);
     h.context = (uint32_t)s->params.context, h.cache = (uint32_t)s->params.cache;
     h.frame = (uint32_t)s->params.frame, h.reframings = (uint32_t)s->params.reframings, h.harp = s->n_streams > 1;
-    h.reframe_from = (uint32_t)s->params.reframe_from;
+    h.reframe_from = (uint32_t)s->params.reframe_from, h.activations = (uint32_t)s->params.activations;
+    h.seed = s->params.seed, h.delta = s->params.delta, h.rescale = s->params.rescale;
+    h.by_caller = s->params.mask_fn != NULL;
     h.n_tokens = s->n_tokens, h.from = s->from, h.stats = s->stats;
     if (s->told == s->n_tokens) h.n_unfinished = (uint8_t)s->decoder.held;
     memcpy(h.unfinished, s->decoder.hold, h.n_unfinished);
@@ -11115,6 +11137,7 @@ static int hp_bounds_are_sound(const harp_session *s, const hp_stream *bounds, i
         if (r > 0 && b->length > 0 && s->params.frame == HARP_FRAME_STREAM && b->base != from) return 0;
         if (b->length > 0 && hp_blocks(b->length) - b->base / HP_BLOCK > s->streams[r].blocks) return 0;
         if (r > 0 && b->base > bounds[0].length) return 0;
+        if (r > 0 && s->params.frame == HARP_FRAME_STREAM && b->length > b[-1].length) return 0;
     }
     return 1;
 }
@@ -11168,7 +11191,7 @@ static harp_status hp_check_image(harp_session *trial, const uint8_t *image, siz
     hp_visit(&w, &head, sizeof head);
     if (memcmp(&head, &own, offsetof(hp_saved_head, n_tokens)) != 0)
         return hp_fail(err, HARP_ERR_FORMAT,
-                       "the saved session is of another model, context, cache, frame or reframings");
+                       "the saved session is of another model, context, cache, activations, frame or reframings");
     hp_visit_bounds(trial, &w);
     if (head.n_tokens < 0 || head.n_tokens > trial->params.context || !hp_from_is_sound(trial, head.from)
         || !hp_stats_are_sound(&head.stats) || !hp_unfinished_is_sound(&head)
@@ -11182,6 +11205,13 @@ static harp_status hp_check_image(harp_session *trial, const uint8_t *image, siz
         || !hp_tokens_are_sound(trial, image + sizeof head + (size_t)trial->n_streams * 8, head.n_tokens))
         return hp_fail(err, HARP_ERR_FORMAT, "the saved session's size or tokens are wrong");
     return HARP_OK;
+}
+
+/* Was the reframed text masked otherwise than this session masks? Functions of the caller's are taken for the same. */
+static int hp_was_masked_otherwise(const hp_saved_head *h, const harp_params *p)
+{
+    return h->seed != p->seed || h->delta != p->delta || h->rescale != p->rescale
+           || h->by_caller != (p->mask_fn != NULL);
 }
 
 static harp_status hp_restore(harp_session *s, const void *image, size_t bytes, harp_error *err)
@@ -11213,6 +11243,7 @@ static harp_status hp_restore(harp_session *s, const void *image, size_t bytes, 
     memcpy(s->decoder.hold, head.unfinished, head.n_unfinished);
     w.used += (size_t)s->n_streams * 8;
     hp_visit_contents(s, &w);
+    if (hp_was_masked_otherwise(&head, &s->params)) hp_forget_reframed(s);
     return hp_ok(err);
 }
 

@@ -739,6 +739,7 @@ static void test_why_it_ended(const harp_model *m)
     CHECK(harp_generate_end(s) == HARP_END_NONE);
     CHECK(harp_generate(s, "ab", 1000, NULL, NULL, NULL) == HARP_OK && harp_generate_end(s) == HARP_END_CONTEXT);
     CHECK(harp_generate(s, NULL, 1, NULL, NULL, NULL) == HARP_OK && harp_generate_end(s) == HARP_END_CONTEXT);
+    CHECK(harp_generate(s, NULL, 0, NULL, NULL, NULL) == HARP_OK && harp_generate_end(s) == HARP_END_CONTEXT);
     CHECK(harp_rewind(s, 5, NULL) == HARP_OK && harp_generate(s, "a", 2, NULL, NULL, NULL) == HARP_OK);
     CHECK(harp_generate_end(s) == HARP_END_LENGTH);
     CHECK(harp_generate(s, NULL, -1, NULL, NULL, NULL) == HARP_ERR_ARGUMENT && harp_generate_end(s) == HARP_END_LENGTH);
@@ -838,6 +839,7 @@ static void test_facts(const harp_model *m)
     block = (size_t)((info.context + 15) / 16 * 16) * (size_t)(info.layers * info.kv_heads * info.head_dim);
     CHECK(facts.cache_memory == 2 * 4 * block); /* keys and values, of one stream */
     CHECK(harp_feed(s, prompt, 7, NULL) == HARP_OK && harp_session_info(s).reframe_from == 7);
+    CHECK(harp_rewind(s, 0, NULL) == HARP_OK && harp_session_info(s).reframe_from == 0);
     harp_session_close(s);
     free(memory);
 }
@@ -937,6 +939,63 @@ static void test_biases_of_one_token(const harp_model *m)
     }
 }
 
+static void count_parts(void *user, void (*task)(void *argument, int i), void *argument, int n)
+{
+    ++*(int *)user;
+    for (; n > 0; n--) task(argument, n - 1);
+}
+
+/* Whether there is a parallel function must stay, not which. */
+static void test_another_parallel(const harp_model *m)
+{
+    harp_params p = params_of();
+    harp_session *s;
+    int calls[2] = {0, 0}, before;
+    p.threads = 2, p.parallel = count_parts, p.parallel_user = &calls[0];
+    s = open_session(m, &p);
+    CHECK(harp_feed(s, prompt, 12, NULL) == HARP_OK && harp_next(s, NULL, NULL) == HARP_OK);
+    before = calls[0], p.parallel_user = &calls[1];
+    CHECK(harp_tune(s, &p, NULL) == HARP_OK && harp_next(s, NULL, NULL) == HARP_OK);
+    CHECK(calls[0] == before && (calls[1] > 0) == COUNTS_PARTS && (before > 0) == COUNTS_PARTS);
+    harp_session_close(s);
+}
+
+/* Functions that give and take a fork's memory, and reach for its parent. */
+typedef struct landlord {
+    harp_session *parent;
+    int rewinds, closes, taken;
+} landlord;
+
+static void *give(void *user, size_t bytes)
+{
+    landlord *l = user;
+    if (l->rewinds && harp_rewind(l->parent, 1, NULL) == HARP_OK) l->taken++;
+    return malloc(bytes);
+}
+
+static void take(void *user, void *block, size_t bytes)
+{
+    landlord *l = user;
+    (void)bytes;
+    free(block);
+    if (l->closes) harp_session_close(l->parent), l->parent = NULL, l->closes = 0;
+}
+
+static void test_memory_of_a_fork(const harp_model *m)
+{
+    harp_params p = params_of(), q;
+    harp_session *fork;
+    landlord l = {NULL, 1, 1, 0};
+    q = p, l.parent = open_session(m, &p);
+    CHECK(harp_feed(l.parent, prompt, PROMPT, NULL) == HARP_OK && harp_next(l.parent, NULL, NULL) == HARP_OK);
+    q.parent = l.parent, q.parent_at = PROMPT;
+    q.allocator.alloc = give, q.allocator.free = take, q.allocator.user = &l;
+    fork = open_session(m, &q);
+    CHECK(l.taken == 0 && length_of(l.parent) == PROMPT + 1 && harp_next(fork, NULL, NULL) == HARP_OK);
+    harp_session_close(fork);
+    CHECK(!l.parent);
+}
+
 /* ---- what an image holds ---- */
 
 static int same_image(const harp_session *a, const harp_session *b)
@@ -1024,6 +1083,56 @@ static void test_forged_characters(const harp_model *m)
     harp_session_close(s);
 }
 
+/* What was masked otherwise is computed anew; other activations gave other keys. */
+static void test_restored_under_others(const harp_model *m)
+{
+    harp_params p = params_of();
+    int way, stepped;
+    for (way = 0; way < 5; way++)
+        for (stepped = 0; stepped < 2; stepped++) { /* whether there is a reframed text to be masked anew */
+            harp_params q = p;
+            harp_session *s = open_session(m, &p), *restored, *fresh;
+            size_t bytes = 0;
+            unsigned char *image;
+            CHECK(harp_feed(s, prompt, 20, NULL) == HARP_OK && (!stepped || harp_next(s, NULL, NULL) == HARP_OK));
+            CHECK(harp_rewind(s, 20, NULL) == HARP_OK);
+            image = save(s, &bytes);
+            if (way == 1) q.seed = 2;
+            if (way == 2) q.delta = 0.5f;
+            if (way == 3) q.rescale = 1;
+            if (way == 4) q.activations = HARP_ACT_F32;
+            restored = open_session(m, &q), fresh = open_session(m, &q);
+            CHECK(harp_restore(restored, image, bytes, NULL) == (way == 4 ? HARP_ERR_FORMAT : HARP_OK));
+            CHECK(harp_feed(fresh, prompt, 20, NULL) == HARP_OK);
+            CHECK(way == 4 || future(restored) == future(fresh));
+            free(image);
+            harp_session_close(s), harp_session_close(restored), harp_session_close(fresh);
+        }
+}
+
+/* In frame stream no stream is ahead of the one before it: forks count on it. */
+static void test_forged_lengths(const harp_model *m)
+{
+    harp_params p = params_of();
+    harp_session *s;
+    size_t bytes = 0;
+    unsigned char *image;
+    int32_t bounds[4];
+    uint32_t crc;
+    s = open_session(m, &p);
+    CHECK(harp_feed(s, prompt, 20, NULL) == HARP_OK && harp_next(s, NULL, NULL) == HARP_OK);
+    CHECK(harp_rewind(s, 20, NULL) == HARP_OK);
+    image = save(s, &bytes);
+    memcpy(bounds, image + inside_image_head(s) - sizeof bounds, sizeof bounds);
+    CHECK(bounds[0] == 0 && bounds[1] == 20 && bounds[2] == 0 && bounds[3] == 20);
+    bounds[1] = 17; /* in as many blocks */
+    memcpy(image + inside_image_head(s) - sizeof bounds, bounds, sizeof bounds);
+    crc = hf_crc(0, image, bytes - 4), memcpy(image + bytes - 4, &crc, 4);
+    CHECK(harp_restore(s, image, bytes, NULL) == HARP_ERR_FORMAT);
+    free(image);
+    harp_session_close(s);
+}
+
 int main(void)
 {
     harp_model *wordless = make_model(0), *words = make_model(2);
@@ -1047,7 +1156,11 @@ int main(void)
     test_stop_texts_by_content(words);
     test_biases_at_each_step(wordless);
     test_biases_of_one_token(wordless);
+    test_another_parallel(wordless);
+    test_memory_of_a_fork(wordless);
     test_images_forget(wordless);
+    test_restored_under_others(wordless);
+    test_forged_lengths(wordless);
     test_forged_characters(words);
     harp_close(wordless), harp_close(words);
     return conclude();

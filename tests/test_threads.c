@@ -136,6 +136,65 @@ static int test_fork(const harp_model *model)
     return same;
 }
 
+/* What a child of fork does, within twenty seconds: 1 if it comes to its end. */
+static int child_ends(void (*work)(harp_session *s, harp_engine *e), harp_session *s, harp_engine *e)
+{
+    int status = -1;
+    pid_t child;
+    fflush(stdout);
+    child = fork();
+    if (child == 0) {
+        alarm(20);
+        work(s, e);
+        _exit(0);
+    }
+    return child > 0 && waitpid(child, &status, 0) == child && status == 0;
+}
+
+static void make_steps(harp_session *s, harp_engine *e)
+{
+    int i;
+    (void)e;
+    for (i = 0; i < 6; i++) harp_next(s, NULL, NULL);
+}
+
+static void close_session(harp_session *s, harp_engine *e)
+{
+    (void)e;
+    harp_session_close(s);
+}
+
+static void close_engine(harp_session *s, harp_engine *e)
+{
+    (void)s;
+    harp_engine_close(e, NULL);
+}
+
+/* A child does not wait either for the threads of a draft session, of a parent that was closed, or of an engine of which
+ * no session has been called. 1 if so. */
+static int test_fork_and_others(const harp_model *model)
+{
+    static const int32_t prompt[] = {29, 49, 196, 76, 122};
+    harp_params p = harp_defaults(), d, q;
+    harp_session *s = NULL, *draft = NULL, *parent = NULL, *branch = NULL;
+    harp_engine *e = NULL;
+    int good;
+    p.context = 64, d = p, d.harp = 0, d.threads = 2;
+    good = !harp_session_open(&draft, model, &d, NULL) && !harp_session_open(&parent, model, &d, NULL)
+           && !harp_engine_open(&e, model, &d, NULL);
+    p.drafts = 4, p.draft = draft;
+    good = good && !harp_session_open(&s, model, &p, NULL) && !harp_feed(s, prompt, 5, NULL)
+           && !harp_next(s, NULL, NULL) && !harp_feed(parent, prompt, 5, NULL) && !harp_next(parent, NULL, NULL);
+    q = d, q.threads = 1, q.parent = parent, q.parent_at = 5;
+    good = good && !harp_session_open(&branch, model, &q, NULL);
+    harp_session_close(parent);
+    good = good && child_ends(make_steps, s, NULL) && child_ends(close_session, branch, NULL)
+           && child_ends(close_engine, NULL, e);
+    harp_session_close(s), harp_session_close(draft), harp_session_close(branch);
+    harp_engine_close(e, NULL);
+    return good;
+}
+
 typedef struct branch {
     harp_session *session;
     int32_t vocab;
@@ -222,6 +281,7 @@ int main(int argc, char **argv)
         CHECK(!runs[i].failed && runs[i].hash == runs[0].hash);
     }
     CHECK(test_fork(model));
+    CHECK(test_fork_and_others(model));
     CHECK(test_odd_thread(model));
     CHECK(test_forks_in_threads(model));
     harp_close(model);

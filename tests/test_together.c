@@ -5,6 +5,7 @@
  *
  *     test_together MODEL.harp GOLDEN_FOLDER
  */
+#include <fenv.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -550,6 +551,8 @@ static void test_wrong_uses(const harp_model *m, const harp_model *copy)
     CHECK(harp_session_open(&b, m, &q, &err) == HARP_ERR_ARGUMENT && strstr(err.text, "cache"));
     q.cache = p.cache, q.engine = NULL;
     CHECK(harp_session_open(&b, copy, &q, &err) == HARP_ERR_ARGUMENT);
+    q.activations = HARP_ACT_F32;
+    CHECK(harp_session_open(&b, m, &q, &err) == HARP_ERR_ARGUMENT && strstr(err.text, "activations"));
     q = p, q.engine = e, q.drafts = 0;
     CHECK(harp_tune(a, &q, NULL) == HARP_OK);
     q.engine = NULL;
@@ -599,6 +602,141 @@ static void test_joining_inside_callbacks(const harp_model *m)
     CHECK(harp_engine_close(e, NULL) == HARP_OK);
 }
 
+/* ---- A pass under way, and what happens meanwhile ---------------------------------------------------------------- */
+
+static int32_t some_tokens[96];
+
+/* Closes a session when it is first asked. */
+static int close_other(void *user)
+{
+    harp_session **s = user, *other = *s;
+    *s = NULL;
+    harp_session_close(other);
+    return 0;
+}
+
+/* The rows of a parent that was closed leave the pass: its last fork may take it along while the pass is computed. */
+static void test_closed_parent_in_a_pass(const harp_model *m)
+{
+    harp_params p = harp_defaults(), q;
+    harp_engine *e = NULL;
+    harp_session *parent, *fork, *other, *alone, *to_close = NULL;
+    harp_step a, b;
+    int done = 0;
+    p.context = 96, p.harp = 0, p.temperature = 0.0f;
+    CHECK(harp_engine_open(&e, m, &p, NULL) == HARP_OK);
+    q = p, q.engine = e, parent = open_session(m, &q);
+    q.cancel = close_other, q.cancel_user = &to_close, other = open_session(m, &q);
+    CHECK(harp_feed(parent, some_tokens, 20, NULL) == HARP_OK && harp_next(parent, NULL, NULL) == HARP_OK);
+    q = p, q.parent = parent, q.parent_at = 20, fork = open_session(m, &q);
+    CHECK(harp_queue(parent, some_tokens, 40, NULL) == HARP_OK);
+    CHECK(harp_step_some(parent, 2000, &done, NULL, NULL) == HARP_OK && !done);
+    harp_session_close(parent);
+    alone = open_session(m, &p);
+    CHECK(harp_queue(other, some_tokens + 9, 10, NULL) == HARP_OK);
+    CHECK(harp_queue(alone, some_tokens + 9, 10, NULL) == HARP_OK);
+    to_close = fork;
+    CHECK(harp_next(other, &a, NULL) == HARP_OK && harp_next(alone, &b, NULL) == HARP_OK && !to_close);
+    CHECK(step_hash(other, &a, harp_model_info(m).vocab) == step_hash(alone, &b, harp_model_info(m).vocab));
+    harp_session_close(other), harp_session_close(alone);
+    CHECK(harp_engine_close(e, NULL) == HARP_OK);
+}
+
+static int rounds_otherwise;
+
+static void odd_parallel(void *user, void (*task)(void *argument, int i), void *argument, int n)
+{
+    (void)user;
+    for (; n > 0; n--) {
+#ifdef FE_TOWARDZERO
+        if (rounds_otherwise && n == 2) fesetround(FE_TOWARDZERO);
+#endif
+        task(argument, n - 1);
+        fesetround(FE_TONEAREST);
+    }
+}
+
+/* A thread that rounds otherwise spoils a pass, whosever call it is: the pass is begun anew. */
+static void test_spoilt_pass(const harp_model *m)
+{
+    harp_params p = harp_defaults(), q;
+    harp_step a, b;
+    int together;
+    p.context = 96, p.harp = 0, p.temperature = 0.0f, p.threads = 2, p.parallel = odd_parallel;
+    for (together = 0; together < 2; together++) {
+        harp_engine *e = NULL;
+        harp_session *first, *second, *alone = open_session(m, &p);
+        harp_member member = {0};
+        int done = 0, i;
+        CHECK(harp_engine_open(&e, m, &p, NULL) == HARP_OK);
+        q = p, q.engine = e, first = open_session(m, &q), second = open_session(m, &q), member.session = second;
+        CHECK(harp_queue(first, some_tokens, 40, NULL) == HARP_OK);
+        CHECK(harp_queue(alone, some_tokens, 40, NULL) == HARP_OK);
+        CHECK(harp_queue(second, some_tokens + 50, 10, NULL) == HARP_OK);
+        CHECK(harp_step_some(first, 2000, &done, NULL, NULL) == HARP_OK && !done);
+        rounds_otherwise = 1;
+        for (i = 0; i < 3; i++) {
+            if (together) CHECK(harp_together(&member, 1, 0, NULL) == HARP_OK && member.error.status == HARP_ERR_BUILD);
+            else CHECK(harp_next(second, NULL, NULL) == HARP_ERR_BUILD);
+        }
+        rounds_otherwise = 0;
+        CHECK(harp_next(first, &a, NULL) == HARP_OK && harp_next(alone, &b, NULL) == HARP_OK);
+        CHECK(step_hash(first, &a, harp_model_info(m).vocab) == step_hash(alone, &b, harp_model_info(m).vocab));
+        harp_session_close(first), harp_session_close(second), harp_session_close(alone);
+        CHECK(harp_engine_close(e, NULL) == HARP_OK);
+    }
+}
+
+/* Members that share a draft session do not undo each other's guesses for ever. */
+static void test_one_draft_for_two(const harp_model *m)
+{
+    harp_params p = harp_defaults(), d;
+    harp_engine *e = NULL;
+    harp_session *draft;
+    harp_member members[2];
+    int i, tokens = 0;
+    memset(members, 0, sizeof members);
+    p.context = 96, p.harp = 0, p.temperature = 0.0f;
+    d = p, draft = open_session(m, &d), p.drafts = 3;
+    CHECK(harp_engine_open(&e, m, &p, NULL) == HARP_OK);
+    p.engine = e, p.draft = draft;
+    for (i = 0; i < 2; i++) {
+        members[i].session = open_session(m, &p);
+        CHECK(harp_queue(members[i].session, some_tokens + 30 * i, 60, NULL) == HARP_OK);
+    }
+    for (i = 0; i < 2000 && tokens < 2; i++) {
+        CHECK(harp_together(members, 2, 100000, NULL) == HARP_OK);
+        tokens += members[0].done + members[1].done;
+    }
+    CHECK(tokens >= 2);
+    harp_session_close(members[0].session), harp_session_close(members[1].session), harp_session_close(draft);
+    CHECK(harp_engine_close(e, NULL) == HARP_OK);
+}
+
+/* Calls of harp_together until a prompt's step is complete. */
+static int count_calls(const harp_model *m, int32_t reframe_from)
+{
+    harp_params p = harp_defaults();
+    harp_engine *e = NULL;
+    harp_member member = {0};
+    int calls = 0;
+    p.context = 96, p.theta = -1.0f, p.batch = 4, p.schedule = HARP_SCHEDULE_LAZY, p.reframe_from = reframe_from;
+    CHECK(harp_engine_open(&e, m, &p, NULL) == HARP_OK);
+    p.engine = e, member.session = open_session(m, &p);
+    CHECK(harp_queue(member.session, some_tokens, 90, NULL) == HARP_OK);
+    for (; calls < 100000 && !member.done; calls++) CHECK(harp_together(&member, 1, 50000, NULL) == HARP_OK);
+    harp_session_close(member.session);
+    CHECK(harp_engine_close(e, NULL) == HARP_OK);
+    return calls;
+}
+
+/* A text that is reframed from its first token on is reframed once, whatever the passes. */
+static void test_reframed_from_the_start(const harp_model *m)
+{
+    int from_start = count_calls(m, 0), behind = count_calls(m, 1);
+    check(from_start < behind + behind / 4 + 2, "%d calls from the start, %d from the second token", from_start, behind);
+}
+
 int main(int argc, char **argv)
 {
     harp_model *m = NULL, *copy = NULL;
@@ -617,7 +755,12 @@ int main(int argc, char **argv)
         test_fork_of_queued_tokens(m);
         test_fork_memory(m);
         test_joining_inside_callbacks(m);
+        test_closed_parent_in_a_pass(m);
     }
+    for (i = 0; i < 96; i++) some_tokens[i] = 3 + (i * 7 + i * i * 3) % 60;
+    test_spoilt_pass(m);
+    test_one_draft_for_two(m);
+    test_reframed_from_the_start(m);
     test_wrong_uses(m, copy);
     harp_close(copy), harp_close(m);
     return conclude();

@@ -46,6 +46,8 @@ if [ "$all" = all ]; then
     run "threads under TSan" under "gcc -std=c99 -g1 -O2 -fsanitize=thread -DHARP_NO_SIMD" "tests/test_threads.c harp_impl.c" \
         $F/llama_gqa/model.harp
     run "sessions together, gemma4_text" $B/test_together $F/gemma4_text/model.harp $F/gemma4_text/golden
+    run "sessions together, qwen3_next" $B/test_together $F/qwen3_next/model.harp $F/qwen3_next/golden
+    run "promises under ASan and UBSan" under "$sanitized -DHARP_NO_SIMD" "tests/test_promises.c tests/inside.c"
     run "slices, gemma4_text" $B/test_slices $F/gemma4_text/model.harp
     run "AMX, AVX-512 and AVX-VNNI, emulated" sh tests/emulated_sets.sh $B $F/llama_gqa/model.harp
     for m in phi3_longrope gpt2 mixtral gemma4_text qwen3_next; do run "library, $m" $B/test_library $F/$m/model.harp; done
