@@ -718,7 +718,8 @@ HARP_API harp_status harp_save(const harp_session *session, void *out, size_t ca
 /* Makes the session what the saved one was: it continues bit for bit. Needs the same model, context, cache,
  * activations, frame, reframings and reframe_from, harp on or off at opening as there (and, if there is a draft
  * session, one like the saved session's), and a machine of the same byte order. If seed, delta or rescale differ,
- * the reframed text is computed anew; a mask_fn must be the same. The image is not trusted: it is checked in full */
+ * the reframed text is computed anew; a mask_fn must be the same. The image is not trusted: it is checked in full
+ * before the session changes. */
 HARP_API harp_status harp_restore(harp_session *session, const void *image, size_t bytes, harp_error *err);
 
 /* Reads the whole model and checks what harp_open does not: every checksum, and that every scale and norm weight is

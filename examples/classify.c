@@ -37,10 +37,12 @@ int main(int argc, char **argv)
     double like, most = -2;
     int i, best = 0;
     params.hidden = 1, params.harp = 0;
+    for (i = 3; i < argc; i++)
+        if (!strchr(argv[i], '=')) argc = 3;
     if (argc < 4) return fprintf(stderr, "usage: %s MODEL.harp TEXT LABEL=EXAMPLE...\n", argv[0]), 2;
     if (harp_open(&model, argv[1], &err) || harp_model_info(model).hidden > HIDDEN
         || harp_session_open(&session, model, &params, &err) || embed(session, model, argv[2], text, &err)) argc = 0;
-    for (i = 3; i < argc && embed(session, model, strcspn(argv[i], "=") + 1 + argv[i], example, &err) == HARP_OK; i++)
+    for (i = 3; i < argc && embed(session, model, strchr(argv[i], '=') + 1, example, &err) == HARP_OK; i++)
         if ((like = cosine(text, example, harp_model_info(model).hidden)) > most) most = like, best = i;
     if (err.status == HARP_OK && best) printf("%.*s %.3f\n", (int)strcspn(argv[best], "="), argv[best], most);
     else fprintf(stderr, "%s\n", err.text);

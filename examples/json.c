@@ -30,12 +30,19 @@ static int collect(void *user, const char *text, size_t bytes, const harp_step *
     return memcpy(a->text + a->bytes, text, bytes), a->bytes += bytes, 0;
 }
 
+/* What stands behind a name and its colon; a value may be the same text. */
+static const char *value_of(const char *json, const char *name)
+{
+    const char *at = strstr(json, name), *p;
+    for (; at && (p = at + strlen(name), p += strspn(p, " \t\r\n"), *p != ':'); at = strstr(at + 1, name)) continue;
+    return at ? p + 1 : "";
+}
+
 /* Properties come in any order. */
 static int read_toy(const char *json, toy *t)
 {
-    const char *name = strstr(json, "\"name\""), *price = strstr(json, "\"price\"");
-    return name && price && sscanf(name + 6, " : \"%31[^\"]", t->name) == 1
-           && sscanf(price + 7, " : %d", &t->price) == 1;
+    return sscanf(value_of(json, "\"name\""), " \"%31[^\"]", t->name) == 1
+           && sscanf(value_of(json, "\"price\""), "%d", &t->price) == 1;
 }
 
 int main(int argc, char **argv)
@@ -58,7 +65,7 @@ int main(int argc, char **argv)
     }
     if (err.status) fprintf(stderr, "%s\n", err.text);
     else if (read_toy(said.text, &t)) printf("%s costs %d\n", t.name, t.price);
-    else fprintf(stderr, "the answer was cut: %s\n", said.text);
+    else fprintf(stderr, "the answer was cut: %s\n", said.text), err.status = HARP_ERR_FORMAT;
     harp_session_close(session), harp_guide_close(guide), harp_vocabulary_close(words), harp_form_close(form);
     harp_close(model);
     return err.status != HARP_OK;

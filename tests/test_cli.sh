@@ -667,14 +667,30 @@ bA')" ]
     says "a grammar that is none" "grammar, line 1" "$H" run -m "$M" -p x --grammar "$T/schema"
     says "an empty choice" "a text is empty" "$H" run -m "$M" -p x --choice "a||b"
     says "no schema" "No such file" "$H" run -m "$M" -p x --schema "$T/no file"
+    fails "a choice has no steps" 2 "$H" run -m "$M" -p x --choice "a|b" --trace "$T/out"
+    fails "answers and --stats" 2 "$H" run -m "$M" -p x --answers 2 --stats
+    says "a zero byte in a choice" "zero byte" "$H" run -m "$M" -p x -e --choice 'a\x00b|c'
+    printf '\357\273\277root ::= "a"' > "$T/grammar" && [ "$(text --no-echo --grammar "$T/grammar")" = a ]
+    report "a grammar with a byte order mark" $?
+    says "a trace over the grammar" "is read" "$H" run -m "$M" -p x --grammar "$T/grammar" --trace "$T/grammar"
+    says "a trace called -" "file's name" "$H" run -m "$M" -p x --trace -
+    "$H" run -m "$M" -p One --no-echo --choice " dog| cat" --stats 2>&1 | grep -q '^speed    prompt [1-9]'
+    report "--choice --stats" $?
+    printf '%s\n' hi "hello there" "what is 2 plus 2" "how many legs has a dog" | "$H" chat -m "$M" -c 64 \
+        --choice "yes, I do think so and I will tell you all about it at length|no" > "$T/out" 2> "$T/err" \
+        && [ "$(grep -c -E '^ +[01]\.' "$T/out")" = 8 ]
+    report "chat --choice forgets turns" $?
+    printf 'One day, Anna' > "$T/b1" && printf 'One day, Anna\r\n' > "$T/c1"
+    [ "$("$H" score -m "$M" -f "$T/b1")" = "$("$H" score -m "$M" -f "$T/c1")" ]
+    report "score leaves the last newline out" $?
     fails "two forms" 2 "$H" run -m "$M" -p x --json --choice "a|b"
     fails "a form of token ids" 2 "$H" run -m "$M" --tokens 1 --json
     fails "a form and beams" 2 "$H" run -m "$M" -p x --json --decoder beam
     yes 'word and so' | head -600 > "$T/long"
     says "a long file is refused before it is shown" "the prompt has 3600 tokens" "$H" run -m "$M" -f "$T/long"
     says "so is a long text" "-c sets it" "$H" run -m "$M" -c 3 -p "Once upon a time"
-    says "score of a long file" "the text has 3601 tokens" "$H" score -m "$M" -f "$T/long"
-    head -80 "$T/long" | "$H" score -m "$M" -f - > "$T/out" && [ "$(wc -l < "$T/out")" = 481 ]
+    says "score of a long file" "the text has 3600 tokens" "$H" score -m "$M" -f "$T/long"
+    head -80 "$T/long" | "$H" score -m "$M" -f - > "$T/out" && [ "$(wc -l < "$T/out")" = 480 ]
     report "score takes as long a context as the text needs" $?
     if (ulimit -v 100000 && "$H" run -m "$M" -p x -n 1 -t 1) > /dev/null 2>&1; then
         (ulimit -v 100000 && "$H" run -m "$M" -p x -n 1 -t 1 --frame stream --reframings 64 --cache f32) > "$T/out" 2> "$T/err"

@@ -110,12 +110,15 @@ static void test_metrics(void)
     CHECK(strict_answer("so\n#### 1,234.", is) && strcmp(is, "1234") == 0);
     CHECK(strict_answer("#### -5 and #### 6", is) && strcmp(is, "-5") == 0);
     CHECK(!strict_answer("the answer is 5", is) && !strict_answer("#### x", is));
+    CHECK(strict_answer("#### So the total\n#### 42", is) && strcmp(is, "42") == 0);
     CHECK(flexible_answer("3 and then $1,200.50 dollars", is) && strcmp(is, "1200.50") == 0);
     CHECK(flexible_answer("first 12, last 7", is) && strcmp(is, "7") == 0);
     CHECK(flexible_answer("it is -3.", is) && strcmp(is, "-3") == 0);
     CHECK(!flexible_answer("no number.", is));
     CHECK(letter_answer("so the answer is (C).") == 2 && letter_answer("the answer is D") == 3);
     CHECK(letter_answer("the answer is unclear") == -1 && letter_answer("") == -1);
+    CHECK(letter_answer("The answer is not obvious. Well, the answer is (B).") == 1);
+    CHECK(letter_answer("the answer is (K)") == -1 && letter_answer("the answer is J") == 9);
     CHECK(fabs(rouge_1("the cat sat", "The cat ran.") - 2.0 / 3.0) < 1e-12);
     CHECK(fabs(rouge_1("the the the", "the cat") - 2.0 / 5.0) < 1e-12); /* one "the" counts once */
     CHECK(rouge_1("", "") == 0.0 && rouge_1("a b", "a b") == 1.0);

@@ -99,6 +99,13 @@ static const struct {
     {SCHEMA,
      "{\"type\":\"number\",\"exclusiveMinimum\":3.1,\"maximum\":3.14}",
      {"C3.11", "C3.1001", "C3.14", "-3.141", "O3.10", "-3 "}},
+    {SCHEMA_NARROW, /* what is required need not be among the properties */
+     "{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"null\"}},\"required\":[\"a\",\"z\"]}",
+     {"X{\"a\":null,\"z\":[1,{}]}", "X{\"z\":\"b\",\"a\":null}", "-{\"a\":null}", "-{\"a\":null,\"z\":1,\"y\"", "-{\"b"}},
+    {SCHEMA_NARROW,
+     "{\"anyOf\":[{\"type\":\"object\",\"properties\":{\"k\":{\"const\":1}},\"required\":[\"k\",\"z\"]},"
+     "{\"type\":\"null\"}]}",
+     {"X{\"k\":1,\"z\":true}", "Xnull", "-{\"k\":1}"}},
     {SCHEMA_NARROW, "{\"type\":\"number\",\"exclusiveMinimum\":0}", {"C0.5", "O0.0", "C1", "C100.25", "-0 ", "--"}},
     {SCHEMA, "{\"type\":\"integer\",\"minimum\":1e3}", {"C1000", "C99999999999999999999", "-1e", "-999 "}},
     {SCHEMA, "{\"type\":\"integer\",\"exclusiveMinimum\":0.5,\"maximum\":1.5}", {"C1", "-0 ", "-2"}},
@@ -802,6 +809,22 @@ static void test_sessions(const harp_model *model, const harp_vocabulary *words)
 }
 
 /* The probabilities of texts against a slow way: each token's, one pass each. */
+/* A text of many tokens costs a row for each, and is refused where there is no room for it. */
+static void test_long_choice(harp_session *s, const harp_model *model, int32_t before)
+{
+    static char letters[400];
+    const char *texts[] = {letters, " b"};
+    double probability[2];
+    harp_error err;
+    int64_t rows = harp_statistics(s).rows;
+    memset(letters, 'q', 60);
+    CHECK(!harp_form_choose(s, model, texts, 2, probability, NULL, &err) && length_of(s) == before);
+    CHECK(harp_statistics(s).rows - rows <= 3 * 60);
+    memset(letters, 'q', sizeof letters - 1);
+    CHECK(harp_form_choose(s, model, texts, 2, probability, NULL, &err) == HARP_ERR_CONTEXT && length_of(s) == before
+          && strstr(err.text, "text 1"));
+}
+
 static void test_choose(const harp_model *model)
 {
     const char *const texts[] = {" a", " a ball", " dog", " the red ball", " a", "!"};
@@ -843,6 +866,7 @@ static void test_choose(const harp_model *model)
         check(fabs(slow[i] / total - probability[i]) < 1e-5, "%s: %g, not %g", texts[i], probability[i],
               slow[i] / total);
     CHECK(harp_form_choose(s, model, texts, 0, probability, NULL, &err) == HARP_ERR_ARGUMENT);
+    test_long_choice(s, model, before);
     harp_session_close(s);
 }
 

@@ -180,13 +180,14 @@ static void print_markdown(const row *rows, int32_t n, task_id task, FILE *out)
     fputs("\n", out);
     for (; n > 0; rows++, n--) {
         const outcome *o = &rows->sum;
-        double rate = is_text ? share(o->doubtful, o->trials) : share(o->hesitated, o->steps);
+        int has_harp = strncmp(rows->name, "harp", 4) == 0; /* with a theta of its own; the others' is 1 bit */
+        double rate = is_text && !has_harp ? share(o->doubtful, o->trials) : share(o->hesitated, o->steps);
         fprintf(out, "| %s | %.2f [%.2f, %.2f] | %.0f |", rows->name, 100 * share(o->right, o->trials), 100 * rows->low,
                 100 * rows->high, o->trials);
         if (second) print_cell(out, "%.2f", 100 * share(o->right2, o->trials), 1);
         if (has_perplexity) print_perplexity(o, out);
         if (is_text) print_text_cells(rows, out);
-        print_cell(out, "%.1f", 100 * rate, o->steps > 0 && (rate > 0 || strncmp(rows->name, "harp", 4) == 0));
+        print_cell(out, "%.1f", 100 * rate, o->steps > 0 && (rate > 0 || has_harp));
         if (rows->paired)
             fprintf(out, " %.0f / %.0f | %.3g | x%.2f | x%.2f |\n", rows->won, rows->lost, rows->p, rows->time,
                     rows->passes);

@@ -92,16 +92,18 @@ static void canonical(const char *from, size_t bytes, char out[64])
     out[n] = 0;
 }
 
-/* What stands behind "#### ", the harness's -?[0-9.,]+ */
+/* What stands behind the first "#### " with a number, the harness's -?[0-9.,]+ */
 static int strict_answer(const char *text, char out[64])
 {
-    const char *at = strstr(text, "#### ");
-    size_t sign, n;
-    if (!at) return 0;
-    at += 5, sign = *at == '-', n = strspn(at + sign, "0123456789.,");
-    if (n == 0) return 0;
-    canonical(at, sign + n, out);
-    return 1;
+    const char *at;
+    for (at = strstr(text, "#### "); at; at = strstr(at, "#### ")) {
+        size_t sign, n;
+        at += 5, sign = *at == '-', n = strspn(at + sign, "0123456789.,");
+        if (n == 0) continue;
+        canonical(at, sign + n, out);
+        return 1;
+    }
+    return 0;
 }
 
 /* The last number, the harness's (-?[$0-9.,]{2,})|(-?[0-9]+) */
@@ -121,14 +123,15 @@ static int flexible_answer(const char *text, char out[64])
     return found;
 }
 
-/* The harness's answer is \(?([A-J])\)? */
+/* The harness's answer is \(?([A-J])\)? where it first matches: chains of thought say "the answer is" often. */
 static int32_t letter_answer(const char *text)
 {
-    const char *at = strstr(text, "answer is ");
-    if (!at) return -1;
-    at += 10;
-    if (*at == '(') at++;
-    return *at >= 'A' && *at <= 'P' ? *at - 'A' : -1;
+    const char *at;
+    for (at = strstr(text, "answer is "); at; at = strstr(at, "answer is ")) {
+        at += 10;
+        if (at[*at == '('] >= 'A' && at[*at == '('] <= 'J') return at[*at == '('] - 'A';
+    }
+    return -1;
 }
 
 static size_t next_word(const char **p)

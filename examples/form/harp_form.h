@@ -3288,8 +3288,9 @@ static int32_t hf_value_of_name(const hf_json *j, int32_t object, int32_t name)
 
 /* An object. `properties` is an object of schemas or constants, or HF_NONE; `required` an array's first name, or of a
  * constant HF_NONE, whose properties are all required; `others` the rule of other properties' values, HF_NONE: there
- * are none. */
-static int32_t hf_build_object(hf_schema *s, int32_t properties, int32_t required, hf_of of, int32_t others)
+ * are none; `unnamed` that of properties that are required, but not among `properties`. */
+static int32_t hf_build_object(hf_schema *s, int32_t properties, int32_t required, hf_of of, int32_t others,
+                               int32_t unnamed)
 {
     hf_builder *b = s->b;
     const hf_json *j = &s->json;
@@ -3316,7 +3317,7 @@ static int32_t hf_build_object(hf_schema *s, int32_t properties, int32_t require
         int32_t *then, rule;
         hf_property *p;
         name = ((int32_t *)s->list.data)[i], value = hf_value_of_name(j, properties, name);
-        rule = value != HF_NONE ? hf_part(s, value, HF_T_ALL, of) : others != HF_NONE ? others : HF_NONE;
+        rule = value != HF_NONE ? hf_part(s, value, HF_T_ALL, of) : unnamed;
         key = rule == HF_NONE ? hf_op_new(b, HF_FAIL, HF_NONE, 0) : hf_call(b, rule, after);
         p = (hf_property *)hf_add(b, &b->properties, sizeof *p, HF_MOST_OPS, "properties");
         then = (int32_t *)hf_add(b, &s->thens, sizeof *then, HF_MOST_OPS, "properties");
@@ -3347,15 +3348,15 @@ static int32_t hf_object_of_schema(hf_schema *s, int32_t node)
 {
     const hf_json *j = &s->json;
     int32_t properties = hf_get(j, node, "properties"), required = hf_get(j, node, "required");
-    int32_t additional = hf_get(j, node, "additionalProperties"), others;
+    int32_t additional = hf_get(j, node, "additionalProperties"), others, unnamed;
     if (properties != HF_NONE && !hf_is(j, properties, HF_OBJECT))
         return hf_unsupported(j, properties, "the properties must be an object");
     if (required != HF_NONE && !hf_is(j, required, HF_ARRAY))
         return hf_unsupported(j, required, "this must be a list of names");
-    others = additional != HF_NONE && hf_is(j, additional, HF_FALSE)         ? HF_NONE
-             : additional != HF_NONE || s->b->every || properties == HF_NONE ? hf_part_of_schema(s, additional)
-                                                                             : HF_NONE;
-    return hf_build_object(s, properties, required == HF_NONE ? HF_NONE : hf_first(j, required), HF_OF_SCHEMA, others);
+    unnamed = additional != HF_NONE && hf_is(j, additional, HF_FALSE) ? HF_NONE : hf_part_of_schema(s, additional);
+    others = additional != HF_NONE || s->b->every || properties == HF_NONE ? unnamed : HF_NONE;
+    return hf_build_object(s, properties, required == HF_NONE ? HF_NONE : hf_first(j, required), HF_OF_SCHEMA, others,
+                           unnamed);
 }
 
 static int32_t hf_array_of_schema(hf_schema *s, int32_t node)
@@ -3516,7 +3517,8 @@ static int32_t hf_build_types(hf_schema *s, int32_t node, int32_t types)
                               : hf_array_of_schema(s, node));
     if (types & HF_T_OBJECT)
         start = hf_either(b, start,
-                          any ? hf_build_object(s, HF_NONE, HF_NONE, HF_OF_ANYTHING, hf_part_of_schema(s, HF_NONE))
+                          any ? hf_build_object(s, HF_NONE, HF_NONE, HF_OF_ANYTHING, hf_part_of_schema(s, HF_NONE),
+                                                HF_NONE)
                               : hf_object_of_schema(s, node));
     return start;
 }
@@ -3534,7 +3536,7 @@ static int32_t hf_build_constant(hf_schema *s, int32_t node)
     case HF_TRUE: return hf_text(s, "true");
     case HF_ARRAY:
         return hf_build_array(s, hf_first(j, node), -2, HF_OF_CONSTANT, HF_NODE(j, node).n, HF_NODE(j, node).n);
-    case HF_OBJECT: return hf_build_object(s, node, HF_NONE, HF_OF_CONSTANT, HF_NONE);
+    case HF_OBJECT: return hf_build_object(s, node, HF_NONE, HF_OF_CONSTANT, HF_NONE, HF_NONE);
     case HF_NUMBER:
         if (!hf_decimal_of(j, node, &d))
             return hf_unsupported(j, node, "a number of more than 60 digits is not supported");
@@ -4845,16 +4847,18 @@ static double hf_end_probability(const harp_info *info, const float *logits)
     return sum;
 }
 
-/* What may follow the first `at` tokens of candidate i, for all that begin so. */
+/* What may follow the first `at` tokens of candidate i, for all that begin so. What the session holds of them from the
+ * text before stays. */
 static harp_status hf_weigh(harp_session *session, const harp_info *info, hf_candidate *c, int32_t n, int32_t i,
                             size_t at, int32_t prompt, harp_error *err)
 {
     const float *logits;
-    int32_t k, held;
+    int32_t k, held, same = 0, most = (int32_t)at;
+    const int32_t *tokens = harp_tokens(session, &held);
     harp_status status;
-    harp_tokens(session, &held);
-    if (held > prompt && (status = harp_rewind(session, prompt, err)) != HARP_OK) return status;
-    if (at > 0 && (status = harp_feed(session, c[i].tokens, (int32_t)at, err)) != HARP_OK) return status;
+    while (same < most && prompt + same < held && tokens[prompt + same] == c[i].tokens[same]) same++;
+    if (held > prompt + same && (status = harp_rewind(session, prompt + same, err)) != HARP_OK) return status;
+    if (same < most && (status = harp_feed(session, c[i].tokens + same, most - same, err)) != HARP_OK) return status;
     if ((status = harp_next(session, NULL, err)) != HARP_OK) return status;
     logits = harp_logits(session, HARP_COMBINED);
     for (k = i; k < n; k++) {
@@ -4916,9 +4920,12 @@ HARP_API harp_status harp_form_choose(harp_session *session, const harp_model *m
         if (bytes == 0) status = hf_fail(err, HARP_ERR_ARGUMENT, "text %ld to choose from is empty", (long)i + 1);
         else if (!c[i].tokens) status = hf_fail(err, HARP_ERR_MEMORY, "there is not enough memory to choose");
         else status = harp_encode(model, texts[i], bytes, HARP_ENCODE_CONTINUE, c[i].tokens, room, &c[i].n, err);
+        if (status == HARP_OK && c[i].n > (size_t)(harp_session_info(session).context - prompt))
+            status = hf_fail(err, HARP_ERR_CONTEXT, "text %ld to choose from has %ld tokens; the context has room for "
+                             "%ld", (long)i + 1, (long)c[i].n, (long)(harp_session_info(session).context - prompt));
     }
     if (status == HARP_OK) status = hf_weigh_all(session, &info, c, n, prompt, err);
-    if (status == HARP_OK) status = harp_rewind(session, prompt, err);
+    if (harp_rewind(session, prompt, status ? NULL : err) && status == HARP_OK) status = HARP_ERR_ARGUMENT;
     if (status == HARP_OK) hf_normalise(c, n, probability, best);
     for (i = 0; i < n; i++) free(c[i].tokens);
     free(c);

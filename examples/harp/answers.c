@@ -98,6 +98,7 @@ static int note_step(answers *a, int32_t which, const harp_member *m)
     if (blob_append(&b->text, text, bytes)) return EXIT_FAILED;
     b->ended = cut_at_stop(b, a->o) || is_last;
     if (!b->ended) return EXIT_FINE;
+    if (a->votes[which].tokens < WINDOW) b->least = b->sum / a->votes[which].tokens; /* a shorter one is one stretch */
     if (harp_decode(&b->decoder, -1, text, sizeof text, &bytes, &err)) return complain("%s", err.text);
     return m->step.end ? blob_append(&b->text, text, bytes) : EXIT_FINE;
 }
@@ -139,7 +140,7 @@ static void find_key(const answer *b, char key[VOTE_KEY])
 /* Leaves out the answers with the least sure stretch, until the share asked for is left. */
 static void leave_out_unsure(answers *a, double share)
 {
-    int32_t leave = a->n - (int32_t)ceil(share * a->n), i, least;
+    int32_t leave = a->n - (int32_t)ceil(share * a->n - 1e-6), i, least; /* 0.2f * 5 is a little more than 1 */
     for (; leave > 0; leave--) {
         for (i = 0, least = -1; i < a->n; i++)
             if (!a->votes[i].left_out && (least < 0 || a->list[i].least < a->list[least].least)) least = i;

@@ -39,6 +39,7 @@ typedef struct chat {
 static size_t wanted_room(const chat *c)
 {
     int32_t part = engine_context(&c->engine) / 8;
+    if (c->options->choice) return form_room(&c->engine) + 1;
     return (size_t)(c->limit < part ? c->limit : part) + 1;
 }
 
@@ -160,7 +161,8 @@ static int reply_by_choice(chat *c)
     harp_error err;
     harp_status failed = feed_conversation(c, &err);
     int status = failed ? engine_complain(&c->engine, &err) : form_choose(&c->engine, &text);
-    if (status) return conversation_drop(&c->talk, c->talk.n - 1), status;
+    if (status) conversation_drop(&c->talk, c->talk.n - 1);
+    if (status) return status == EXIT_INTERRUPTED ? EXIT_FINE : status; /* Ctrl-C stops the answer, not the program */
     puts(text);
     form_print_choice(&c->engine);
     fflush(stdout);
@@ -175,7 +177,7 @@ static int reply(chat *c, const char *text, size_t bytes)
     harp_status status;
     if (conversation_add(talk, 1, text, bytes) || conversation_write(talk)) return EXIT_FAILED;
     if (talk->tokens.n + wanted_room(c) > context && forget_turns(c, 0)) return EXIT_FAILED;
-    if (talk->tokens.n >= context) return refuse_message(c, first);
+    if (talk->tokens.n + form_room(&c->engine) >= context) return refuse_message(c, first);
     say_forgotten(c, first);
     first = talk->first;
     c->answer.bytes = c->shown_from = 0, c->n_prompt = talk->tokens.n, c->unshown = 0;

@@ -159,6 +159,10 @@ size_t unescape(char *text);
 /* The text that the options give, from -p or -f; empty if neither. */
 int read_prompt(const options *o, blob *out);
 
+/* Without the newline at its end: of a text in a file that is the editor's, not the writer's. */
+void drop_last_newline(blob *text);
+
+
 /* The ids of --tokens or --tokens-file, each below vocab. */
 int read_tokens(const options *o, int32_t vocab, ids *out);
 void print_ids(const int32_t *list, size_t n); /* as JSON, in a line */
@@ -267,6 +271,9 @@ int form_is_closed(const engine *e);
 
 /* Why the form ended a step, "" if it did not. */
 const char *form_problem(const engine *e);
+
+/* --choice: the tokens of the longest text; 0 without one. */
+size_t form_room(const engine *e);
 
 /* --choice: the most probable text, behind the session's tokens; and how probable each is, a line for each. */
 int form_choose(const engine *e, const char **answer);

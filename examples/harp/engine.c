@@ -30,7 +30,7 @@ static void set_method(harp_params *p, const options *o, const harp_model *model
     if (!o->paper && !o->replay_masks && harp_recommend(model, p) < 0)
         tell("note: what this model's file recommends is damaged and does not count; the paper's settings are used");
     if (is_given(o->theta) || is_given(o->delta) || is_given(o->beta) || o->reframings != NOT_GIVEN
-        || o->frame != NOT_GIVEN || o->reframe_from != NOT_GIVEN || o->rescale)
+        || o->frame != NOT_GIVEN || o->reframe_from != NOT_GIVEN || o->rescale || o->measure != NOT_GIVEN)
         p->harp = 1;
     if (o->no_harp) p->harp = 0;
     if (is_given(o->theta)) p->theta = o->theta;
@@ -40,7 +40,8 @@ static void set_method(harp_params *p, const options *o, const harp_model *model
     if (o->frame != NOT_GIVEN) p->frame = (harp_frame)o->frame;
     if (o->reframe_from != NOT_GIVEN) p->reframe_from = o->reframe_from;
     p->rescale |= o->rescale;
-    p->schedule = (harp_schedule)o->schedule, p->measure = (harp_measure)o->measure;
+    if (o->measure != NOT_GIVEN) p->measure = (harp_measure)o->measure;
+    p->schedule = (harp_schedule)o->schedule;
 }
 
 static int choose_threads(void)

@@ -30,7 +30,9 @@ static int compile_file(form *f, const char *path, const char *option,
     blob text = {NULL, 0};
     harp_error err;
     int status = read_file(path, MOST_TEXT, &text);
-    if (status == EXIT_FINE && compile(&f->compiled, text.data, text.bytes, NULL, &err))
+    size_t mark = 0; /* some editors begin a file with a byte order mark */
+    if (status == EXIT_FINE && text.bytes >= 3 && memcmp(text.data, "\xEF\xBB\xBF", 3) == 0) mark = 3;
+    if (status == EXIT_FINE && compile(&f->compiled, text.data + mark, text.bytes - mark, NULL, &err))
         status = complain("%s %s: %s", option, path, err.text);
     free(text.data);
     return status;
@@ -43,7 +45,7 @@ static int split_choice(form *f, const options *o)
     f->texts = malloc(bytes);
     if (!f->texts) return complain("there is not enough memory");
     memcpy(f->texts, o->choice, bytes);
-    if (o->escapes) unescape(f->texts);
+    if (o->escapes && unescape(f->texts) != strlen(f->texts)) return complain("--choice: a text holds a zero byte");
     for (i = 0; f->texts[i]; i++) n += f->texts[i] == '|';
     f->text = calloc((size_t)n, sizeof *f->text), f->probability = calloc((size_t)n, sizeof *f->probability);
     if (!f->text || !f->probability) return complain("there is not enough memory");
@@ -92,6 +94,18 @@ int form_is_closed(const engine *e)
 const char *form_problem(const engine *e)
 {
     return e->form && e->form->guide ? harp_guide_problem(e->form->guide) : "";
+}
+
+size_t form_room(const engine *e)
+{
+    size_t n, most = 0;
+    int32_t i;
+    for (i = 0; e->form && i < e->form->n; i++) {
+        const char *text = e->form->text[i];
+        harp_encode(e->model, text, strlen(text), HARP_ENCODE_CONTINUE, NULL, 0, &n, NULL); /* only counted */
+        if (n > most) most = n;
+    }
+    return most;
 }
 
 int form_choose(const engine *e, const char **answer)

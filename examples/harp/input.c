@@ -72,10 +72,10 @@ int read_file(const char *path, size_t most, blob *out)
 
 int check_output(const options *o, const char *path)
 {
-    const char *inputs[5];
+    const char *inputs[7];
     size_t i;
     inputs[0] = o->model, inputs[1] = o->file, inputs[2] = o->tokens_file;
-    inputs[3] = o->draft_model, inputs[4] = o->replay_masks;
+    inputs[3] = o->draft_model, inputs[4] = o->replay_masks, inputs[5] = o->schema, inputs[6] = o->grammar;
     for (i = 0; i < sizeof inputs / sizeof inputs[0]; i++)
         if (inputs[i] && host_kind_of(path) == HOST_FILE && host_is_same_file(path, inputs[i]))
             return complain("%s: this file is read, so it cannot be written, too: give another name", path);
@@ -84,6 +84,7 @@ int check_output(const options *o, const char *path)
 
 int open_output(const options *o, const char *path, FILE **out)
 {
+    if (strcmp(path, "-") == 0) return complain("-: a file's name is wanted here; ./- is one");
     if (check_output(o, path)) return EXIT_FAILED;
     *out = host_fopen(path, "wb");
     return *out ? EXIT_FINE : complain("%s: %s", path, strerror(errno));
@@ -137,6 +138,14 @@ int read_prompt(const options *o, blob *out)
     status = copy_text(o->prompt ? o->prompt : "", out);
     if (status == EXIT_FINE && o->escapes) out->bytes = unescape(out->data);
     return status;
+}
+
+void drop_last_newline(blob *text)
+{
+    if (text->bytes == 0 || text->data[text->bytes - 1] != '\n') return;
+    text->bytes--;
+    if (text->bytes && text->data[text->bytes - 1] == '\r') text->bytes--; /* of an editor on Windows */
+    text->data[text->bytes] = 0;
 }
 
 /* ---- Token ids ---- */

@@ -399,8 +399,8 @@ static void set_defaults(options *o, int32_t command)
     o->top_k = p.top_k, o->top_p = p.top_p, o->min_p = p.min_p, o->seed = p.seed;
     o->repeat_penalty = p.repeat_penalty, o->repeat_last = p.repeat_last;
     o->theta = o->delta = o->beta = NOT_GIVEN_REAL;
-    o->reframings = o->frame = o->reframe_from = NOT_GIVEN;
-    o->schedule = (int32_t)p.schedule, o->measure = (int32_t)p.measure;
+    o->reframings = o->frame = o->reframe_from = o->measure = NOT_GIVEN;
+    o->schedule = (int32_t)p.schedule;
     o->context = p.context;
     o->activations = (int32_t)p.activations, o->cache = (int32_t)p.cache;
 }
@@ -460,9 +460,11 @@ static int check_together(options *o)
         return options_misuse(o->command, "--json, --schema, --grammar and --choice need text, not --tokens");
     if (o->decoder == DECODER_BEAM && form_is_asked(o))
         return options_misuse(o->command, "--decoder beam cannot keep to a form: it looks many tokens ahead");
-    if (o->answers > 1 && (ids_only || o->trace || o->replay_masks || form_is_asked(o) || o->decoder > DECODER_GREEDY))
+    if (o->choice && o->trace) return options_misuse(o->command, "--choice has no steps to trace");
+    if (o->answers > 1 && (ids_only || o->trace || o->stats || o->replay_masks || form_is_asked(o)
+                           || o->decoder > DECODER_GREEDY))
         return options_misuse(o->command, "--answers goes with texts, sampled or greedy: without --tokens, --trace, "
-                                          "--replay-masks, a form or another decoder");
+                                          "--stats, --replay-masks, a form or another decoder");
     if (o->replay_masks && o->reframings > 1)
         return options_misuse(o->command, "--replay-masks holds the masks of one reframing, not of %d",
                               (int)o->reframings);

@@ -85,11 +85,7 @@ static int read_text(const engine *e, const options *o, blob *prompt, ids *token
 {
     int status = read_prompt(o, prompt);
     if (status) return status;
-    if (o->file && prompt->bytes && prompt->data[prompt->bytes - 1] == '\n') { /* the editor's, not the writer's */
-        prompt->bytes--;
-        if (prompt->bytes && prompt->data[prompt->bytes - 1] == '\r') prompt->bytes--; /* of an editor on Windows */
-        prompt->data[prompt->bytes] = 0;
-    }
+    if (o->file) drop_last_newline(prompt);
     if (strlen(prompt->data) != prompt->bytes)
         return complain("the prompt holds a zero byte: is it UTF-16? Texts are UTF-8");
     status = ids_encode(tokens, e->model, prompt->data, prompt->bytes, HARP_ENCODE_BOS);
@@ -153,7 +149,7 @@ static int run_text(engine *e, show *s, const options *o)
         s->prompt = prompt.data;
         status = generate_text(e, s, o, &tokens);
         end_line(s, status);
-        s->prompt_tokens = engine_used(e) - harp_statistics(e->session).steps;
+        s->prompt_tokens = (int64_t)tokens.n + decoder_pauses(o);
     }
     s->prompt = NULL;
     free(prompt.data), free(tokens.list);

@@ -90,6 +90,7 @@ static int read_input(const engine *e, const options *o, ids *tokens)
     int status;
     if (o->tokens || o->tokens_file) return read_tokens(o, e->info.vocab, tokens);
     if (engine_check_text(e) || read_prompt(o, &text)) return EXIT_FAILED;
+    if (o->file) drop_last_newline(&text);
     status = ids_encode(tokens, e->model, text.data, text.bytes, HARP_ENCODE_BOS);
     free(text.data);
     if (status == EXIT_FINE && tokens->n == 0) status = complain("there is nothing to score in an empty text");
