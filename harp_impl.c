@@ -7310,7 +7310,8 @@ static harp_status hp_plan_session(const harp_model *m, const harp_params *param
     plan->session.model = plan->engine.model = m, plan->engine.n_seats = 1;
     if ((status = hp_resolve_params(m, params, &plan->session.params, err)) != HARP_OK) return status;
     if (hp_shared_engine(params) && params->engine->busy) return hp_refuse_at_work(err);
-    if (hp_parent_in(params) && (status = hp_check_parent(m, &plan->session.params, err)) != HARP_OK) return status;
+    if (hp_parent_in(&plan->session.params) && (status = hp_check_parent(m, &plan->session.params, err)) != HARP_OK)
+        return status;
     if ((status = hp_choose_kernels(plan->session.params.isa, &plan->engine.kernels, err)) != HARP_OK) return status;
     hp_lay_out(plan, &a);
     return hp_block_size(&a, &plan->bytes, err);
@@ -7330,7 +7331,7 @@ HARP_API harp_status harp_session_memory(const harp_model *model, const harp_par
 /* A child of fork has none of the pool's threads, so it does all parts itself. */
 static void hp_forget_threads(harp_engine *e)
 {
-    if (e->pool->n_workers > 0 && e->process != hp_process()) e->pool->n_workers = 0;
+    if (HP_POSIX_THREADS && e->process != hp_process()) e->pool->n_workers = 0;
 }
 
 /* A public call that changes the session begins with it and ends with hp_leave: what a callback of that call asks of

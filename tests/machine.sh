@@ -50,16 +50,16 @@ variant() {
     fi
 }
 
-compare "plain" 100000 500 $B/machine
+compare "plain" 100000 400 $B/machine
 compare "threads" 200000 60 $B/machine -T
 [ ! -f $B/sanitized.o ] || library=$B/sanitized.o
-variant "ASan and UBSan" 300000 80 "" gcc -O1 -fsanitize=address,undefined,float-cast-overflow -fno-sanitize-recover=all
+variant "ASan and UBSan" 300000 70 "" gcc -O1 -fsanitize=address,undefined,float-cast-overflow -fno-sanitize-recover=all
 library=harp_impl.c
 variant "TSan" 400000 10 -T gcc -O1 -DHARP_NO_SIMD -fsanitize=thread
 variant "MSan" 500000 20 "" clang -O1 -DHARP_NO_SIMD -fsanitize=memory -fno-sanitize-recover=all
 # Some x86-64 kernels are built without the 32-bit system calls; the emulator has its own.
 { i686-linux-gnu-gcc -static $W/empty.c -o $W/narrow && $W/narrow; } 2> /dev/null && narrow= || narrow=qemu-i386
-variant "32 bits" 600000 200 "$narrow" i686-linux-gnu-gcc -static -O2 -msse2 -mfpmath=sse
+variant "32 bits" 600000 120 "$narrow" i686-linux-gnu-gcc -static -O2 -msse2 -mfpmath=sse
 if command -v valgrind > /dev/null; then
     compare "valgrind" 700000 4 valgrind -q --error-exitcode=1 $B/machine
 else
