@@ -662,6 +662,9 @@ bA')" ]
     report "chat --schema" $?
     printf '%s\n' "What is 3 plus 4?" | "$H" chat -m "$M" --choice "7|8" 2> "$T/err" | sed -n 1p | grep -q '^[78]$'
     report "chat --choice" $?
+    printf 'caf\351 au lait\n/save %s\nwhat is it\n' "$T/saved.json" | "$H" chat -m "$M" -s 3 2> "$T/err" | tail -1 > "$T/b1"
+    printf '/load %s\nwhat is it\n' "$T/saved.json" | "$H" chat -m "$M" -s 3 2> "$T/err" | tail -1 > "$T/c1"
+    same "a message that is not UTF-8, saved and loaded" "$T/b1" "$T/c1"
     echo '{"not":{}}' > "$T/schema"
     says "a schema that is not supported" '"not" is not supported' "$H" run -m "$M" -p x --schema "$T/schema"
     says "a grammar that is none" "grammar, line 1" "$H" run -m "$M" -p x --grammar "$T/schema"

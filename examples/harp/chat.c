@@ -10,6 +10,7 @@
 #include "cli.h"
 
 #include "edit.h"
+#include "../../tools/convert/ground/characters.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -169,13 +170,28 @@ static int reply_by_choice(chat *c)
     return conversation_add(&c->talk, 0, text, strlen(text));
 }
 
+/* A message as a saved conversation would have it: U+FFFD for each byte that is no part of a character. */
+static int take_message(conversation *talk, const char *text, size_t bytes)
+{
+    blob whole = {NULL, 0};
+    size_t i, n;
+    int status = blob_append(&whole, "", 0);
+    for (i = 0; i < bytes && status == EXIT_FINE; i += n ? n : 1) {
+        n = utf8_length(text + i, bytes - i);
+        status = n ? blob_append(&whole, text + i, n) : blob_append(&whole, "\xEF\xBF\xBD", 3);
+    }
+    if (status == EXIT_FINE) status = conversation_add(talk, 1, whole.data, whole.bytes);
+    free(whole.data);
+    return status;
+}
+
 static int reply(chat *c, const char *text, size_t bytes)
 {
     conversation *talk = &c->talk;
     size_t context = (size_t)engine_context(&c->engine), first = talk->first;
     harp_error err;
     harp_status status;
-    if (conversation_add(talk, 1, text, bytes) || conversation_write(talk)) return EXIT_FAILED;
+    if (take_message(talk, text, bytes) || conversation_write(talk)) return EXIT_FAILED;
     if (talk->tokens.n + wanted_room(c) > context && forget_turns(c, 0)) return EXIT_FAILED;
     if (talk->tokens.n + form_room(&c->engine) >= context) return refuse_message(c, first);
     say_forgotten(c, first);
