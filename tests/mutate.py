@@ -51,6 +51,7 @@ TESTS = [ # source, what it is linked with (None: it includes the library), argu
     ("test_together", "harp_impl", [F + "/llama_gqa/model.harp", F + "/llama_gqa/golden"], "Engines, Their memory"),
     ("machine", "harp_impl", ["-n", "60"],
      "Engines, Their memory, The layers, Special layers, The pass, Choosing, HARP, Other decoders"),
+    ("test_conversation", "harp_impl", ["examples/demo/demo.harp"], "Conversations"),
     ("test_words", "inside", ["{T}/harp-convert", "{B}/files"], "Text and tokens"),
     ("test_conformance", "harp_impl", [F + "/mistral_swa16/model.harp", F + "/mistral_swa16/golden"], ""),
     ("test_decoders", "harp_impl", ["same", F + "/llama_gqa/model.harp"], "Other decoders"),

@@ -842,6 +842,10 @@ static void test_facts(const harp_model *m)
     CHECK(harp_rewind(s, 0, NULL) == HARP_OK && harp_session_info(s).reframe_from == 0);
     harp_session_close(s);
     free(memory);
+    p.memory = NULL, p.drafts = 4;
+    CHECK(harp_session_memory(m, &p, &bytes, NULL) == HARP_OK);
+    p.draft_rule = HARP_DRAFT_LEVIATHAN; /* without a draft session there are no probabilities to keep */
+    CHECK(harp_session_memory(m, &p, &block, NULL) == HARP_OK && block == bytes);
 }
 
 /* ---- parameters that change ---- */

@@ -436,7 +436,12 @@ static void test_shared_is_kept(const harp_model *m)
     CHECK(harp_tune(fork, &q, NULL) == HARP_OK);
     CHECK(harp_restore(parent, image, sizeof image, NULL) == HARP_ERR_ARGUMENT);
     harp_session_close(fork);
-    CHECK(harp_tune(parent, &p, NULL) == HARP_OK && harp_rewind(parent, 0, NULL) == HARP_OK);
+    CHECK(harp_tune(parent, &p, NULL) == HARP_OK);
+    q = p, q.harp = 0, q.parent = parent, q.parent_at = 20, fork = open_session(m, &q); /* it has no reframed text */
+    p.seed = 6;
+    CHECK(harp_tune(parent, &p, NULL) == HARP_OK);
+    harp_session_close(fork);
+    CHECK(harp_rewind(parent, 0, NULL) == HARP_OK);
     harp_session_close(parent);
 }
 
