@@ -1114,15 +1114,17 @@ static void test_restored_under_others(const harp_model *m)
         }
 }
 
-/* In frame stream no stream is ahead of the one before it: forks count on it. */
+/* In frame stream no stream is ahead of the one before it: forks count on it. And tokens are those of the vocabulary. */
 static void test_forged_lengths(const harp_model *m)
 {
+    static const int32_t tokens[4] = {0, -1, VOCAB - 1, VOCAB};
     harp_params p = params_of();
     harp_session *s;
     size_t bytes = 0;
     unsigned char *image;
     int32_t bounds[4];
     uint32_t crc;
+    int i;
     s = open_session(m, &p);
     CHECK(harp_feed(s, prompt, 20, NULL) == HARP_OK && harp_next(s, NULL, NULL) == HARP_OK);
     CHECK(harp_rewind(s, 20, NULL) == HARP_OK);
@@ -1133,6 +1135,13 @@ static void test_forged_lengths(const harp_model *m)
     memcpy(image + inside_image_head(s) - sizeof bounds, bounds, sizeof bounds);
     crc = hf_crc(0, image, bytes - 4), memcpy(image + bytes - 4, &crc, 4);
     CHECK(harp_restore(s, image, bytes, NULL) == HARP_ERR_FORMAT);
+    bounds[1] = 20;
+    memcpy(image + inside_image_head(s) - sizeof bounds, bounds, sizeof bounds);
+    for (i = 0; i < 4; i++) { /* the last token of the vocabulary, and two that are none */
+        memcpy(image + inside_image_head(s), &tokens[i], 4);
+        crc = hf_crc(0, image, bytes - 4), memcpy(image + bytes - 4, &crc, 4);
+        CHECK(harp_restore(s, image, bytes, NULL) == (i % 2 ? HARP_ERR_FORMAT : HARP_OK));
+    }
     free(image);
     harp_session_close(s);
 }
