@@ -928,17 +928,18 @@ static void test_biases_at_each_step(const harp_model *m)
 /* What one bias forbids, no other allows, not even together with an overflow. */
 static void test_biases_of_one_token(const harp_model *m)
 {
-    harp_bias of_one[] = {{5, FLT_MAX}, {5, FLT_MAX}, {5, -HUGE_VALF}, {5, FLT_MAX}};
+    harp_bias of_one[] = {{0, FLT_MAX}, {0, FLT_MAX}, {0, -HUGE_VALF}, {0, FLT_MAX}};
     harp_params p = params_of();
     harp_step step;
     int way, i;
     p.bias = of_one, p.n_bias = 4;
-    for (way = 0; way < 4; way++) {
+    for (way = 0; way < 8; way++) {
         harp_session *s;
-        p.temperature = way % 2 ? 0.7f : 0.0f, p.top_k = way / 2 ? 0 : 40;
+        for (i = 0; i < 4; i++) of_one[i].token = way / 4 ? 5 : 0;
+        p.temperature = way % 2 ? 0.7f : 0.0f, p.top_k = way / 2 % 2 ? 0 : 40;
         s = open_session(m, &p);
         CHECK(harp_feed(s, prompt, 20, NULL) == HARP_OK);
-        for (i = 0; i < 5; i++) CHECK(harp_next(s, &step, NULL) == HARP_OK && step.token != 5);
+        for (i = 0; i < 5; i++) CHECK(harp_next(s, &step, NULL) == HARP_OK && step.token != of_one[0].token);
         harp_session_close(s);
     }
 }
