@@ -2182,9 +2182,9 @@ static const hp_kernels hp_kernels_of_set = {
  * The lanes again, in registers. Each set below defines the vocabulary of [CH06], mostly one instruction to a line,
  * and has [CH07] read again under its name. A pragma lets the compiler use the set's instructions there and nowhere
  * else, so that no compiler flag is needed and one binary serves all machines of a family; hp_find_kernels asks the
- * processor which sets it has. Sets with the same lanes share what does not multiply int8: a third of the code less.
- * What no set may do is round otherwise than plain C: that is why products and sums stay apart (rule R4), although most
- * of these machines could fuse them.
+ * processor which sets it has. Sets with the same lanes share what does not multiply int8, which makes the code of all
+ * of them a third smaller. What no set may do is round otherwise than plain C: that is why products and sums stay apart
+ * (rule R4), although most of these machines could fuse them.
  *
  * The heart is dot4. Its exact definition suits the machines differently:
  *   AVX-512 VNNI, AVX-VNNI   one instruction, unsigned times signed: the weights become w + 128 (their sign bit is
